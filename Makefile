@@ -1,0 +1,72 @@
+# The commands that matter. Each sets up what it needs; python3 >= 3.11 and make are enough
+# (make servers also needs Go, make bench also Go, node and npm).
+PYTHON ?= python3
+UV := .tools/uv/bin/uv
+UV_VERSION := 0.13.9
+RUN := .venv/bin/python
+READY := .venv/.ready
+export UV_PYTHON_DOWNLOADS := never
+export GOBIN := $(CURDIR)/.tools/bin
+
+.PHONY: demo test check format lint types imports protos servers bench wheel clean
+
+demo: $(READY) ## the main job, end to end, on the embedded default
+	@$(RUN) -m tests.demo
+
+test: $(READY) ## every test; without Go, those that need a server built with it are named and left to CI
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory servers && $(RUN) -m pytest -q; \
+	else echo "no Go here: the tests marked 'servers' (real OPA, Tessera fsck) are left to make check"; \
+	$(RUN) -m pytest -q -m "not servers"; fi
+
+check: $(READY) lint types imports protos-check ## what CI runs; it fails where a real server is missing
+	$(RUN) -m pytest -q
+
+lint: $(READY)
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+
+format: $(READY)
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+types: $(READY)
+	.venv/bin/mypy
+
+imports: $(READY)
+	.venv/bin/lint-imports
+
+protos: $(READY) ## regenerates broker/gen from protos/
+	$(RUN) protos/generate.py
+
+protos-check: $(READY)
+	$(RUN) protos/generate.py --check
+
+servers: .tools/bin/opa .tools/bin/fsck ## the real servers that tests use, into .tools/bin
+
+bench: $(READY) ## figures and ratios against the named peers, from one run
+	$(RUN) -m tests.bench
+
+wheel: $(READY)
+	$(UV) build --wheel --quiet
+
+$(READY): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	@test -x $(UV) || { echo "setting up: uv"; $(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION); }
+	@echo "setting up: .venv, from uv.lock"
+	@$(UV) sync --frozen --quiet --python $(PYTHON)
+	@touch $(READY)
+
+.tools/bin/%: | .tools/bin
+	@command -v go >/dev/null || { echo "go is needed to build $*: install Go 1.25 or newer"; exit 1; }
+	@echo "building $* (Go, once)"
+	@go install $(MODULE_$*)
+
+MODULE_opa := github.com/open-policy-agent/opa@v1.22.2
+MODULE_fsck := github.com/transparency-dev/tessera/cmd/fsck@v1.0.4
+MODULE_buf := github.com/bufbuild/buf/cmd/buf@v1.75.0
+
+.tools/bin:
+	@mkdir -p $@
+
+clean:
+	rm -rf .venv .tools dist

@@ -1,0 +1,117 @@
+"""The file-system calls that durability rests on, and files that are either wholly there or not at all.
+
+Knows descriptors, renames and syncs. Must not know logs. `Disk` is the seam: a test replaces one call by
+name.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from broker.errors import BrokerError, Kind
+
+FILE_MODE = 0o640
+DIRECTORY_MODE = 0o750
+
+
+class Disk:
+    """The real calls. Every method may raise OSError; none is retried."""
+
+    def write(self, fd: int, content: bytes) -> None:
+        """Writes all of `content`."""
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+
+    def fdatasync(self, fd: int) -> None:
+        """Returns when what was written to `fd` survives power loss."""
+        os.fdatasync(fd)
+
+    def fsync(self, fd: int) -> None:
+        """The same for a new file's metadata, or for a directory's names."""
+        os.fsync(fd)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Atomic rename."""
+        source.replace(target)
+
+    def unlink(self, path: Path) -> None:
+        """Removes a file; one that is gone already is fine."""
+        path.unlink(missing_ok=True)
+
+
+class DurableFiles:
+    """Puts whole files below `root`, each complete and synced before its name appears.
+
+    Temporary files live in `root/wal`, so that what is published never holds a half-written name. Used by one
+    thread at a time for each `scratch` name.
+    """
+
+    __slots__ = ("_disk", "_scratch", "root")
+
+    def __init__(self, root: Path, disk: Disk, scratch: str) -> None:
+        self.root = root
+        self._disk = disk
+        self._scratch = root / "wal" / scratch
+
+    def put(self, files: Iterable[tuple[str, bytes]]) -> None:
+        """Writes (path below root, content) each; when it returns, all survive power loss."""
+        directories: dict[Path, None] = {}
+        for name, content in files:
+            target = self.root / name
+            self._make_directory(target.parent)
+            self._write(content)
+            self._disk.replace(self._scratch, target)
+            directories[target.parent] = None
+        for directory in directories:
+            self.sync_directory(directory)
+
+    def sync_directory(self, directory: Path) -> None:
+        """Makes the names in `directory` durable."""
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._disk.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _make_directory(self, directory: Path) -> None:
+        if directory.is_dir():
+            return
+        self._make_directory(directory.parent)
+        directory.mkdir(DIRECTORY_MODE)
+        self.sync_directory(directory.parent)
+
+    def _write(self, content: bytes) -> None:
+        fd = os.open(self._scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+        try:
+            self._disk.write(fd, content)
+            self._disk.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def sole_writer(lock: Path) -> Iterator[None]:
+    """Holds the flock of one log directory. Raises BrokerError AUDIT_UNAVAILABLE when another process has
+    it.
+    """
+    fd = os.open(lock, os.O_RDWR | os.O_CREAT, FILE_MODE)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in {errno.EAGAIN, errno.EACCES}:
+                raise
+            raise BrokerError(
+                Kind.AUDIT_UNAVAILABLE,
+                "Another process writes this log.",
+                remedy="Stop it, or give this process a log directory of its own.",
+            ) from None
+        yield
+    finally:
+        os.close(fd)

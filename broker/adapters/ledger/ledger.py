@@ -1,0 +1,241 @@
+"""`ports.Ledger` on files: sequences and signs on the event loop; a LogStore makes it durable and integrates
+it.
+
+Knows the life of a ledger: open, append, fail, close. Must not know what records mean, beyond those a log
+writes about itself (`key`, `start`, `recovered`, `close`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from broker.adapters.ledger.disk import Disk
+from broker.adapters.ledger.keys import LogKeys
+from broker.adapters.ledger.recovery import Recovered, closing_record
+from broker.adapters.ledger.store import LogStore
+from broker.adapters.ledger.writer import SEGMENT_BYTES, Sealed
+from broker.errors import BrokerError, Kind
+from broker.model.record import Receipt, Record, RecordType
+from broker.ports import Clock
+from broker.tlog.entry import Place, seal
+from broker.tlog.malformed import MalformedError
+from broker.tlog.merkle import hash_leaf
+from broker.tlog.note import NoteSigner
+from broker.tlog.recordkey import RecordSigner
+
+STALL_SECONDS = 10.0
+
+
+class FileLedger:
+    """The ledger of one directory. Use: `await open()`, `append` from that event loop, `await close()`.
+
+    Durability lost is lost for good: every append that waits and every later one raises AUDIT_UNAVAILABLE,
+    `ready` is False, and `failed` is done; the application should exit and start again.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        origin: str,
+        keys: LogKeys,
+        instance: str,
+        clock: Clock,
+        disk: Disk | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        """`origin` names the log in its checkpoints (a schema-less URL); `instance` names this process in
+        entries.
+
+        Raises MalformedError for an origin that cannot be a note key's name.
+        """
+        self._directory = directory
+        self._note_signer = NoteSigner(origin, keys.checkpoint)
+        self._signer = RecordSigner(keys.record)
+        self._instance = instance
+        self._clock = clock
+        self._disk = disk or Disk()
+        self._segment_bytes = segment_bytes
+        self._store: LogStore | None = None
+        self._failure: str | None = None
+        self._next = 0
+        self._durable = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def ready(self) -> bool:
+        """Whether an append can succeed."""
+        return self._store is not None and self._failure is None
+
+    @property
+    def failed(self) -> asyncio.Future[BrokerError]:
+        """Done, with the error, when durability is lost. Await it beside the servers and exit. Only after
+        `open`.
+        """
+        return self._failed
+
+    @property
+    def vkey(self) -> str:
+        """The public key that verifies this log's checkpoints, as `log.vkey` holds it."""
+        return str(self._note_signer.key)
+
+    @property
+    def origin(self) -> str:
+        """The log's name in checkpoints and receipts."""
+        return self._note_signer.key.name
+
+    @property
+    def size(self) -> int:
+        """Durable entries, integrated or not."""
+        return self._durable
+
+    async def open(self) -> None:
+        """Takes the directory, recovers it, and records `key` (when new), `start`, and `recovered` for each
+        call that the last process left without an outcome.
+
+        Raises BrokerError AUDIT_UNAVAILABLE when another process has the log, when more than a crash damaged
+        it, or when it belongs to another key.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._failed: asyncio.Future[BrokerError] = self._loop.create_future()
+        store = await asyncio.to_thread(self._open_store)
+        self._next = self._durable = store.recovered.snapshot.base
+        self._store = store
+        store.start()
+        self._watch(-1)
+        try:
+            await asyncio.gather(*(self.append(record) for record in self._first_records(store.recovered)))
+        except BrokerError:
+            await self.close()
+            raise
+
+    async def append(self, record: Record) -> Receipt:
+        """See `ports.Ledger.append`. An append that is cancelled is still recorded.
+
+        Raises BrokerError AUDIT_UNAVAILABLE also for a record that no entry can hold; only that one is
+        refused.
+        """
+        store = self._store
+        if store is None or self._failure is not None:
+            raise self._refusal()
+        seq = self._next
+        place = Place(self._instance, seq, self._clock.now_ns() // 1000)
+        try:
+            entry = seal(record, place, self._signer)
+        except MalformedError as error:
+            raise BrokerError(
+                Kind.AUDIT_UNAVAILABLE,
+                f"This call cannot be recorded: {error}.",
+                remedy="Send shorter, well-formed names and user identifiers.",
+            ) from error
+        self._next = seq + 1
+        leaf = hash_leaf(entry)
+        durable = self._loop.create_future()
+        self._waiting.append((seq, durable))
+        store.submit(Sealed(seq, record.type, record.call_id, entry, leaf))
+        await durable
+        return Receipt(self.origin, seq, leaf)
+
+    async def read_entry(self, seq: int) -> bytes:
+        """The durable entry `seq`, integrated or not. Raises BrokerError NOT_FOUND, and AUDIT_UNAVAILABLE
+        when its bundle is damaged.
+        """
+        if not 0 <= seq < self._durable:
+            raise BrokerError(Kind.NOT_FOUND, "The log has no such entry.", remedy="Ask for a smaller seq.")
+        return (await self._entries_from(seq))[0]
+
+    async def tail(self, after_seq: int) -> AsyncIterator[tuple[int, bytes]]:
+        """(seq, entry) of every durable entry with seq > `after_seq` (-1 for all), up to those durable
+        now.
+        """
+        seq, end = max(0, after_seq + 1), self._durable
+        while seq < end:
+            for entry in await self._entries_from(seq):
+                yield seq, entry
+                seq += 1
+
+    async def close(self) -> None:
+        """Records `close`, integrates everything, writes the final checkpoint and lets the directory go.
+
+        After a failure it only lets go. Idempotent.
+        """
+        store = self._store
+        if store is None:
+            return
+        try:
+            if self.ready:
+                await self.append(Record(RecordType.CLOSE, call_id=self._instance))
+        finally:
+            self._store = None
+            self._watchdog.cancel()
+            await asyncio.to_thread(store.close)
+
+    def _open_store(self) -> LogStore:
+        return LogStore(
+            self._directory,
+            self._note_signer,
+            public_key=self._signer.public_key,
+            disk=self._disk,
+            segment_bytes=self._segment_bytes,
+            on_durable=self._report_durable,
+            on_failure=self._report_failure,
+        )
+
+    def _first_records(self, recovered: Recovered) -> list[Record]:
+        own = self._signer.public_key
+        records = [Record(RecordType.START, call_id=self._instance)]
+        if recovered.snapshot.public_key != own:
+            records.insert(0, Record(RecordType.KEY, call_id=self._instance, public_key=own))
+        return records + [closing_record(intent) for intent in recovered.cut]
+
+    async def _entries_from(self, seq: int) -> list[bytes]:
+        """Durable entry `seq` and perhaps some that follow it. The store is held: a close cannot pull it
+        away.
+        """
+        store = self._store
+        if store is None:
+            raise self._refusal()
+        held = store.held(seq)
+        return [held] if held is not None else await asyncio.to_thread(store.bundle, seq)
+
+    def _report_durable(self, size: int) -> None:
+        self._loop.call_soon_threadsafe(self._acknowledge, size)
+
+    def _report_failure(self, error: OSError) -> None:
+        self._loop.call_soon_threadsafe(self._latch, f"the disk refused ({error.strerror})")
+
+    def _acknowledge(self, durable: int) -> None:
+        """Once for each synced batch."""
+        self._durable = durable
+        while self._waiting and self._waiting[0][0] < durable:
+            _, future = self._waiting.popleft()
+            if not future.done():  # done: its caller was cancelled
+                future.set_result(None)
+
+    def _latch(self, reason: str) -> None:
+        """Refuses every append that waits and every later one, for good."""
+        if self._failure is not None:
+            return
+        self._failure = reason
+        while self._waiting:
+            _, future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(self._refusal())
+        self._failed.set_result(self._refusal())
+
+    def _refusal(self) -> BrokerError:
+        return BrokerError(
+            Kind.AUDIT_UNAVAILABLE,
+            f"Nothing can be recorded: {self._failure or 'the ledger is not open'}.",
+            remedy="Look at the log's disk, then restart the broker: it recovers the log when it opens it.",
+        )
+
+    def _watch(self, oldest_before: int) -> None:
+        """Every 10 s: an append that waited already at the last look means a disk that hangs."""
+        oldest = self._waiting[0][0] if self._waiting else -1
+        if oldest >= 0 and oldest == oldest_before:
+            self._latch(f"the disk did not answer within {STALL_SECONDS:.0f} s")
+        self._watchdog = self._loop.call_later(STALL_SECONDS, self._watch, oldest)

@@ -1,0 +1,135 @@
+"""The write-ahead log as bytes: segments of frames, one frame for each synced batch.
+
+Knows the format and what a crash may leave of it. Must not know threads or who writes. A segment file is
+named by the seq it begins at and starts with a snapshot of what the entries before it leave behind, so that
+recovery reads one or two segments, however long the log.
+
+A frame is `magic ‖ first seq (8) ‖ payload length (4) ‖ CRC-32 of payload (4) ‖ CRC-32 of the header (4) ‖
+payload`, big-endian. CRCs find torn writes, not attackers: those meet the entries' signatures.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+from broker.tlog import canonical
+from broker.tlog.malformed import MalformedError
+from broker.tlog.tile import encode_bundle, parse_entries
+
+BATCH = b"BWAL"
+SNAPSHOT = b"BSEG"
+_HEADER = struct.Struct(">4sQII")
+_CHECK = struct.Struct(">I")
+_HEADER_BYTES = _HEADER.size + _CHECK.size
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the entries before `base` leave behind: the record key in force, and the open intents."""
+
+    base: int = 0
+    public_key: str | None = None
+    open_intents: tuple[tuple[str, int], ...] = ()
+
+    def encode(self) -> bytes:
+        """The first frame of a segment."""
+        intents = [[call_id, seq] for call_id, seq in self.open_intents]
+        payload = canonical.encode({"public_key": self.public_key, "open_intents": intents})
+        return _frame(SNAPSHOT, self.base, payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment read back. `torn` tells that a last, never acknowledged frame was dropped."""
+
+    snapshot: Snapshot
+    entries: tuple[bytes, ...]
+    torn: bool
+
+    @property
+    def end(self) -> int:
+        """The seq after its last entry."""
+        return self.snapshot.base + len(self.entries)
+
+
+def encode_batch(first_seq: int, entries: Sequence[bytes]) -> bytes:
+    """One frame; written and synced as a whole before any of its entries is acknowledged."""
+    return _frame(BATCH, first_seq, encode_bundle(entries))
+
+
+def parse_segment(data: bytes) -> Segment:
+    """Reads a segment up to its torn end, if it has one.
+
+    A frame that does not check is torn when nothing readable follows it: a crash can only damage the last
+    one. Raises MalformedError for damage anywhere else, and for frames that do not join.
+    """
+    first = _read_frame(data, 0)
+    if first is None:
+        raise MalformedError("a write-ahead segment without its snapshot")
+    snapshot = _parse_snapshot(first)
+    entries: list[bytes] = []
+    offset = first.end
+    while offset < len(data):
+        frame = _read_frame(data, offset)
+        if frame is None:
+            if _readable_after(data, offset + 1):
+                raise MalformedError("a write-ahead segment that is damaged before its end")
+            return Segment(snapshot, tuple(entries), torn=True)
+        if frame.magic != BATCH or frame.first_seq != snapshot.base + len(entries):
+            raise MalformedError("a write-ahead segment whose frames do not join")
+        entries += parse_entries(frame.payload)
+        offset = frame.end
+    return Segment(snapshot, tuple(entries), torn=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    magic: bytes
+    first_seq: int
+    payload: bytes
+    end: int
+
+
+def _frame(magic: bytes, first_seq: int, payload: bytes) -> bytes:
+    header = _HEADER.pack(magic, first_seq, len(payload), crc32(payload))
+    return b"".join((header, _CHECK.pack(crc32(header)), payload))
+
+
+def _read_frame(data: bytes, offset: int) -> _Frame | None:
+    start = offset + _HEADER_BYTES
+    if start > len(data):
+        return None
+    header = data[offset : offset + _HEADER.size]
+    if _CHECK.unpack_from(data, offset + _HEADER.size)[0] != crc32(header):
+        return None
+    magic, first_seq, length, check = _HEADER.unpack(header)
+    payload = data[start : start + length]
+    if magic not in {BATCH, SNAPSHOT} or len(payload) != length or crc32(payload) != check:
+        return None
+    return _Frame(magic, first_seq, payload, start + length)
+
+
+def _readable_after(data: bytes, offset: int) -> bool:
+    while (offset := data.find(BATCH, offset)) >= 0:
+        if _read_frame(data, offset) is not None:
+            return True
+        offset += 1
+    return False
+
+
+def _parse_snapshot(frame: _Frame) -> Snapshot:
+    document = canonical.decode(frame.payload) if frame.magic == SNAPSHOT else None
+    match document:
+        case {"public_key": str() | None as public_key, "open_intents": list() as intents}:
+            return Snapshot(frame.first_seq, public_key, tuple(_parse_intent(intent) for intent in intents))
+    raise MalformedError("a write-ahead segment with a malformed snapshot")
+
+
+def _parse_intent(value: object) -> tuple[str, int]:
+    match value:
+        case [str() as call_id, int() as seq]:
+            return call_id, seq
+    raise MalformedError("a write-ahead segment with a malformed snapshot")

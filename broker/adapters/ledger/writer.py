@@ -1,0 +1,126 @@
+"""The one thread that makes entries durable: whatever is pending, one write and one fdatasync.
+
+Knows segments and when to begin the next. Must not know the event loop, trees or keys. The first I/O error
+ends the thread: nothing after it was promised, and an fsync is never retried (a second one may report success
+for pages the kernel has dropped).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+from broker.adapters.ledger.directory import segment_name
+from broker.adapters.ledger.disk import Disk, DurableFiles
+from broker.adapters.ledger.wal import Snapshot, encode_batch
+from broker.model.record import RecordType
+from broker.tlog.intents import OpenIntents
+
+MAX_BATCH = 4096
+SEGMENT_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A sequenced, signed entry on its way to the disk."""
+
+    seq: int
+    kind: RecordType
+    call_id: str
+    entry: bytes = field(repr=False)
+    leaf: bytes = field(repr=False)
+
+
+class WalWriter:
+    """Appends to the write-ahead log from its own thread, beginning with a new segment at `snapshot`.
+
+    `on_durable` gets each batch once it is synced, `on_failure` the error that ended the thread; both are
+    called on that thread. `public_key` is the record key in force from the first batch on, for later
+    segments.
+    """
+
+    def __init__(
+        self,
+        files: DurableFiles,
+        disk: Disk,
+        snapshot: Snapshot,
+        *,
+        public_key: str,
+        on_durable: Callable[[Sequence[Sealed]], None],
+        on_failure: Callable[[OSError], None],
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        self._files = files
+        self._disk = disk
+        self._public_key = public_key
+        self._intents = OpenIntents(snapshot.open_intents)
+        self._on_durable = on_durable
+        self._on_failure = on_failure
+        self._segment_bytes = segment_bytes
+        self._queue: SimpleQueue[Sealed | None] = SimpleQueue()
+        self._fd = -1
+        self._written = 0
+        self._begin_segment(snapshot)
+        self._thread = threading.Thread(target=self._run, name="ledger-wal", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def submit(self, sealed: Sealed) -> None:
+        """Queues the next entry; seq must follow the one before. Never blocks."""
+        self._queue.put(sealed)
+
+    def close(self, timeout: float) -> bool:
+        """Writes what is queued, ends the thread and waits at most `timeout` seconds; whether it ended."""
+        self._queue.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while batch := self._drain():
+                self._write(batch)
+        except OSError as error:
+            self._on_failure(error)
+        finally:
+            os.close(self._fd)
+
+    def _drain(self) -> list[Sealed]:
+        """Waits for one entry, then takes all that is there; empty at the end."""
+        batch: list[Sealed] = []
+        item = self._queue.get()
+        while item is not None:
+            batch.append(item)
+            if len(batch) == MAX_BATCH:
+                return batch
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                return batch
+        if batch:
+            self._queue.put(None)  # the end was behind this batch: meet it again afterwards
+        return batch
+
+    def _write(self, batch: list[Sealed]) -> None:
+        if self._written >= self._segment_bytes:
+            self._begin_segment(Snapshot(batch[0].seq, self._public_key, self._intents.items()))
+        frame = encode_batch(batch[0].seq, [sealed.entry for sealed in batch])
+        self._disk.write(self._fd, frame)
+        self._disk.fdatasync(self._fd)
+        self._written += len(frame)
+        for sealed in batch:
+            self._intents.observe(sealed.kind, sealed.call_id, sealed.seq)
+        self._on_durable(batch)
+
+    def _begin_segment(self, snapshot: Snapshot) -> None:
+        """The snapshot is durable under the segment's name before anything is appended to it."""
+        name = segment_name(snapshot.base)
+        self._files.put([(name, snapshot.encode())])
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = os.open(self._files.root / name, os.O_WRONLY | os.O_APPEND)
+        self._written = 0

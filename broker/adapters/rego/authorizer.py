@@ -1,0 +1,111 @@
+"""The Authorizer port on the embedded engine.
+
+Knows: which entrypoints there are and how to check, once, that they deny. Must not know: what else a
+decision says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from broker.adapters.rego import dialect, tables
+from broker.adapters.rego.engine import Engine, EngineError
+from broker.adapters.rego.source import Module, read_policies, unusable
+from broker.errors import BrokerError, Kind
+from broker.ports import DecisionPoint, Verdict
+
+_ENTRYPOINTS = {point: f"broker/{point.value}/decision" for point in DecisionPoint}
+_PLACE = re.compile(r"\(error \d+:([^|\s]+)\|(\d+)\|\d+\s+\(errormsg \d+:([^\n]*)\)")
+_NOBODY: dict[str, object] = {"id": "spiffe://self.check/nobody", "tenant": "nobody", "actor_chain": []}
+
+
+class EmbeddedAuthorizer:
+    """Evaluates the policies of one directory, compiled once.
+
+    An evaluation runs on the event loop: it takes about as long as handing it to a thread would. The engine
+    is given the parts of a document that the policies can read, so that its cost does not grow with
+    what they ignore.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Raises POLICY_ENGINE_UNAVAILABLE, with file and line, where the policies cannot be used."""
+        source = read_policies(directory)
+        for module in source.modules:
+            dialect.check(module)
+        self.revision = source.revision
+        self._parts = dialect.parts_read(source.modules)
+        modules, base, self._lookups = tables.extract(source.modules, source.base)
+        self._engine = _compile(modules, base)
+        self._refuse_unless_it_denies()
+
+    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
+        """See ports.Authorizer. An undefined decision is a Verdict whose result is None."""
+        try:
+            result = self._engine.evaluate(_ENTRYPOINTS[point], self._selected(document))
+        except EngineError as error:
+            raise BrokerError(
+                Kind.POLICY_ENGINE_UNAVAILABLE,
+                f"The policy engine could not decide at broker.{point.value}: {error}.",
+                remedy="Run the tests of the policies; the operator's log names their revision.",
+                details={"policy_revision": self.revision},
+            ) from None
+        return Verdict(result, self.revision)
+
+    def _selected(self, document: Mapping[str, object]) -> dict[str, object]:
+        """What the policies can reach: the parts of `document` they read, and the looked-up entries."""
+        selected = _part(document, self._parts)
+        for lookup in self._lookups:
+            entry = lookup.entry(document)
+            if entry is not None:
+                selected[lookup.slot] = entry
+        return selected
+
+    def _refuse_unless_it_denies(self) -> None:
+        """A policy that does not deny a stranger who asks for nothing is not one we can run."""
+        for point, entrypoint in _ENTRYPOINTS.items():
+            try:
+                answer = self._engine.evaluate(entrypoint, {"v": 1, "subject": _NOBODY})
+            except EngineError as error:
+                raise unusable(f"broker.{point.value} fails its self-check: {error}.", _REMEDY) from None
+            if not isinstance(answer, dict) or answer.get("allow") is not False:
+                raise unusable(f"broker.{point.value} does not deny an unknown subject.", _REMEDY)
+
+
+_REMEDY = (
+    "Each of broker.tokens, broker.calls and broker.admin needs a `default decision` with `allow` false."
+)
+
+
+def _compile(modules: Sequence[Module], base: Mapping[str, object]) -> Engine:
+    texts = {module.name: module.text for module in modules}
+    try:
+        return Engine(texts, base, list(_ENTRYPOINTS.values()))
+    except EngineError as error:
+        raise unusable(_located(str(error), texts), "Run `opa check --strict` on the policies.") from None
+
+
+def _located(error: str, texts: Mapping[str, str]) -> str:
+    """`file:line: message` from the engine's error, which counts bytes."""
+    place = _PLACE.search(error)
+    if place is None or place[1] not in texts:
+        return "The policies do not compile."
+    line = dialect.line_of(texts[place[1]], int(place[2]))
+    return f"{place[1]}:{line}: {place[3]}."
+
+
+def _part(document: Mapping[str, object], paths: Sequence[dialect.Path]) -> dict[str, object]:
+    """A document that holds `paths` of `document` and nothing else."""
+    if paths == ((),):
+        return dict(document)
+    part: dict[str, object] = {}
+    for *parents, last in paths:
+        source, target = document, part
+        for name in parents:
+            child = source.get(name)
+            source = child if isinstance(child, dict) else {}
+            target = target.setdefault(name, {})  # type: ignore[assignment]
+        if last in source:
+            target[last] = source[last]
+    return part

@@ -1,0 +1,107 @@
+"""The Rego that the embedded engine and OPA agree on; anything else is refused when it is loaded.
+
+Knows: the text of modules. Must not know: the engine. rego-cpp answers an unknown built-in, at the moment a
+call needs it, with an error, and some known ones with another result than OPA's. `tests/policy` holds every
+built-in named here against what OPA answered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from broker.adapters.rego.source import Module, unusable
+
+# fmt: off
+COMMON_BUILTINS = frozenset(
+    {
+        "abs", "array.concat", "array.reverse", "array.slice", "bits.and", "ceil", "concat", "contains",
+        "count", "endswith", "floor", "glob.match", "indexof", "intersection", "is_array", "is_boolean",
+        "is_null", "is_number", "is_object", "is_set", "is_string", "max", "min", "numbers.range",
+        "object.filter", "object.get", "object.keys", "object.remove", "object.subset", "object.union_n",
+        "product", "regex.is_valid", "regex.match", "replace", "round", "semver.compare",
+        "semver.is_valid", "sort", "split", "sprintf", "startswith", "strings.any_prefix_match",
+        "strings.any_suffix_match", "strings.count", "strings.reverse", "substring", "sum", "time.clock",
+        "time.date", "time.weekday", "to_number", "trim", "trim_left", "trim_prefix", "trim_right",
+        "trim_space", "trim_suffix", "type_name", "union", "units.parse", "units.parse_bytes",
+    }
+)
+# fmt: on
+_KEYWORDS = frozenset({"if", "in", "not", "some", "every", "else", "with", "as", "contains", "set"})
+_OPAQUE = re.compile(r'#[^\n]*|`[^`]*`|"(?:\\.|[^"\\\n])*"')
+_CALL = re.compile(r"(?<![\w.])([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\(")
+_DEFINED = re.compile(r"^(?:default\s+)?([A-Za-z_][\w.]*)\(", re.MULTILINE)
+_IMPORTED = re.compile(r"^import\s+data(?:\.(\w+))+(?:\s+as\s+(\w+))?", re.MULTILINE)
+_INPUT = re.compile(r"(?<![\w.])input((?:\.[A-Za-z_]\w*)*)(?!\w)")
+
+_PATTERN_FOLLOWS = ("regex.match(", "regex.is_valid(")
+
+Path = tuple[str, ...]
+
+
+def check(module: Module) -> None:
+    """Raises POLICY_ENGINE_UNAVAILABLE with file, line and name for what is outside the dialect."""
+    code = code_of(module)
+    own = set(_DEFINED.findall(code)) | _KEYWORDS
+    aliases = {alias or last for last, alias in _IMPORTED.findall(code)} | {"data"}
+    for call in _CALL.finditer(code):
+        name = call[1]
+        if name in COMMON_BUILTINS or name in own or ("." in name and name.split(".")[0] in aliases):
+            continue
+        raise _refused(module, call.start(), f"the built-in `{name}`")
+    for literal in _OPAQUE.finditer(module.text):
+        if _foreign(literal[0], module.text[: literal.start()]):
+            raise _refused(module, literal.start(), "a string with an escape, a quote or an expression")
+
+
+def _foreign(literal: str, before: str) -> bool:
+    """The engine compares strings as they are escaped, and `encoding` hands it none that needs an escape."""
+    if literal.startswith("#"):
+        return False
+    if before.endswith("$"):  # a template string
+        return True
+    if literal.startswith('"'):
+        return "\\" in literal
+    return '"' in literal or ("\\" in literal and not before.endswith(_PATTERN_FOLLOWS))
+
+
+def parts_read(modules: Iterable[Module]) -> tuple[Path, ...]:
+    """The parts of `input` that the modules can read, none inside another: all that the engine must be given.
+
+    Every mention counts, in comments and strings too, and one that is not a plain dotted path counts as
+    all that is below it, so that nothing a policy can reach is ever left out.
+
+    >>> parts_read([Module("x", 'p := input.call.model == input.call["x"]  # input.v')])
+    (('call',), ('v',))
+    >>> parts_read([Module("x", "p := input[name]")])
+    ((),)
+    """
+    seen = {path for module in modules for path in _mentions(module.text)}
+    return tuple(sorted(path for path in seen if not any(path[:end] in seen for end in range(len(path)))))
+
+
+def code_of(module: Module) -> str:
+    """The text with comments and strings blanked; offsets and lines stay."""
+    return _OPAQUE.sub(_blank, module.text)
+
+
+def line_of(text: str, offset: int) -> int:
+    """The line, counted from 1, of a byte offset into `text`."""
+    return text.encode()[:offset].count(b"\n") + 1
+
+
+def _mentions(text: str) -> Iterator[Path]:
+    for mention in _INPUT.finditer(text):
+        yield tuple(mention[1].split(".")[1:])
+
+
+def _blank(match: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", match[0])
+
+
+def _refused(module: Module, offset: int, what: str) -> Exception:
+    line = module.text.count("\n", 0, offset) + 1
+    return unusable(
+        f"{module.name}:{line} uses {what}, on which the embedded engine and OPA do not agree.",
+        "Give the fact in data.json or in the input instead, or run OPA itself.",
+    )

@@ -1,0 +1,161 @@
+"""Everything that is not a call and still needs a decision: introspect, revoke, read the log.
+
+Knows: which action each needs (`data.broker.admin.decision`). Must not know: wire formats, file layouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from broker.errors import BrokerError, Kind
+from broker.identity.certificate import check_time, subject_of
+from broker.identity.revocation import RevocationSet
+from broker.identity.token import Claims, TokenIssuer
+from broker.model.decision import parse_admin_decision
+from broker.model.operation import AdminAction
+from broker.model.record import Record, RecordType
+from broker.model.subject import Peer
+from broker.model.token import TokenState
+from broker.ports import Authorizer, Clock, DecisionPoint, Ledger
+from broker.shaping.policy_input import subject_input
+
+_NS_PER_SECOND = 1_000_000_000
+
+
+class LogReader(Protocol):
+    """What administration reads of the log: durable entries, oldest first, and the newest checkpoint."""
+
+    def entries(self, after_seq: int) -> AsyncIterator[bytes]: ...
+
+    async def checkpoint(self) -> bytes: ...
+
+
+class Administration:
+    """Acts for an authenticated peer after the admin policy allowed it; denials are recorded."""
+
+    def __init__(
+        self,
+        authorizer: Authorizer,
+        ledger: Ledger,
+        log: LogReader,
+        tokens: TokenIssuer,
+        revocations: RevocationSet,
+        clock: Clock,
+    ) -> None:
+        self._authorizer = authorizer
+        self._ledger = ledger
+        self._log = log
+        self._tokens = tokens
+        self._revocations = revocations
+        self._clock = clock
+
+    async def introspect(self, peer: Peer, token: str, transport: str) -> TokenState:
+        """The state of a token (RFC 7662). A token that is not ours is inactive, never an error."""
+        await self._allow(peer, AdminAction.INTROSPECT, transport)
+        claims = self._claims(token)
+        now = self._clock.now_ns() // _NS_PER_SECOND
+        if claims is None or now >= claims.expires_at or self._revocations.has_token(claims.token_id):
+            return TokenState(active=False)
+        return TokenState(
+            True,
+            claims.token_id,
+            claims.subject,
+            claims.scope,
+            claims.issued_at,
+            claims.expires_at,
+            claims.thumbprint,
+            claims.user,
+        )
+
+    async def revoke(self, peer: Peer, token: str, transport: str) -> None:
+        """Revokes a token (RFC 7009): its holder may always, others as policy says. The record is durable
+        before this returns, and the token is refused from before that on. A token that is not ours is
+        ignored, as the RFC asks.
+        """
+        claims = self._claims(token)
+        if claims is None or claims.subject != peer.spiffe_id:
+            await self._allow(peer, AdminAction.REVOKE, transport)
+        check_time(peer, self._clock.now_ns() // _NS_PER_SECOND)
+        if claims is None:
+            return
+        self._revocations.revoke_token(claims.token_id, claims.expires_at)
+        await self._ledger.append(
+            self._record(RecordType.REVOKED, peer, transport, AdminAction.REVOKE, token_id=claims.token_id)
+        )
+
+    async def records(self, peer: Peer, after_seq: int, transport: str) -> AsyncIterator[bytes]:
+        """The durable entries after `after_seq`, oldest first, as their signed JSON bytes."""
+        await self._allow(peer, AdminAction.RECORD_READ, transport)
+        async for entry in self._log.entries(after_seq):
+            yield entry
+
+    async def checkpoint(self, peer: Peer, transport: str) -> bytes:
+        """The newest signed checkpoint."""
+        await self._allow(peer, AdminAction.CHECKPOINT_READ, transport)
+        return await self._log.checkpoint()
+
+    def _claims(self, token: str) -> Claims | None:
+        try:
+            return self._tokens.verify(token)
+        except BrokerError:
+            return None
+
+    async def _allow(self, peer: Peer, action: AdminAction, transport: str) -> None:
+        now_ns = self._clock.now_ns()
+        check_time(peer, now_ns // _NS_PER_SECOND)
+        document: dict[str, object] = {
+            "v": 1,
+            "subject": subject_input(subject_of(peer)),
+            "action": action.value,
+            "transport": transport,
+            "now_ns": now_ns,
+        }
+        verdict = await self._authorizer.evaluate(DecisionPoint.ADMIN, document)
+        decision = parse_admin_decision(verdict.result, verdict.revision)
+        if decision.allow:
+            return
+        await self._ledger.append(
+            self._record(
+                RecordType.DENIED,
+                peer,
+                transport,
+                action,
+                reason=Kind.POLICY_DENIED.value,
+                rule=decision.rule,
+            )
+        )
+        raise BrokerError(
+            Kind.POLICY_DENIED,
+            f"Not allowed: {decision.reason}.",
+            rule=decision.rule,
+            remedy=f"Ask the security team for the admin right {action.value}.",
+        )
+
+    def _record(
+        self,
+        kind: RecordType,
+        peer: Peer,
+        transport: str,
+        action: AdminAction,
+        *,
+        token_id: str | None = None,
+        reason: str | None = None,
+        rule: str | None = None,
+    ) -> Record:
+        subject = subject_of(peer)
+        return Record(
+            type=kind,
+            call_id=f"adm_{self._clock.random_bytes(16).hex()}",
+            user=subject.id,
+            subject=subject.id,
+            actor_chain=subject.actor_chain,
+            tenant=subject.tenant,
+            cert_sha256=peer.cert_sha256,
+            token_id=token_id,
+            transport=transport,
+            operation=action.value,
+            decision="deny" if kind is RecordType.DENIED else "allow",
+            reason=reason,
+            rule=rule,
+        )

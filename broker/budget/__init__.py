@@ -1,0 +1,1 @@
+"""Reservation arithmetic. Pure: the time comes in, the counts are values."""

@@ -1,0 +1,228 @@
+"""`broker audit verify` and `broker audit show`: reads a log directory, live or a copy; needs no key and no
+lock.
+
+Knows terminals, exit codes and remedies. Must not know how a log is verified or written.
+Exit codes: 0 fine, 1 the log is bad, 2 incomplete (open intents, or a tail no checkpoint covers yet), 3 could
+not run.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from broker.adapters.ledger import LogDirectory
+from broker.model.record import RecordType
+from broker.tlog.checkpoint import Checkpoint, open_checkpoint
+from broker.tlog.entry import Entry, format_time, parse_entry
+from broker.tlog.malformed import MalformedError
+from broker.tlog.note import NoteKey
+from broker.tlog.report import Report, Verdict
+from broker.tlog.verify import verify as verify_log
+
+app = typer.Typer(help="Verify and read the audit log.", no_args_is_help=True)
+
+EXIT = {Verdict.GOOD: 0, Verdict.BAD: 1, Verdict.INCOMPLETE: 2}
+EXIT_BAD = 1
+EXIT_COULD_NOT_RUN = 3
+
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The log directory, live or a copy.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document (verify) or JSON lines (show).")]
+
+
+@app.command()
+def verify(
+    directory: Directory,
+    vkey: Annotated[
+        str | None, typer.Option(help="The log's public key: a file, or the vkey itself.")
+    ] = None,
+    since_checkpoint: Annotated[
+        Path | None, typer.Option(help="A checkpoint you kept: finds rollback and forks.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute every hash and check every signature, sequence number and intent of the log in DIR."""
+    log = _open(directory)
+    key = _key(log, vkey)
+    since = _kept_checkpoint(since_checkpoint, key)
+    with _progress(shown=not as_json) as progress:
+        task = progress.add_task("entries", total=None)
+        try:
+            report = verify_log(
+                log,
+                key,
+                since=since,
+                progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+        except OSError as error:
+            _could_not_run(
+                f"The log cannot be read: {error.strerror}.", "Check the path and your permissions."
+            )
+    if as_json:
+        sys.stdout.write(json.dumps(_report_document(report)) + "\n")
+    else:
+        _print_report(report, own_key=vkey is None)
+    raise typer.Exit(EXIT[report.verdict])
+
+
+@app.command()
+def show(
+    directory: Directory,
+    call_id: Annotated[str | None, typer.Option(help="Only this call.")] = None,
+    record_type: Annotated[RecordType | None, typer.Option("--type", help="Only this record type.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only this subject.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only this user.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many records, from the oldest on.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Print records, oldest first, also those that no checkpoint covers yet. Verifies nothing: see
+    `verify`.
+    """
+    wanted = {"call_id": call_id, "type": record_type, "subject": subject, "user": user}
+    conditions = {name: value for name, value in wanted.items() if value is not None}
+    found = (
+        (data, entry)
+        for data, entry in ((data, parse_entry(data)) for _, data in _open(directory).entries())
+        if all(getattr(entry.record, name) == value for name, value in conditions.items())
+    )
+    try:
+        if as_json:
+            for data, _ in islice(found, limit):
+                sys.stdout.write(data.decode() + "\n")
+        else:
+            _print_entries(entry for _, entry in islice(found, limit))
+    except MalformedError as error:
+        _fail(f"The log is damaged: {error}.", "Run `broker audit verify` on it.", EXIT_BAD)
+    except OSError as error:
+        _could_not_run(f"The log cannot be read: {error.strerror}.", "Check the path and your permissions.")
+
+
+def _open(directory: Path) -> LogDirectory:
+    if not any((directory / name).exists() for name in ("checkpoint", "wal", "tile")):
+        _could_not_run(
+            "There is no log in this directory.",
+            "Give the directory that holds `checkpoint` and `tile`; `broker dev` names it in dev.json under `logs`.",
+        )
+    return LogDirectory(directory)
+
+
+def _key(log: LogDirectory, vkey: str | None) -> NoteKey:
+    """The key from the option (a file or the text itself), else from the directory."""
+    try:
+        is_file = vkey is not None and "+" not in vkey
+        text = log.vkey() if vkey is None else Path(vkey).read_text("utf-8").strip() if is_file else vkey
+        if text is None:
+            _could_not_run("The directory has no log.vkey.", "Give the log's public key with --vkey.")
+        return NoteKey.parse(text)
+    except MalformedError as error:
+        _could_not_run(f"The log's public key is {error}.", "Give a file, or text like `name+1a2b3c4d+AbC…`.")
+    except (OSError, UnicodeDecodeError):
+        _could_not_run(
+            "The file with the log's public key cannot be read.", "Check the path given with --vkey."
+        )
+
+
+def _kept_checkpoint(path: Path | None, key: NoteKey) -> Checkpoint | None:
+    if path is None:
+        return None
+    try:
+        return open_checkpoint(path.read_bytes(), key)
+    except MalformedError as error:
+        _could_not_run(
+            f"The earlier checkpoint is not usable: {error}.",
+            "Give a checkpoint file of this very log, unchanged, and the vkey it was signed with.",
+        )
+    except OSError:
+        _could_not_run(
+            "The earlier checkpoint cannot be read.", "Check the path given with --since-checkpoint."
+        )
+
+
+def _progress(*, shown: bool) -> Progress:
+    columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal))
+
+
+def _report_document(report: Report) -> dict[str, object]:
+    return {
+        "verdict": report.verdict,
+        "origin": report.origin,
+        "size": report.size,
+        "root": report.root.hex(),
+        "uncovered": report.uncovered,
+        "open_intents": [{"call_id": call_id, "seq": seq} for call_id, seq in report.open_intents],
+        "problem_count": report.problem_count,
+        "problems": [asdict(problem) | {"remedy": problem.fault.remedy} for problem in report.problems],
+    }
+
+
+def _print_report(report: Report, *, own_key: bool) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    style = {Verdict.GOOD: "green", Verdict.BAD: "bold red", Verdict.INCOMPLETE: "yellow"}[report.verdict]
+    console.print(Text(f"{report.verdict}: {_printable(report.origin)}, {report.size} entries", style))
+    console.print(Text(f"root {report.root.hex()}"))
+    if own_key:
+        console.print("Note: the key came from the log's own directory; give one you trust with --vkey.")
+    for problem in report.problems:
+        console.print(Text(f"{problem.where}: {problem.text}", "red"))
+    for fault in dict.fromkeys(problem.fault for problem in report.problems):
+        console.print(Text(f"{fault}: {fault.remedy}"))
+    if report.problem_count > len(report.problems):
+        console.print(f"… and {report.problem_count - len(report.problems)} more problems")
+    if report.uncovered:
+        console.print(
+            f"{report.uncovered} more entries are not covered by a checkpoint yet: verify again in a second."
+        )
+    for call_id, seq in report.open_intents:
+        console.print(Text(f"entry {seq}: the call {_printable(call_id)} has no outcome yet"))
+    if report.open_intents:
+        console.print("Open calls are in flight, or were cut: the next start of the broker closes those.")
+
+
+def _print_entries(entries: Iterator[Entry]) -> None:
+    console = Console(highlight=False)
+    table = Table(
+        "seq", "time", "type", "call", "subject", "user", "operation", "model", "decision", "status"
+    )
+    for entry in entries:
+        record = entry.record
+        row = (
+            entry.place.seq,
+            format_time(entry.place.time_us),
+            record.type.value,
+            record.call_id,
+            record.subject,
+            record.user,
+            record.operation,
+            record.model_served or record.model_requested,
+            record.decision or record.reason,
+            record.status,
+        )
+        table.add_row(*(Text("" if cell is None else _printable(str(cell))) for cell in row))
+    console.print(table)
+
+
+def _printable(text: str) -> str:
+    """Without control characters: what a caller sent must not steer the auditor's terminal."""
+    return "".join(c if c.isprintable() else f"\\u{{{ord(c):x}}}" for c in text)
+
+
+def _could_not_run(what: str, remedy: str) -> NoReturn:
+    _fail(what, remedy, EXIT_COULD_NOT_RUN)
+
+
+def _fail(what: str, remedy: str, code: int) -> NoReturn:
+    sys.stderr.write(f"{what} {remedy}\n")
+    raise typer.Exit(code)

@@ -1,0 +1,72 @@
+"""`broker serve`: one broker process, every adapter chosen by its configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from broker.adapters.process import harden
+from broker.adapters.telemetry import configure_log
+from broker.app import Broker
+from broker.config import Settings, load
+
+Announce = Callable[[Broker], None]
+
+
+def serve(
+    config: Annotated[
+        Path, typer.Option(help="The TOML configuration; each key is also BROKER__SECTION__KEY.")
+    ],
+) -> None:
+    """Serves until SIGTERM or SIGINT. Exit 1 when the log can no longer be written."""
+    settings = load(config)
+    run(lambda stop: serve_until(settings, stop, _announce))
+
+
+def run(session: Callable[[asyncio.Event], Awaitable[bool]]) -> None:
+    """Runs `session` until a signal sets its event. Raises typer.Exit(1) where it lost its log."""
+    harden()
+    if not uvloop.run(_signalled(session)):
+        typer.echo("broker: the log can no longer be written; restart to recover it", err=True)
+        raise typer.Exit(1)
+
+
+async def serve_until(settings: Settings, stop: asyncio.Event, announce: Announce) -> bool:
+    """One broker from start to stop; `announce` is called once it accepts calls. False: the log was lost."""
+    configure_log(settings.log.level, settings.log.format)
+    broker = Broker(settings)
+    await broker.start()
+    try:
+        announce(broker)
+        gc.collect()
+        gc.freeze()  # what start-up made lives as long as the process: the collector need not walk it
+        return await _first(stop, broker.log_lost)
+    finally:
+        await broker.stop()
+
+
+async def _signalled(session: Callable[[asyncio.Event], Awaitable[bool]]) -> bool:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return await session(stop)
+
+
+async def _first(stop: asyncio.Event, lost: asyncio.Event) -> bool:
+    """True when the signal came first, False when the log was lost."""
+    waits = [asyncio.create_task(event.wait()) for event in (stop, lost)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    return not lost.is_set()
+
+
+def _announce(broker: Broker) -> None:
+    typer.echo(f"https {broker.https_url}\ngrpc {broker.grpc_address}\nready")

@@ -1,0 +1,71 @@
+"""The ASGI application of the console listener."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+Message = MutableMapping[str, Any]
+_HTML = b"text/html; charset=utf-8"
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>broker</title>
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem}}
+dt{{font-weight:600}}dd{{margin:0 0 .6rem}}.ready{{color:#0a7d33}}.unready{{color:#b00020}}</style></head>
+<body><h1>broker</h1><p class="{css}">{state}</p><dl>{facts}</dl>
+<p><a href="/metrics">metrics</a> · <a href="/healthz">healthz</a> · <a href="/readyz">readyz</a></p>
+</body></html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the page shows: named facts, and functions for what changes."""
+
+    facts: tuple[tuple[str, str], ...]
+    unready: Callable[[], str]
+    metrics: Callable[[], bytes]
+
+
+class ConsoleApp:
+    """Serves `/`, `/metrics`, `/healthz` and `/readyz`; anything else is 404."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    async def __call__(
+        self, scope: Message, _receive: Any, send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        if scope["type"] != "http":
+            return
+        status, media, body = self._answer(scope["path"] if scope["method"] == "GET" else "")
+        headers = [
+            (b"content-type", media),
+            (b"content-length", str(len(body)).encode()),
+            (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _answer(self, path: str) -> tuple[int, bytes, bytes]:
+        missing = self._status.unready()
+        if path == "/metrics":
+            return 200, b"text/plain; version=0.0.4; charset=utf-8", self._status.metrics()
+        if path == "/healthz":
+            return 200, b"text/plain", b"alive\n"
+        if path == "/readyz":
+            return (
+                (503, b"text/plain", missing.encode() + b"\n")
+                if missing
+                else (200, b"text/plain", b"ready\n")
+            )
+        if path == "/":
+            return 200, _HTML, self._page(missing)
+        return 404, b"text/plain", b"no such page\n"
+
+    def _page(self, missing: str) -> bytes:
+        facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in self._status.facts)
+        state = f"not ready: {escape(missing)}" if missing else "ready"
+        return _PAGE.format(css="unready" if missing else "ready", state=state, facts=facts).encode()

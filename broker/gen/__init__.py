@@ -1,0 +1,1 @@
+"""Generated code; never edited. Source: protos/. Generator: protos/generate.py."""

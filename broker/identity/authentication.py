@@ -1,0 +1,64 @@
+"""Step 2: the peer of this connection and its bearer token → Caller. Every check runs on every call.
+
+Knows: the order of the checks. Must not know: which listener asks.
+"""
+
+from __future__ import annotations
+
+from broker.errors import BrokerError, Kind
+from broker.identity.certificate import check_time
+from broker.identity.revocation import RevocationSet
+from broker.identity.token import Claims, TokenIssuer
+from broker.model.subject import Caller, Peer, Subject
+
+SKEW_SECONDS = 30
+
+
+class Authentication:
+    """Verifies that the token is ours, current, not revoked, and bound to this connection's certificate."""
+
+    def __init__(self, tokens: TokenIssuer, revocations: RevocationSet) -> None:
+        self._tokens = tokens
+        self._revocations = revocations
+
+    def authenticate(self, peer: Peer, bearer: str | None, now_seconds: int) -> Caller:
+        """The caller. Raises CERTIFICATE_INVALID or one of the TOKEN_* kinds."""
+        check_time(peer, now_seconds)
+        if not bearer:
+            raise _refused(Kind.TOKEN_MISSING, "No bearer token came with the call.")
+        claims = self._tokens.verify(bearer)
+        if claims.issued_at > now_seconds + SKEW_SECONDS:
+            raise _refused(Kind.TOKEN_INVALID, "The bearer token was issued in the future.")
+        caller = _caller(claims, peer)
+        self.recheck(caller, now_seconds)
+        return caller
+
+    def recheck(self, caller: Caller, now_seconds: int) -> None:
+        """The checks that can change while a call streams: expiry and revocation."""
+        check_time(caller.peer, now_seconds)
+        if now_seconds >= caller.expires_at:
+            raise _refused(Kind.TOKEN_EXPIRED, "The bearer token has expired.")
+        if self._revocations.covers(caller):
+            raise _refused(Kind.TOKEN_REVOKED, "The bearer token has been revoked.")
+
+
+def _caller(claims: Claims, peer: Peer) -> Caller:
+    if claims.thumbprint != peer.thumbprint or claims.subject != peer.spiffe_id:
+        raise _refused(Kind.TOKEN_NOT_YOURS, "The bearer token is bound to another client certificate.")
+    return Caller(
+        subject=Subject(claims.subject, claims.tenant),
+        peer=peer,
+        token_id=claims.token_id,
+        scope=claims.scope,
+        expires_at=claims.expires_at,
+        user=claims.user,
+        max_tokens=claims.max_tokens,
+    )
+
+
+def _refused(kind: Kind, message: str) -> BrokerError:
+    return BrokerError(
+        kind,
+        message,
+        remedy="Get a token for the certificate of this connection from POST /oauth/token or IssueToken.",
+    )

@@ -1,0 +1,192 @@
+"""OpenAIService: a message → Arrival → the pipeline → a message, or one for each event of a stream.
+
+Knows: how calls and replies look as messages. Must not know: what the pipeline does with a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import cast
+from urllib.parse import quote
+
+import orjson
+from google.protobuf.message import DecodeError, Message
+
+from broker.errors import BrokerError, Kind
+from broker.listeners.decode import decode_bodiless, decode_document
+from broker.listeners.fields import name as check_name
+from broker.listeners.fields import refuse
+from broker.listeners.grpc.codec import DocumentError, from_document, to_document
+from broker.listeners.grpc.core import TRANSPORT, Calls
+from broker.listeners.grpc.errors import UpstreamRefusedError
+from broker.listeners.grpc.metadata import Headers, bearer_of, forwarded_headers, passed_on
+from broker.listeners.grpc.rim import Answer, Behaviour, Visit
+from broker.listeners.grpc.rules import CallRule
+from broker.listeners.grpc.structs import write_text
+from broker.model.call import Call, Reply, StreamReply
+from broker.model.operation import Operation
+from broker.model.subject import Peer
+from broker.shaping.sse import field as sse_field
+
+_OK = range(200, 300)
+_BAD_GATEWAY = 502
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One RPC of OpenAIService: its rule, its message types, and whether it streams."""
+
+    rule: CallRule
+    request: type[Message]
+    reply: type[Message]
+    streams: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcArrival:
+    """Implements `passage.Arrival`; the request is parsed only once its sender is authenticated."""
+
+    call_id: str
+    peer: Peer
+    bearer: str | None
+    form: Form
+    headers: Headers
+    request: bytes = field(repr=False)
+    transport: str = TRANSPORT
+
+    @property
+    def operation(self) -> Operation:
+        return self.form.rule.operation
+
+    async def decode(self) -> Call:
+        """The Call. Raises BAD_REQUEST naming the parameter in OpenAI's spelling."""
+        try:
+            message = self.form.request.FromString(self.request)
+            if self.form.rule.method == "GET":
+                return self._bodiless(getattr(message, "model", None))
+            return self._whole(to_document(message))
+        except DecodeError:
+            raise refuse("body", "it is not a message of this RPC") from None
+        except DocumentError as error:
+            raise refuse(error.param or "body", error.what) from None
+
+    def _bodiless(self, model: str | None) -> Call:
+        rule = self.form.rule
+        path = rule.path
+        if model is not None:
+            check_name(model, "model")
+            if model in {".", ".."}:
+                raise refuse("model", "expected the name of a model")
+            path = path.replace("{model}", quote(model, safe=":"))
+        return decode_bodiless(rule.operation, rule.method, path, model, stream=False, headers=self.headers)
+
+    def _whole(self, document: dict[str, object]) -> Call:
+        rule = self.form.rule
+        if self.form.streams:
+            document.setdefault("stream", True)
+        if (document.get("stream") is True) is not self.form.streams:
+            raise refuse("stream", "it contradicts the RPC", "Call Stream… to stream, Create… otherwise.")
+        return decode_document(
+            rule.operation, rule.method, rule.path, document, _body(document), self.headers
+        )
+
+
+class CallDesk:
+    """Makes the behaviour of each RPC of OpenAIService."""
+
+    def __init__(self, calls: Calls, forwarded: tuple[str, ...]) -> None:
+        self._calls = calls
+        self._forwarded = forwarded
+
+    def behaviour(self, form: Form) -> Behaviour:
+        """What the RPC does: the Rim calls it."""
+        serve = self._stream if form.streams else self._unary
+        return lambda visit: serve(form, visit)
+
+    async def _unary(self, form: Form, visit: Visit) -> Answer:
+        reply = await self._run(form, visit)
+        if isinstance(reply, StreamReply):
+            await _events(reply).aclose()
+            raise _unusable("a stream where one answer was asked for")
+        if reply.status not in _OK:
+            raise UpstreamRefusedError(reply)
+        message = from_document_bytes(form.reply, reply.body)
+        return Answer(message.SerializeToString(), passed_on(reply.headers))
+
+    async def _stream(self, form: Form, visit: Visit) -> Answer:
+        reply = await self._run(form, visit)
+        if isinstance(reply, Reply):
+            if reply.status not in _OK:
+                raise UpstreamRefusedError(reply)
+            raise _unusable("one answer where a stream was asked for")
+        headers = passed_on(reply.headers)
+        failure: bytes | None = None
+        async with aclosing(_events(reply)) as events:
+            await visit.announce(headers)
+            async for event in events:
+                text = sse_field(event, b"data")
+                if text is None or text == b"[DONE]":
+                    continue
+                document = _parse(text)
+                if "error" in document and "type" not in document:
+                    failure = text  # the pipeline still records how the stream ends
+                else:
+                    await visit.send(_chunk(form.reply, document).SerializeToString())
+        if failure is not None:
+            raise UpstreamRefusedError(Reply(_BAD_GATEWAY, reply.headers, failure))
+        return Answer(trailers=headers)
+
+    async def _run(self, form: Form, visit: Visit) -> Reply | StreamReply:
+        arrival = GrpcArrival(
+            visit.call_id,
+            visit.peer,
+            bearer_of(visit.metadata),
+            form,
+            forwarded_headers(visit.metadata, self._forwarded),
+            visit.request,
+        )
+        return await self._calls.run(arrival)
+
+
+def from_document_bytes(reply: type[Message], body: bytes) -> Message:
+    """The reply message of a JSON body. Raises UPSTREAM_UNAVAILABLE where it is no JSON object."""
+    return _chunk(reply, _parse(body))
+
+
+def _chunk(reply: type[Message], document: dict[str, object]) -> Message:
+    try:
+        return from_document(reply, document)
+    except DocumentError:
+        raise _unusable("JSON that no message can hold") from None
+
+
+def _parse(text: bytes) -> dict[str, object]:
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        document = None
+    if not isinstance(document, dict):
+        raise _unusable("something that is no JSON object")
+    return document
+
+
+def _body(document: dict[str, object]) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except TypeError:  # an integer beyond 64 bits, or nesting beyond what orjson writes
+        return write_text(document).encode()
+
+
+def _events(reply: StreamReply) -> AsyncGenerator[bytes, None]:
+    """The events as what they are documented to be: an iterator with `aclose()`."""
+    return cast("AsyncGenerator[bytes, None]", reply.events)
+
+
+def _unusable(what: str) -> BrokerError:
+    return BrokerError(
+        Kind.UPSTREAM_UNAVAILABLE,
+        f"The upstream answered with {what}.",
+        remedy="Ask again later; if it stays, call the same route over HTTPS.",
+    )

@@ -1,0 +1,77 @@
+"""The grpc.aio server: credentials, limits, start and stop.
+
+Knows: sockets and TLS. Must not know: any RPC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from broker.listeners.grpc.core import Core
+from broker.listeners.grpc.doors import doors
+from broker.listeners.grpc.tls12 import refuse_if_spoken
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+_SECOND = 1000
+
+OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", 8 * 1024),
+    ("grpc.absolute_max_metadata_size", 16 * 1024),
+    ("grpc.http2.min_ping_interval_without_data_ms", 60 * _SECOND),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 60 * _SECOND),
+    ("grpc.http2.max_ping_strikes", 2),
+    ("grpc.max_connection_age_ms", 600 * _SECOND),
+    ("grpc.max_connection_age_grace_ms", 600 * _SECOND),
+    ("grpc.compression_enabled_algorithms_bitset", 1),  # identity only: no message grows after it arrived
+    ("grpc.so_reuseport", 0),  # two processes on one port would share calls, not revocations
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: the server's chain and key, and the CAs that client certificates must come from."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path
+
+
+class GrpcServer:
+    """Serves broker.v1 on `address` (`host:port`; port 0 picks a free one), mTLS, TLS 1.3 only."""
+
+    def __init__(self, core: Core, files: TlsFiles, address: str, *, reflection: bool = False) -> None:
+        self._host = address.rpartition(":")[0]
+        self._server = grpc.aio.server(options=OPTIONS)
+        self._server.add_generic_rpc_handlers((doors(core, reflection=reflection),))
+        self._port = self._server.add_secure_port(address, _credentials(files))
+
+    @property
+    def address(self) -> str:
+        """`host:port` as bound."""
+        return f"{self._host}:{self._port}"
+
+    async def start(self) -> None:
+        """Returns once connections are accepted. Raises OldTlsError, and serves nothing, when the port
+        would speak TLS 1.2.
+        """
+        await self._server.start()
+        try:
+            await refuse_if_spoken(self._host.strip("[]"), self._port)
+        except BaseException:
+            await self._server.stop(None)
+            raise
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Stops accepting, lets calls under way end for at most `grace_seconds`, then cancels them."""
+        await self._server.stop(grace_seconds)
+
+
+def _credentials(files: TlsFiles) -> grpc.ServerCredentials:
+    pair = (files.key.read_bytes(), files.certificate.read_bytes())
+    return grpc.ssl_server_credentials([pair], files.client_ca.read_bytes(), require_client_auth=True)

@@ -1,0 +1,210 @@
+"""The ASGI application of the HTTPS door: route, hand to the core, render.
+
+Knows: the route table and the two renderings of an error. Must not know: anything the core decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Protocol
+
+from broker.errors import BrokerError, Kind
+from broker.listeners.https import errors
+from broker.listeners.https.oauth import OAuth
+from broker.listeners.https.request import HttpArrival, Message, Receive, Send, bearer_of
+from broker.listeners.https.routes import Issue, Match, Open, find
+from broker.model.call import Reply, StreamReply
+from broker.model.operation import AdminAction, Operation
+from broker.model.subject import Peer
+from broker.passage import Arrival
+
+Headers = list[tuple[bytes, bytes]]
+_SINGLE = frozenset({"authorization", "content-type", "content-length", "content-encoding", "host"})
+
+
+class Calls(Protocol):
+    """The pipeline, as this door sees it."""
+
+    async def run(self, arrival: Arrival) -> Reply | StreamReply: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What the door needs of the core; plain functions and objects, given by the composition root.
+
+    `unready` returns what is missing, or an empty string when calls can be served.
+    """
+
+    calls: Calls
+    oauth: OAuth
+    read_peer: Callable[[bytes], Peer]
+    unready: Callable[[], str]
+    new_call_id: Callable[[], str]
+    forwarded: tuple[str, ...] = ()
+
+
+class HttpsApp:
+    """The ASGI callable. One instance serves all connections."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        call_id = self._door.new_call_id()
+        match = find(scope["method"], scope["raw_path"].decode("latin-1"))
+        try:
+            await self._serve(scope, receive, send, match, call_id)
+        except BrokerError as error:
+            oauth = match is not None and not isinstance(match.route.authorization, Operation)
+            await _respond_error(send, error, call_id, oauth=oauth)
+
+    async def _serve(
+        self, scope: Message, receive: Receive, send: Send, match: Match | None, call_id: str
+    ) -> None:
+        if match is None:
+            raise BrokerError(
+                Kind.NOT_FOUND, "The broker serves no such path.", remedy="See the route table in the README."
+            )
+        authorization = match.route.authorization
+        if isinstance(authorization, Open):
+            await self._public(match.route.path, send)
+            return
+        headers = _headers(scope["headers"])
+        peer = self._peer(scope)
+        if isinstance(authorization, Operation):
+            await self._call(scope, receive, send, match, authorization, headers, peer, call_id)
+        elif isinstance(authorization, Issue | AdminAction):
+            reply = await self._door.oauth.serve(match.route.path, peer, headers, receive)
+            await _respond(send, reply, call_id)
+
+    async def _call(
+        self,
+        scope: Message,
+        receive: Receive,
+        send: Send,
+        match: Match,
+        operation: Operation,
+        headers: dict[str, str],
+        peer: Peer,
+        call_id: str,
+    ) -> None:
+        query = scope["query_string"].decode("latin-1")
+        path = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
+        arrival = HttpArrival(
+            call_id=call_id,
+            operation=operation,
+            peer=peer,
+            bearer=bearer_of(headers),
+            match=match,
+            path=path,
+            headers=headers,
+            receive=receive,
+            forwarded=self._door.forwarded,
+        )
+        reply = await self._door.calls.run(arrival)
+        if isinstance(reply, Reply):
+            await _respond(send, reply, call_id)
+        else:
+            await _stream(reply, call_id, receive, send)
+
+    async def _public(self, path: str, send: Send) -> None:
+        if path == "/healthz":
+            reply = Reply(200, (("content-type", "application/json"),), b'{"status":"alive"}')
+        elif path == "/readyz":
+            reply = _readiness(self._door.unready())
+        else:
+            reply = self._door.oauth.metadata(path)
+        await _respond(send, reply, None)
+
+    def _peer(self, scope: Message) -> Peer:
+        der = scope["state"]["peer_der"]
+        if der is None:
+            raise BrokerError(
+                Kind.CERTIFICATE_INVALID,
+                "No client certificate came with this connection.",
+                remedy="Connect with the service's X.509-SVID: curl --cert svid.pem --key svid.key …",
+            )
+        return self._door.read_peer(der)
+
+
+def _readiness(missing: str) -> Reply:
+    if not missing:
+        return Reply(200, (("content-type", "application/json"),), b'{"status":"ready"}')
+    body = f'{{"status":"unready","missing":"{missing}"}}'.encode()
+    return Reply(503, (("content-type", "application/json"), ("retry-after", "1")), body)
+
+
+def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Names (lower case) to values. A header that must be single and is not is refused: two readers
+    could disagree about which one counts.
+    """
+    found: dict[str, str] = {}
+    for name_bytes, value_bytes in raw:
+        name, value = name_bytes.decode("latin-1"), value_bytes.decode("latin-1")
+        if name in found:
+            if name in _SINGLE:
+                raise BrokerError(Kind.BAD_REQUEST, f"The header {name} came twice.", param=name)
+            value = f"{found[name]}, {value}"
+        found[name] = value
+    return found
+
+
+def _reply_headers(reply: Reply | StreamReply, call_id: str | None) -> Headers:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+    if call_id is not None:
+        headers.append((b"x-broker-call-id", call_id.encode()))
+    return headers
+
+
+async def _respond(send: Send, reply: Reply, call_id: str | None) -> None:
+    headers = _reply_headers(reply, call_id)
+    headers.append((b"content-length", str(len(reply.body)).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _respond_error(send: Send, error: BrokerError, call_id: str, *, oauth: bool) -> None:
+    body = errors.oauth_body(error) if oauth else errors.body(error)
+    headers = errors.headers(error)
+    headers.append((b"content-length", str(len(body)).encode()))
+    headers.append((b"x-broker-call-id", call_id.encode()))
+    headers.append((b"x-request-id", call_id.encode()))
+    if error.kind is Kind.TOO_LARGE:
+        headers.append((b"connection", b"close"))  # its body is still coming, and nobody will read it
+    await send({"type": "http.response.start", "status": errors.ROWS[error.kind].status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _stream(reply: StreamReply, call_id: str, receive: Receive, send: Send) -> None:
+    """Passes events on as they come. A caller that leaves ends the call upstream too."""
+    headers = _reply_headers(reply, call_id)
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    forwarding = asyncio.ensure_future(_forward(reply.events, send))
+    leaving = asyncio.ensure_future(_caller_left(receive))
+    await asyncio.wait({forwarding, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    leaving.cancel()
+    if not forwarding.done():
+        forwarding.cancel()
+    await asyncio.gather(forwarding, leaving, return_exceptions=True)
+    if not forwarding.cancelled():
+        forwarding.result()
+
+
+async def _forward(events: AsyncIterator[bytes], send: Send) -> None:
+    try:
+        async with aclosing(events) as source:  # type: ignore[type-var]
+            async for event in source:
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+    except BrokerError as error:
+        await send({"type": "http.response.body", "body": errors.event(error), "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _caller_left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,104 @@
+"""The HTTP rendering of the error table: OpenAI's error shape, so that its SDKs raise the right class.
+
+Knows: statuses and codes. Must not know: why a call was refused. A test holds it complete over Kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import orjson
+
+from broker.errors import BrokerError, Kind
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Status, OpenAI's `type` and `code`."""
+
+    status: int
+    type: str
+    code: str
+
+
+_UNAUTHORIZED = Row(401, "invalid_request_error", "invalid_api_key")
+
+ROWS: dict[Kind, Row] = {
+    Kind.POLICY_DENIED: Row(403, "permission_error", "policy_denied"),
+    Kind.CONTENT_BLOCKED: Row(400, "invalid_request_error", "content_policy_violation"),
+    Kind.BUDGET_EXCEEDED: Row(429, "insufficient_quota", "insufficient_quota"),
+    Kind.RATE_LIMITED: Row(429, "requests", "rate_limit_exceeded"),
+    Kind.UPSTREAM_RATE_LIMITED: Row(429, "requests", "rate_limit_exceeded"),
+    Kind.CONTEXT_LENGTH_EXCEEDED: Row(400, "invalid_request_error", "context_length_exceeded"),
+    Kind.MODEL_RETIRED: Row(404, "invalid_request_error", "model_not_found"),
+    Kind.TOKEN_MISSING: _UNAUTHORIZED,
+    Kind.TOKEN_INVALID: _UNAUTHORIZED,
+    Kind.TOKEN_EXPIRED: _UNAUTHORIZED,
+    Kind.TOKEN_REVOKED: _UNAUTHORIZED,
+    Kind.TOKEN_NOT_YOURS: _UNAUTHORIZED,
+    Kind.CERTIFICATE_INVALID: _UNAUTHORIZED,
+    Kind.CREDENTIAL_STORE_UNAVAILABLE: Row(503, "server_error", "credential_store_unavailable"),
+    Kind.POLICY_ENGINE_UNAVAILABLE: Row(503, "server_error", "policy_engine_unavailable"),
+    Kind.AUDIT_UNAVAILABLE: Row(503, "server_error", "audit_unavailable"),
+    Kind.UPSTREAM_INTERRUPTED: Row(502, "server_error", "upstream_interrupted"),
+    Kind.UPSTREAM_UNAVAILABLE: Row(502, "server_error", "upstream_unavailable"),
+    Kind.BAD_REQUEST: Row(400, "invalid_request_error", "invalid_request_error"),
+    Kind.NOT_FOUND: Row(404, "invalid_request_error", "not_found"),
+    Kind.TOO_LARGE: Row(413, "invalid_request_error", "request_too_large"),
+    Kind.CALLER_GONE: Row(499, "invalid_request_error", "caller_gone"),
+    Kind.INTERNAL: Row(500, "server_error", "internal_error"),
+}
+
+# OAuth's own error names (RFC 6749, 5.2) for the token endpoint.
+OAUTH: dict[Kind, str] = {
+    Kind.POLICY_DENIED: "invalid_scope",
+    Kind.BAD_REQUEST: "invalid_request",
+    Kind.TOO_LARGE: "invalid_request",
+    Kind.CERTIFICATE_INVALID: "invalid_client",
+}
+
+
+def body(error: BrokerError) -> bytes:
+    """`{"error": {"message", "type", "param", "code", …}}`, and what our own clients read besides."""
+    row = ROWS[error.kind]
+    facts: dict[str, object] = {
+        "message": str(error),
+        "type": row.type,
+        "param": error.param,
+        "code": row.code,
+        "reason": error.kind.value,
+    }
+    if error.rule is not None:
+        facts["rule"] = error.rule
+    if error.details:
+        facts["details"] = error.details
+    return orjson.dumps({"error": facts})
+
+
+def oauth_body(error: BrokerError) -> bytes:
+    """`{"error", "error_description"}` of RFC 6749, 5.2."""
+    name = OAUTH.get(error.kind, "temporarily_unavailable")
+    return orjson.dumps(
+        {"error": name, "error_description": str(error), "reason": error.kind.value, "rule": error.rule}
+    )
+
+
+def headers(error: BrokerError) -> Headers:
+    """The headers that go with the error: when to come back, and how to authenticate."""
+    found: Headers = [(b"content-type", b"application/json")]
+    if error.retry_after is not None:
+        found.append((b"retry-after", str(ceil(error.retry_after)).encode()))
+    if error.kind is Kind.BUDGET_EXCEEDED:
+        found.append((b"x-should-retry", b"false"))
+    if ROWS[error.kind] is _UNAUTHORIZED:
+        challenge = f'Bearer realm="broker", error="invalid_token", error_description="{error.kind.value}"'
+        found.append((b"www-authenticate", challenge.encode()))
+    return found
+
+
+def event(error: BrokerError) -> bytes:
+    """The SSE error event that ends a stream which may not go on."""
+    return b"event: error\ndata: " + body(error) + b"\n\n"

@@ -1,0 +1,155 @@
+"""The OAuth endpoints: token (RFC 6749, 8705), introspection (7662), revocation (7009), metadata (8414).
+
+Knows: forms and JSON. Must not know: how a token is decided, minted or recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+import orjson
+
+from broker.errors import BrokerError, Kind
+from broker.identity.scope import parse_scope
+from broker.listeners.https.request import Receive, read_body
+from broker.model.call import Reply
+from broker.model.subject import IssuedToken, Peer
+from broker.model.token import TokenState, TokenWish
+
+_JSON = (("content-type", "application/json"), ("cache-control", "no-store"), ("pragma", "no-cache"))
+_MAX_FIELDS = 16
+_TRANSPORT = "https"
+
+
+class Issuing(Protocol):
+    async def issue(self, peer: Peer, wish: TokenWish, transport: str) -> IssuedToken: ...
+
+
+class Administering(Protocol):
+    async def introspect(self, peer: Peer, token: str, transport: str) -> TokenState: ...
+
+    async def revoke(self, peer: Peer, token: str, transport: str) -> None: ...
+
+    def records(self, peer: Peer, after_seq: int, transport: str) -> AsyncIterator[bytes]: ...
+
+
+class OAuth:
+    """Serves the routes under `/oauth` and `/.well-known`. `base_url` is the issuer (RFC 8414, 2)."""
+
+    def __init__(
+        self,
+        issuance: Issuing,
+        administration: Administering,
+        jwks: dict[str, object],
+        issuer: str,
+        base_url: str,
+    ) -> None:
+        self._issuance = issuance
+        self._administration = administration
+        self._documents = {
+            "/.well-known/jwks.json": orjson.dumps(jwks),
+            "/.well-known/oauth-authorization-server": orjson.dumps(_metadata(issuer, base_url)),
+        }
+
+    async def serve(self, path: str, peer: Peer, headers: dict[str, str], receive: Receive) -> Reply:
+        """Answers one form post. Raises BrokerError."""
+        form = _form(headers, await read_body(headers, receive))
+        if path == "/oauth/token":
+            return await self._token(peer, form)
+        token = form.get("token")
+        if not token:
+            raise _invalid("token", "it is missing")
+        if path == "/oauth/introspect":
+            return _json(_state(await self._administration.introspect(peer, token, _TRANSPORT)))
+        await self._administration.revoke(peer, token, _TRANSPORT)
+        return Reply(200, _JSON, b"{}")
+
+    def metadata(self, path: str) -> Reply:
+        """The public documents."""
+        return Reply(200, (("content-type", "application/json"),), self._documents[path])
+
+    async def _token(self, peer: Peer, form: dict[str, str]) -> Reply:
+        if form.get("grant_type") != "client_credentials":
+            raise _invalid("grant_type", "expected client_credentials")
+        wish = TokenWish(
+            scope=parse_scope(form.get("scope", "")),
+            ttl_seconds=_integer(form, "ttl"),
+            user=form.get("user") or None,
+            max_tokens=_integer(form, "max_tokens"),
+            audience=form.get("audience") or form.get("resource") or None,
+        )
+        issued = await self._issuance.issue(peer, wish, _TRANSPORT)
+        return _json(
+            {
+                "access_token": issued.token,
+                "token_type": "Bearer",
+                "expires_in": issued.expires_in,
+                "scope": " ".join(issued.scope),
+            }
+        )
+
+
+def _form(headers: dict[str, str], body: bytes) -> dict[str, str]:
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != "application/x-www-form-urlencoded":
+        raise _invalid("body", "the content type must be application/x-www-form-urlencoded")
+    try:
+        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        raise _invalid("body", "not a form") from None
+    form = dict(pairs)
+    if len(form) != len(pairs):
+        raise _invalid("body", "a field came twice")  # RFC 6749, 3.2
+    return form
+
+
+def _integer(form: dict[str, str], name: str) -> int | None:
+    value = form.get(name)
+    if value is None or value == "":
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0):  # noqa: PLR2004
+        raise _invalid(name, "expected a positive integer")
+    return int(value)
+
+
+def _state(state: TokenState) -> dict[str, object]:
+    if not state.active:
+        return {"active": False}
+    return {
+        "active": True,
+        "jti": state.token_id,
+        "sub": state.subject,
+        "client_id": state.subject,
+        "scope": " ".join(state.scope),
+        "iat": state.issued_at,
+        "exp": state.expires_at,
+        "token_type": "Bearer",
+        "cnf": {"x5t#S256": state.thumbprint},
+        **({"username": state.user} if state.user else {}),
+    }
+
+
+def _metadata(issuer: str, base_url: str) -> dict[str, object]:
+    return {
+        "issuer": issuer,
+        "token_endpoint": f"{base_url}/oauth/token",
+        "introspection_endpoint": f"{base_url}/oauth/introspect",
+        "revocation_endpoint": f"{base_url}/oauth/revoke",
+        "jwks_uri": f"{base_url}/.well-known/jwks.json",
+        "grant_types_supported": ["client_credentials"],
+        "response_types_supported": [],
+        "token_endpoint_auth_methods_supported": ["tls_client_auth"],
+        "tls_client_certificate_bound_access_tokens": True,
+    }
+
+
+def _json(value: dict[str, object]) -> Reply:
+    return Reply(200, _JSON, orjson.dumps(value))
+
+
+def _invalid(param: str, why: str) -> BrokerError:
+    return BrokerError(
+        Kind.BAD_REQUEST, f"Invalid '{param}': {why}.", param=param, remedy="See RFC 6749, section 4.4."
+    )

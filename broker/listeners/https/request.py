@@ -1,0 +1,126 @@
+"""One HTTP request as an Arrival: headers first, the body only once the caller is authenticated.
+
+Knows: ASGI messages. Must not know: what is done with the Call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from broker.errors import BrokerError, Kind
+from broker.listeners.decode import decode_bodiless, decode_document, parse_body, too_large
+from broker.listeners.https.routes import Body, Match
+from broker.model.call import Call
+from broker.model.operation import Operation
+from broker.model.subject import Peer
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+BODY_SECONDS = 15.0
+_FORWARDED = frozenset(
+    {
+        "accept",
+        "content-type",
+        "idempotency-key",
+        "openai-beta",
+        "traceparent",
+        "tracestate",
+        "user-agent",
+        "x-client-request-id",
+    }
+)
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpArrival:
+    """Implements `passage.Arrival` for a `/v1` route. `forwarded` are further header prefixes that go on."""
+
+    call_id: str
+    operation: Operation
+    peer: Peer
+    bearer: str | None
+    match: Match
+    path: str
+    headers: dict[str, str]
+    receive: Receive
+    forwarded: tuple[str, ...]
+    transport: str = "https"
+
+    async def decode(self) -> Call:
+        """The Call. Raises BAD_REQUEST or TOO_LARGE."""
+        method = self.match.route.method
+        headers = forwarded_headers(self.headers, self.forwarded)
+        if self.match.route.body is Body.NONE:
+            stream = "stream=true" in self.path.partition("?")[2].split("&")
+            return decode_bodiless(self.operation, method, self.path, self.match.model, stream, headers)
+        media = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media != "application/json":
+            raise _unreadable("the content type must be application/json")
+        body = await read_body(self.headers, self.receive)
+        return decode_document(self.operation, method, self.path, parse_body(body), body, headers)
+
+
+async def read_body(headers: dict[str, str], receive: Receive) -> bytes:
+    """The whole body, at most 16 MiB within 15 s, not compressed."""
+    if headers.get("content-encoding", "identity") != "identity":
+        raise _unreadable("compressed bodies are not accepted")
+    length = headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+        raise too_large(MAX_BODY_BYTES)
+    first = await _next(receive)
+    if not first.get("more_body"):
+        return bytes(first.get("body", b""))
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _rest(first, receive)
+    except TimeoutError:
+        raise _unreadable(f"it did not arrive within {BODY_SECONDS:g} s") from None
+
+
+async def _rest(first: Message, receive: Receive) -> bytes:
+    chunks = bytearray(first.get("body", b""))
+    more = True
+    while more:
+        message = await _next(receive)
+        chunks += message.get("body", b"")
+        if len(chunks) > MAX_BODY_BYTES:
+            raise too_large(MAX_BODY_BYTES)
+        more = message.get("more_body", False)
+    return bytes(chunks)
+
+
+async def _next(receive: Receive) -> Message:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise BrokerError(Kind.CALLER_GONE, "The caller left before its request was whole.")
+    return message
+
+
+def forwarded_headers(headers: dict[str, str], extra: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The caller's headers that upstream may see; everything else, its token first, stays here."""
+    return tuple(
+        (name, value)
+        for name, value in headers.items()
+        if name in _FORWARDED or name.startswith(("x-stainless-", *extra))
+    )
+
+
+def bearer_of(headers: dict[str, str]) -> str | None:
+    """The bearer token (RFC 6750, 2.1), or None."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _unreadable(why: str) -> BrokerError:
+    return BrokerError(
+        Kind.BAD_REQUEST,
+        f"The body cannot be read: {why}.",
+        param="body",
+        remedy="Send plain JSON with content-type application/json.",
+    )

@@ -1,0 +1,107 @@
+"""Runs the HTTPS door: TLS 1.3, client certificates, uvicorn.
+
+Knows: sockets and TLS. Must not know: routes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from broker.listeners.https.protocol import PeerProtocol
+
+IDLE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: the server's chain and key, and the CAs that client certificates must come from."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path
+
+
+def tls_context(files: TlsFiles) -> ssl.SSLContext:
+    """TLS 1.3 only. A caller without a certificate gets a JSON 401 instead of a dead handshake; one with a
+    certificate that does not verify gets no connection.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(files.certificate, files.key)
+    context.load_verify_locations(files.client_ca)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process's own shutdown."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpServer:
+    """An ASGI application on a listening socket; `tls` None means plain HTTP (loopback listeners only)."""
+
+    def __init__(self, app: Any, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        config = uvicorn.Config(
+            app,
+            http=PeerProtocol,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=IDLE_SECONDS,
+            backlog=2048,
+            ssl_context_factory=(lambda _config, _default: tls) if tls is not None else None,
+        )
+        self._server = _Server(config)
+        self._listener = listener
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns once connections are accepted."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+                raise RuntimeError("the HTTP server ended before it started")
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Stops accepting, lets replies under way end, closes."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+
+
+def bind(address: str) -> socket.socket:
+    """A listening TCP socket on `host:port`; port 0 picks a free one. Raises OSError."""
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host.strip("[]"), int(port)))
+    listener.setblocking(False)
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """`host:port` of a bound socket."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,90 @@
+"""One audit record, before it is sequenced and signed, and the receipt that comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+
+class RecordType(StrEnum):
+    """What happened. An `intent` is closed by exactly one `outcome` or `recovered` of the same call_id."""
+
+    START = "start"
+    KEY = "key"
+    TOKEN = "token"  # noqa: S105 - the name of a record type, not a password
+    DENIED = "denied"
+    INTENT = "intent"
+    OUTCOME = "outcome"
+    RECOVERED = "recovered"
+    REVOKED = "revoked"
+    ERASURE = "erasure"
+    CONFIG = "config"
+    ROTATE = "rotate"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFinding:
+    """A finding as the log keeps it: rule, place and what was done; never the text."""
+
+    rule: str
+    location: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The facts of one step of one call; None means not known at this step and is left out of the entry.
+
+    Never holds a key, a token, a prompt or a reply. Times `t_*_us` are microseconds. The ledger adds
+    `v`, `instance`, `seq`, `time`, `kid` and `sig` when it sequences the record.
+    """
+
+    type: RecordType
+    call_id: str
+    user: str | None = None
+    subject: str | None = None
+    actor_chain: tuple[str, ...] | None = None
+    tenant: str | None = None
+    cert_sha256: str | None = None
+    token_id: str | None = None
+    transport: str | None = None
+    operation: str | None = None
+    model_requested: str | None = None
+    model_served: str | None = None
+    stream: bool | None = None
+    decision: str | None = None
+    reason: str | None = None
+    rule: str | None = None
+    policy_revision: str | None = None
+    input_commitment: str | None = None
+    findings: tuple[RecordedFinding, ...] | None = None
+    key_ref: str | None = None
+    key_version: int | None = None
+    status: int | None = None
+    finish_reason: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    tokens_cached: int | None = None
+    bytes: int | None = None
+    t_policy_us: int | None = None
+    t_upstream_us: int | None = None
+    t_total_us: int | None = None
+    upstream_request_id: str | None = None
+    error: str | None = None
+    request_commitment: str | None = None
+    response_commitment: str | None = None
+    scope: str | None = None
+    public_key: str | None = None
+
+
+RECORD_FIELDS = tuple(f.name for f in fields(Record))
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof of place: the record is durable as entry `seq` of the log `origin`."""
+
+    origin: str
+    seq: int
+    leaf_hash: bytes

@@ -1,0 +1,175 @@
+"""One call on its way: the facts gathered so far, and the records they make.
+
+Knows: which fact belongs into which record. Must not know: where records are kept, how a call is sent.
+It holds references to call and lease but its records never hold a prompt, a reply, a key or a token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from hashlib import sha256
+from typing import Protocol
+
+from broker.errors import BrokerError, Kind
+from broker.model.call import Call
+from broker.model.decision import CallDecision
+from broker.model.finding import Finding
+from broker.model.operation import Operation
+from broker.model.record import Record, RecordedFinding, RecordType
+from broker.model.secret import Lease
+from broker.model.subject import Caller, Peer
+from broker.shaping.usage import Usage
+
+Commit = Callable[[str | None, str, bytes], str]
+_NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z")
+_MAX_USER = 256
+
+
+class Arrival(Protocol):
+    """A call at a listener's door. `decode` reads and checks the body; it runs after authentication."""
+
+    @property
+    def call_id(self) -> str: ...
+    @property
+    def transport(self) -> str: ...
+    @property
+    def operation(self) -> Operation: ...
+    @property
+    def peer(self) -> Peer: ...
+    @property
+    def bearer(self) -> str | None: ...
+
+    def decode(self) -> Awaitable[Call]: ...
+
+
+class Passage:
+    """The mutable facts of one call. `commit(user, purpose, bytes)` is tlog.commitment's."""
+
+    def __init__(self, arrival: Arrival, caller: Caller, commit: Commit, started_ns: int) -> None:
+        self.arrival = arrival
+        self.caller = caller
+        self.started_ns = started_ns
+        self.call: Call | None = None
+        self.findings: tuple[Finding, ...] = ()
+        self.decision: CallDecision | None = None
+        self.input_commitment: str | None = None
+        self.lease: Lease | None = None
+        self.policy_us: int | None = None
+        self.upstream_us: int | None = None
+        self.usage = Usage()
+        self.reply_bytes = 0
+        self.response_findings: tuple[Finding, ...] = ()
+        self._commit = commit
+
+    @property
+    def accepted(self) -> Call:
+        """The call; only after it was decoded."""
+        assert self.call is not None, "the call is not decoded yet"  # noqa: S101 - an order of steps, not input
+        return self.call
+
+    @property
+    def decided(self) -> CallDecision:
+        """The decision; only after policy made it."""
+        assert self.decision is not None, "the call is not decided yet"  # noqa: S101 - an order of steps
+        return self.decision
+
+    @property
+    def user(self) -> str:
+        """The user identifier of the call: named by the body, bound by the token, or the subject itself."""
+        named = self.call.user if self.call is not None else None
+        user = named or self.caller.user or self.caller.subject.id
+        return user if len(user) <= _MAX_USER else self._commit(None, "user", user.encode())
+
+    def forget_body(self) -> None:
+        """The request has been sent: a stream may last long, and need not hold its prompt that long."""
+        self.call = replace(self.accepted, body=b"", document=None)
+
+    def denied(self, error: BrokerError, now_ns: int) -> Record:
+        """The call went nowhere: who asked for what, and why not."""
+        return self._record(
+            RecordType.DENIED,
+            decision="deny" if error.kind in (Kind.POLICY_DENIED, Kind.CONTENT_BLOCKED) else "refuse",
+            reason=error.kind.value,
+            rule=error.rule or (self.decision.rule if self.decision else None),
+            error=error.param,
+            t_total_us=self._since_start(now_ns),
+        )
+
+    def intent(self) -> Record:
+        """The call is about to reach upstream."""
+        call = self.call
+        return self._record(
+            RecordType.INTENT,
+            decision="allow",
+            rule=self.decision.rule if self.decision else None,
+            request_commitment=self._commit(self.user, sha256(call.body).digest())
+            if call and call.body
+            else None,
+        )
+
+    def outcome(
+        self, *, status: int, request_id: str | None, digest: bytes | None, error: Kind | None, now_ns: int
+    ) -> Record:
+        """The call is over. `status` is the HTTP status that upstream gave, 0 where it gave none."""
+        lease = self.lease
+        served = self.usage.model
+        return self._record(
+            RecordType.OUTCOME,
+            key_ref=lease.key_ref if lease else None,
+            key_version=lease.key_version if lease else None,
+            model_served=self._name(served) if served else None,
+            status=status,
+            finish_reason=self.usage.finish_reason,
+            tokens_in=self.usage.tokens_in,
+            tokens_out=self.usage.tokens_out,
+            tokens_cached=self.usage.tokens_cached,
+            bytes=self.reply_bytes,
+            t_upstream_us=self.upstream_us,
+            t_total_us=self._since_start(now_ns),
+            upstream_request_id=self._name(request_id) if request_id else None,
+            error=error.value if error else None,
+            response_commitment=self._commit(self.user, "response", digest) if digest else None,
+        )
+
+    def _record(self, kind: RecordType, **facts: object) -> Record:
+        caller, call, decision = self.caller, self.call, self.decision
+        return Record(
+            type=kind,
+            call_id=self.arrival.call_id,
+            user=self.user,
+            subject=caller.subject.id,
+            actor_chain=caller.subject.actor_chain,
+            tenant=caller.subject.tenant,
+            cert_sha256=caller.peer.cert_sha256,
+            token_id=caller.token_id,
+            transport=self.arrival.transport,
+            operation=self.arrival.operation.value,
+            model_requested=self._name(call.model) if call and call.model else None,
+            stream=call.stream if call else None,
+            policy_revision=decision.revision if decision else None,
+            input_commitment=self.input_commitment,
+            findings=self._findings(),
+            t_policy_us=self.policy_us,
+            **facts,  # type: ignore[arg-type]
+        )
+
+    def _findings(self) -> tuple[RecordedFinding, ...] | None:
+        seen = (*self.findings, *self.response_findings)
+        if not seen:
+            return None
+        content = self.decision.content if self.decision else None
+        return tuple(
+            RecordedFinding(
+                f.rule, f.location[:_MAX_USER], content.action(f.rule).value if content else "none"
+            )
+            for f in seen[:32]
+        )
+
+    def _name(self, text: str) -> str:
+        """A name as it is, or its commitment where it could be a text in disguise."""
+        return text if _NAME.match(text) else self._commit(None, "name", text.encode())
+
+    def _since_start(self, now_ns: int) -> int:
+        return (now_ns - self.started_ns) // 1000

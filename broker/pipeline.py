@@ -1,0 +1,164 @@
+"""THE path every call takes, whichever listener it came through.
+
+Knows: the order of the steps, and that no step is skipped. Must not know: wire formats, engines, stores.
+The numbers are those of ARCHITECTURE.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from broker.catalog.estimate import Estimate, deprecation_headers
+from broker.catalog.models import find
+from broker.errors import BrokerError, Kind
+from broker.identity.authentication import Authentication
+from broker.identity.scope import covers
+from broker.model.call import Call, Reply, StreamReply, UpstreamRequest
+from broker.model.charge import Charge, Reservation, Unit
+from broker.model.decision import CallDecision, parse_call_decision
+from broker.passage import Arrival, Commit, Passage
+from broker.ports import Authorizer, Clock, Counters, DecisionPoint, KeyVault, Ledger, Upstream
+from broker.settlement import Settlement
+from broker.shaping.binding import bind
+from broker.shaping.policy_input import call_input
+from broker.shaping.request import upstream_request
+from broker.stages import Stages, denial, policy_bytes
+from broker.streaming import stream
+
+_NS_PER_SECOND = 1_000_000_000
+_UNAUTHORIZED = 401
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The outside, as the pipeline sees it."""
+
+    authorizer: Authorizer
+    keys: KeyVault
+    upstream: Upstream
+    ledger: Ledger
+    counters: Counters
+    clock: Clock
+
+
+class Pipeline:
+    """One instance serves all calls of a process; it keeps no state between them."""
+
+    def __init__(self, ports: Ports, authentication: Authentication, stages: Stages, commit: Commit) -> None:
+        self._ports = ports
+        self._authentication = authentication
+        self._stages = stages
+        self._commit = commit
+
+    async def run(self, arrival: Arrival) -> Reply | StreamReply:
+        """Takes one call from the door to its reply. Raises BrokerError, by then recorded where the
+        caller was authenticated: a `denied` where nothing was sent, an `outcome` where something was.
+        """
+        clock = self._ports.clock
+        started = clock.monotonic_ns()
+        caller = self._authentication.authenticate(  # 2 authenticate
+            arrival.peer, arrival.bearer, clock.now_ns() // _NS_PER_SECOND
+        )
+        passage = Passage(arrival, caller, self._commit, started)
+        try:
+            request, reservation = await self._admit(passage)  # 1, 3 – 6
+        except BrokerError as error:
+            await self._ports.ledger.append(passage.denied(error, clock.monotonic_ns()))
+            raise
+        settlement = Settlement(self._ports.ledger, self._ports.counters, clock, passage, reservation)
+        await settlement.open()  # 7 record the intent
+        try:
+            return await self._perform(passage, request, settlement)  # 8 – 12
+        except BrokerError as error:
+            await asyncio.shield(settlement.close(error=error.kind))
+            raise
+        except BaseException:  # a cancelled caller or a defect: the intent must not stay open
+            await asyncio.shield(settlement.close(error=Kind.INTERNAL))
+            raise
+
+    async def _admit(self, passage: Passage) -> tuple[UpstreamRequest, Reservation]:
+        """Steps 1 and 3 to 6: everything that can say no before anything is spent."""
+        call = passage.call = await passage.arrival.decode()  # 1 decode
+        bound = bind(call, passage.caller, covers)
+        passage.findings = await self._stages.inspect(call)  # 3 inspect
+        today = datetime.fromtimestamp(self._ports.clock.now_ns() / _NS_PER_SECOND, UTC).date()
+        estimate = await self._stages.estimate(call, passage.caller, today)  # 4 estimate
+        decision = await self._decide(passage, call, estimate)  # 5 decide
+        request = upstream_request(call, decision, passage.findings, bound, passage.arrival.call_id)
+        charges = _charges(decision, estimate)
+        return request, await self._ports.counters.reserve(charges)  # 6 reserve
+
+    async def _decide(self, passage: Passage, call: Call, estimate: Estimate) -> CallDecision:
+        """Step 5. Raises POLICY_DENIED or CONTENT_BLOCKED; an undecidable call is refused, not denied."""
+        clock = self._ports.clock
+        document = call_input(
+            passage.caller, call, passage.findings, estimate, passage.arrival.transport, clock.now_ns()
+        )
+        begun = clock.monotonic_ns()
+        verdict = await self._ports.authorizer.evaluate(DecisionPoint.CALLS, document)
+        passage.policy_us = (clock.monotonic_ns() - begun) // 1000
+        passage.input_commitment = self._commit(passage.user, "input", policy_bytes(document))
+        found = [finding.rule for finding in passage.findings]
+        decision = passage.decision = parse_call_decision(verdict.result, verdict.revision, found=found)
+        if not decision.allow:
+            raise denial(decision, passage.findings)
+        return decision
+
+    async def _perform(
+        self, passage: Passage, request: UpstreamRequest, settlement: Settlement
+    ) -> Reply | StreamReply:
+        """Steps 8 to 12: the call itself. The key lives in this frame and in the upstream adapter only."""
+        decision = passage.decided
+        clock = self._ports.clock
+        lease = passage.lease = await self._ports.keys.lease(decision.credential)  # 8 lease
+        begun = clock.monotonic_ns()
+        answer = await self._ports.upstream.send(request, lease.secret)  # 9 send
+        passage.upstream_us = (clock.monotonic_ns() - begun) // 1000
+        settlement.answered(answer)
+        if answer.status == _UNAUTHORIZED:
+            raise _key_refused()
+        if isinstance(answer, StreamReply):
+            return self._stream(answer, passage, settlement)
+        reply = self._stages.filter_reply(answer, passage)  # 10 filter
+        passage.reply_bytes = len(reply.body)
+        await settlement.close(digest=sha256(reply.body).digest())  # 11 record, 12 settle
+        return reply
+
+    def _stream(self, answer: StreamReply, passage: Passage, settlement: Settlement) -> StreamReply:
+        """Steps 10 to 12 happen while the events are taken: see `streaming`."""
+        passage.forget_body()
+        clock, caller = self._ports.clock, passage.caller
+
+        def recheck() -> None:
+            self._authentication.recheck(caller, clock.now_ns() // _NS_PER_SECOND)
+
+        scanner = self._stages.stream_filter(passage.decided)
+        headers = (*answer.headers, *deprecation_headers(find(passage.accepted.model)))
+        return StreamReply(answer.status, headers, stream(answer, passage, scanner, settlement, recheck))
+
+
+def _charges(decision: CallDecision, estimate: Estimate) -> Sequence[Charge]:
+    """Every limit of the decision, charged with the worst case of this call."""
+    amounts = {
+        Unit.REQUESTS: 1,
+        Unit.TOKENS: estimate.tokens_in + estimate.tokens_out_max,
+        Unit.MICRO_USD: estimate.cost_micro_usd,
+    }
+    return [
+        Charge(limit.key, limit.unit, amounts[limit.unit], limit.cap, limit.window_seconds)
+        for limit in decision.limits
+    ]
+
+
+def _key_refused() -> BrokerError:
+    """Upstream's 401 speaks of the broker's key, part of which it echoes: the caller gets neither."""
+    return BrokerError(
+        Kind.CREDENTIAL_STORE_UNAVAILABLE,
+        "The upstream refused the key that was leased for this call.",
+        remedy="The operator must import a working key: `broker keys import`.",
+        retry_after=5,
+    )

@@ -1,0 +1,99 @@
+"""The seams to the outside. Each docstring is the contract its adapters are tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from broker.model.call import Reply, StreamReply, UpstreamRequest
+from broker.model.charge import Charge, Reservation
+from broker.model.record import Receipt, Record
+from broker.model.secret import Lease, Secret
+
+
+class DecisionPoint(StrEnum):
+    """The fixed query paths; nothing a caller sends is ever part of one."""
+
+    TOKENS = "tokens"
+    CALLS = "calls"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the engine answered, unjudged: `result` may be anything, also None (undefined)."""
+
+    result: object
+    revision: str
+
+
+class Authorizer(Protocol):
+    """Evaluates `data.broker.<point>.decision`.
+
+    Safe for concurrent use; never retries past its deadline; keeps no state between evaluations.
+    Raises BrokerError POLICY_ENGINE_UNAVAILABLE when it cannot answer. It does not interpret the
+    result: the pipeline does, strictly, so that every adapter is equally distrusted.
+    """
+
+    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict: ...
+
+
+class KeyVault(Protocol):
+    """Leases real keys, one call at a time.
+
+    Safe for concurrent use. Raises BrokerError CREDENTIAL_STORE_UNAVAILABLE when the key cannot be
+    had, with `retry_after`. A lease never outlives the adapter's ceiling.
+    """
+
+    async def lease(self, credential: str) -> Lease: ...
+
+
+class Upstream(Protocol):
+    """Sends one shaped request with the leased key and returns upstream's answer, whatever its status.
+
+    429 and 5xx are retried with back-off, full jitter and Retry-After; nothing is retried after the
+    first reply byte. A StreamReply's events are whole SSE events; the iterator raises BrokerError
+    UPSTREAM_INTERRUPTED when the stream ends without its terminal event. Raises BrokerError
+    UPSTREAM_UNAVAILABLE when no answer came. The key is in no exception and no log line.
+    """
+
+    async def send(self, request: UpstreamRequest, key: Secret) -> Reply | StreamReply: ...
+
+
+class Ledger(Protocol):
+    """The append-only signed log.
+
+    `append` sequences, signs and stores; when it returns the entry survives SIGKILL and power loss
+    (fdatasync). Concurrent appends share one sync (group commit); entries keep the order of the
+    calls. Raises BrokerError AUDIT_UNAVAILABLE when durability cannot be had; the ledger then stays
+    refused until the process restarts (an fsync is never retried).
+    """
+
+    async def append(self, record: Record) -> Receipt: ...
+
+
+class Counters(Protocol):
+    """Limits and budgets.
+
+    `reserve` takes all charges or none, atomically, and raises BrokerError RATE_LIMITED or
+    BUDGET_EXCEEDED naming the first that would pass its cap. `settle` replaces the reserved amounts
+    with what was used; it never raises for an amount above the reservation.
+    """
+
+    async def reserve(self, charges: Sequence[Charge]) -> Reservation: ...
+
+    async def settle(self, reservation: Reservation, used: Mapping[str, int]) -> None: ...
+
+
+class Clock(Protocol):
+    """Time, sleep and randomness, so that the core has none of its own."""
+
+    def now_ns(self) -> int: ...
+
+    def monotonic_ns(self) -> int: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    def random_bytes(self, size: int) -> bytes: ...

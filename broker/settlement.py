@@ -1,0 +1,90 @@
+"""Steps 7, 11 and 12: the intent that opens a call and the outcome and settlement that close it, once.
+
+Knows: that a call which opened must close. Must not know: how records are stored or limits counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from broker.catalog.estimate import cost
+from broker.catalog.models import find
+from broker.errors import BrokerError, Kind
+from broker.model.call import Reply, StreamReply
+from broker.model.charge import Reservation, Unit
+from broker.passage import Passage
+from broker.ports import Clock, Counters, Ledger
+
+_NOTHING = {Unit.REQUESTS: 0, Unit.TOKENS: 0, Unit.MICRO_USD: 0}
+_UNANSWERED = {Unit.REQUESTS: 1, Unit.TOKENS: 0, Unit.MICRO_USD: 0}
+
+
+class Settlement:
+    """The open side of one call. After `open`, exactly one `close` takes effect; further ones do nothing."""
+
+    def __init__(
+        self, ledger: Ledger, counters: Counters, clock: Clock, passage: Passage, reservation: Reservation
+    ) -> None:
+        self._ledger = ledger
+        self._counters = counters
+        self._clock = clock
+        self._passage = passage
+        self._reservation = reservation
+        self._answer: Reply | StreamReply | None = None
+        self._closed = False
+
+    def answered(self, answer: Reply | StreamReply) -> None:
+        """Upstream has answered: its status and request id belong into the outcome, however the call ends."""
+        self._answer = answer
+
+    async def open(self) -> None:
+        """The intent is durable when this returns. Where it cannot be, the reservation is given back."""
+        try:
+            await self._ledger.append(self._passage.intent())
+        except BrokerError:
+            self._closed = True
+            await self._counters.settle(self._reservation, _NOTHING)
+            raise
+        except asyncio.CancelledError:  # the entry is on its way to the disk all the same
+            await asyncio.shield(self.close(error=Kind.CALLER_GONE))
+            raise
+
+    async def close(self, *, digest: bytes | None = None, error: Kind | None = None) -> None:
+        """The outcome is durable when this returns. `digest` is the SHA-256 of the bytes that go to the
+        caller, `error` why the call ended badly.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        answer = self._answer
+        record = self._passage.outcome(
+            status=answer.status if answer is not None else 0,
+            request_id=_header(answer, "x-request-id"),
+            digest=digest,
+            error=error,
+            now_ns=self._clock.monotonic_ns(),
+        )
+        try:
+            await self._ledger.append(record)
+        finally:
+            await self._counters.settle(self._reservation, self._used())
+
+    def _used(self) -> Mapping[str, int]:
+        """What the call really took, by unit. What upstream did not count stays at the worst case."""
+        if self._answer is None:
+            return _UNANSWERED
+        usage = self._passage.usage
+        if usage.tokens_in is None:
+            return {Unit.REQUESTS: 1}
+        tokens_out = usage.tokens_out or 0
+        spent = cost(
+            find(self._passage.accepted.model), usage.tokens_in, tokens_out, usage.tokens_cached or 0
+        )
+        return {Unit.REQUESTS: 1, Unit.TOKENS: usage.tokens_in + tokens_out, Unit.MICRO_USD: spent}
+
+
+def _header(answer: Reply | StreamReply | None, name: str) -> str | None:
+    if answer is None:
+        return None
+    return next((value for key, value in answer.headers if key == name), None)

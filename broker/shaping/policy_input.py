@@ -1,0 +1,75 @@
+"""Step 5's input document: what policy may know of a call. The prompt is not in it.
+
+Knows: the shape that `policies/schema/` describes. Must not know: the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from broker.catalog.estimate import Estimate
+from broker.model.call import Call
+from broker.model.finding import Finding
+from broker.model.subject import Caller, Subject
+
+_MAX_INTEGER = 2**53  # beyond it engines disagree; a ceiling still catches the clamped value
+
+
+def call_input(
+    caller: Caller,
+    call: Call,
+    findings: Sequence[Finding],
+    estimate: Estimate,
+    transport: str,
+    now_ns: int,
+) -> dict[str, object]:
+    """The input of `data.broker.calls.decision`."""
+    document = call.document or {}
+    return {
+        "v": 1,
+        "subject": subject_input(caller.subject),
+        "token": {
+            "id": caller.token_id,
+            "scope": list(caller.scope),
+            "user": caller.user,
+            "max_tokens": caller.max_tokens,
+        },
+        "call": {
+            "operation": call.operation.value,
+            "model": call.model,
+            "stream": call.stream,
+            "user": call.user,
+            "parameters": _parameters(document),
+            "fields": sorted(document),
+            "bytes": len(call.body),
+        },
+        "findings": [
+            {"rule": f.rule, "severity": f.severity.value, "location": f.location} for f in findings
+        ],
+        "estimate": {
+            "tokens_in": estimate.tokens_in,
+            "tokens_out_max": estimate.tokens_out_max,
+            "cost_micro_usd": estimate.cost_micro_usd,
+            "known_model": estimate.model is not None,
+        },
+        "transport": transport,
+        "now_ns": now_ns,
+    }
+
+
+def subject_input(subject: Subject) -> dict[str, object]:
+    """The `subject` part, the same in every input."""
+    return {"id": subject.id, "tenant": subject.tenant, "actor_chain": list(subject.actor_chain)}
+
+
+def _parameters(document: Mapping[str, object]) -> dict[str, object]:
+    """Top-level numbers and booleans: all that a ceiling can be set on."""
+    return {
+        name: _clamped(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        for name, value in document.items()
+        if isinstance(value, bool | int | float)
+    }
+
+
+def _clamped(value: int) -> int:
+    return max(-_MAX_INTEGER, min(_MAX_INTEGER, value))

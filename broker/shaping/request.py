@@ -1,0 +1,78 @@
+"""Steps 5→9: a call and what was decided about it → the request that goes upstream.
+
+Knows: Decision, findings, OpenAI's bodies. Must not know: keys. Where nothing has to be shaped, the
+caller's own bytes go on, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from broker.errors import BrokerError, Kind
+from broker.model.call import Call, UpstreamRequest
+from broker.model.decision import CallDecision
+from broker.model.finding import Finding
+from broker.model.operation import Operation
+from broker.prefilter.redact import redact
+from broker.shaping import edits
+
+
+def upstream_request(
+    call: Call,
+    decision: CallDecision,
+    findings: Sequence[Finding],
+    bound: Mapping[str, object],
+    call_id: str,
+) -> UpstreamRequest:
+    """The shaped request. `bound` are the fields the token forces. Raises POLICY_ENGINE_UNAVAILABLE
+    where the decision asks for a shape this call cannot have.
+    """
+    document = _document(call, decision, findings, bound)
+    headers = call.headers
+    if not any(name == "x-client-request-id" for name, _ in headers):
+        headers = (*headers, ("x-client-request-id", call_id))  # OpenAI keeps it beside its own request id
+    path = edits.CHAT_PATH if call.operation is Operation.EDITS else call.path
+    body = call.body if document is None else _encode(document)
+    return UpstreamRequest(call.method, path, body, headers, call.stream)
+
+
+def _document(
+    call: Call, decision: CallDecision, findings: Sequence[Finding], bound: Mapping[str, object]
+) -> Mapping[str, object] | None:
+    """The changed document, or None where the original bytes may go on."""
+    document = call.document
+    if document is None:
+        return None
+    redacted = [finding for finding in findings if finding.rule in decision.content.redact]
+    forced = {**decision.shape.set, **bound}
+    if decision.shape.model is not None and call.operation is not Operation.EDITS:
+        forced["model"] = decision.shape.model
+    removed = [name for name in decision.shape.remove if name in document]
+    if redacted:
+        document = redact(document, redacted)
+    if forced or removed:
+        document = {**{k: v for k, v in document.items() if k not in removed}, **forced}
+    if call.operation is Operation.EDITS:
+        return edits.to_chat(document, _edit_model(decision))
+    return None if document is call.document else document
+
+
+def _edit_model(decision: CallDecision) -> str:
+    if decision.shape.model is None:
+        raise BrokerError(
+            Kind.POLICY_ENGINE_UNAVAILABLE,
+            "The policy allowed an edit without naming the chat model that performs it.",
+            remedy="Set `shape.model` in the decision of broker.calls for the operation edits.",
+        )
+    return decision.shape.model
+
+
+def _encode(document: Mapping[str, object]) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except TypeError:  # an integer beyond 64 bits, which orjson cannot write
+        import json  # noqa: PLC0415 - the rare path
+
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,29 @@
+"""A simulated OpenAI: strict about requests, realistic in replies, and faulty on demand.
+
+Knows: OpenAI's public HTTP API as its reference documents it. Must not know: the broker; it sees
+only what any upstream would see, so that what it received can be compared with what the log says.
+
+    async with Simulator() as simulator:      # on the running loop, a free loopback port
+        OpenAI(base_url=simulator.url + "/v1", api_key=simulator.key)
+
+or as a process, `python -m broker.simulator --port 8080 [--key-file F]`, which prints `ready URL`.
+
+Replies are a function of the request alone (`created` included, `x-request-id` not). A chat answers
+`Echo: ` and the start of the last user message, then some filler; one word is one stream event and
+counts as one completion token; prompt tokens are counted with the model's own vocabulary.
+
+Knobs, one grammar in two places: `item *("/" item)`, where an item is `name` or `name:NUMBER`, in
+the header `x-sim-fault`, or at the end of the model's name as `sim-…` or `gpt-4o-mini-sim-…`
+(`gpt-4o-mini-sim-slow-stream:20/cut`), for callers whose headers do not arrive. See `knobs.Knob`
+for every name, its number and its default. Two headers are short for the knobs of the same name:
+`x-sim-words: N` and `x-sim-timestamps: 1`.
+
+`GET /sim/received` tells what arrived (`?entries=0`: the counts alone); `POST /sim/reset` forgets
+that, all stored objects and all attempts. Neither wants a key, and neither is counted.
+"""
+
+from broker.simulator.journal import Received
+from broker.simulator.knobs import Knob
+from broker.simulator.server import SIMULATED_KEY, Simulator
+
+__all__ = ["SIMULATED_KEY", "Knob", "Received", "Simulator"]

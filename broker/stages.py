@@ -1,0 +1,128 @@
+"""The pure stages of the path: inspect, estimate, filter; off the loop where the input is large.
+
+Knows: prefilter, catalog and shaping, and which inputs would hold up other calls. Must not know: ports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import date
+
+import orjson
+
+from broker.catalog.count import decode_tokens
+from broker.catalog.estimate import Estimate, check_retired, deprecation_headers, estimate
+from broker.catalog.models import find
+from broker.errors import BrokerError, Kind
+from broker.identity.scope import matches
+from broker.model.call import Call, Reply
+from broker.model.decision import CallDecision
+from broker.model.finding import Finding
+from broker.model.operation import Operation
+from broker.model.subject import Caller
+from broker.passage import Passage
+from broker.prefilter.inspector import Inspector
+from broker.prefilter.stream import StreamFilter
+from broker.prefilter.texts import texts
+from broker.shaping.reply import GENERATING, edit_reply, parse_reply, visible_models
+from broker.shaping.usage import usage_of
+
+LARGE_BYTES = 128 * 1024
+_SUCCESS = 200
+
+
+class Stages:
+    """Holds what is compiled once. `new_inspector` makes a second inspector, for the thread that takes
+    large inputs: a scanner's scratch space must not be shared.
+    """
+
+    def __init__(self, new_inspector: Callable[[], Inspector]) -> None:
+        self._inspector = new_inspector()
+        self._large_inspector = new_inspector()
+        self._large = asyncio.Lock()
+
+    async def inspect(self, call: Call) -> tuple[Finding, ...]:
+        """Step 3: what the rules find in every text of the call."""
+        if call.document is None:
+            return ()
+        if len(call.body) <= LARGE_BYTES:
+            return _inspect(self._inspector, call)
+        async with self._large:
+            return await asyncio.to_thread(_inspect, self._large_inspector, call)
+
+    async def estimate(self, call: Call, caller: Caller, today: date) -> Estimate:
+        """Step 4. Raises MODEL_RETIRED or CONTEXT_LENGTH_EXCEEDED."""
+        if call.operation is not Operation.EDITS:  # an edit's model is policy's choice, not the caller's
+            check_retired(find(call.model), today)
+        if len(call.body) <= LARGE_BYTES:
+            return estimate(call, caller.max_tokens)
+        return await asyncio.to_thread(estimate, call, caller.max_tokens)
+
+    def filter_reply(self, answer: Reply, passage: Passage) -> Reply:
+        """Step 10 for a whole reply. Raises CONTENT_BLOCKED where its text holds what policy cuts."""
+        decision, call = passage.decided, passage.accepted
+        body = answer.body
+        if call.operation is Operation.MODELS and answer.status == _SUCCESS:
+            body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
+        document = parse_reply(body)
+        passage.usage = passage.usage.merged(usage_of(document))
+        if call.operation in GENERATING and decision.cut and document is not None:
+            self._refuse_cut(document, decision, passage)
+        if call.operation is Operation.EDITS:
+            body = edit_reply(document, body)
+        return Reply(answer.status, (*answer.headers, *deprecation_headers(find(call.model))), body)
+
+    def stream_filter(self, decision: CallDecision) -> StreamFilter:
+        """Step 10 for a stream: a filter for what this decision cuts."""
+        return StreamFilter(decision.cuts)
+
+    def _refuse_cut(self, document: object, decision: CallDecision, passage: Passage) -> None:
+        found = self._inspector.inspect(texts(document))
+        cut = tuple(finding for finding in found if decision.cuts(finding.rule))
+        passage.response_findings = cut
+        if cut:
+            raise content_blocked(cut[0].rule, cut[0].location, "reply")
+
+
+def denial(decision: CallDecision, findings: tuple[Finding, ...]) -> BrokerError:
+    """The error of a call that policy did not allow: of its content, or of the call itself."""
+    for finding in findings:
+        if finding.rule in decision.content.block:
+            return content_blocked(finding.rule, finding.location, "request")
+    return BrokerError(
+        Kind.POLICY_DENIED,
+        f"Policy denies this call: {decision.reason}",
+        rule=decision.rule,
+        remedy="Ask for what your grant holds, or ask the security team to widen it.",
+    )
+
+
+def content_blocked(rule: str, location: str, where: str) -> BrokerError:
+    """CONTENT_BLOCKED: names the rule and the place, never the text."""
+    return BrokerError(
+        Kind.CONTENT_BLOCKED,
+        f"The {where} holds content that policy does not let pass ({rule}).",
+        param=location,
+        rule=rule,
+        remedy="Remove it and send again." if where == "request" else "Ask differently.",
+    )
+
+
+def policy_bytes(document: dict[str, object]) -> bytes:
+    """The policy input as bytes, for its commitment."""
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+
+
+def _inspect(inspector: Inspector, call: Call) -> tuple[Finding, ...]:
+    if call.document is None:
+        return ()
+    model = find(call.model)
+    return inspector.inspect(texts(call.document, lambda tokens: decode_tokens(model, tokens)))
+
+
+def _sees(decision: CallDecision, caller: Caller, name: str) -> bool:
+    """A model is listed when policy shows it and some scope of the token covers it."""
+    if not any(matches(pattern, name) for pattern in decision.models):
+        return False
+    return any(matches(entry.partition(":")[2] or "*", name) for entry in caller.scope)

@@ -1,0 +1,90 @@
+"""Steps 10 to 12 while a reply streams: watch, hold back, pass on, record before the last byte.
+
+Knows: the order of events and when one may leave. Must not know: sockets, gRPC, what a rule looks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from hashlib import sha256
+
+from broker.errors import BrokerError, Kind
+from broker.model.call import StreamReply
+from broker.passage import Passage
+from broker.prefilter.stream import StreamFilter
+from broker.settlement import Settlement
+from broker.shaping.reply import Channel, deltas, parse_reply
+from broker.shaping.sse import field, is_terminal
+from broker.shaping.usage import usage_of
+
+
+class Gate:
+    """Holds whole events until all their text is known to be no part of a match, in order.
+
+    Guarantee: no event that carries a byte of a match is ever released. Events without text that could
+    begin a match are released at once.
+    """
+
+    def __init__(self, scanner: StreamFilter) -> None:
+        self._scanner = scanner
+        self._held: deque[tuple[bytes, dict[Channel, int]]] = deque()
+        self._fed: dict[Channel, int] = {}
+        self._safe: dict[Channel, int] = {}
+
+    def admit(self, event: bytes, document: object) -> Iterator[bytes]:
+        """Takes the next event and its parsed data, yields those that may leave. Raises CONTENT_BLOCKED."""
+        needs: dict[Channel, int] = {}
+        for channel, text in deltas(document) if isinstance(document, dict) else ():
+            self._fed[channel] = self._fed.get(channel, 0) + len(text)
+            self._safe[channel] = self._scanner.feed(channel, text)
+            needs[channel] = self._fed[channel]
+        self._held.append((event, needs))
+        yield from self._free()
+
+    def finish(self) -> Iterator[bytes]:
+        """Upstream has said all: what could have begun a match did not."""
+        for channel in self._fed:
+            self._safe[channel] = self._scanner.finish(channel)
+        yield from self._free()
+
+    def _free(self) -> Iterator[bytes]:
+        while self._held and all(self._safe[channel] >= end for channel, end in self._held[0][1].items()):
+            yield self._held.popleft()[0]
+
+
+async def stream(
+    answer: StreamReply,
+    passage: Passage,
+    scanner: StreamFilter,
+    settlement: Settlement,
+    recheck: Callable[[], None],
+) -> AsyncIterator[bytes]:
+    """The events that may leave, as they may; the terminal one only after the outcome is durable.
+
+    `recheck` raises when the caller may no longer act (expiry, revocation): the stream is cut there.
+    Raises BrokerError where the stream may not go on; closing the iterator early is recorded too.
+    """
+    gate = Gate(scanner)
+    digest = sha256()
+    try:
+        async with aclosing(answer.events) as events:  # type: ignore[type-var]
+            async for event in events:
+                recheck()
+                document = parse_reply(field(event, b"data") or b"null")
+                passage.usage = passage.usage.merged(usage_of(document))
+                digest.update(event)
+                passage.reply_bytes += len(event)
+                if is_terminal(event):
+                    for free in gate.finish():
+                        yield free
+                    await settlement.close(digest=digest.digest())
+                for free in gate.admit(event, document):
+                    yield free
+    except BrokerError as error:
+        await asyncio.shield(settlement.close(digest=digest.digest(), error=error.kind))
+        raise
+    finally:
+        await asyncio.shield(settlement.close(digest=digest.digest(), error=Kind.CALLER_GONE))

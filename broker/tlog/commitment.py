@@ -1,0 +1,46 @@
+"""Commitments: HMACs that bind a record to content without showing it.
+
+A plain hash of a short prompt can be guessed; an HMAC under a key that only the broker has cannot. The key is
+the user's own, so that equal prompts of two users do not look equal. Must not know where the master secret is
+kept.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+from broker.tlog import base64s
+
+MASTER_BYTES = 32
+_SALT = b"broker/commitment/v1"
+
+
+class Committer:
+    """Commits under keys derived from one master secret by HKDF-SHA-256 (RFC 5869). `repr` shows nothing.
+
+    >>> committer = Committer(bytes(32))
+    >>> committer.commit("alice", "request", b"hi") == committer.commit("bob", "request", b"hi")
+    False
+    """
+
+    __slots__ = ("_extracted",)
+
+    def __init__(self, master: bytes) -> None:
+        """`master` must have at least 32 random bytes; raises ValueError otherwise."""
+        if len(master) < MASTER_BYTES:
+            raise ValueError("the commitment master secret needs at least 32 bytes; generate a new one")
+        self._extracted = hmac.digest(_SALT, master, "sha256")
+
+    def commit(self, user: str | None, purpose: str, content: bytes) -> str:
+        """The commitment to `content`, 43 characters of base64url.
+
+        `purpose` (`request`, `response`, `input`) separates equal contents in different places. No user and
+        the user "" have different keys.
+        """
+        owner = b"none" if user is None else b"user:" + user.encode("utf-8", "surrogatepass")
+        # HKDF-Expand for one block: T(1) = HMAC(PRK, info ‖ 0x01). A NUL ends the purpose, which holds none.
+        key = hmac.digest(self._extracted, purpose.encode() + b"\x00" + owner + b"\x01", "sha256")
+        return base64s.to_url(hmac.digest(key, content, "sha256"))
+
+    def __repr__(self) -> str:
+        return "Committer(…)"

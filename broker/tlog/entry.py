@@ -1,0 +1,231 @@
+"""A record with its place in the log, signed: the bytes that become a leaf.
+
+Knows the entry's fields (version 1) and their types, and one byte form for each entry: canonical JSON of at
+most 16 KiB whose `sig` is Ed25519 over the same JSON without `sig`. Must not know files, trees or clocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from enum import StrEnum
+from operator import attrgetter
+
+from broker.model.record import RECORD_FIELDS, Record, RecordedFinding, RecordType
+from broker.tlog import base64s, canonical
+from broker.tlog.malformed import MalformedError
+from broker.tlog.recordkey import RecordSigner
+
+VERSION = 1
+MAX_ENTRY_BYTES = 16 * 1024
+SIGNATURE_BYTES = 64
+KID_CHARACTERS = 16
+
+_EPOCH = datetime(1970, 1, 1)  # naive on both sides of every sum: always UTC
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What sequencing adds: which process, which position, and when (unix microseconds)."""
+
+    instance: str
+    seq: int
+    time_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A parsed entry. Its signature is well-formed, not yet verified: see `unsigned`."""
+
+    record: Record
+    place: Place
+    kid: str
+    sig: bytes
+
+    def unsigned(self) -> bytes:
+        """The bytes that `sig` signs."""
+        return canonical.encode(_document(self.record, self.place, self.kid))
+
+    def encode(self) -> bytes:
+        """The entry's one byte form; `parse_entry(x).encode() == x`."""
+        return _signed(_document(self.record, self.place, self.kid), self.sig)
+
+
+def seal(record: Record, place: Place, signer: RecordSigner) -> bytes:
+    """The signed entry of `record` at `place`.
+
+    Raises MalformedError when a field has another type than Record says, holds what JSON cannot say (a lone
+    surrogate, an integer beyond 2^53 - 1), or the entry would pass 16 KiB.
+    """
+    document = _document(record, place, signer.kid)
+    return _signed(document, signer.sign(canonical.encode(document)))
+
+
+def parse_entry(data: bytes) -> Entry:
+    """The entry whose byte form is exactly `data`.
+
+    Raises MalformedError for an unknown, missing, doubled, null or wrongly typed field, another version,
+    bytes that are not canonical, or more than 16 KiB.
+    """
+    if len(data) > MAX_ENTRY_BYTES:
+        raise MalformedError(f"an entry of more than {MAX_ENTRY_BYTES} bytes")
+    document = canonical.decode(data)
+    if not isinstance(document, dict):
+        raise MalformedError("an entry that is not an object")
+    if (version := document.pop("v", None)) != VERSION or type(version) is not int:
+        raise MalformedError(f"an entry of another version than {VERSION}")
+    sig, kid = _signature(document)
+    place = Place(_text(document.pop("instance", None)), _number(document.pop("seq", None)), _time(document))
+    if place.seq < 0:
+        raise MalformedError("a negative seq")
+    return Entry(_record(document), place, kid, sig)
+
+
+def format_time(time_us: int) -> str:
+    """RFC 3339 in UTC with six decimals.
+
+    >>> format_time(1_794_000_000_000_001)
+    '2026-11-06T21:20:00.000001Z'
+    """
+    try:
+        return (_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds") + "Z"
+    except OverflowError as error:
+        raise MalformedError("a time outside the years 1 to 9999") from error
+
+
+def _signed(document: dict[str, object], sig: bytes) -> bytes:
+    document["sig"] = base64s.to_url(sig)
+    data = canonical.encode(document)
+    if len(data) > MAX_ENTRY_BYTES:
+        raise MalformedError(f"the entry would have more than {MAX_ENTRY_BYTES} bytes")
+    return data
+
+
+def _document(record: Record, place: Place, kid: str) -> dict[str, object]:
+    document: dict[str, object] = {
+        "v": VERSION,
+        "instance": place.instance,
+        "seq": place.seq,
+        "time": format_time(place.time_us),
+        "kid": kid,
+    }
+    for (name, expected), value in zip(_WRITTEN, _VALUES(record), strict=True):
+        if value is not None:
+            document[name] = value if type(value) is expected else _plain(value, expected)
+    return document
+
+
+def _plain(value: object, expected: type) -> object:
+    if expected is str and isinstance(value, StrEnum):
+        return value.value
+    if expected is list and isinstance(value, tuple):
+        return [
+            _finding_document(item) if isinstance(item, RecordedFinding) else _word(item) for item in value
+        ]
+    raise MalformedError(f"a record field of type {type(value).__name__} where {expected.__name__} belongs")
+
+
+def _finding_document(finding: RecordedFinding) -> dict[str, str]:
+    return {name: _word(getattr(finding, name)) for name in _FINDING_FIELDS}
+
+
+def _word(value: object) -> str:
+    return value.value if isinstance(value, StrEnum) else _text(value)
+
+
+def _signature(document: dict[str, object]) -> tuple[bytes, str]:
+    sig = base64s.from_url(_text(document.pop("sig", None)))
+    if len(sig) != SIGNATURE_BYTES:
+        raise MalformedError("a signature that does not have 64 bytes")
+    kid = _text(document.pop("kid", None))
+    if len(kid) != KID_CHARACTERS or not set(kid) <= set("0123456789abcdef"):
+        raise MalformedError("a kid that is not 16 hex digits")
+    return sig, kid
+
+
+def _time(document: dict[str, object]) -> int:
+    text = _text(document.pop("time", None))
+    try:
+        time_us = (datetime.fromisoformat(text.removesuffix("Z")) - _EPOCH) // _MICROSECOND
+    except (ValueError, TypeError) as error:
+        raise MalformedError("a time that is not RFC 3339") from error
+    if format_time(time_us) != text:
+        raise MalformedError("a time that is not UTC with six decimals")
+    return time_us
+
+
+def _record(document: dict[str, object]) -> Record:
+    values: dict[str, object] = {}
+    for name, value in document.items():
+        reader = _READERS.get(name)
+        if reader is None:
+            raise MalformedError("an unknown field")
+        values[name] = reader(value)
+    if "type" not in values or "call_id" not in values:
+        raise MalformedError("a record without type or call_id")
+    return Record(**values)  # type: ignore[arg-type]  # each reader returns its field's type
+
+
+def _text(value: object) -> str:
+    if type(value) is not str:
+        raise MalformedError("a field that should be a string")
+    return value
+
+
+def _number(value: object) -> int:
+    if type(value) is not int:
+        raise MalformedError("a field that should be an integer")
+    return value
+
+
+def _truth(value: object) -> bool:
+    if type(value) is not bool:
+        raise MalformedError("a field that should be true or false")
+    return value
+
+
+def _record_type(value: object) -> RecordType:
+    try:
+        return RecordType(_text(value))
+    except ValueError as error:
+        raise MalformedError("an unknown record type") from error
+
+
+def _items(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise MalformedError("a field that should be a list")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(_text(item) for item in _items(value))
+
+
+def _findings(value: object) -> tuple[RecordedFinding, ...]:
+    return tuple(_finding(item) for item in _items(value))
+
+
+def _finding(value: object) -> RecordedFinding:
+    if not isinstance(value, dict) or value.keys() != set(_FINDING_FIELDS):
+        raise MalformedError("a finding with other fields than rule, location and action")
+    return RecordedFinding(**{name: _text(item) for name, item in value.items()})
+
+
+# One row for each annotation that Record uses: the JSON type it is written as, and the strict reader. A field
+# with a new annotation fails here, at import.
+_TYPES: dict[str, tuple[type, Callable[[object], object]]] = {
+    "RecordType": (str, _record_type),
+    "str": (str, _text),
+    "str | None": (str, _text),
+    "int | None": (int, _number),
+    "bool | None": (bool, _truth),
+    "tuple[str, ...] | None": (list, _texts),
+    "tuple[RecordedFinding, ...] | None": (list, _findings),
+}
+_KINDS = {field.name: _TYPES[str(field.type)] for field in fields(Record)}
+_READERS = {name: reader for name, (_, reader) in _KINDS.items()}
+_WRITTEN = tuple((name, expected) for name, (expected, _) in _KINDS.items())
+_VALUES = attrgetter(*RECORD_FIELDS)
+_FINDING_FIELDS = tuple(field.name for field in fields(RecordedFinding))

@@ -1,0 +1,26 @@
+# METADATA
+# title: May this subject do this to the broker itself
+# description: Introspect, revoke, read records. Denied unless the role names the action.
+package broker.admin
+
+import data.broker.grants
+
+default decision := {
+	"allow": false,
+	"rule": "subject_not_granted",
+	"reason": "No grant names this subject.",
+}
+
+decision := {
+	"allow": true,
+	"rule": "granted",
+	"reason": "The subject's role names this action.",
+} if {
+	grants.role.admin[input.action] == true
+} else := {
+	"allow": false,
+	"rule": "action_not_granted",
+	"reason": "The subject's role does not name this action.",
+} if {
+	grants.role
+}

@@ -1,0 +1,129 @@
+"""Attacks on the connection itself."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import pytest
+
+from broker.gen.broker.v1 import openai_pb2, openai_pb2_grpc
+from broker.listeners.grpc.server import MAX_MESSAGE_BYTES, OPTIONS, TlsFiles
+from tests.grpc.conftest import Scene, channel_credentials
+from tests.grpc.pki import Authority, Pair
+
+
+async def _handshake(scene: Scene, workload: Pair, *arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        "openssl", "s_client", "-connect", scene.server.address, "-alpn", "h2", "-brief",
+        "-cert", str(workload.certificate), "-key", str(workload.key), *arguments,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    return output.decode(errors="replace")
+
+
+async def test_tls_1_2_is_refused_and_1_3_is_not(scene: Scene, workload: Pair) -> None:
+    assert "CONNECTION ESTABLISHED" not in await _handshake(scene, workload, "-tls1_2")
+    assert "Protocol version: TLSv1.3" in await _handshake(scene, workload, "-tls1_3")
+
+
+def test_a_process_that_would_speak_tls_1_2_refuses_to_serve(files: TlsFiles) -> None:
+    paths = [str(path) for path in (files.certificate, files.key, files.client_ca)]
+    program = f"""
+import grpc.aio, asyncio
+from pathlib import Path
+from broker.listeners.grpc.server import GrpcServer, TlsFiles
+from broker.listeners.grpc.tls12 import OldTlsError
+from tests.grpc.conftest import core_of
+from tests.grpc.stand_in import StandIn
+
+async def main():
+    files = TlsFiles(*map(Path, {paths!r}))
+    server = GrpcServer(core_of(StandIn()), files, "127.0.0.1:0")
+    try:
+        await server.start()
+    except OldTlsError as error:
+        print("refused:", error)
+
+asyncio.run(main())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[2],
+        env={},
+        capture_output=True,
+        check=True,
+    )
+    assert ended.stdout.startswith(b"refused: The gRPC listener would accept TLS 1.2.")
+
+
+async def _code(scene: Scene, credentials: grpc.ChannelCredentials | None) -> grpc.StatusCode:
+    address = scene.server.address
+    if credentials is None:
+        opened = grpc.aio.insecure_channel(address)
+    else:
+        opened = grpc.aio.secure_channel(address, credentials)
+    async with opened as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await openai_pb2_grpc.OpenAIServiceStub(channel).ListModels(openai_pb2.ListModelsRequest())
+    assert not scene.core.arrivals
+    return caught.value.code()
+
+
+async def test_a_caller_without_certificate_is_refused(scene: Scene) -> None:
+    assert await _code(scene, channel_credentials(scene.authority, None)) is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_certificate_of_another_authority_is_refused(scene: Scene, tmp_path: Path) -> None:
+    foreign = Authority(tmp_path / "foreign").workload("assistant")
+    assert await _code(scene, channel_credentials(scene.authority, foreign)) is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_plain_text_client_is_refused(scene: Scene) -> None:
+    assert await _code(scene, None) is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_certificate_that_names_no_workload_is_refused(scene: Scene) -> None:
+    nameless = channel_credentials(scene.authority, scene.authority.server())
+    assert await _code(scene, nameless) is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def _sent(
+    scene: Scene,
+    request: openai_pb2.CreateEditRequest,
+    metadata: tuple[tuple[str, str], ...] = (),
+    compression: grpc.Compression | None = None,
+) -> grpc.StatusCode:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await scene.openai.CreateEdit(request, metadata=metadata, compression=compression)
+    assert not scene.core.arrivals
+    return caught.value.code()
+
+
+async def test_a_message_over_16_mib_is_refused(scene: Scene) -> None:
+    huge = openai_pb2.CreateEditRequest(input="x" * MAX_MESSAGE_BYTES)
+    assert await _sent(scene, huge) is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_compressed_message_is_refused(scene: Scene) -> None:
+    bomb = openai_pb2.CreateEditRequest(input="x" * 100_000)
+    code = await _sent(scene, bomb, compression=grpc.Compression.Gzip)
+    assert code is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_metadata_over_16_kib_is_refused(scene: Scene) -> None:
+    code = await _sent(scene, openai_pb2.CreateEditRequest(), (("x-padding", "x" * 20_000),))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_the_hardening_defaults_are_those_of_the_design() -> None:
+    options = dict(OPTIONS)
+    assert options["grpc.max_concurrent_streams"] == 100
+    assert options["grpc.max_connection_age_ms"] == options["grpc.max_connection_age_grace_ms"] == 600_000
+    assert options["grpc.http2.min_recv_ping_interval_without_data_ms"] == 60_000
+    assert options["grpc.max_metadata_size"] == 8192

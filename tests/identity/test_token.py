@@ -1,0 +1,142 @@
+"""Tokens: what we mint we accept, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import warnings
+
+import jwt as another_library
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.errors import BrokerError, Kind
+from broker.identity.authentication import Authentication
+from broker.identity.revocation import RevocationSet
+from broker.identity.token import TokenIssuer
+from broker.model.subject import Grant, Peer, Subject
+
+KEY = Ed25519PrivateKey.generate()
+PEER = Peer("spiffe://dev.broker/ns/demo/sa/assistant", "ab" * 32, 0, 10_000)
+THIEF = Peer("spiffe://dev.broker/ns/demo/sa/assistant", "cd" * 32, 0, 10_000)
+SUBJECT = Subject(PEER.spiffe_id, "demo")
+NOW = 1_000
+
+
+@pytest.fixture
+def issuer() -> TokenIssuer:
+    return TokenIssuer(KEY, "https://broker.example", "broker")
+
+
+def minted(issuer: TokenIssuer, ttl: int = 300) -> str:
+    grant = Grant(("chat:gpt-4o",), ttl, user="alice", max_tokens=64)
+    return issuer.mint(SUBJECT, PEER, grant, token_id="tok_1", now_seconds=NOW).token
+
+
+def encoded(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def test_claims_survive_the_journey(issuer: TokenIssuer) -> None:
+    claims = issuer.verify(minted(issuer))
+    assert (claims.subject, claims.scope, claims.user, claims.max_tokens) == (
+        PEER.spiffe_id,
+        ("chat:gpt-4o",),
+        "alice",
+        64,
+    )
+    assert claims.expires_at == NOW + 300
+    assert claims.thumbprint == PEER.thumbprint
+
+
+def test_another_library_verifies_our_tokens(issuer: TokenIssuer) -> None:
+    public = another_library.PyJWK(issuer.public_jwks()["keys"][0])  # type: ignore[index]
+    options = {"verify_exp": False, "verify_iat": False}
+    with warnings.catch_warnings():
+        claims = another_library.decode(
+            minted(issuer),
+            public,
+            algorithms=["EdDSA"],
+            audience="broker",
+            options=options,  # type: ignore[arg-type]
+        )
+    assert claims["cnf"] == {"x5t#S256": PEER.thumbprint}
+
+
+def test_token_never_outlives_its_certificate(issuer: TokenIssuer) -> None:
+    token = issuer.mint(SUBJECT, PEER, Grant(("chat",), 3600), token_id="t", now_seconds=9_900)
+    assert token.expires_in == 100
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "none", "typ": "at+jwt", "kid": "KID"},
+        {"alg": "HS256", "typ": "at+jwt", "kid": "KID"},
+        {"alg": "EdDSA", "typ": "JWT", "kid": "KID"},
+        {"alg": "EdDSA", "typ": "at+jwt", "kid": "KID", "jku": "https://evil.example/jwks"},
+        {"alg": "EdDSA", "typ": "at+jwt", "kid": "KID", "jwk": {"kty": "OKP"}},
+        {"alg": "EdDSA", "typ": "at+jwt", "kid": "KID", "x5u": "https://evil.example"},
+        {"alg": "EdDSA", "typ": "at+jwt", "kid": "KID", "crit": ["exp"]},
+        {"alg": "EdDSA", "typ": "at+jwt", "kid": "other"},
+        {"alg": "EdDSA", "typ": "at+jwt"},
+    ],
+)
+def test_token_with_a_foreign_header_is_refused(issuer: TokenIssuer, header: dict[str, object]) -> None:
+    keys = issuer.public_jwks()["keys"]
+    assert isinstance(keys, list)
+    header = {name: keys[0]["kid"] if value == "KID" else value for name, value in header.items()}
+    _, payload, _ = minted(issuer).split(".")
+    signature = KEY.sign(f"{encoded(header)}.{payload}".encode())
+    forged = f"{encoded(header)}.{payload}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+    with pytest.raises(BrokerError) as refused:
+        issuer.verify(forged)
+    assert refused.value.kind is Kind.TOKEN_INVALID
+
+
+@given(st.data())
+def test_forged_token_is_refused(data: st.DataObject) -> None:
+    issuer = TokenIssuer(KEY, "https://broker.example", "broker")
+    token = minted(issuer)
+    position = data.draw(st.integers(0, len(token) - 1))
+    letter = data.draw(st.sampled_from("ABCDEFabcdef0123456789-_=.+/ "))
+    forged = token[:position] + letter + token[position + 1 :]
+    if forged != token:
+        with pytest.raises(BrokerError):
+            issuer.verify(forged)
+
+
+def test_token_of_another_broker_is_refused(issuer: TokenIssuer) -> None:
+    for other in (
+        TokenIssuer(Ed25519PrivateKey.generate(), "https://broker.example", "broker"),
+        TokenIssuer(KEY, "https://other.example", "broker"),
+        TokenIssuer(KEY, "https://broker.example", "another"),
+    ):
+        with pytest.raises(BrokerError):
+            issuer.verify(minted(other))
+
+
+def refusal(issuer: TokenIssuer, peer: Peer, token: str | None, now: int, revoked: bool = False) -> Kind:
+    revocations = RevocationSet()
+    if revoked:
+        revocations.revoke_token("tok_1", NOW + 300)
+    with pytest.raises(BrokerError) as refused:
+        Authentication(issuer, revocations).authenticate(peer, token, now)
+    return refused.value.kind
+
+
+def test_each_reason_to_refuse_a_token_has_its_name(issuer: TokenIssuer) -> None:
+    token = minted(issuer)
+    assert refusal(issuer, PEER, None, NOW) is Kind.TOKEN_MISSING
+    assert refusal(issuer, PEER, "sk-not-a-token", NOW) is Kind.TOKEN_INVALID
+    assert refusal(issuer, PEER, token, NOW + 300) is Kind.TOKEN_EXPIRED
+    assert refusal(issuer, PEER, token, NOW - 31) is Kind.TOKEN_INVALID
+    assert refusal(issuer, PEER, token, NOW, revoked=True) is Kind.TOKEN_REVOKED
+    assert refusal(issuer, THIEF, token, NOW) is Kind.TOKEN_NOT_YOURS
+
+
+def test_a_token_does_not_show_itself(issuer: TokenIssuer) -> None:
+    issued = issuer.mint(SUBJECT, PEER, Grant(("chat",), 60), token_id="t", now_seconds=NOW)
+    assert issued.token not in repr(issued)

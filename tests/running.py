@@ -1,0 +1,124 @@
+"""A real `broker dev` process, for tests, the demo and the bench: started, awaited, ended by its pid."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+START_SECONDS = 60
+STOP_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One development identity: its SPIFFE ID and its PEM files."""
+
+    spiffe_id: str
+    cert: Path
+    key: Path
+
+
+@dataclass
+class RunningBroker:
+    """A started `broker dev` and what its dev.json says."""
+
+    process: subprocess.Popen[str]
+    directory: Path
+    https: str
+    grpc: str
+    console: str
+    ca: Path
+    identities: dict[str, Identity]
+    log: Path
+    upstream: str
+    _tokens: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def tls(self, identity: str | None) -> ssl.SSLContext:
+        """A client context that trusts the development CA and presents this identity, if any."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        if identity is not None:
+            who = self.identities[identity]
+            context.load_cert_chain(who.cert, who.key)
+        return context
+
+    def http(self, identity: str | None, **options: object) -> httpx.Client:
+        """An HTTP client at the broker's door, as this identity."""
+        return httpx.Client(base_url=self.https, verify=self.tls(identity), timeout=30, **options)  # type: ignore[arg-type]
+
+    def ask_token(self, identity: str, scope: str = "", **fields: str) -> httpx.Response:
+        """POST /oauth/token as this identity."""
+        with self.http(identity) as client:
+            form = {"grant_type": "client_credentials", "scope": scope, **fields}
+            return client.post("/oauth/token", data=form)
+
+    def token(self, identity: str, scope: str = "") -> str:
+        """A token for this identity, asked for once."""
+        known = self._tokens.get((identity, scope))
+        if known is None:
+            reply = self.ask_token(identity, scope, ttl="3600")
+            reply.raise_for_status()
+            known = self._tokens[(identity, scope)] = reply.json()["access_token"]
+        return known
+
+    def kill(self) -> None:
+        """SIGKILL: the process gets no chance to say anything."""
+        self.process.kill()
+        self.process.wait(STOP_SECONDS)
+
+    def stop(self) -> None:
+        """SIGTERM, and the wait for a clean end."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(STOP_SECONDS)
+
+
+def start_broker(directory: Path, *arguments: str, stderr: int | None = None) -> RunningBroker:
+    """Starts `broker dev` on free ports in `directory`; returns once it accepts calls."""
+    announcement = directory / "dev.json"
+    announcement.unlink(missing_ok=True)
+    free = ["--https", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--console", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "broker.cli.main", "dev", "--dir", str(directory), *free, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    deadline = time.monotonic() + START_SECONDS
+    for line in process.stdout:
+        if line.strip() == "ready":
+            return _running(process, directory, json.loads(announcement.read_text()))
+        if time.monotonic() > deadline:
+            break
+    process.kill()
+    raise RuntimeError(f"broker dev did not become ready; exit code {process.wait()}")
+
+
+def _running(process: subprocess.Popen[str], directory: Path, said: dict[str, object]) -> RunningBroker:
+    identities = said["identities"]
+    logs = said["logs"]
+    assert isinstance(identities, dict)
+    assert isinstance(logs, list)
+    return RunningBroker(
+        process=process,
+        directory=directory,
+        https=str(said["https"]),
+        grpc=str(said["grpc"]),
+        console=str(said["console"]),
+        ca=Path(str(said["ca"])),
+        identities={
+            name: Identity(who["spiffe_id"], Path(who["cert"]), Path(who["key"])) for name, who in identities.items()
+        },
+        log=Path(logs[0]["path"]),
+        upstream=str(said["upstream"]),
+    )

@@ -1,0 +1,118 @@
+"""Shaping: what nothing had to change stays byte for byte; the rest changes as decided."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.errors import BrokerError
+from broker.identity.scope import covers
+from broker.model.call import Call
+from broker.model.operation import Operation
+from broker.model.subject import Caller, Peer, Subject
+from broker.shaping import edits
+from broker.shaping.binding import bind
+from broker.shaping.reply import deltas, visible_models
+from broker.shaping.sse import EventSplitter, field, is_terminal
+from broker.shaping.usage import usage_of
+
+STREAM = (
+    b': comment\n\ndata: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+    b"event: response.created\r\ndata: {}\r\n\r\ndata: [DONE]\n\n"
+)
+
+
+def caller(scope: tuple[str, ...] = ("chat",), user: str | None = None, ceiling: int | None = None) -> Caller:
+    peer = Peer("spiffe://dev.broker/ns/demo/sa/a", "00" * 32, 0, 1)
+    return Caller(Subject(peer.spiffe_id, "demo"), peer, "tok", scope, 1, user, ceiling)
+
+
+def call(**document: object) -> Call:
+    user = document.get("user")
+    return Call(
+        Operation.CHAT, "POST", "/", b"{}", document, "gpt-4o", user=user if isinstance(user, str) else None
+    )
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=12))
+def test_events_come_whole_however_the_stream_is_split(cuts: list[int]) -> None:
+    splitter = EventSplitter()
+    places = [0, *sorted(cuts), len(STREAM)]
+    chunks = [STREAM[a:b] for a, b in itertools.pairwise(places)]
+    events = [event for chunk in chunks for event in splitter.feed(chunk)]
+    assert b"".join(events) == STREAM
+    assert splitter.rest == b""
+    assert [is_terminal(event) for event in events] == [False, False, False, True]
+
+
+def test_a_text_that_says_done_is_not_the_end() -> None:
+    assert not is_terminal(b'data: {"choices":[{"delta":{"content":"[DONE]"}}]}\n\n')
+    assert is_terminal(b"event: response.completed\ndata: {}\n\n")
+    assert field(b"data: a\ndata: b\n\n", b"data") == b"a\nb"
+
+
+def test_token_bound_to_a_user_cannot_name_another() -> None:
+    assert bind(call(), caller(user="alice"), covers) == {"user": "alice"}
+    assert bind(call(user="alice"), caller(user="alice"), covers) == {}
+    with pytest.raises(BrokerError):
+        bind(call(user="bob"), caller(user="alice"), covers)
+    with pytest.raises(BrokerError):
+        bind(call(user="alice", safety_identifier="bob"), caller(user="alice"), covers)
+
+
+def test_token_ceiling_cannot_be_passed() -> None:
+    assert bind(call(), caller(ceiling=64), covers) == {"max_completion_tokens": 64}
+    assert bind(call(max_tokens=64), caller(ceiling=64), covers) == {}
+    with pytest.raises(BrokerError):
+        bind(call(max_tokens=1, max_completion_tokens=65), caller(ceiling=64), covers)
+
+
+def test_scope_of_the_token_binds_whatever_policy_says() -> None:
+    with pytest.raises(BrokerError) as refused:
+        bind(call(), caller(scope=("chat:gpt-4o-mini", "embeddings")), covers)
+    assert refused.value.rule == "token.scope"
+
+
+def test_edits_become_chat_and_come_back() -> None:
+    chat = edits.to_chat({"model": "x", "input": "helo", "instruction": "Fix", "n": 2}, "gpt-4o-mini")
+    assert (chat["model"], chat["n"]) == ("gpt-4o-mini", 2)
+    usage = {"total_tokens": 3}
+    reply = {"created": 7, "choices": [{"index": 0, "message": {"content": "hello"}}], "usage": usage}
+    assert edits.from_chat(reply) == {
+        "object": "edit",
+        "created": 7,
+        "choices": [{"text": "hello", "index": 0}],
+        "usage": usage,
+    }
+
+
+def test_models_the_caller_may_not_use_are_not_listed() -> None:
+    body = b'{"object":"list","data":[{"id":"gpt-4o"},{"id":"o3"}]}'
+    assert (
+        visible_models(body, lambda model: model == "gpt-4o") == b'{"object":"list","data":[{"id":"gpt-4o"}]}'
+    )
+    assert visible_models(body, lambda _: True) is body
+
+
+def test_usage_is_read_from_every_family() -> None:
+    assert usage_of({"usage": {"prompt_tokens": 1, "completion_tokens": 2}}).tokens_out == 2
+    nested = usage_of(
+        {"type": "response.completed", "response": {"usage": {"input_tokens": 3, "output_tokens": 4}}}
+    )
+    assert (nested.tokens_in, nested.tokens_out) == (3, 4)
+    assert usage_of([]).tokens_in is None
+
+
+def test_deltas_keep_their_channels_apart() -> None:
+    event = {
+        "choices": [
+            {"index": 0, "delta": {"content": "a", "role": "assistant"}},
+            {"index": 1, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]}},
+        ]
+    }
+    assert list(deltas(event)) == [(("0", "content"), "a"), (("1", "tool_calls", "0"), "{")]
+    text = {"type": "response.output_text.delta", "item_id": "m", "delta": "x"}
+    assert [value for _, value in deltas(text)] == ["x"]
