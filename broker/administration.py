@@ -24,9 +24,11 @@ _NS_PER_SECOND = 1_000_000_000
 
 
 class LogReader(Protocol):
-    """What administration reads of the log: durable entries, oldest first, and the newest checkpoint."""
+    """What administration reads of the log: durable entries with their seq, oldest first, and the newest
+    checkpoint.
+    """
 
-    def entries(self, after_seq: int) -> AsyncIterator[bytes]: ...
+    def tail(self, after_seq: int) -> AsyncIterator[tuple[int, bytes]]: ...
 
     async def checkpoint(self) -> bytes: ...
 
@@ -87,7 +89,7 @@ class Administration:
     async def records(self, peer: Peer, after_seq: int, transport: str) -> AsyncIterator[bytes]:
         """The durable entries after `after_seq`, oldest first, as their signed JSON bytes."""
         await self._allow(peer, AdminAction.RECORD_READ, transport)
-        async for entry in self._log.entries(after_seq):
+        async for _, entry in self._log.tail(after_seq):
             yield entry
 
     async def checkpoint(self, peer: Peer, transport: str) -> bytes:
@@ -127,7 +129,7 @@ class Administration:
         )
         raise BrokerError(
             Kind.POLICY_DENIED,
-            f"Not allowed: {decision.reason}.",
+            f"Policy does not allow this. {decision.reason}",
             rule=decision.rule,
             remedy=f"Ask the security team for the admin right {action.value}.",
         )

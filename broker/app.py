@@ -16,7 +16,7 @@ from httpx_aiohttp import AiohttpTransport
 from broker.adapters.clock import SystemClock
 from broker.adapters.counters import MemoryCounters
 from broker.adapters.keyfile import load_or_create_ed25519, load_or_create_secret
-from broker.adapters.keystore import SealedKeystore
+from broker.adapters.keystore import SealedKeyVault, SealedStore
 from broker.adapters.ledger import Disk, FileLedger, LogKeys
 from broker.adapters.openai import Deadlines, OpenAIUpstream, RetryPolicy
 from broker.adapters.rego import EmbeddedAuthorizer
@@ -39,3 +39,156 @@ from broker.pipeline import Pipeline, Ports
 from broker.prefilter.inspector import Inspector
 from broker.stages import Stages
 from broker.tlog.commitment import MASTER_BYTES, Committer
+
+CLOSE_SECONDS = 10.0
+
+
+class Broker:
+    """One broker process: `start`, serve, `stop`. Use it from one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._metrics = Metrics()
+        self.log_lost = asyncio.Event()
+        """Set when the log can no longer be made durable: end the process, start it again."""
+        self._log = structlog.get_logger()
+
+    async def start(self) -> None:
+        """Returns once calls are accepted. Raises BrokerError or OSError, naming what is missing."""
+        settings = self._settings
+        self._authorizer = EmbeddedAuthorizer(settings.policy.directory)
+        self._ledger = await self._open_ledger()
+        store = SealedStore(settings.keys.directory)
+        self._keys = SealedKeyVault(store, self._clock, settings.keys.hold_seconds)
+        self._upstream = _upstream(settings, self._clock)
+        sockets = [bind(settings.server.https), bind(settings.server.console)]
+        self.https_url = f"https://{address_of(sockets[0])}"
+        self.console_url = f"http://{address_of(sockets[1])}"
+        self._assemble()
+        files = settings.tls
+        tls = tls_context(TlsFiles(files.certificate, files.key, files.client_ca))
+        self._https = HttpServer(HttpsApp(self._door), sockets[0], tls)
+        self._grpc = GrpcServer(
+            self._core,
+            GrpcFiles(files.certificate, files.key, files.client_ca),
+            settings.server.grpc,
+            reflection=settings.server.reflection,
+        )
+        self._console = HttpServer(ConsoleApp(self._status()), sockets[1], None)
+        await asyncio.gather(self._https.start(), self._grpc.start(), self._console.start())
+        self.grpc_address = self._grpc.address
+        self._metrics.ready.set(1)
+        self._log.info(
+            "started", https=self.https_url, grpc=self.grpc_address, policy=self._authorizer.revision
+        )
+
+    async def stop(self) -> None:
+        """Stops accepting, lets calls end, closes the log."""
+        self._metrics.ready.set(0)
+        await asyncio.gather(
+            self._https.stop(), self._grpc.stop(CLOSE_SECONDS), self._console.stop(), return_exceptions=True
+        )
+        await self._upstream.aclose()
+        self._keys.close()
+        await self._ledger.close()
+        self._log.info("stopped")
+
+    @property
+    def log_vkey(self) -> str:
+        """The verifier key of the log (C2SP signed-note)."""
+        return self._ledger.vkey
+
+    def _assemble(self) -> None:
+        """The core, wired once: adapters into ports, ports into the path, the path into the doors."""
+        settings = self._settings
+        identity = settings.identity
+        ledger = MeteredLedger(self._ledger, self._metrics)
+        revocations = RevocationSet()
+        issuer = TokenIssuer(load_or_create_ed25519(identity.token_key), identity.issuer, identity.audience)
+        committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
+        content = settings.content
+        stages = Stages(partial(Inspector, content.banned_topics, content.injection_phrases))
+        ports = Ports(
+            authorizer=self._authorizer,
+            keys=self._keys,
+            upstream=self._upstream,
+            ledger=ledger,
+            counters=MemoryCounters(self._clock),
+            clock=self._clock,
+        )
+        pipeline = Pipeline(ports, Authentication(issuer, revocations), stages, committer.commit)
+        issuance = Issuance(self._authorizer, ledger, issuer, self._clock, identity.audience)
+        administration = Administration(
+            self._authorizer, ledger, self._ledger, issuer, revocations, self._clock
+        )
+        reader = CertificateReader(identity.trust_domain, settings.tls.max_client_life_seconds)
+        oauth = OAuth(issuance, administration, issuer.public_jwks(), identity.issuer, self.https_url)
+        self._door = Door(
+            calls=pipeline,
+            oauth=oauth,
+            read_peer=reader.read,
+            unready=self.unready,
+            new_call_id=self._new_call_id,
+            forwarded=settings.server.forward_headers,
+        )
+        self._core = Core(
+            calls=pipeline,
+            issuance=issuance,
+            administration=administration,
+            read_peer=reader.read,
+            unready=self.unready,
+            new_call_id=self._new_call_id,
+            forwarded=settings.server.forward_headers,
+        )
+
+    async def _open_ledger(self) -> FileLedger:
+        audit = self._settings.audit
+        ledger = FileLedger(
+            audit.directory,
+            origin=audit.origin,
+            keys=LogKeys.load_or_create(audit.keys),
+            instance=secrets.token_hex(8),
+            clock=self._clock,
+            disk=Disk(),
+        )
+        await ledger.open()
+        ledger.failed.add_done_callback(lambda _future: self.log_lost.set())
+        return ledger
+
+    def unready(self) -> str:
+        """What keeps calls from being served, or an empty string."""
+        return "" if self._ledger.ready else "audit log"
+
+    def _new_call_id(self) -> str:
+        return f"call_{self._clock.random_bytes(16).hex()}"
+
+    def _status(self) -> Status:
+        facts = (
+            ("HTTPS", self.https_url),
+            ("gRPC", self._settings.server.grpc),
+            ("Log", self._settings.audit.origin),
+            ("Policy revision", self._authorizer.revision),
+        )
+        return Status(facts, self.unready, self._metrics.render)
+
+
+def _upstream(settings: Settings, clock: SystemClock) -> OpenAIUpstream:
+    """One connection pool for all calls. No proxy and no .netrc of the environment is trusted."""
+    upstream = settings.upstream
+
+    def session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=upstream.max_connections, ttl_dns_cache=60, keepalive_timeout=30
+        )
+        return aiohttp.ClientSession(
+            connector=connector, auto_decompress=False, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+        )
+
+    return OpenAIUpstream(
+        AiohttpTransport(client=session, trust_env=False),
+        upstream.base_url,
+        clock,
+        RetryPolicy(attempts=upstream.attempts),
+        Deadlines(connect=upstream.connect_seconds, read=upstream.read_seconds),
+    )

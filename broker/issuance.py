@@ -82,7 +82,7 @@ class Issuance:
         if not decision.allow or decision.grant is None:
             raise BrokerError(
                 Kind.POLICY_DENIED,
-                f"No token: {decision.reason}.",
+                f"Policy grants no token. {decision.reason}",
                 rule=decision.rule,
                 remedy="Ask for what your grant holds, or ask the security team to widen it.",
             )

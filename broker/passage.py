@@ -104,7 +104,7 @@ class Passage:
             RecordType.INTENT,
             decision="allow",
             rule=self.decision.rule if self.decision else None,
-            request_commitment=self._commit(self.user, sha256(call.body).digest())
+            request_commitment=self._commit(self.user, "request", sha256(call.body).digest())
             if call and call.body
             else None,
         )

@@ -24,9 +24,10 @@ from broker.passage import Arrival, Commit, Passage
 from broker.ports import Authorizer, Clock, Counters, DecisionPoint, KeyVault, Ledger, Upstream
 from broker.settlement import Settlement
 from broker.shaping.binding import bind
+from broker.shaping.denial import denial
 from broker.shaping.policy_input import call_input
 from broker.shaping.request import upstream_request
-from broker.stages import Stages, denial, policy_bytes
+from broker.stages import Stages, policy_bytes
 from broker.streaming import stream
 
 _NS_PER_SECOND = 1_000_000_000

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from broker.model.call import Reply, StreamReply, UpstreamRequest
-from broker.model.charge import Charge, Reservation
+from broker.model.charge import Charge, Reservation, Unit
 from broker.model.record import Receipt, Record
 from broker.model.secret import Lease, Secret
 
@@ -84,7 +84,7 @@ class Counters(Protocol):
 
     async def reserve(self, charges: Sequence[Charge]) -> Reservation: ...
 
-    async def settle(self, reservation: Reservation, used: Mapping[str, int]) -> None: ...
+    async def settle(self, reservation: Reservation, used: Mapping[Unit, int]) -> None: ...
 
 
 class Clock(Protocol):

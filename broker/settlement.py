@@ -70,7 +70,7 @@ class Settlement:
         finally:
             await self._counters.settle(self._reservation, self._used())
 
-    def _used(self) -> Mapping[str, int]:
+    def _used(self) -> Mapping[Unit, int]:
         """What the call really took, by unit. What upstream did not count stays at the worst case."""
         if self._answer is None:
             return _UNANSWERED

@@ -6,7 +6,7 @@ Knows: prefilter, catalog and shaping, and which inputs would hold up other call
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 
 import orjson
@@ -14,7 +14,6 @@ import orjson
 from broker.catalog.count import decode_tokens
 from broker.catalog.estimate import Estimate, check_retired, deprecation_headers, estimate
 from broker.catalog.models import find
-from broker.errors import BrokerError, Kind
 from broker.identity.scope import matches
 from broker.model.call import Call, Reply
 from broker.model.decision import CallDecision
@@ -25,6 +24,7 @@ from broker.passage import Passage
 from broker.prefilter.inspector import Inspector
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
+from broker.shaping.denial import content_blocked
 from broker.shaping.reply import GENERATING, edit_reply, parse_reply, visible_models
 from broker.shaping.usage import usage_of
 
@@ -67,7 +67,7 @@ class Stages:
             body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
         document = parse_reply(body)
         passage.usage = passage.usage.merged(usage_of(document))
-        if call.operation in GENERATING and decision.cut and document is not None:
+        if call.operation in GENERATING and decision.cut and isinstance(document, dict):
             self._refuse_cut(document, decision, passage)
         if call.operation is Operation.EDITS:
             body = edit_reply(document, body)
@@ -77,36 +77,12 @@ class Stages:
         """Step 10 for a stream: a filter for what this decision cuts."""
         return StreamFilter(decision.cuts)
 
-    def _refuse_cut(self, document: object, decision: CallDecision, passage: Passage) -> None:
+    def _refuse_cut(self, document: Mapping[str, object], decision: CallDecision, passage: Passage) -> None:
         found = self._inspector.inspect(texts(document))
         cut = tuple(finding for finding in found if decision.cuts(finding.rule))
         passage.response_findings = cut
         if cut:
             raise content_blocked(cut[0].rule, cut[0].location, "reply")
-
-
-def denial(decision: CallDecision, findings: tuple[Finding, ...]) -> BrokerError:
-    """The error of a call that policy did not allow: of its content, or of the call itself."""
-    for finding in findings:
-        if finding.rule in decision.content.block:
-            return content_blocked(finding.rule, finding.location, "request")
-    return BrokerError(
-        Kind.POLICY_DENIED,
-        f"Policy denies this call: {decision.reason}",
-        rule=decision.rule,
-        remedy="Ask for what your grant holds, or ask the security team to widen it.",
-    )
-
-
-def content_blocked(rule: str, location: str, where: str) -> BrokerError:
-    """CONTENT_BLOCKED: names the rule and the place, never the text."""
-    return BrokerError(
-        Kind.CONTENT_BLOCKED,
-        f"The {where} holds content that policy does not let pass ({rule}).",
-        param=location,
-        rule=rule,
-        remedy="Remove it and send again." if where == "request" else "Ask differently.",
-    )
 
 
 def policy_bytes(document: dict[str, object]) -> bytes:

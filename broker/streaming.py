@@ -14,11 +14,14 @@ from hashlib import sha256
 from broker.errors import BrokerError, Kind
 from broker.model.call import StreamReply
 from broker.passage import Passage
-from broker.prefilter.stream import StreamFilter
+from broker.prefilter.stream import CutError, StreamFilter
 from broker.settlement import Settlement
-from broker.shaping.reply import Channel, deltas, parse_reply
+from broker.shaping.denial import content_blocked
+from broker.shaping.reply import Channel, deltas, parse_reply, wholes
 from broker.shaping.sse import field, is_terminal
 from broker.shaping.usage import usage_of
+
+_WHOLE: Channel = ("event",)
 
 
 class Gate:
@@ -37,18 +40,29 @@ class Gate:
     def admit(self, event: bytes, document: object) -> Iterator[bytes]:
         """Takes the next event and its parsed data, yields those that may leave. Raises CONTENT_BLOCKED."""
         needs: dict[Channel, int] = {}
-        for channel, text in deltas(document) if isinstance(document, dict) else ():
-            self._fed[channel] = self._fed.get(channel, 0) + len(text)
-            self._safe[channel] = self._scanner.feed(channel, text)
-            needs[channel] = self._fed[channel]
+        if isinstance(document, dict):
+            for channel, text in deltas(document):
+                self._fed[channel] = self._fed.get(channel, 0) + len(text)
+                self._safe[channel] = self._decide(channel, text)
+                needs[channel] = self._fed[channel]
+            for text in wholes(document):
+                self._decide(_WHOLE, text)
+                self._decide(_WHOLE, None)
         self._held.append((event, needs))
         yield from self._free()
 
     def finish(self) -> Iterator[bytes]:
         """Upstream has said all: what could have begun a match did not."""
         for channel in self._fed:
-            self._safe[channel] = self._scanner.finish(channel)
+            self._safe[channel] = self._decide(channel, None)
         yield from self._free()
+
+    def _decide(self, channel: Channel, text: str | None) -> int:
+        """How much of the channel may leave after `text`, or after its end (None)."""
+        try:
+            return self._scanner.finish(channel) if text is None else self._scanner.feed(channel, text)
+        except CutError as cut:
+            raise content_blocked(cut.rule, ".".join(channel), "reply") from None
 
     def _free(self) -> Iterator[bytes]:
         while self._held and all(self._safe[channel] >= end for channel, end in self._held[0][1].items()):
@@ -77,12 +91,15 @@ async def stream(
                 passage.usage = passage.usage.merged(usage_of(document))
                 digest.update(event)
                 passage.reply_bytes += len(event)
+                free = [*gate.admit(event, document)]
                 if is_terminal(event):
-                    for free in gate.finish():
-                        yield free
+                    *free, last = [*free, *gate.finish()]
+                    for earlier in free:
+                        yield earlier
                     await settlement.close(digest=digest.digest())
-                for free in gate.admit(event, document):
-                    yield free
+                    free = [last]
+                for released in free:
+                    yield released
     except BrokerError as error:
         await asyncio.shield(settlement.close(digest=digest.digest(), error=error.kind))
         raise

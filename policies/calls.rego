@@ -63,7 +63,7 @@ model_granted if {
 }
 
 # A listing of models shows what `models.get` would give.
-visible := array.concat([model | gettable.exact[model]], gettable.patterns) if {
+visible := sort(array.concat([model | gettable.exact[model]], gettable.patterns)) if {
 	input.call.operation == "models"
 	gettable := data.models[grants.role.operations["models.get"]]
 } else := []

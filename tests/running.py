@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -39,7 +40,14 @@ class RunningBroker:
     ca: Path
     identities: dict[str, Identity]
     log: Path
+    policies: Path
     upstream: str
+
+    @property
+    def errors(self) -> Path:
+        """What the process has written on standard error."""
+        return self.directory.with_name(f"{self.directory.name}.err")
+
     _tokens: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def tls(self, identity: str | None) -> ssl.SSLContext:
@@ -81,18 +89,15 @@ class RunningBroker:
             self.process.wait(STOP_SECONDS)
 
 
-def start_broker(directory: Path, *arguments: str, stderr: int | None = None) -> RunningBroker:
-    """Starts `broker dev` on free ports in `directory`; returns once it accepts calls."""
+def start_broker(directory: Path, *arguments: str) -> RunningBroker:
+    """Starts `broker dev` on free ports in `directory`; returns once it accepts calls. What it writes on
+    standard error is appended to `<directory>.err`.
+    """
     announcement = directory / "dev.json"
     announcement.unlink(missing_ok=True)
-    free = ["--https", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--console", "127.0.0.1:0"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "broker.cli.main", "dev", "--dir", str(directory), *free, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
+    errors = directory.with_name(f"{directory.name}.err")
+    with errors.open("a") as stderr:
+        process = _spawn(directory, arguments, stderr)
     assert process.stdout is not None
     deadline = time.monotonic() + START_SECONDS
     for line in process.stdout:
@@ -101,7 +106,19 @@ def start_broker(directory: Path, *arguments: str, stderr: int | None = None) ->
         if time.monotonic() > deadline:
             break
     process.kill()
-    raise RuntimeError(f"broker dev did not become ready; exit code {process.wait()}")
+    said = errors.read_text()[-2000:]
+    raise RuntimeError(f"broker dev did not become ready; exit code {process.wait()}:\n{said}")
+
+
+def _spawn(directory: Path, arguments: tuple[str, ...], stderr: IO[str]) -> subprocess.Popen[str]:
+    free = ["--https", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--console", "127.0.0.1:0"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "broker.cli.main", "dev", "--dir", str(directory), *free, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
 
 
 def _running(process: subprocess.Popen[str], directory: Path, said: dict[str, object]) -> RunningBroker:
@@ -117,8 +134,10 @@ def _running(process: subprocess.Popen[str], directory: Path, said: dict[str, ob
         console=str(said["console"]),
         ca=Path(str(said["ca"])),
         identities={
-            name: Identity(who["spiffe_id"], Path(who["cert"]), Path(who["key"])) for name, who in identities.items()
+            name: Identity(who["spiffe_id"], Path(who["cert"]), Path(who["key"]))
+            for name, who in identities.items()
         },
         log=Path(logs[0]["path"]),
+        policies=Path(str(said["policies"])),
         upstream=str(said["upstream"]),
     )

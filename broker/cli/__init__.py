@@ -1,3 +1,5 @@
 """The command line: one module a command. Exit codes: 0 fine, 1 the thing checked is bad, 2 incomplete,
 3 could not run.
 """
+
+import broker.listeners.grpc  # noqa: F401 - sets grpc's TLS floor, which must happen before grpc is imported

@@ -112,7 +112,7 @@ def _open(directory: Path) -> LogDirectory:
     if not any((directory / name).exists() for name in ("checkpoint", "wal", "tile")):
         _could_not_run(
             "There is no log in this directory.",
-            "Give the directory that holds `checkpoint` and `tile`; `broker dev` names it in dev.json under `logs`.",
+            "Give the directory that holds `checkpoint` and `tile`; `logs` in dev.json names it.",
         )
     return LogDirectory(directory)
 
@@ -176,7 +176,7 @@ def _print_report(report: Report, *, own_key: bool) -> None:
     if own_key:
         console.print("Note: the key came from the log's own directory; give one you trust with --vkey.")
     for problem in report.problems:
-        console.print(Text(f"{problem.where}: {problem.text}", "red"))
+        console.print(Text(f"{_printable(problem.where)}: {problem.text}", "red"))
     for fault in dict.fromkeys(problem.fault for problem in report.problems):
         console.print(Text(f"{fault}: {fault.remedy}"))
     if report.problem_count > len(report.problems):

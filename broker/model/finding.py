@@ -19,10 +19,14 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One string the call carries, and where: `("messages", 0, "content")`."""
+    """One string the call carries, and where: `("messages", 0, "content")`.
+
+    `exact` is False where `value` is another spelling of what stands there: token ids, or a number.
+    """
 
     path: Path
     value: str
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from broker.model.operation import Operation
 from broker.shaping import edits
 
 GENERATING = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.EDITS, Operation.RESPONSES})
-Channel = tuple[str | int, ...]
+_NO_TEXT = frozenset({"delta", "type", "item_id", "sequence_number", "obfuscation"})
+Channel = tuple[str, ...]
 
 
 def parse_reply(body: bytes) -> object:
@@ -55,6 +56,23 @@ def deltas(event: Mapping[str, object]) -> Iterator[tuple[Channel, str]]:
     if isinstance(delta, str):
         parts = (event.get(name) for name in ("item_id", "output_index", "content_index", "summary_index"))
         yield (str(event.get("type")), *(str(part) for part in parts)), delta
+
+
+def wholes(event: Mapping[str, object]) -> Iterator[str]:
+    """The texts of an event that continue nothing: a `/v1/responses` event's finished item, part or
+    response. A delta's own text is in `deltas`.
+    """
+    if "choices" in event:
+        return
+    stack: list[object] = [value for name, value in event.items() if name not in _NO_TEXT]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
 
 
 def _choice_deltas(choice: Mapping[str, object]) -> Iterator[tuple[Channel, str]]:

@@ -33,6 +33,8 @@ def upstream_request(
     headers = call.headers
     if not any(name == "x-client-request-id" for name, _ in headers):
         headers = (*headers, ("x-client-request-id", call_id))  # OpenAI keeps it beside its own request id
+    if call.document is not None and not any(name == "content-type" for name, _ in headers):
+        headers = (*headers, ("content-type", "application/json"))
     path = edits.CHAT_PATH if call.operation is Operation.EDITS else call.path
     body = call.body if document is None else _encode(document)
     return UpstreamRequest(call.method, path, body, headers, call.stream)

@@ -139,9 +139,7 @@ class _Verification:
             if not tail or tail[0][0] == self._head.size:
                 return tail
             self._open_head()
-        text = (
-            f"entries {self._head.size} to {tail[0][0] - 1} are in no bundle and not in the write-ahead log"
-        )
+        text = f"entries {self._frontier.size} to {tail[0][0] - 1} are in no bundle and not in the tail"
         raise self._stop(Fault.MISSING, "wal", text)
 
     def _tail(self) -> Sequence[tuple[int, bytes]]:

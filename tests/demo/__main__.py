@@ -25,7 +25,7 @@ def main() -> int:
     """The whole demo; the number of failed steps decides the exit code."""
     with tempfile.TemporaryDirectory(prefix="broker-demo-") as folder:
         OUT.print("[bold]broker demo[/]  one process, everything embedded, a simulated OpenAI behind it\n")
-        broker = start_broker(Path(folder) / "broker", stderr=subprocess.DEVNULL)
+        broker = start_broker(Path(folder) / "broker")
         try:
             taken = [(step, _take(step, broker)) for step in steps()]
         finally:

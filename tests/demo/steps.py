@@ -102,7 +102,9 @@ def chat_over_grpc(broker: RunningBroker) -> Shown:
 
 def chat_over_sdk(broker: RunningBroker) -> Shown:
     raw = sdk(broker, "assistant").chat.completions.with_raw_response.create(
-        model="gpt-4o", messages=user("What is a broker?"), user="alice"  # type: ignore[arg-type]
+        model="gpt-4o",
+        messages=user("What is a broker?"),
+        user="alice",  # type: ignore[arg-type]
     )
     reply = raw.parse()
     return Shown(f"{reply.choices[0].message.content!r}", (call_id(raw),))

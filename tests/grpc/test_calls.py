@@ -24,6 +24,10 @@ from tests.grpc.stand_in import Stream, answer
 CHAT = pb.CreateChatCompletionRequest(
     model="gpt-4o", messages=[ChatMessage(role=ROLE_USER, content=ChatContent(text="hi"))], temperature=0
 )
+EMBEDDING = pb.CreateEmbeddingsRequest(model="m", input=TextInput(tokens=TokenList(items=[1])))
+MODERATION = pb.CreateModerationRequest(input=ModerationInput(text="x"))
+COMPLETION = pb.CreateCompletionRequest(model="m", prompt=TextInput(text="p"))
+RESPONSE = pb.CreateResponseRequest(model="m", input=ResponseInput(text="x"))
 AUTHORIZED = (("authorization", "Bearer tok"),)
 
 
@@ -60,12 +64,9 @@ async def test_a_chat_reaches_the_pipeline_as_openai_documents_it(scene: Scene) 
         ("CreateCompletion", pb.CreateCompletionRequest(model="m"), "/v1/completions", b'{"model":"m"}'),
         ("CreateEdit", pb.CreateEditRequest(model="m", instruction="i"), "/v1/edits",
          b'{"model":"m","instruction":"i"}'),
-        ("CreateEmbeddings", pb.CreateEmbeddingsRequest(model="m", input=TextInput(tokens=TokenList(items=[1]))),
-         "/v1/embeddings", b'{"model":"m","input":[1]}'),
-        ("CreateModeration", pb.CreateModerationRequest(input=ModerationInput(text="x")), "/v1/moderations",
-         b'{"input":"x"}'),
-        ("CreateResponse", pb.CreateResponseRequest(model="m", input=ResponseInput(text="x")), "/v1/responses",
-         b'{"model":"m","input":"x"}'),
+        ("CreateEmbeddings", EMBEDDING, "/v1/embeddings", b'{"model":"m","input":[1]}'),
+        ("CreateModeration", MODERATION, "/v1/moderations", b'{"input":"x"}'),
+        ("CreateResponse", RESPONSE, "/v1/responses", b'{"model":"m","input":"x"}'),
         ("ListModels", pb.ListModelsRequest(), "/v1/models", b""),
         ("GetModel", pb.GetModelRequest(model="ft:gpt-4o:a/b c"), "/v1/models/ft:gpt-4o:a%2Fb%20c", b""),
     ],
@@ -107,18 +108,14 @@ async def test_response_events_keep_their_type(scene: Scene) -> None:
         [b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"a"}\n\n',
          b'event: error\ndata: {"type":"error","code":"x","message":"m"}\n\n']
     )  # fmt: skip
-    request = pb.StreamResponseRequest(
-        request=pb.CreateResponseRequest(model="m", input=ResponseInput(text="x"))
-    )
+    request = pb.StreamResponseRequest(request=RESPONSE)
     events = [event async for event in scene.openai.StreamResponse(request)]
     assert [event.type for event in events] == ["response.output_text.delta", "error"]
 
 
 async def test_completions_stream_too(scene: Scene) -> None:
     scene.core.answering = Stream([b'data: {"choices":[{"text":"a","index":0}]}\n\n', b"data: [DONE]\n\n"])
-    request = pb.StreamCompletionRequest(
-        request=pb.CreateCompletionRequest(model="m", prompt=TextInput(text="p"))
-    )
+    request = pb.StreamCompletionRequest(request=COMPLETION)
     assert [event.choices[0].text async for event in scene.openai.StreamCompletion(request)] == ["a"]
 
 
@@ -133,7 +130,7 @@ async def test_an_interrupted_stream_looks_interrupted(scene: Scene) -> None:
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     trailers = dict(error.trailing_metadata())
     assert trailers["x-broker-call-id"] == "call_1"
-    assert b"UPSTREAM_INTERRUPTED" in trailers["grpc-status-details-bin"]  # type: ignore[operator]
+    assert b"UPSTREAM_INTERRUPTED" in trailers["grpc-status-details-bin"]
 
 
 async def test_an_error_event_in_a_stream_ends_it_with_a_status(scene: Scene) -> None:
@@ -232,6 +229,14 @@ async def test_a_malformed_message_is_a_bad_request_of_an_authenticated_caller(s
     error = await _refused(rpc(b"\xff\xff\xff\xff"))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert len(scene.core.arrivals) == 1  # the pipeline saw it first, so that a record can be made
+
+
+async def test_a_field_of_a_newer_schema_is_not_dropped_in_silence(scene: Scene) -> None:
+    rpc = raw_rpc(scene.channel, "/broker.v1.OpenAIService/CreateChatCompletion")
+    unknown = b"\xba\x3e\x01x"  # field 999
+    error = await _refused(rpc(CHAT.SerializeToString() + unknown))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert not scene.core.calls
 
 
 @pytest.mark.parametrize(

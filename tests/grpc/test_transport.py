@@ -52,13 +52,8 @@ async def main():
 
 asyncio.run(main())
 """
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=Path(__file__).parents[2],
-        env={},
-        capture_output=True,
-        check=True,
-    )
+    root = Path(__file__).parents[2]
+    ended = subprocess.run([sys.executable, "-c", program], cwd=root, env={}, capture_output=True, check=True)
     assert ended.stdout.startswith(b"refused: The gRPC listener would accept TLS 1.2.")
 
 

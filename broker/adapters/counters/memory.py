@@ -41,7 +41,7 @@ class MemoryCounters:
             self._sweep(now_ns)
         return Reservation(tuple(charges), tuple(taken[_key(charge)].start for charge in charges))
 
-    async def settle(self, reservation: Reservation, used: Mapping[str, int]) -> None:
+    async def settle(self, reservation: Reservation, used: Mapping[Unit, int]) -> None:
         for charge, start in zip(reservation.charges, reservation.windows, strict=True):
             key = _key(charge)
             window = self._windows.get(key)

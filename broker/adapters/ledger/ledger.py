@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.ledger.disk import Disk
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.recovery import Recovered, closing_record
@@ -156,6 +157,15 @@ class FileLedger:
             for entry in await self._entries_from(seq):
                 yield seq, entry
                 seq += 1
+
+    async def checkpoint(self) -> bytes:
+        """The newest signed checkpoint; it covers what was durable about a second ago. Raises NOT_FOUND
+        before the first.
+        """
+        signed = await asyncio.to_thread(LogDirectory(self._directory).checkpoint)
+        if signed is None:
+            raise BrokerError(Kind.NOT_FOUND, "The log has no checkpoint yet.", remedy="Ask in a second.")
+        return signed
 
     async def close(self) -> None:
         """Records `close`, integrates everything, writes the final checkpoint and lets the directory go.

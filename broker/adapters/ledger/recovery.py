@@ -19,7 +19,7 @@ from broker.tlog.malformed import MalformedError
 from broker.tlog.merkle import EMPTY_ROOT
 from broker.tlog.note import NoteKey
 from broker.tlog.recordkey import RecordVerifier
-from broker.tlog.tile import WIDTH, Tile
+from broker.tlog.tile import WIDTH, Tile, parse_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,14 @@ def _check_reach(directory: LogDirectory, segments: list[Segment], size: int) ->
             raise MalformedError("the write-ahead log is missing")
     elif segments[0].snapshot.base > size or segments[-1].end < size:
         raise MalformedError("the write-ahead log does not reach to the checkpoint")
+    elif size == 0 and any(_beyond(path, segments[-1].end) for path in directory.paths()):
+        raise MalformedError("there are tiles of entries that the write-ahead log does not hold")
+
+
+def _beyond(path: str, size: int) -> bool:
+    """Whether no log of `size` entries can have this tile."""
+    tile = parse_path(path)
+    return tile.width > tile.width_in(size)
 
 
 def _intent(directory: LogDirectory, replay: _Replay, call_id: str, seq: int) -> Record:

@@ -4,6 +4,6 @@ Knows: HTTP, SSE and OpenAI's terminal events. Must not know: who calls, or why.
 """
 
 from broker.adapters.openai.backoff import RetryPolicy
-from broker.adapters.openai.upstream import OpenAIUpstream
+from broker.adapters.openai.upstream import Deadlines, OpenAIUpstream
 
-__all__ = ["OpenAIUpstream", "RetryPolicy"]
+__all__ = ["Deadlines", "OpenAIUpstream", "RetryPolicy"]

@@ -64,6 +64,7 @@ class GrpcArrival:
         """The Call. Raises BAD_REQUEST naming the parameter in OpenAI's spelling."""
         try:
             message = self.form.request.FromString(self.request)
+            _refuse_unknown(message)
             if self.form.rule.method == "GET":
                 return self._bodiless(getattr(message, "model", None))
             return self._whole(to_document(message))
@@ -91,6 +92,14 @@ class GrpcArrival:
         return decode_document(
             rule.operation, rule.method, rule.path, document, _body(document), self.headers
         )
+
+
+def _refuse_unknown(message: Message) -> None:
+    """A field of a newer schema would be dropped on the way to policy and upstream: it is refused instead."""
+    size = message.ByteSize()
+    message.DiscardUnknownFields()
+    if message.ByteSize() != size:
+        raise refuse("body", "it has fields that this broker's protos do not", "Send them in `extra`.")
 
 
 class CallDesk:

@@ -24,6 +24,10 @@ from broker.passage import Arrival
 Headers = list[tuple[bytes, bytes]]
 _SINGLE = frozenset({"authorization", "content-type", "content-length", "content-encoding", "host"})
 
+_DEFECT = BrokerError(
+    Kind.INTERNAL, "The broker failed on this call.", remedy="Tell its operator the x-broker-call-id."
+)
+
 
 class Calls(Protocol):
     """The pipeline, as this door sees it."""
@@ -62,6 +66,10 @@ class HttpsApp:
         except BrokerError as error:
             oauth = match is not None and not isinstance(match.route.authorization, Operation)
             await _respond_error(send, error, call_id, oauth=oauth)
+        except Exception:
+            # A defect: the caller learns that much and no more, the log where it lies (its type and place).
+            await _respond_error(send, _DEFECT, call_id, oauth=False)
+            raise
 
     async def _serve(
         self, scope: Message, receive: Receive, send: Send, match: Match | None, call_id: str

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADER_FIELDS = 64
 HEADER_SECONDS = 5.0
+FAREWELL_SECONDS = 0.5
 
 
 class TooManyHeadersError(ValueError):
@@ -37,6 +38,14 @@ class PeerProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._headers_came()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server stops: an idle connection ends now. A peer that does not answer the TLS farewell
+        would otherwise hold the process up for half a minute.
+        """
+        super().shutdown()
+        if self.transport.is_closing():
+            self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
 
     def on_message_begin(self) -> None:
         self._header_bytes = 0

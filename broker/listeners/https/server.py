@@ -19,6 +19,7 @@ import uvicorn
 from broker.listeners.https.protocol import PeerProtocol
 
 IDLE_SECONDS = 60
+CLOSE_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class HttpServer:
             date_header=False,
             proxy_headers=False,
             timeout_keep_alive=IDLE_SECONDS,
+            timeout_graceful_shutdown=CLOSE_SECONDS,
             backlog=2048,
             ssl_context_factory=(lambda _config, _default: tls) if tls is not None else None,
         )
@@ -84,7 +86,7 @@ class HttpServer:
             await asyncio.sleep(0.005)
 
     async def stop(self) -> None:
-        """Stops accepting, lets replies under way end, closes."""
+        """Stops accepting, lets replies under way end for at most 10 s, closes."""
         self._server.should_exit = True
         if self._task is not None:
             await self._task

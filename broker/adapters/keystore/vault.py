@@ -1,0 +1,101 @@
+"""The KeyVault port over the sealed keystore: opened once, held briefly, shared by concurrent calls.
+
+Knows: how long an opened key may be held. Must not know: files or ciphers; what a key opens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from broker.adapters.keystore.faults import unusable
+from broker.adapters.keystore.store import SealedStore
+from broker.model.secret import Lease
+from broker.ports import Clock
+
+_NS = 1_000_000_000
+_CHECK_SECONDS = 0.5  # a rotated key is used by calls that begin this much later
+_DEADLINE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An opened key: good without a look at the disk until `check_at`, and never after `drop_at`."""
+
+    lease: Lease = field(repr=False)
+    fingerprint: tuple[int, int, int]
+    check_at: int
+    drop_at: int
+
+
+class SealedKeyVault:
+    """Implements ports.KeyVault. Belongs to one event loop; `close` ends its thread and forgets all keys."""
+
+    def __init__(self, store: SealedStore, clock: Clock, hold_seconds: float = 60.0) -> None:
+        self._store = store
+        self._clock = clock
+        self._hold = hold_seconds
+        self._held: dict[str, _Held] = {}
+        self._newest: dict[str, int] = {}
+        self._opening: dict[str, asyncio.Task[Lease]] = {}
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="keystore")
+
+    async def lease(self, credential: str) -> Lease:
+        """See ports.KeyVault. The newest version; a replaced file is noticed within half a second."""
+        held = self._held.get(credential)
+        if held is not None and self._clock.monotonic_ns() < held.check_at:
+            return held.lease
+        opening = self._opening.get(credential)
+        if opening is None:
+            opening = asyncio.ensure_future(self._refresh(credential))
+            self._opening[credential] = opening
+            opening.add_done_callback(lambda done: self._opened(credential, done))
+        return await asyncio.shield(opening)
+
+    def close(self) -> None:
+        self._held.clear()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _refresh(self, credential: str) -> Lease:
+        """Reads what is on disk, in the thread, unless what is held is still that. One at a time per key."""
+        known = self._held.get(credential)
+        now = self._clock.monotonic_ns()
+        work = asyncio.get_running_loop().run_in_executor(self._thread, self._read, credential, known, now)
+        try:
+            held = await asyncio.wait_for(work, _DEADLINE_SECONDS)
+        except TimeoutError:
+            raise unusable(
+                f"The keystore did not answer within {_DEADLINE_SECONDS:g} s.", "Check the disk it is on."
+            ) from None
+        self._held[credential] = held
+        self._newest[credential] = held.lease.key_version
+        if known is None or held.drop_at != known.drop_at:
+            asyncio.get_running_loop().call_later(self._hold, self._forget, credential, held.drop_at)
+        return held.lease
+
+    def _read(self, credential: str, known: _Held | None, now: int) -> _Held:
+        """Runs in the thread."""
+        check_at = now + int(min(_CHECK_SECONDS, self._hold) * _NS)
+        fingerprint = self._store.fingerprint(credential)
+        if known is not None and known.fingerprint == fingerprint and now < known.drop_at:
+            return _Held(known.lease, fingerprint, min(check_at, known.drop_at), known.drop_at)
+        opened = self._store.newest(credential)
+        if opened.about.version < self._newest.get(credential, 0):
+            raise unusable(
+                f"The credential {credential!r} went back to an earlier version.",
+                "Find out who replaced its file, then import the key again.",
+            )
+        lease = Lease(f"sealed:{credential}", opened.about.version, opened.secret)
+        return _Held(lease, fingerprint, check_at, now + int(self._hold * _NS))
+
+    def _opened(self, credential: str, done: asyncio.Task[Lease]) -> None:
+        """The refresh is over. One that failed forgets the key: what cannot be confirmed is not served."""
+        del self._opening[credential]
+        if done.cancelled() or done.exception() is not None:
+            self._held.pop(credential, None)
+
+    def _forget(self, credential: str, drop_at: int) -> None:
+        held = self._held.get(credential)
+        if held is not None and held.drop_at == drop_at:
+            del self._held[credential]

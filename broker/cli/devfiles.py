@@ -1,0 +1,143 @@
+"""The files of a development broker: PKI, keystore, log, generated configuration, and dev.json.
+
+Knows: where each lies below the directory. Must not know: how a broker runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from broker.adapters.keystore import SealedStore
+from broker.adapters.pki import DevPki
+from broker.app import Broker
+from broker.config import ConfigError, Settings, parse
+
+TRUST_DOMAIN = "dev.broker"
+CREDENTIAL = "openai"
+IDENTITIES = ("assistant", "batch", "explorer", "intruder", "operator", "auditor")
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """host:port of each listener; port 0 picks a free one."""
+
+    https: str
+    grpc: str
+    console: str
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The files of one development broker, below its directory."""
+
+    root: Path
+
+    @property
+    def pki(self) -> Path:
+        return self.root / "pki"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log"
+
+    @property
+    def announcement(self) -> Path:
+        return self.root / "dev.json"
+
+    def prepare(self) -> None:
+        """Makes the directory, for its owner alone; an old dev.json would name a broker that is gone."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.announcement.unlink(missing_ok=True)
+
+
+def configuration(places: Places, addresses: Addresses, upstream: str, policies: Path | None) -> Settings:
+    """What `broker serve` would be given. The environment still overrides it. Raises ConfigError."""
+    pki = DevPki.load_or_create(places.pki, TRUST_DOMAIN)
+    server = pki.server()
+    values: dict[str, object] = {
+        "server": {
+            "https": addresses.https,
+            "grpc": addresses.grpc,
+            "console": addresses.console,
+            "reflection": True,
+            "forward_headers": ("x-sim-",),
+        },
+        "tls": {"certificate": server.cert, "key": server.key, "client_ca": pki.ca},
+        "identity": {
+            "trust_domain": TRUST_DOMAIN,
+            "issuer": f"https://{TRUST_DOMAIN}",
+            "token_key": places.keys / "token.pem",
+        },
+        "policy": {"directory": (policies or built_in_policies()).resolve()},
+        "keys": {"directory": places.keys},
+        "upstream": {"base_url": upstream},
+        "audit": {
+            "directory": places.log,
+            "origin": f"{TRUST_DOMAIN}/log/{_log_name(places)}",
+            "keys": places.keys / "log",
+        },
+    }
+    return parse(values, "broker dev")
+
+
+def import_upstream_key(places: Places, source: str | Path | None) -> None:
+    """Puts the upstream's key into the sealed keystore: a key, a file with one, or, where neither is
+    given and none is there yet, a made-up one that no real upstream accepts.
+    """
+    store = SealedStore(places.keys)
+    if source is None:
+        if CREDENTIAL not in store.names():
+            store.put(CREDENTIAL, f"sk-dev-{secrets.token_hex(24)}")
+        return
+    key = source.read_text().strip() if isinstance(source, Path) else source
+    if not key:
+        raise ConfigError(f"{source}: no key in it. Try: a file that holds the upstream's key on one line")
+    store.put(CREDENTIAL, key)
+
+
+def built_in_policies() -> Path:
+    """The policies inside the installed package, or those of the checkout."""
+    installed = Path(str(resources.files("broker"))) / "policies"
+    checkout = Path(str(resources.files("broker"))).parent / "policies"
+    return installed if installed.is_dir() else checkout
+
+
+def announce(broker: Broker, places: Places, settings: Settings) -> None:
+    """Writes dev.json, whole or not at all."""
+    pki = DevPki.load_or_create(places.pki, TRUST_DOMAIN)
+    identities = {name: pki.workload(name) for name in IDENTITIES}
+    said = {
+        "https": broker.https_url,
+        "grpc": broker.grpc_address,
+        "console": broker.console_url,
+        "ca": str(pki.ca),
+        "identities": {
+            name: {"spiffe_id": who.spiffe_id, "cert": str(who.cert), "key": str(who.key)}
+            for name, who in identities.items()
+        },
+        "logs": [{"origin": settings.audit.origin, "path": str(places.log), "vkey": broker.log_vkey}],
+        "policies": str(settings.policy.directory),
+        "upstream": settings.upstream.base_url,
+        "pid": os.getpid(),
+    }
+    scratch = places.announcement.with_suffix(".tmp")
+    scratch.write_text(json.dumps(said, indent=2) + "\n")
+    scratch.replace(places.announcement)
+
+
+def _log_name(places: Places) -> str:
+    """A name for this directory's log that no other has, kept beside its keys."""
+    path = places.keys / "log.name"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text(secrets.token_hex(6))
+    return path.read_text()

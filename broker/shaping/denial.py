@@ -1,0 +1,34 @@
+"""The errors of a call that policy did not allow.
+
+Knows: Decision and findings. Must not know: wire codes. Names rules and places, never the text.
+"""
+
+from __future__ import annotations
+
+from broker.errors import BrokerError, Kind
+from broker.model.decision import CallDecision
+from broker.model.finding import Finding
+
+
+def denial(decision: CallDecision, findings: tuple[Finding, ...]) -> BrokerError:
+    """The error of a call that policy did not allow: of its content, or of the call itself."""
+    for finding in findings:
+        if finding.rule in decision.content.block:
+            return content_blocked(finding.rule, finding.location, "request")
+    return BrokerError(
+        Kind.POLICY_DENIED,
+        f"Policy denies this call. {decision.reason}",
+        rule=decision.rule,
+        remedy="Ask for what your grant holds, or ask the security team to widen it.",
+    )
+
+
+def content_blocked(rule: str, location: str, where: str) -> BrokerError:
+    """CONTENT_BLOCKED: names the rule and the place, never the text."""
+    return BrokerError(
+        Kind.CONTENT_BLOCKED,
+        f"The {where} holds content that policy does not let pass ({rule}).",
+        param=location,
+        rule=rule,
+        remedy="Remove it and send again." if where == "request" else "Ask differently.",
+    )

@@ -1,0 +1,61 @@
+package broker.grants_test
+
+import data.broker.grants
+
+ladder := {"exact": {"gpt-4o": true}, "patterns": ["gpt-4o-20*"]}
+
+subject(id, chain) := {"subject": {"id": id, "tenant": "demo", "actor_chain": chain}}
+
+assistant := "spiffe://dev.broker/ns/demo/sa/assistant"
+
+has_role(document) if grants.role.credential with input as document
+
+test_role_by_subject if has_role(subject(assistant, []))
+
+test_unknown_subject_has_no_role if not has_role(subject("spiffe://dev.broker/ns/demo/sa/intruder", []))
+
+test_prefix_of_a_subject_has_no_role if not has_role(subject("spiffe://dev.broker/ns/demo/sa/assist", []))
+
+test_acting_for_others_is_not_granted if not has_role(subject(assistant, ["spiffe://dev.broker/ns/demo/sa/batch"]))
+
+test_exact_model if grants.holds(ladder, "gpt-4o")
+
+test_exact_model_is_no_prefix if not grants.holds(ladder, "gpt-4o-mini")
+
+test_dated_snapshot_needs_the_pattern if grants.holds(ladder, "gpt-4o-2024-08-06")
+
+test_dated_snapshot_without_the_pattern if not grants.holds({"exact": {"gpt-4o": true}, "patterns": []}, "gpt-4o-2024-08-06")
+
+test_a_dot_is_no_border_to_a_pattern if grants.holds({"exact": {}, "patterns": ["gpt-*"]}, "gpt-4.1")
+
+test_any_model if grants.holds({"exact": {}, "patterns": ["*"]}, "ft:gpt-4o:acme::id")
+
+test_every_role_of_a_grant_exists if {
+	every grant in data.grants {
+		data.roles[grant.role]
+	}
+}
+
+test_every_set_of_models_exists if {
+	every role in data.roles {
+		every chosen in role.operations {
+			data.models[chosen]
+		}
+	}
+}
+
+test_every_role_that_calls_says_how if {
+	every role in data.roles {
+		complete(role)
+	}
+}
+
+complete(role) if role.operations == {}
+
+complete(role) if {
+	role.operations != {}
+	data.content[role.content]
+	count(role.limits) > 0
+	role.max_output_tokens >= 0
+	role.credential != ""
+}

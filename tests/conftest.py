@@ -1,0 +1,18 @@
+"""Shared fixtures: one real `broker dev` for all tests that only call it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import broker.listeners.grpc
+from tests.running import RunningBroker, start_broker
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
+    """A broker with the simulated OpenAI behind it; ended after the last test."""
+    running = start_broker(tmp_path_factory.mktemp("broker"))
+    yield running
+    running.stop()

@@ -1,0 +1,87 @@
+"""What every KeyVault must do. A test module subclasses `KeyVaultContract` and says how to set keys up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import pytest
+
+from broker.errors import BrokerError, Kind
+from broker.ports import KeyVault
+
+FIRST = "sk-contract-first-0000"
+SECOND = "sk-contract-second-0000"
+
+
+class VaultRig(Protocol):
+    """A vault under test, with what only its operator can do."""
+
+    @property
+    def vault(self) -> KeyVault: ...
+
+    def store(self, credential: str, key: str) -> None:
+        """Makes `key` the newest version of `credential`."""
+
+    def lock(self) -> None:
+        """Makes the store unusable: sealed, away, or without its own key."""
+
+    async def pass_second(self) -> None:
+        """Lets a second go by, as far as the vault can tell."""
+
+
+class KeyVaultContract:
+    """Needs a fixture `rig`: VaultRig."""
+
+    async def test_a_lease_holds_the_newest_version(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        rig.store("openai", SECOND)
+        lease = await rig.vault.lease("openai")
+        assert (lease.secret.reveal(), lease.key_version) == (SECOND, 2)
+        assert "openai" in lease.key_ref
+
+    async def test_credentials_do_not_mix(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        rig.store("other", SECOND)
+        leases = [await rig.vault.lease(name) for name in ("openai", "other")]
+        assert [lease.secret.reveal() for lease in leases] == [FIRST, SECOND]
+
+    async def test_a_rotated_key_is_used_by_calls_a_second_later(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        before = await rig.vault.lease("openai")
+        rig.store("openai", SECOND)
+        await rig.pass_second()
+        after = await rig.vault.lease("openai")
+        assert (before.secret.reveal(), after.secret.reveal()) == (FIRST, SECOND)
+
+    async def test_concurrent_calls_get_the_same_key(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        leases = await asyncio.gather(*(rig.vault.lease("openai") for _ in range(50)))
+        assert {lease.secret.reveal() for lease in leases} == {FIRST}
+
+    async def test_an_unknown_credential_is_refused_with_a_remedy(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        await self._refused(rig, "nobody")
+
+    async def test_a_locked_store_is_refused_and_not_remembered(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        rig.lock()
+        await self._refused(rig, "openai")
+        await self._refused(rig, "openai")
+
+    async def test_no_repr_and_no_error_shows_a_key(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        lease = await rig.vault.lease("openai")
+        error = await self._refused(rig, "nobody")
+        for text in (repr(lease), str(lease), repr(rig.vault), repr(error), str(error)):
+            assert FIRST not in text
+
+    async def _refused(self, rig: VaultRig, credential: str) -> BrokerError:
+        with pytest.raises(BrokerError) as caught:
+            await rig.vault.lease(credential)
+        error = caught.value
+        assert error.kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
+        assert error.retry_after is not None
+        assert error.retry_after > 0
+        assert error.remedy
+        return error

@@ -1,0 +1,1 @@
+"""The ledger on files, and the command that audits it."""

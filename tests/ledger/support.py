@@ -1,0 +1,163 @@
+"""A ledger in a temporary directory, disks that fail by name, and outside eyes on the result."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import subprocess
+import threading
+import time
+from asyncio import sleep
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from broker.adapters.ledger import Disk, FileLedger, LogDirectory, LogKeys
+from broker.model.record import Record, RecordType
+from broker.tlog.entry import Entry, parse_entry
+from broker.tlog.note import NoteKey
+from broker.tlog.report import Report
+from broker.tlog.verify import verify
+
+ORIGIN = "broker.example/test-log"
+ROOT = Path(__file__).parents[2]
+
+
+class RealClock:
+    """The machine's own time."""
+
+    def now_ns(self) -> int:
+        return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
+    async def sleep(self, seconds: float) -> None:
+        await sleep(seconds)
+
+    def random_bytes(self, size: int) -> bytes:
+        return secrets.token_bytes(size)
+
+
+class FaultyDisk(Disk):
+    """A disk on which one call, named, fails from some moment on.
+
+    `fail("fdatasync")`; `fail("replace", "checkpoint")` only for that target, `persist=True` after it was
+    done all the same: the caller cannot know. `counts` counts the calls.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.hang = threading.Event()
+        self.hang.set()
+        self._failing: dict[str, str] = {}
+        self._errno = errno.EIO
+        self._persist = False
+
+    def fail(self, call: str, target: str = "", *, code: int = errno.EIO, persist: bool = False) -> None:
+        self._failing[call] = target
+        self._errno = code
+        self._persist = persist
+
+    def _enter(self, call: str, target: str = "") -> None:
+        self.counts[call] = self.counts.get(call, 0) + 1
+        if target.startswith(self._failing.get(call, "\0")):
+            raise OSError(self._errno, os.strerror(self._errno))
+
+    def write(self, fd: int, content: bytes) -> None:
+        if "write" in self._failing:
+            super().write(fd, content[: len(content) // 2])
+        self._enter("write")
+        super().write(fd, content)
+
+    def fdatasync(self, fd: int) -> None:
+        self.hang.wait()
+        self._enter("fdatasync")
+        super().fdatasync(fd)
+
+    def fsync(self, fd: int) -> None:
+        self._enter("fsync")
+        super().fsync(fd)
+
+    def replace(self, source: Path, target: Path) -> None:
+        if self._persist:
+            super().replace(source, target)
+        self._enter("replace", target.name)
+        if not self._persist:
+            super().replace(source, target)
+
+
+def ledger(
+    home: Path, *, disk: Disk | None = None, keys: LogKeys | None = None, segment_bytes: int = 1 << 23
+) -> FileLedger:
+    """The ledger of `home`/log with the keys of `home`/keys."""
+    return FileLedger(
+        home / "log",
+        origin=ORIGIN,
+        keys=keys or LogKeys.load_or_create(home / "keys"),
+        instance="i1",
+        clock=RealClock(),
+        disk=disk,
+        segment_bytes=segment_bytes,
+    )
+
+
+@asynccontextmanager
+async def opened(
+    home: Path, *, disk: Disk | None = None, segment_bytes: int = 1 << 23
+) -> AsyncIterator[FileLedger]:
+    """Opened, and closed at the end."""
+    log = ledger(home, disk=disk, segment_bytes=segment_bytes)
+    await log.open()
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+def crashed(home: Path, copy: Path) -> Path:
+    """What a crash at this moment would leave: the files as they are, without whoever writes them."""
+    shutil.copytree(home, copy)
+    return copy
+
+
+def intent(call_id: str) -> Record:
+    return Record(
+        RecordType.INTENT, call_id=call_id, user="alice", subject="spiffe://d/sa/a", operation="chat"
+    )
+
+
+def outcome(call_id: str) -> Record:
+    return Record(RecordType.OUTCOME, call_id=call_id, user="alice", status=200)
+
+
+def entries(home: Path) -> list[Entry]:
+    """Everything the log in `home` holds, parsed."""
+    return [parse_entry(data) for _, data in LogDirectory(home / "log").entries()]
+
+
+def report(home: Path) -> Report:
+    """What our own verifier says."""
+    log = LogDirectory(home / "log")
+    return verify(log, NoteKey.parse(log.vkey() or ""))
+
+
+def fsck(home: Path) -> str:
+    """What Tessera's fsck prints of the log; its exit code says nothing."""
+    tool = ROOT / ".tools/bin/fsck"
+    assert tool.exists(), (
+        "Tessera's fsck is missing: run `make servers`"
+    )  # not on PATH: there fsck(8) has the name
+    log = home / "log"
+    command = [
+        str(tool),
+        f"--storage_url=file://{log}",
+        f"--public_key={log}/log.vkey",
+        "--ui=false",
+        "-N",
+        "64",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout + done.stderr

@@ -1,0 +1,150 @@
+"""Entries: one byte form, strictly read, signed over all but the signature."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+
+from broker.errors import Kind
+from broker.model.record import RECORD_FIELDS, Record, RecordedFinding, RecordType
+from broker.tlog import canonical
+from broker.tlog.entry import MAX_ENTRY_BYTES, Place, parse_entry, seal
+from broker.tlog.malformed import MalformedError
+from broker.tlog.recordkey import RecordVerifier
+from tests.tlog.samples import places, records, signer
+
+PLACE = Place("i", 7, 1_794_000_000_123_456)
+OUTCOME = Record(RecordType.OUTCOME, call_id="c", status=200, findings=(RecordedFinding("r", "l", "a"),))
+
+
+def _changed(**changes: object) -> bytes:
+    document = json.loads(seal(OUTCOME, PLACE, signer(1))) | changes
+    return canonical.encode({name: value for name, value in document.items() if value is not ...})
+
+
+@given(records, places)
+def test_parse_then_format_gives_the_same_bytes(record: Record, place: Place) -> None:
+    data = seal(record, place, signer(1))
+    entry = parse_entry(data)
+    assert (entry.record, entry.place, entry.encode()) == (record, place, data)
+    assert RecordVerifier.parse(signer(1).public_key).verifies(entry.sig, entry.unsigned())
+
+
+def test_the_entry_has_the_documented_names_and_leaves_none_out_fields_away() -> None:
+    document = json.loads(seal(OUTCOME, PLACE, signer(1)))
+    assert document.keys() == {
+        *("v", "type", "call_id", "instance", "seq", "time", "status", "findings", "kid", "sig"),
+    }
+    assert (document["v"], document["time"]) == (1, "2026-11-06T21:20:00.123456Z")
+
+
+def test_every_record_field_can_be_written_and_read_back() -> None:
+    samples = {
+        "str": "x",
+        "int": 1,
+        "bool": True,
+        "tuple[str": ("x",),
+        "tuple[Rec": (RecordedFinding("r", "l", "a"),),
+    }
+    values = {
+        field.name: next(value for name, value in samples.items() if str(field.type).startswith(name))
+        for field in dataclasses.fields(Record)
+        if field.name != "type"
+    }
+    record = Record(RecordType.DENIED, **values)  # type: ignore[arg-type]
+    assert all(getattr(record, name) is not None for name in RECORD_FIELDS)
+    assert parse_entry(seal(record, PLACE, signer(1))).record == record
+
+
+def test_an_enumeration_is_written_as_its_text() -> None:
+    record = Record(RecordType.DENIED, call_id="c", reason=Kind.POLICY_DENIED)
+    assert parse_entry(seal(record, PLACE, signer(1))).record.reason == "POLICY_DENIED"
+
+
+def test_an_edited_field_breaks_the_signature() -> None:
+    entry = parse_entry(_changed(status=500))
+    assert not RecordVerifier.parse(signer(1).public_key).verifies(entry.sig, entry.unsigned())
+
+
+def test_an_entry_signed_by_another_key_does_not_verify() -> None:
+    entry = parse_entry(seal(OUTCOME, PLACE, signer(2)))
+    assert not RecordVerifier.parse(signer(1).public_key).verifies(entry.sig, entry.unsigned())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"unknown": 1},
+        {"status": "200"},
+        {"status": True},
+        {"status": None},
+        {"stream": 1},
+        {"user": 5},
+        {"actor_chain": "x"},
+        {"actor_chain": [1]},
+        {"findings": [{"rule": "r", "location": "l"}]},
+        {"findings": [{"rule": "r", "location": "l", "action": "a", "text": "leak"}]},
+        {"findings": {"rule": "r", "location": "l", "action": "a"}},
+        {"type": "other"},
+        {"type": ...},
+        {"call_id": ...},
+        {"v": 2},
+        {"v": True},
+        {"v": ...},
+        {"seq": -1},
+        {"seq": "7"},
+        {"seq": ...},
+        {"time": "2026-11-06T21:20:00Z"},
+        {"time": "2026-11-06T21:20:00.123456+00:00"},
+        {"time": "2026-11-06T21:20:00.123456"},
+        {"time": "yesterday"},
+        {"kid": "ABCDEF0123456789"},
+        {"kid": "12"},
+        {"sig": "AAAA"},
+        {"sig": "A" * 87},
+        {"sig": ...},
+        {"instance": None},
+    ],
+    ids=str,
+)
+def test_a_malformed_entry_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(MalformedError):
+        parse_entry(_changed(**changes))
+
+
+def test_bytes_around_an_entry_are_refused() -> None:
+    data = seal(OUTCOME, PLACE, signer(1))
+    for other in (data + b"\n", b" " + data, data[:-1], data.replace(b'"v":1', b'"v":1,"v":1'), b"[]", b"1"):
+        with pytest.raises(MalformedError):
+            parse_entry(other)
+
+
+def test_an_entry_of_more_than_16_kib_is_refused_both_ways() -> None:
+    room = MAX_ENTRY_BYTES - len(seal(Record(RecordType.INTENT, call_id="c", user=""), PLACE, signer(1)))
+    fits = seal(Record(RecordType.INTENT, call_id="c", user="x" * room), PLACE, signer(1))
+    assert len(fits) == MAX_ENTRY_BYTES
+    assert parse_entry(fits).encode() == fits
+    with pytest.raises(MalformedError):
+        seal(Record(RecordType.INTENT, call_id="c", user="x" * (room + 1)), PLACE, signer(1))
+    with pytest.raises(MalformedError):
+        parse_entry(fits + b" ")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record(RecordType.INTENT, call_id="c", user="\ud800"),
+        Record(RecordType.INTENT, call_id="c", status=2**53),
+        Record(RecordType.INTENT, call_id="c", status=True),
+        Record(RecordType.INTENT, call_id=3),  # type: ignore[arg-type]
+        Record(RecordType.INTENT, call_id="c", user=b"x"),  # type: ignore[arg-type]
+        Record(RecordType.INTENT, call_id="c", actor_chain=(None,)),  # type: ignore[arg-type]
+    ],
+    ids=repr,
+)
+def test_a_record_that_no_entry_can_hold_is_refused(record: Record) -> None:
+    with pytest.raises(MalformedError):
+        seal(record, PLACE, signer(1))
