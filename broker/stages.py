@@ -75,7 +75,7 @@ class Stages:
 
     def stream_filter(self, decision: CallDecision) -> StreamFilter:
         """Step 10 for a stream: a filter for what this decision cuts."""
-        return StreamFilter(decision.cuts)
+        return StreamFilter(decision.cuts, self._inspector.rules)
 
     def _refuse_cut(self, document: Mapping[str, object], decision: CallDecision, passage: Passage) -> None:
         found = self._inspector.inspect(texts(document))

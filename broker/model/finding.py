@@ -19,14 +19,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One string the call carries, and where: `("messages", 0, "content")`.
-
-    `exact` is False where `value` is another spelling of what stands there: token ids, or a number.
-    """
+    """One string the call carries, and where: `("messages", 0, "content")`."""
 
     path: Path
     value: str
-    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)

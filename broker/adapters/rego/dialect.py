@@ -15,15 +15,21 @@ from broker.adapters.rego.source import Module, unusable
 # fmt: off
 COMMON_BUILTINS = frozenset(
     {
-        "abs", "array.concat", "array.reverse", "array.slice", "bits.and", "ceil", "concat", "contains",
-        "count", "endswith", "floor", "glob.match", "indexof", "intersection", "is_array", "is_boolean",
-        "is_null", "is_number", "is_object", "is_set", "is_string", "max", "min", "numbers.range",
-        "object.filter", "object.get", "object.keys", "object.remove", "object.subset", "object.union_n",
-        "product", "regex.is_valid", "regex.match", "replace", "round", "semver.compare",
-        "semver.is_valid", "sort", "split", "sprintf", "startswith", "strings.any_prefix_match",
-        "strings.any_suffix_match", "strings.count", "strings.reverse", "substring", "sum", "time.clock",
-        "time.date", "time.weekday", "to_number", "trim", "trim_left", "trim_prefix", "trim_right",
-        "trim_space", "trim_suffix", "type_name", "union", "units.parse", "units.parse_bytes",
+        "abs", "array.concat", "array.reverse", "array.slice", "base64.encode", "base64url.encode",
+        "base64url.encode_no_pad", "bits.and", "bits.lsh", "bits.negate", "bits.or", "bits.rsh",
+        "bits.xor", "ceil", "concat", "contains", "count", "crypto.hmac.sha256", "crypto.md5",
+        "crypto.sha1", "crypto.sha256", "endswith", "floor", "format_int", "glob.match", "glob.quote_meta",
+        "graph.reachable", "hex.encode", "indexof", "indexof_n", "intersection", "is_array", "is_boolean",
+        "is_null", "is_number", "is_object", "is_set", "is_string", "json.filter", "json.marshal",
+        "json.patch", "json.remove", "lower", "max", "min", "numbers.range", "numbers.range_step",
+        "object.filter", "object.get", "object.keys", "object.remove", "object.subset", "product",
+        "regex.find_n", "regex.is_valid", "regex.match", "regex.replace", "regex.split", "replace",
+        "round", "semver.compare", "semver.is_valid", "sort", "split", "sprintf", "startswith",
+        "strings.any_prefix_match", "strings.any_suffix_match", "strings.count", "strings.replace_n",
+        "strings.reverse", "substring", "sum", "time.add_date", "time.clock", "time.date",
+        "time.parse_duration_ns", "time.weekday", "to_number", "trim", "trim_left", "trim_prefix",
+        "trim_right", "trim_space", "trim_suffix", "type_name", "union", "units.parse",
+        "units.parse_bytes", "upper", "walk",
     }
 )
 # fmt: on

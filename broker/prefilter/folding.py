@@ -1,0 +1,103 @@
+"""A text as its reader sees it: one spelling for every letter, nothing invisible, and where each came from.
+
+Knows: Unicode (UAX #15 NFKC, general categories, look-alikes). Must not know: any rule.
+Folding goes character by character, so that it comes out the same wherever a stream was split.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from types import MappingProxyType
+
+SEPARATOR = "\0"
+"""Never in a folded text, and no rule matches it."""
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_WHITE = "\t\n\v\f\r"
+_LOOK_ALIKES = str.maketrans(
+    "аеорсухѕіјԁһԛԝАВЕКМНОРСТУХЅІЈοιανρυκτΑΒΕΖΗΙΚΜΝΟΡΤΥΧ−∕⁄ꓸ․˗⁃➖İı\u0085\u2028\u2029",
+    "aeopcyxsijdhqwABEKMHOPCTYXSIJoiavpuktABEZHIKMNOPTYX-//..---Ii\n\n\n",
+)
+# Shown as nothing, though not of category Cf: Hangul fillers, grapheme joiner, Mongolian and other selectors
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0\u2800")
+_TAG_BASE = 0xE0000  # the invisible copy of ASCII, used to smuggle instructions past readers
+
+
+@dataclass(frozen=True)
+class Folded:
+    """`text` is what a reader sees of `value`; `changed` is what stands for which character.
+
+    >>> Folded("abc", "abc", {}).span(1, 2)
+    (1, 2)
+    """
+
+    text: str
+    value: str
+    changed: Mapping[str, str]
+
+    @cached_property
+    def dropped(self) -> bool:
+        """Invisible characters were taken out, so that neighbours in `text` may have been apart.
+
+        A combining mark does not count: it belongs to the letter before it.
+        """
+        return any(not plain and not unicodedata.combining(was) for was, plain in self.changed.items())
+
+    @cached_property
+    def origins(self) -> Sequence[int]:
+        """For each character of `text` the index of the one in `value` it came from; never decreasing."""
+        if not self.changed:
+            return range(len(self.value))
+        get = self.changed.get
+        return [i for i, character in enumerate(self.value) for _ in get(character, character)]
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """The characters of `value` that `text[start:end]` came from; `start` < `end`."""
+        return self.origins[start], self.origins[end - 1] + 1
+
+
+def fold(value: str) -> Folded:
+    """Folds compatibility forms, dashes, spaces, digits and look-alikes; drops what no reader sees.
+
+    >>> fold("ｓｋ\\u200b–１").text
+    'sk-1'
+    """
+    if value.isascii() and value.isprintable():
+        return Folded(value, value, _NOTHING)
+    changed = {
+        character: plain
+        for character in set(value)
+        if not " " <= character <= "~" and (plain := _folded(character)) != character
+    }
+    if not changed:
+        return Folded(value, value, _NOTHING)
+    return Folded(value.translate({ord(was): plain for was, plain in changed.items()}), value, changed)
+
+
+@lru_cache(maxsize=16_384)
+def _folded(character: str) -> str:
+    if character in _WHITE:
+        return character
+    if (tag := ord(character) - _TAG_BASE) > 0 and " " <= chr(tag) <= "~":
+        return chr(tag)
+    return "".join(map(_plain, unicodedata.normalize("NFKC", character)))
+
+
+def _plain(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in ("Cf", "Cc") and character != "\u0085":
+        return ""
+    if character in _INVISIBLE or _is_selector(character) or unicodedata.combining(character):
+        return ""
+    if category == "Nd":
+        return str(unicodedata.decimal(character))
+    if category == "Pd":
+        return "-"
+    return " " if category == "Zs" else character.translate(_LOOK_ALIKES)
+
+
+def _is_selector(character: str) -> bool:
+    return "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"

@@ -1,0 +1,102 @@
+"""All rules over all texts of a call, in one pass.
+
+Knows: hyperscan, and that it is only asked which rules can match at all; where, the rules' own bounded
+expressions say. Must not know: what a finding leads to.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+import hyperscan
+
+from broker.model.finding import Finding, Path, Severity, Text
+from broker.prefilter.folding import SEPARATOR, Folded, fold
+from broker.prefilter.matching import matcher
+from broker.prefilter.rules import rules
+from broker.prefilter.texts import Decoded
+
+_CONTROLS = rb"[\x01-\x08\x0e-\x1f\x7f]"  # dropped by fold: a text with one is not taken as it stands
+
+
+class Inspector:
+    """Compiled once; `inspect` as often as needed, in time linear in the texts.
+
+    `rules` are those it looks for, also to be given to a StreamFilter that shall watch for the same.
+    Not for concurrent use: hyperscan scratch space is its own. Give every thread its own Inspector.
+    """
+
+    def __init__(
+        self, banned_topics: tuple[str, ...] = (), injection_phrases: tuple[str, ...] | None = None
+    ) -> None:
+        self.rules = rules(banned_topics, injection_phrases)
+        self._matchers = tuple(map(matcher, self.rules))
+        cores = [one.rule.core.full.encode() for one in self._matchers]
+        flags = hyperscan.HS_FLAG_SINGLEMATCH
+        unicode = hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP
+        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        self._database.compile(
+            expressions=[*cores, _CONTROLS],
+            ids=list(range(len(cores) + 1)),
+            flags=[flags if core.isascii() else flags | unicode for core in cores] + [flags],
+        )
+        self._database.scratch = hyperscan.Scratch(self._database)
+
+    def inspect(self, texts: Sequence[Text]) -> tuple[Finding, ...]:
+        """Every match of every rule, in the order of the texts; spans are characters of `Text.value`."""
+        joined = SEPARATOR.join([text.value for text in texts])
+        if joined.isascii() and joined.count(SEPARATOR) < max(len(texts), 1):
+            hits = self._hits(joined)
+            if not hits:
+                return ()
+            if len(self._matchers) not in hits:
+                return self._locate([fold(text.value) for text in texts], texts, hits)
+        folded = [fold(text.value) for text in texts]
+        hits = self._hits(SEPARATOR.join([one.text for one in folded]))
+        return self._locate(folded, texts, hits) if hits else ()
+
+    def _hits(self, text: str) -> set[int]:
+        hits: list[int] = []
+        # lone surrogates have no UTF-8 form and no rule asks for one
+        self._database.scan(
+            text.encode("utf-8", "replace"), match_event_handler=lambda rule, *_: hits.append(rule)
+        )
+        return set(hits)
+
+    def _locate(self, folded: Sequence[Folded], texts: Sequence[Text], hits: set[int]) -> tuple[Finding, ...]:
+        joined = SEPARATOR.join([one.text for one in folded])
+        starts = [0, *accumulate(len(one.text) + 1 for one in folded)]
+        loose = any(one.dropped for one in folded)
+        located: list[tuple[int, Finding, str]] = []
+        for number in sorted(hits - {len(self._matchers)}):
+            one = self._matchers[number]
+            for start, end in one.matches(joined, loose=loose):
+                index = bisect_right(starts, start) - 1
+                base = starts[index]
+                span = folded[index].span(start - base, end - base)
+                finding = _finding(one.rule.id, one.rule.severity, texts[index], span)
+                located.append((index, finding, joined[start:end]))
+        located.sort(key=lambda item: (item[0], item[1].start, item[1].end))
+        return tuple(_distinct((finding, matched) for _, finding, matched in located))
+
+
+def _finding(rule: str, severity: Severity, text: Text, span: tuple[int, int]) -> Finding:
+    if isinstance(text, Decoded):
+        return Finding(rule, severity, text.path, 0, text.covers, exact=False)
+    return Finding(rule, severity, text.path, *span)
+
+
+def _distinct(located: Iterable[tuple[Finding, str]]) -> Iterable[Finding]:
+    """Each once; one in a decoded form only where the text as it stands does not show the same match."""
+    shown: set[tuple[Path, str, str]] = set()
+    seen: set[Finding] = set()
+    for finding, matched in located:
+        if finding.exact:
+            shown.add((finding.path, finding.rule, matched))
+        elif (finding.path, finding.rule, matched) in shown:
+            continue
+        if finding not in seen:
+            seen.add(finding)
+            yield finding

@@ -1,0 +1,142 @@
+"""Every text a request carries, wherever it is hidden.
+
+Knows: that a field nobody knows, an object key, a JSON escape, a token id or a long number carries text as
+well as `messages[0].content` does. Must not know: any rule, nor what a finding leads to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from broker.errors import BrokerError, Kind
+from broker.model.finding import Path, Text, location
+
+DecodeTokens = Callable[[list[int]], str | None]
+
+KEY = "<key>"
+"""The last step of a path that means the key itself, not its value; no plain key looks like it."""
+
+_LONG_NUMBER = 10**11  # twelve digits and more can be a card; no rule takes fewer without a separator
+_UNESCAPE_DEPTH = 3
+_PLAIN_KEY = re.compile(r"[a-z][A-Za-z_]{0,30}\Z")
+_PLAIN_NAME = re.compile(r"[a-z_]{1,32}\Z")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_CONTROL = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+_TOKEN_FIELDS = frozenset({"prompt", "input"})
+_NAMES = frozenset({"role", "type"})
+_KNOWN_KEYS = frozenset(
+    """
+    messages role content type text model input prompt instruction instructions tools tool_choice function
+    name description parameters arguments tool_calls tool_call_id id stream stream_options include_usage
+    temperature top_p n stop max_tokens max_completion_tokens max_output_tokens logit_bias seed user
+    presence_penalty frequency_penalty response_format json_schema schema strict properties required items
+    enum image_url url detail metadata store logprobs top_logprobs suffix echo best_of dimensions
+    encoding_format
+    """.split()  # noqa: SIM905 - read as a list of words, not as sixty quoted ones
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded(Text):
+    """Another form of what is at `path`, of `covers` characters there: a match in it has no exact span."""
+
+    covers: int = 0
+    exact: bool = False
+
+
+def texts(document: Mapping[str, object], decode_tokens: DecodeTokens | None = None) -> list[Text]:
+    """All strings of the document in order, object keys included, and decoded forms of what hides text.
+
+    A string with JSON escapes appears a second time without them; a `prompt` or `input` of token ids as
+    the text that `decode_tokens` makes of them; a number of twelve digits or more as its digits. A path names
+    a key only where it is a plain lower-case name, otherwise by its place in its object: a secret used as
+    a key is not repeated in a location. Left out: the API's own field names, and `role` and `type` where
+    they are plain lower-case names.
+
+    Raises BrokerError BAD_REQUEST for token ids that nothing can decode: they could say anything.
+
+    >>> [text.value for text in texts({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]})]
+    ['gpt-4o', 'hi']
+    """
+    found: list[Text] = []
+    pending: list[tuple[Path, object]] = [((), document)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, str):
+            _add(found, path, value)
+        elif isinstance(value, Mapping):
+            _open(found, pending, path, value)
+        elif isinstance(value, list | tuple):
+            if path and path[0] in _TOKEN_FIELDS and _is_tokens(value):
+                found.append(_detokenised(path, value, decode_tokens))
+            else:
+                pending.extend([((*path, i), value[i]) for i in range(len(value) - 1, -1, -1)])
+        elif isinstance(value, int | float) and abs(value) >= _LONG_NUMBER:
+            found.append(Decoded(path, str(value)))
+    return found
+
+
+def _add(found: list[Text], path: Path, value: str) -> None:
+    found.append(Text(path, value))
+    if "\\" in value:
+        plain = unescaped(value)
+        if plain != value:
+            found.append(Decoded(path, plain, covers=len(value)))
+
+
+def _open(
+    found: list[Text], pending: list[tuple[Path, object]], path: Path, members: Mapping[str, object]
+) -> None:
+    first = len(pending)
+    for place, (key, value) in enumerate(members.items()):
+        if key in _KNOWN_KEYS:
+            if value is None or value is True or value is False:
+                continue
+            if key in _NAMES and isinstance(value, str) and _PLAIN_NAME.match(value):
+                continue
+            pending.append(((*path, key), value))
+            continue
+        step = (*path, key if _PLAIN_KEY.match(key) else place)
+        _add(found, (*step, KEY), key)
+        pending.append((step, value))
+    pending[first:] = pending[first:][::-1]
+
+
+def _is_tokens(items: list[object] | tuple[object, ...]) -> bool:
+    return bool(items) and all(type(item) is int for item in items)
+
+
+def _detokenised(
+    path: Path, tokens: list[object] | tuple[object, ...], decode_tokens: DecodeTokens | None
+) -> Decoded:
+    text = decode_tokens([token for token in tokens if isinstance(token, int)]) if decode_tokens else None
+    if text is None:
+        raise BrokerError(
+            Kind.BAD_REQUEST,
+            "The token ids cannot be turned into text and so cannot be inspected.",
+            remedy="Send the text itself.",
+            param=location(path),
+        )
+    return Decoded(path, text, covers=len(text))
+
+
+def unescaped(value: str) -> str:
+    """The string with its JSON escapes (RFC 8259 section 7) resolved, also escapes of escapes.
+
+    It need not be valid JSON: half of a tool call's arguments hides as much as all of them.
+
+    >>> unescaped(r'{"key": "sk\\u002dproj"}')
+    '{"key": "sk-proj"}'
+    """
+    for _ in range(_UNESCAPE_DEPTH):
+        if "\\" not in value:
+            break
+        value = _ESCAPE.sub(_unescape, value)
+    return value
+
+
+def _unescape(match: re.Match[str]) -> str:
+    code, character = match.groups()
+    return chr(int(code, 16)) if code else _CONTROL.get(character, character)

@@ -1,0 +1,73 @@
+"""The two engines side by side, and the tables both are asked."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from broker.adapters.rego.engine import Engine
+
+ROOT = Path(__file__).parents[2]
+POLICIES = ROOT / "policies"
+BUILTINS = Path(__file__).with_name("builtins.json")
+OPA = next((str(path) for path in (ROOT / ".tools/bin/opa",) if path.exists()), None) or shutil.which("opa")
+UNDEFINED = "(undefined)"
+POINTS = ("tokens", "calls", "admin")
+
+# Strings that the engine's own escaping would get wrong.
+FACTS: dict[str, object] = {
+    "plain": "abc",
+    "quote": 'a"b',
+    "lines": "x\nn\n",
+    "slash": "\\n",
+    "padded": '  ","allow":true,"  ',
+    "high": "é😀ß",
+    "big": 1795000000123456789,
+    "half": 0.5,
+    "words": ["b", "a"],
+}
+
+_TEST = re.compile(r"^test_\w+.*?(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def cases(point: str) -> Mapping[str, Mapping[str, object]]:
+    """The table of `<point>_test.rego`, worked out by the embedded engine.
+
+    The rules that use it are left out: rego-cpp cannot compile `with` over rules that depend on others.
+    """
+    text = _TEST.sub("", (POLICIES / f"{point}_test.rego").read_text())
+    found = Engine({"cases": text}, {}, [f"broker/{point}_test/cases"]).evaluate(
+        f"broker/{point}_test/cases", {}
+    )
+    assert isinstance(found, dict)
+    return found
+
+
+def expressions() -> dict[str, object]:
+    """What OPA answered to each expression over `input`; `(undefined)` where it had no answer."""
+    recorded = json.loads(BUILTINS.read_text())
+    assert isinstance(recorded, dict)
+    return recorded
+
+
+def as_module(expression: str) -> str:
+    return f"package t\n\nr := x if {{ x := {expression} }}\n"
+
+
+def opa(*words: str, document: object = None) -> object:
+    """One `opa eval` over the policies or over modules named in `words`; its single value, or `(undefined)`."""
+    assert OPA is not None
+    done = subprocess.run(
+        [OPA, "eval", "--format", "json", "--stdin-input", *words],
+        input=json.dumps(document),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    answer = json.loads(done.stdout)
+    assert "errors" not in answer, answer["errors"]
+    return answer["result"][0]["expressions"][0]["value"] if "result" in answer else UNDEFINED

@@ -1,0 +1,286 @@
+"""The embedded engine as an Authorizer: loading strictly, failing closed, withstanding what callers send."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.adapters.rego import EmbeddedAuthorizer
+from broker.adapters.rego.engine import Engine, EngineError
+from broker.errors import BrokerError, Kind
+from broker.model.decision import parse_call_decision
+from broker.ports import DecisionPoint
+from tests.policy.documents import call, deed, wish
+from tests.policy.engines import POLICIES
+
+Change = Callable[[str, Callable[[str], str]], None]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(POLICIES, tmp_path / "policies"))
+
+
+@pytest.fixture
+def change(copy: Path) -> Change:
+    def edit(name: str, how: Callable[[str], str]) -> None:
+        path = copy / name
+        path.write_text(how(path.read_text()))
+
+    return edit
+
+
+def _refused(directory: Path) -> str:
+    with pytest.raises(BrokerError) as caught:
+        EmbeddedAuthorizer(directory)
+    assert caught.value.kind is Kind.POLICY_ENGINE_UNAVAILABLE
+    assert caught.value.remedy
+    return caught.value.message
+
+
+async def _rule(authorizer: EmbeddedAuthorizer, document: dict[str, object]) -> str:
+    verdict = await authorizer.evaluate(DecisionPoint.CALLS, document)
+    return parse_call_decision(verdict.result, verdict.revision).rule
+
+
+# --- loading
+
+
+def test_broken_rego_names_file_and_line(copy: Path, change: Change) -> None:
+    change("calls.rego", lambda text: text + "\np if {\n\tthis is not ( Rego\n}\n")
+    lines = (copy / "calls.rego").read_text().count("\n")
+    message = _refused(copy)
+    assert message.startswith("calls.rego:")
+    assert lines - 6 <= int(message.split(":")[1]) <= lines
+
+
+def test_a_builtin_outside_the_common_set_is_refused_at_load(copy: Path) -> None:
+    (copy / "extra.rego").write_text('package extra\n\np := http.send({"url": "http://x"})\n')
+    assert "extra.rego:3 uses the built-in `http.send`" in _refused(copy)
+
+
+def test_a_policy_that_allows_strangers_is_refused_at_load(copy: Path, change: Change) -> None:
+    change("admin.rego", lambda text: text.replace('"allow": false', '"allow": true', 1))
+    assert "broker.admin does not deny an unknown subject" in _refused(copy)
+
+
+def test_a_policy_without_a_default_is_refused_at_load(copy: Path, change: Change) -> None:
+    change("admin.rego", lambda text: text.replace("default decision", "unused"))
+    assert "broker.admin does not deny an unknown subject" in _refused(copy)
+
+
+@pytest.mark.parametrize("value", ["0", "null", '"false"'])
+def test_a_denial_that_is_not_false_is_refused_at_load(copy: Path, change: Change, value: str) -> None:
+    change("admin.rego", lambda text: text.replace('"allow": false', f'"allow": {value}', 1))
+    assert "does not deny" in _refused(copy)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"grants": {}, "grants": {}}', '{"a": NaN}', "{"])
+def test_data_that_is_not_strict_json_is_refused(copy: Path, text: str) -> None:
+    (copy / "data.json").write_text(text)
+    assert "data.json" in _refused(copy)
+
+
+def test_two_files_that_define_the_same_data_are_refused(copy: Path) -> None:
+    (copy / "grants").mkdir()
+    (copy / "grants" / "data.json").write_text(
+        '{"spiffe://dev.broker/ns/demo/sa/batch": {"role": "explorer"}}'
+    )
+    assert "another data.json defines" in _refused(copy)
+
+
+def test_an_empty_directory_is_refused(tmp_path: Path) -> None:
+    assert "no *.rego" in _refused(tmp_path)
+
+
+def test_the_revision_changes_with_any_policy_or_data_and_not_with_tests(copy: Path, change: Change) -> None:
+    first = EmbeddedAuthorizer(copy).revision
+    change("calls_test.rego", lambda text: text + "\n# more\n")
+    assert EmbeddedAuthorizer(copy).revision == first
+    change("data.json", lambda text: text + "\n")
+    second = EmbeddedAuthorizer(copy).revision
+    (copy / "calls.rego").rename(copy / "called.rego")
+    third = EmbeddedAuthorizer(copy).revision
+    assert len({first, second, third}) == 3
+    assert all(len(revision) == 16 for revision in (first, second, third))
+
+
+# --- deciding
+
+
+async def test_an_undefined_decision_is_none_and_not_false(copy: Path, change: Change) -> None:
+    change(
+        "calls.rego",
+        lambda text: text.replace('"credential": grants.role.credential,', '"credential": nope,'),
+    )
+    change("calls.rego", lambda text: text + "\nnope := grants.role.nope\n")
+    change("calls.rego", lambda text: text.replace("default decision", "unnamed"))
+    change("calls.rego", lambda text: text + '\ndecision := {"allow": false} if not grants.role\n')
+    verdict = await EmbeddedAuthorizer(copy).evaluate(DecisionPoint.CALLS, call())
+    assert verdict.result is None
+
+
+async def test_conflicting_rules_are_an_error_and_not_a_choice(copy: Path, change: Change) -> None:
+    conflict = '\ndecision := {"allow": true, "rule": "x", "reason": "y"} if input.action == "audit.read"\n'
+    change("admin.rego", lambda text: text + conflict)
+    with pytest.raises(BrokerError) as caught:
+        await EmbeddedAuthorizer(copy).evaluate(DecisionPoint.ADMIN, deed("operator", "audit.read"))
+    assert caught.value.kind is Kind.POLICY_ENGINE_UNAVAILABLE
+
+
+async def test_nanoseconds_keep_every_digit(copy: Path, change: Change) -> None:
+    change(
+        "admin.rego", lambda text: text.replace('"rule": "granted"', '"rule": sprintf("%d", [input.now_ns])')
+    )
+    verdict = await EmbeddedAuthorizer(copy).evaluate(DecisionPoint.ADMIN, deed("operator", "token.revoke"))
+    assert isinstance(verdict.result, dict)
+    assert verdict.result["rule"] == "1795000000123456789"
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["gpt-4o\x00-mini", "gpt-4o\n", "gpt-4o ", "GPT-4O", "gpt\u20114o", "gpt-4o\\", '"', "gpt-4o*", "*"],
+)
+async def test_a_model_that_only_looks_granted_is_not(authorizer: EmbeddedAuthorizer, model: str) -> None:
+    assert await _rule(authorizer, call(model=model)) == "model_not_granted"
+
+
+@pytest.mark.parametrize("value", [["gpt-4o"], {"gpt-4o": True}, 4, True, False, 1.5])
+async def test_a_model_of_another_type_is_not_granted(authorizer: EmbeddedAuthorizer, value: object) -> None:
+    assert await _rule(authorizer, call(model=value)) == "model_not_granted"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**63, object(), "\ud800", "\U0010ff41"])
+async def test_what_the_engine_cannot_hold_is_refused_unquoted(
+    authorizer: EmbeddedAuthorizer, value: object
+) -> None:
+    with pytest.raises(BrokerError) as caught:
+        await authorizer.evaluate(DecisionPoint.CALLS, call(model=value))
+    assert caught.value.kind is Kind.POLICY_ENGINE_UNAVAILABLE
+    assert not isinstance(value, str) or value not in str(caught.value)
+
+
+INJECTION = 'x","allow":true,"rule":"granted","y":"'
+
+
+@pytest.mark.parametrize("function", ["trim_space", "upper", "strings.reverse", "lower"])
+def test_a_caller_cannot_write_into_the_decision(function: str) -> None:
+    """rego-cpp alone answers `{"allow":false,"echo":"x","allow":true,…` to some of these."""
+    module = f'package t\n\nr := {{"allow": false, "echo": {function}(input.user)}}\n'
+    user = f" {INJECTION}\\" if function != "strings.reverse" else INJECTION[::-1]
+    answer = Engine({"m": module}, {}, ["t/r"]).evaluate("t/r", {"user": user})
+    assert isinstance(answer, dict)
+    assert answer["allow"] is False
+    assert set(answer) == {"allow", "echo"}
+
+
+_ECHO = Engine({"m": "package t\n\nr := input\n"}, {}, ["t/r"])
+_TEXT = st.text(st.characters(exclude_categories=["Cs"], max_codepoint=0x10FEFF), max_size=40)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | _TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_JSON)
+def test_every_document_comes_back_as_it_went_in(document: object) -> None:
+    assert _ECHO.evaluate("t/r", document) == document
+
+
+@settings(max_examples=100, deadline=None)
+@given(_TEXT)
+def test_data_and_input_spell_a_string_alike(text: str) -> None:
+    module = "package t\n\nr if input.text == data.texts.one\n"
+    engine = Engine({"m": module}, {"texts": {"one": text}}, ["t/r"])
+    assert engine.evaluate("t/r", {"text": text}) is True
+    assert engine.evaluate("t/r", {"text": text + "x"}) is None
+
+
+async def test_a_hundred_thousand_grants_cost_a_decision_nothing(copy: Path, change: Change) -> None:
+    def crowd(text: str) -> str:
+        base = json.loads(text)
+        base["grants"] |= {f"spiffe://x/ns/a/sa/{i}": {"role": "assistant"} for i in range(100_000)}
+        return json.dumps(base)
+
+    change("data.json", crowd)
+    crowded = EmbeddedAuthorizer(copy)
+    document = call()
+    document["subject"] = {"id": "spiffe://x/ns/a/sa/99999", "tenant": "a", "actor_chain": []}
+    started = time.perf_counter()
+    for _ in range(50):
+        assert await _rule(crowded, document) == "granted"
+    assert (time.perf_counter() - started) / 50 < 0.005  # 63 ms where the engine itself walks the grants
+
+
+async def test_a_table_used_in_another_way_stays_in_the_engine(copy: Path, change: Change) -> None:
+    grants = '{"allow": true, "rule": "all", "reason": concat(",", sort(object.keys(data.grants)))} if input.action == "all"'
+    change("admin.rego", lambda text: text.replace("decision := {", f"decision := {grants} else := {{", 2))
+    change(
+        "admin.rego",
+        lambda text: text.replace(f"default decision := {grants} else := {{", "default decision := {"),
+    )
+    verdict = await EmbeddedAuthorizer(copy).evaluate(DecisionPoint.ADMIN, deed("batch", "all"))
+    assert isinstance(verdict.result, dict)
+    assert "sa/explorer" in verdict.result["reason"]
+
+
+async def test_evaluations_from_many_threads_do_not_mix(authorizer: EmbeddedAuthorizer) -> None:
+    def ask(number: int) -> tuple[int, str]:
+        model = "gpt-4o" if number % 2 else "gpt-5"
+        return number, asyncio.run(_rule(authorizer, call("assistant", model)))
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(ask, range(200)))
+    assert all(rule == ("granted" if number % 2 else "model_not_granted") for number, rule in answers)
+
+
+async def test_a_thousand_decisions_leave_no_memory_behind(authorizer: EmbeddedAuthorizer) -> None:
+    def resident_kib() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4
+
+    for _ in range(300):
+        await _rule(authorizer, call("assistant", "gpt-4o", "pii.email"))
+    before = resident_kib()
+    for _ in range(2000):
+        await _rule(authorizer, call("assistant", "gpt-4o", "pii.email"))
+    assert resident_kib() - before < 2000  # one KiB a decision would already show
+
+
+async def test_a_decision_is_quick(authorizer: EmbeddedAuthorizer) -> None:
+    took = []
+    for _ in range(300):
+        started = time.perf_counter()
+        await authorizer.evaluate(DecisionPoint.CALLS, call())
+        took.append(time.perf_counter() - started)
+    assert sorted(took)[150] < 0.001  # 0.2 ms on an idle machine
+
+
+async def test_an_engine_error_tells_the_caller_nothing_of_the_input() -> None:
+    engine = Engine({"m": "package t\n\nr := 1 if input.a\n\nr := 2 if input.b\n"}, {}, ["t/r"])
+    with pytest.raises(EngineError) as caught:
+        engine.evaluate("t/r", {"a": "canary-7f3a", "b": "canary-7f3a"})
+    assert "canary" not in str(caught.value)
+
+
+async def test_every_point_is_decided(authorizer: EmbeddedAuthorizer) -> None:
+    documents = {
+        DecisionPoint.CALLS: call(),
+        DecisionPoint.TOKENS: wish(),
+        DecisionPoint.ADMIN: deed("operator", "token.revoke"),
+    }
+    for point in DecisionPoint:
+        verdict = await authorizer.evaluate(point, documents[point])
+        assert isinstance(verdict.result, dict)
+        assert verdict.result["allow"] is True
+        assert verdict.revision == authorizer.revision
