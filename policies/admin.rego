@@ -1,6 +1,8 @@
 # METADATA
 # title: May this subject do this to the broker itself
 # description: Introspect, revoke, read records. Denied unless the role names the action.
+# schemas:
+#   - input: schema["admin.input"]
 package broker.admin
 
 import data.broker.grants

@@ -3,6 +3,8 @@
 # description: >-
 #   Allowed when every check passes, otherwise denied by the first that fails, which names itself in `rule`.
 #   The allowing rule stands first because it runs on every call; naming what failed may cost more.
+# schemas:
+#   - input: schema["calls.input"]
 package broker.calls
 
 import data.broker.grants
@@ -63,7 +65,7 @@ model_granted if {
 }
 
 # A listing of models shows what `models.get` would give.
-visible := sort(array.concat([model | gettable.exact[model]], gettable.patterns)) if {
+visible := array.concat([model | gettable.exact[model]], gettable.patterns) if {
 	input.call.operation == "models"
 	gettable := data.models[grants.role.operations["models.get"]]
 } else := []

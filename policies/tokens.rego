@@ -3,6 +3,8 @@
 # description: >-
 #   Every scope that is asked must be granted at least in part; the grant holds the part that is. Nothing asked
 #   means all that the role may do. A token never lives longer than the role's `token.max_seconds`.
+# schemas:
+#   - input: schema["tokens.input"]
 package broker.tokens
 
 import data.broker.grants
@@ -32,8 +34,8 @@ decision := denied("ttl_not_positive", "The asked lifetime is not a positive num
 	"rule": "granted",
 	"reason": "The subject's role grants this scope.",
 	"grant": {
-		"scope": sort(scope),
-		"ttl_seconds": min([ttl, grants.role.token.max_seconds]),
+		"scope": scope,
+		"ttl_seconds": lifetime,
 		"user": input.request.user,
 		"max_tokens": input.request.max_tokens,
 	},
@@ -46,6 +48,10 @@ denied(rule, reason) := {"allow": false, "rule": rule, "reason": reason}
 ttl := input.request.ttl_seconds if {
 	input.request.ttl_seconds != null
 } else := grants.role.token.default_seconds
+
+lifetime := ttl if {
+	ttl <= grants.role.token.max_seconds
+} else := grants.role.token.max_seconds
 
 # Everything the role may do: the models of its operations, and its admin actions, which have none.
 operations[operation] := data.models[name] if some operation, name in grants.role.operations

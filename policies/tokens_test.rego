@@ -8,7 +8,7 @@ test_decision[name] if {
 	decision.rule == case.rule
 	decision.allow == granting(case.rule)
 	every field, value in object.get(case, "grant", {}) {
-		decision.grant[field] == value
+		listed(decision.grant[field]) == value
 	}
 }
 
@@ -129,3 +129,8 @@ request(name, scope, seconds, user, ceiling) := {
 granting(rule) if rule == "granted"
 
 granting(rule) := false if rule != "granted"
+
+# A set as the array that JSON makes of it.
+listed(value) := [entry | some entry in value] if is_set(value)
+
+listed(value) := value if not is_set(value)

@@ -139,9 +139,17 @@ def parse_call_decision(result: object, revision: str, *, found: Iterable[str] =
         if content.action(name) is Action.NONE:
             answer.refuse("content", "does not judge every rule that found something")
     decision = CallDecision(
-        allow, rule, reason, revision, content,
-        _shape(answer), _limits(answer), answer.strings("models"), _cut(answer), answer.text("credential"),
-    )  # fmt: skip
+        allow,
+        rule,
+        reason,
+        revision,
+        content,
+        shape=_shape(answer),
+        limits=_limits(answer),
+        models=tuple(sorted(answer.strings("models"))),
+        cut=_cut(answer),
+        credential=answer.text("credential"),
+    )
     answer.end()
     return decision
 
@@ -218,7 +226,7 @@ def _cut(answer: Answer) -> tuple[str, ...]:
 
 def _grant(answer: Answer) -> Grant:
     grant = answer.inner("grant")
-    scope = grant.strings("scope")
+    scope = tuple(sorted(set(grant.strings("scope"))))
     if not scope or any(" " in entry for entry in scope):
         grant.refuse("scope", "is empty or holds an entry with a space")
     ttl = grant.whole("ttl_seconds", 1)

@@ -27,6 +27,11 @@ def encode(value: object) -> bytes:
     '{"a":"é","b":[1,null]}'
     """
     _check(value, MAX_DEPTH)
+    return write(value)
+
+
+def write(value: object) -> bytes:
+    """As `encode`, for a value of which every part has been through `encode` or is plain ASCII text."""
     try:
         return orjson.dumps(value, option=_OPTIONS)
     except orjson.JSONEncodeError as error:

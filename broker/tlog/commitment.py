@@ -13,6 +13,7 @@ from broker.tlog import base64s
 
 MASTER_BYTES = 32
 _SALT = b"broker/commitment/v1"
+_KEPT = 4096
 
 
 class Committer:
@@ -23,13 +24,14 @@ class Committer:
     False
     """
 
-    __slots__ = ("_extracted",)
+    __slots__ = ("_extracted", "_keyed")
 
     def __init__(self, master: bytes) -> None:
         """`master` must have at least 32 random bytes; raises ValueError otherwise."""
         if len(master) < MASTER_BYTES:
             raise ValueError("the commitment master secret needs at least 32 bytes; generate a new one")
         self._extracted = hmac.digest(_SALT, master, "sha256")
+        self._keyed: dict[tuple[str | None, str], hmac.HMAC] = {}
 
     def commit(self, user: str | None, purpose: str, content: bytes) -> str:
         """The commitment to `content`, 43 characters of base64url.
@@ -37,10 +39,22 @@ class Committer:
         `purpose` (`request`, `response`, `input`) separates equal contents in different places. No user and
         the user "" have different keys.
         """
+        keyed = self._keyed.get((user, purpose))
+        if keyed is None:
+            keyed = self._keyed_for(user, purpose)
+        mac = keyed.copy()
+        mac.update(content)
+        return base64s.to_url(mac.digest())
+
+    def _keyed_for(self, user: str | None, purpose: str) -> hmac.HMAC:
+        """The HMAC under the key of this user and purpose, kept: setting one up costs more than using it."""
         owner = b"none" if user is None else b"user:" + user.encode("utf-8", "surrogatepass")
         # HKDF-Expand for one block: T(1) = HMAC(PRK, info ‖ 0x01). A NUL ends the purpose, which holds none.
         key = hmac.digest(self._extracted, purpose.encode() + b"\x00" + owner + b"\x01", "sha256")
-        return base64s.to_url(hmac.digest(key, content, "sha256"))
+        if len(self._keyed) >= _KEPT:
+            self._keyed.clear()
+        keyed = self._keyed[user, purpose] = hmac.new(key, digestmod="sha256")
+        return keyed
 
     def __repr__(self) -> str:
         return "Committer(…)"

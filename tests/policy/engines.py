@@ -59,7 +59,7 @@ def as_module(expression: str) -> str:
 
 
 def opa(*words: str, document: object = None) -> object:
-    """One `opa eval` over the policies or over modules named in `words`; its single value, or `(undefined)`."""
+    """One `opa eval` with these arguments; its single value, or `(undefined)`."""
     assert OPA is not None
     done = subprocess.run(
         [OPA, "eval", "--format", "json", "--stdin-input", *words],

@@ -139,7 +139,7 @@ async def test_conflicting_rules_are_an_error_and_not_a_choice(copy: Path, chang
 
 async def test_nanoseconds_keep_every_digit(copy: Path, change: Change) -> None:
     change(
-        "admin.rego", lambda text: text.replace('"rule": "granted"', '"rule": sprintf("%d", [input.now_ns])')
+        "admin.rego", lambda text: text.replace('"rule": "granted"', '"rule": sprintf("%v", [input.now_ns])')
     )
     verdict = await EmbeddedAuthorizer(copy).evaluate(DecisionPoint.ADMIN, deed("operator", "token.revoke"))
     assert isinstance(verdict.result, dict)
@@ -224,15 +224,16 @@ async def test_a_hundred_thousand_grants_cost_a_decision_nothing(copy: Path, cha
 
 
 async def test_a_table_used_in_another_way_stays_in_the_engine(copy: Path, change: Change) -> None:
-    grants = '{"allow": true, "rule": "all", "reason": concat(",", sort(object.keys(data.grants)))} if input.action == "all"'
-    change("admin.rego", lambda text: text.replace("decision := {", f"decision := {grants} else := {{", 2))
+    extra = '\ndecision := {"allow": true, "rule": "all", "reason": name} if {\n\tinput.action == "all"\n'
+    extra += '\tnot grants.role\n\tsome name in object.keys(data.grants)\n\tendswith(name, "explorer")\n}\n'
+    change("admin.rego", lambda text: text.replace("default decision", "default unused_decision") + extra)
     change(
         "admin.rego",
-        lambda text: text.replace(f"default decision := {grants} else := {{", "default decision := {"),
+        lambda text: text + '\ndecision := {"allow": false} if input.subject.tenant == "nobody"\n',
     )
-    verdict = await EmbeddedAuthorizer(copy).evaluate(DecisionPoint.ADMIN, deed("batch", "all"))
+    verdict = await EmbeddedAuthorizer(copy).evaluate(DecisionPoint.ADMIN, deed("intruder", "all"))
     assert isinstance(verdict.result, dict)
-    assert "sa/explorer" in verdict.result["reason"]
+    assert verdict.result["reason"] == "spiffe://dev.broker/ns/demo/sa/explorer"
 
 
 async def test_evaluations_from_many_threads_do_not_mix(authorizer: EmbeddedAuthorizer) -> None:

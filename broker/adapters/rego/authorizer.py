@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import orjson
+
 from broker.adapters.rego import dialect, tables
 from broker.adapters.rego.engine import Engine, EngineError
 from broker.adapters.rego.source import Module, read_policies, unusable
@@ -18,6 +20,8 @@ from broker.ports import DecisionPoint, Verdict
 
 _ENTRYPOINTS = {point: f"broker/{point.value}/decision" for point in DecisionPoint}
 _PLACE = re.compile(r"\(error \d+:([^|\s]+)\|(\d+)\|\d+\s+\(errormsg \d+:([^\n]*)\)")
+_ANSWERS_KEPT = 4096
+_LONGEST_KEPT = 2048  # bytes of a question: all answers together stay within some 20 MB
 _NOBODY: dict[str, object] = {"id": "spiffe://self.check/nobody", "tenant": "nobody", "actor_chain": []}
 
 
@@ -26,7 +30,9 @@ class EmbeddedAuthorizer:
 
     An evaluation runs on the event loop: it takes about as long as handing it to a thread would. The engine
     is given the parts of a document that the policies can read, so that its cost does not grow with
-    what they ignore.
+    what they ignore. What it answers is a function of those parts alone, since the dialect has no built-in
+    that reads a clock, randomness or the outside: an answer is kept and given again for equal parts (ADR 9).
+    A policy that reads `now_ns` is therefore evaluated on every call.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -38,20 +44,32 @@ class EmbeddedAuthorizer:
         self._parts = dialect.parts_read(source.modules)
         modules, base, self._lookups = tables.extract(source.modules, source.base)
         self._engine = _compile(modules, base)
+        self._answers: dict[tuple[DecisionPoint, bytes], Verdict] = {}
         self._refuse_unless_it_denies()
 
     async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
         """See ports.Authorizer. An undefined decision is a Verdict whose result is None."""
+        selected = self._selected(document)
         try:
-            result = self._engine.evaluate(_ENTRYPOINTS[point], self._selected(document))
-        except EngineError as error:
+            question = point, orjson.dumps(selected, option=orjson.OPT_SORT_KEYS)
+            known = self._answers.get(question)
+            return known or self._keep(question, self._engine.evaluate(_ENTRYPOINTS[point], selected))
+        except (EngineError, orjson.JSONEncodeError) as error:
+            why = error if isinstance(error, EngineError) else "the input is not JSON"
             raise BrokerError(
                 Kind.POLICY_ENGINE_UNAVAILABLE,
-                f"The policy engine could not decide at broker.{point.value}: {error}.",
+                f"The policy engine could not decide at broker.{point.value}: {why}.",
                 remedy="Run the tests of the policies; the operator's log names their revision.",
                 details={"policy_revision": self.revision},
             ) from None
-        return Verdict(result, self.revision)
+
+    def _keep(self, question: tuple[DecisionPoint, bytes], result: object) -> Verdict:
+        verdict = Verdict(result, self.revision)
+        if len(question[1]) <= _LONGEST_KEPT:
+            if len(self._answers) >= _ANSWERS_KEPT:
+                self._answers.clear()
+            self._answers[question] = verdict
+        return verdict
 
     def _selected(self, document: Mapping[str, object]) -> dict[str, object]:
         """What the policies can reach: the parts of `document` they read, and the looked-up entries."""

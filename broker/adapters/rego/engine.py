@@ -137,6 +137,8 @@ def _push(handle: int, value: object) -> None:
         failed = _boolean(handle, value)
     elif kind is float and isfinite(value):  # type: ignore[arg-type]
         failed = _float(handle, value)
+    elif isinstance(value, str):  # a StrEnum
+        failed = _string(handle, encoding.encode(value))
     else:
         raise ValueError(f"the input holds a {kind.__name__} that is not a JSON value")
     if failed:

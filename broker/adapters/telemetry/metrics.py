@@ -39,20 +39,32 @@ class Metrics:
         self._policy = Histogram(
             "broker_policy_seconds", "Policy decisions of calls", buckets=_SECONDS, registry=self.registry
         )
+        self._kept: dict[tuple[str, str, str], Counter] = {}
+        self._in, self._out = self._tokens.labels("in"), self._tokens.labels("out")
+        self._durations: dict[str, Histogram] = {}
         self.ready = Gauge("broker_ready", "1 while calls can be served", registry=self.registry)
 
     def count(self, record: Record) -> None:
         """Counts one durable record."""
         operation = record.operation or "none"
-        self._records.labels(record.type.value, operation, _outcome(record)).inc()
-        if record.type is not RecordType.OUTCOME:
-            return
+        labels = (record.type.value, operation, _outcome(record))
+        counter = self._kept.get(labels)
+        if counter is None:
+            counter = self._kept[labels] = self._records.labels(*labels)
+        counter.inc()
+        if record.type is RecordType.OUTCOME:
+            self._time(operation, record)
+            self._in.inc(record.tokens_in or 0)
+            self._out.inc(record.tokens_out or 0)
+
+    def _time(self, operation: str, record: Record) -> None:
+        duration = self._durations.get(operation)
+        if duration is None:
+            duration = self._durations[operation] = self._total.labels(operation)
         if record.t_total_us is not None:
-            self._total.labels(operation).observe(record.t_total_us * _MICRO)
+            duration.observe(record.t_total_us * _MICRO)
         if record.t_policy_us is not None:
             self._policy.observe(record.t_policy_us * _MICRO)
-        self._tokens.labels("in").inc(record.tokens_in or 0)
-        self._tokens.labels("out").inc(record.tokens_out or 0)
 
     def render(self) -> bytes:
         """The Prometheus text format."""

@@ -1,0 +1,246 @@
+"""The strict reading of what an engine answered: exactly a decision, or an error that names the field."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.errors import BrokerError, Kind
+from broker.model.charge import Unit
+from broker.model.decision import (
+    Action,
+    Limit,
+    parse_admin_decision,
+    parse_call_decision,
+    parse_token_decision,
+)
+
+ALLOWED: dict[str, object] = {
+    "allow": True,
+    "rule": "granted",
+    "reason": "The role grants it.",
+    "content": {"pii.email": "allow", "pii.iban": "redact"},
+    "shape": {"model": "gpt-4o-mini", "set": {"n": 1}, "remove": ["logprobs"]},
+    "account": "spiffe://x/a",
+    "limits": {"requests/minute": {"unit": "requests", "cap": 60, "window_seconds": 60}},
+    "models": ["b*", "a"],
+    "response": {"cut": ["secret.*"]},
+    "credential": "openai",
+}
+DENIED: dict[str, object] = {
+    "allow": False,
+    "rule": "content_blocked",
+    "reason": "",
+    "content": {"secret.jwt": "block"},
+}
+GRANTED: dict[str, object] = {
+    "allow": True,
+    "rule": "granted",
+    "reason": "",
+    "grant": {"scope": ["models", "chat:gpt-4o"], "ttl_seconds": 300, "user": None, "max_tokens": 100},
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def _changed(document: dict[str, object], path: str, value: object) -> dict[str, object]:
+    """A copy with the value at a dotted path replaced, or removed where it is `...`."""
+    changed = copy.deepcopy(document)
+    *parents, last = path.split(".")
+    node = changed
+    for name in parents:
+        child = node[name]
+        assert isinstance(child, dict)
+        node = child
+    if value is ...:
+        del node[last]
+    else:
+        node[last] = value
+    return changed
+
+
+def _refusal(parse: Callable[[object, str], object], result: object) -> str:
+    with pytest.raises(BrokerError) as caught:
+        parse(result, "rev")
+    assert caught.value.kind is Kind.POLICY_ENGINE_UNAVAILABLE
+    return caught.value.message
+
+
+def test_an_allowed_call_is_read_whole() -> None:
+    decision = parse_call_decision(ALLOWED, "rev", found=["pii.email", "pii.iban"])
+    assert decision.allow is True
+    assert decision.revision == "rev"
+    assert decision.limits == (Limit("spiffe://x/a requests/minute", Unit.REQUESTS, 60, 60),)
+    assert (decision.shape.model, decision.shape.set, decision.shape.remove) == (
+        "gpt-4o-mini",
+        {"n": 1},
+        ("logprobs",),
+    )
+    assert decision.models == ("a", "b*")
+    assert decision.content.action("pii.iban") is Action.REDACT
+    assert decision.content.action("unheard.of") is Action.NONE
+
+
+def test_a_denied_call_is_read_whole() -> None:
+    decision = parse_call_decision(DENIED, "rev", found=["secret.jwt"])
+    assert (decision.allow, decision.rule, decision.content.block) == (
+        False,
+        "content_blocked",
+        {"secret.jwt"},
+    )
+    assert (decision.credential, decision.limits, decision.cut) == ("", (), ())
+
+
+def test_tokens_and_admin_are_read_whole() -> None:
+    grant = parse_token_decision(GRANTED, "rev").grant
+    assert grant is not None
+    assert (grant.scope, grant.ttl_seconds, grant.user, grant.max_tokens) == (
+        ("chat:gpt-4o", "models"),
+        300,
+        None,
+        100,
+    )
+    assert parse_token_decision({"allow": False, "rule": "r", "reason": ""}, "rev").grant is None
+    assert parse_admin_decision({"allow": True, "rule": "r", "reason": ""}, "rev").allow is True
+
+
+@pytest.mark.parametrize("result", [None, {}, [], "allow", True, 1, {"allow": True}, {"result": ALLOWED}])
+@pytest.mark.parametrize("parse", [parse_call_decision, parse_token_decision, parse_admin_decision])
+def test_an_undefined_or_partial_answer_is_an_error_and_not_a_denial(
+    parse: Callable[[object, str], object], result: object
+) -> None:
+    assert "is not a decision" in _refusal(parse, result)
+
+
+@pytest.mark.parametrize("value", ["true", 1, 0, None, [], {}, "false"])
+def test_allow_that_is_not_a_boolean_is_an_error(value: object) -> None:
+    assert "broker.calls.allow" in _refusal(parse_call_decision, _changed(ALLOWED, "allow", value))
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in ALLOWED if path != "shape"] + ["response.cut", "limits.requests/minute.unit"]
+)
+def test_a_missing_field_is_an_error_that_names_it(path: str) -> None:
+    assert f"{path.rpartition('.')[2]}` is missing" in _refusal(
+        parse_call_decision, _changed(ALLOWED, path, ...)
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("rule", ""),
+        ("rule", "a rule"),
+        ("rule", "x" * 129),
+        ("rule", "a\nb"),
+        ("reason", "x" * 1001),
+        ("reason", None),
+        ("content", ["pii.email"]),
+        ("content", {"pii.email": "ignore"}),
+        ("content", {"pii.email": True}),
+        ("content", {"pii.email": ["allow"]}),
+        ("content", {"secret.jwt": "block"}),
+        ("shape", None),
+        ("shape.model", 4),
+        ("shape.model", ""),
+        ("shape.set", []),
+        ("shape.remove", "logprobs"),
+        ("shape.extra", 1),
+        ("account", ""),
+        ("limits", []),
+        ("limits.requests/minute.unit", "dollars"),
+        ("limits.requests/minute.unit", None),
+        ("limits.requests/minute.cap", -1),
+        ("limits.requests/minute.cap", 1.5),
+        ("limits.requests/minute.cap", True),
+        ("limits.requests/minute.cap", "60"),
+        ("limits.requests/minute.cap", 2**53 + 1),
+        ("limits.requests/minute.window_seconds", 0),
+        ("limits.requests/minute.burst", 5),
+        ("models", "gpt-4o"),
+        ("models", [1]),
+        ("models", [""]),
+        ("response", []),
+        ("response.cut", ["*.secret"]),
+        ("response.cut", ["sec*"]),
+        ("response.redact", []),
+        ("credential", ""),
+        ("credential", None),
+        ("allowed", True),
+    ],
+)
+def test_a_wrong_or_unknown_field_is_an_error(path: str, value: object) -> None:
+    assert "broker.calls" in _refusal(parse_call_decision, _changed(ALLOWED, path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("grant", ...),
+        ("grant", None),
+        ("grant.scope", []),
+        ("grant.scope", ["chat gpt-4o"]),
+        ("grant.scope", "chat"),
+        ("grant.ttl_seconds", 0),
+        ("grant.ttl_seconds", 1.0),
+        ("grant.user", ...),
+        ("grant.user", 7),
+        ("grant.max_tokens", ...),
+        ("grant.max_tokens", -1),
+        ("grant.audience", "x"),
+        ("extra", 1),
+    ],
+)
+def test_a_wrong_grant_is_an_error(path: str, value: object) -> None:
+    assert "broker.tokens" in _refusal(parse_token_decision, _changed(GRANTED, path, value))
+
+
+def test_a_denial_that_carries_a_grant_is_an_error() -> None:
+    assert "unknown" in _refusal(parse_token_decision, _changed(GRANTED, "allow", False))
+
+
+def test_a_finding_policy_said_nothing_about_does_not_pass() -> None:
+    with pytest.raises(BrokerError, match="every rule"):
+        parse_call_decision(ALLOWED, "rev", found=["pii.email", "secret.jwt"])
+
+
+def test_an_error_never_quotes_the_answer() -> None:
+    for field in ALLOWED:
+        assert "canary-51" not in _refusal(
+            parse_call_decision, _changed(ALLOWED, field, {"canary-51": "canary-51"})
+        )
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(ALLOWED)), JSON)
+def test_garbage_in_any_field_is_a_decision_or_an_error(field: str, garbage: object) -> None:
+    with suppress(BrokerError):
+        decision = parse_call_decision({**ALLOWED, field: garbage}, "rev")
+        assert decision.allow is True
+        assert decision.credential
+        assert decision.limits or field == "limits"
+
+
+@settings(max_examples=300, deadline=None)
+@given(JSON)
+def test_garbage_is_never_an_allowing_decision(garbage: object) -> None:
+    for parse in (parse_call_decision, parse_token_decision, parse_admin_decision):
+        assert "is not a decision" in _refusal(parse, garbage)
+
+
+def test_reading_a_decision_is_quick() -> None:
+    took = []
+    for _ in range(2000):
+        started = time.perf_counter()
+        parse_call_decision(ALLOWED, "rev")
+        took.append(time.perf_counter() - started)
+    assert sorted(took)[1000] < 60e-6  # 10 µs on an idle machine
