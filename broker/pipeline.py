@@ -124,7 +124,7 @@ class Pipeline:
             raise _key_refused()
         if isinstance(answer, StreamReply):
             return self._stream(answer, passage, settlement)
-        reply = self._stages.filter_reply(answer, passage)  # 10 filter
+        reply = await self._stages.filter_reply(answer, passage)  # 10 filter
         passage.reply_bytes = len(reply.body)
         await settlement.close(digest=sha256(reply.body).digest())  # 11 record, 12 settle
         return reply

@@ -29,6 +29,7 @@ from broker.shaping.reply import GENERATING, edit_reply, parse_reply, visible_mo
 from broker.shaping.usage import usage_of
 
 LARGE_BYTES = 128 * 1024
+_CUT_SETS = 64
 _SUCCESS = 200
 
 
@@ -41,6 +42,7 @@ class Stages:
         self._inspector = new_inspector()
         self._large_inspector = new_inspector()
         self._large = asyncio.Lock()
+        self._reply_inspectors: dict[tuple[str, ...], asyncio.Task[Inspector]] = {}
 
     async def inspect(self, call: Call) -> tuple[Finding, ...]:
         """Step 3: what the rules find in every text of the call."""
@@ -59,7 +61,7 @@ class Stages:
             return estimate(call, caller.max_tokens)
         return await asyncio.to_thread(estimate, call, caller.max_tokens)
 
-    def filter_reply(self, answer: Reply, passage: Passage) -> Reply:
+    async def filter_reply(self, answer: Reply, passage: Passage) -> Reply:
         """Step 10 for a whole reply. Raises CONTENT_BLOCKED where its text holds what policy cuts."""
         decision, call = passage.decided, passage.accepted
         body = answer.body
@@ -68,7 +70,7 @@ class Stages:
         document = parse_reply(body)
         passage.usage = passage.usage.merged(usage_of(document))
         if call.operation in GENERATING and decision.cut and isinstance(document, dict):
-            self._refuse_cut(document, decision, passage)
+            await self._refuse_cut(document, decision, passage)
         if call.operation is Operation.EDITS:
             body = edit_reply(document, body)
         return Reply(answer.status, (*answer.headers, *deprecation_headers(find(call.model))), body)
@@ -77,12 +79,25 @@ class Stages:
         """Step 10 for a stream: a filter for what this decision cuts."""
         return StreamFilter(decision.cuts, self._inspector.rules)
 
-    def _refuse_cut(self, document: Mapping[str, object], decision: CallDecision, passage: Passage) -> None:
-        found = self._inspector.inspect(texts(document))
-        cut = tuple(finding for finding in found if decision.cuts(finding.rule))
+    async def _refuse_cut(
+        self, document: Mapping[str, object], decision: CallDecision, passage: Passage
+    ) -> None:
+        inspector = await self._reply_inspector(decision)
+        cut = inspector.inspect(texts(document))
         passage.response_findings = cut
         if cut:
             raise content_blocked(cut[0].rule, cut[0].location, "reply")
+
+    async def _reply_inspector(self, decision: CallDecision) -> Inspector:
+        """An inspector for just the rules that this decision cuts, compiled once per set of them."""
+        compiling = self._reply_inspectors.get(decision.cut)
+        if compiling is None:
+            watched = tuple(rule for rule in self._inspector.rules if decision.cuts(rule.id))
+            compiling = asyncio.create_task(asyncio.to_thread(Inspector, watched=watched))
+            if len(self._reply_inspectors) >= _CUT_SETS:
+                self._reply_inspectors.clear()
+            self._reply_inspectors[decision.cut] = compiling
+        return compiling.result() if compiling.done() else await asyncio.shield(compiling)
 
 
 def policy_bytes(document: dict[str, object]) -> bytes:

@@ -15,7 +15,7 @@ import hyperscan
 from broker.model.finding import Finding, Path, Severity, Text
 from broker.prefilter.folding import SEPARATOR, Folded, fold
 from broker.prefilter.matching import matcher
-from broker.prefilter.rules import rules
+from broker.prefilter.rules import Rule, rules
 from broker.prefilter.texts import Decoded
 
 _CONTROLS = rb"[\x01-\x08\x0e-\x1f\x7f]"  # dropped by fold: a text with one is not taken as it stands
@@ -24,14 +24,19 @@ _CONTROLS = rb"[\x01-\x08\x0e-\x1f\x7f]"  # dropped by fold: a text with one is 
 class Inspector:
     """Compiled once; `inspect` as often as needed, in time linear in the texts.
 
-    `rules` are those it looks for, also to be given to a StreamFilter that shall watch for the same.
+    `rules` are those it looks for, also to be given to a StreamFilter that shall watch for the same;
+    `watched` names them where they are not all rules with these topics and phrases.
     Not for concurrent use: hyperscan scratch space is its own. Give every thread its own Inspector.
     """
 
     def __init__(
-        self, banned_topics: tuple[str, ...] = (), injection_phrases: tuple[str, ...] | None = None
+        self,
+        banned_topics: tuple[str, ...] = (),
+        injection_phrases: tuple[str, ...] | None = None,
+        *,
+        watched: tuple[Rule, ...] | None = None,
     ) -> None:
-        self.rules = rules(banned_topics, injection_phrases)
+        self.rules = rules(banned_topics, injection_phrases) if watched is None else watched
         self._matchers = tuple(map(matcher, self.rules))
         cores = [one.rule.core.full.encode() for one in self._matchers]
         flags = hyperscan.HS_FLAG_SINGLEMATCH

@@ -15,6 +15,7 @@ def call(
     *rules: str,
     operation: str = "chat",
     user: object = None,
+    tokens_out: int = 256,
 ) -> dict[str, object]:
     return {
         "v": 1,
@@ -30,7 +31,12 @@ def call(
             "bytes": 812,
         },
         "findings": [{"rule": rule, "severity": "low", "location": "messages[0].content"} for rule in rules],
-        "estimate": {"tokens_in": 120, "tokens_out_max": 256, "cost_micro_usd": 2860, "known_model": True},
+        "estimate": {
+            "tokens_in": 120,
+            "tokens_out_max": tokens_out,
+            "cost_micro_usd": 2860,
+            "known_model": True,
+        },
         "transport": "https",
         "now_ns": 1795000000123456789,
     }

@@ -92,11 +92,8 @@ def test_an_allowed_call_is_read_whole() -> None:
 
 def test_a_denied_call_is_read_whole() -> None:
     decision = parse_call_decision(DENIED, "rev", found=["secret.jwt"])
-    assert (decision.allow, decision.rule, decision.content.block) == (
-        False,
-        "content_blocked",
-        {"secret.jwt"},
-    )
+    assert (decision.allow, decision.rule) == (False, "content_blocked")
+    assert decision.content.block == frozenset({"secret.jwt"})
     assert (decision.credential, decision.limits, decision.cut) == ("", (), ())
 
 

@@ -163,6 +163,7 @@ async def test_a_model_of_another_type_is_not_granted(authorizer: EmbeddedAuthor
 async def test_what_the_engine_cannot_hold_is_refused_unquoted(
     authorizer: EmbeddedAuthorizer, value: object
 ) -> None:
+    await authorizer.evaluate(DecisionPoint.CALLS, call(model=None))  # whose kept answer must not be taken
     with pytest.raises(BrokerError) as caught:
         await authorizer.evaluate(DecisionPoint.CALLS, call(model=value))
     assert caught.value.kind is Kind.POLICY_ENGINE_UNAVAILABLE
@@ -218,7 +219,8 @@ async def test_a_hundred_thousand_grants_cost_a_decision_nothing(copy: Path, cha
     document = call()
     document["subject"] = {"id": "spiffe://x/ns/a/sa/99999", "tenant": "a", "actor_chain": []}
     started = time.perf_counter()
-    for _ in range(50):
+    for number in range(50):
+        document["estimate"] = {"tokens_out_max": number}
         assert await _rule(crowded, document) == "granted"
     assert (time.perf_counter() - started) / 50 < 0.005  # 63 ms where the engine itself walks the grants
 
@@ -239,30 +241,31 @@ async def test_a_table_used_in_another_way_stays_in_the_engine(copy: Path, chang
 async def test_evaluations_from_many_threads_do_not_mix(authorizer: EmbeddedAuthorizer) -> None:
     def ask(number: int) -> tuple[int, str]:
         model = "gpt-4o" if number % 2 else "gpt-5"
-        return number, asyncio.run(_rule(authorizer, call("assistant", model)))
+        return number, asyncio.run(_rule(authorizer, call("assistant", model, tokens_out=20_000 + number)))
 
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(ask, range(200)))
     assert all(rule == ("granted" if number % 2 else "model_not_granted") for number, rule in answers)
 
 
-async def test_a_thousand_decisions_leave_no_memory_behind(authorizer: EmbeddedAuthorizer) -> None:
+async def test_thousands_of_decisions_leave_no_memory_behind(authorizer: EmbeddedAuthorizer) -> None:
     def resident_kib() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4
 
-    for _ in range(300):
-        await _rule(authorizer, call("assistant", "gpt-4o", "pii.email"))
+    for number in range(5000):  # fills what is kept of earlier answers
+        await _rule(authorizer, call("assistant", "gpt-4o", "pii.email", tokens_out=number))
     before = resident_kib()
-    for _ in range(2000):
-        await _rule(authorizer, call("assistant", "gpt-4o", "pii.email"))
-    assert resident_kib() - before < 2000  # one KiB a decision would already show
+    for number in range(5000, 8000):
+        await _rule(authorizer, call("assistant", "gpt-4o", "pii.email", tokens_out=number))
+    assert resident_kib() - before < 4000  # two KiB a decision would show
 
 
 async def test_a_decision_is_quick(authorizer: EmbeddedAuthorizer) -> None:
     took = []
-    for _ in range(300):
+    for number in range(300):  # none is an earlier one's equal
+        document = call(tokens_out=10_000 + number)
         started = time.perf_counter()
-        await authorizer.evaluate(DecisionPoint.CALLS, call())
+        await authorizer.evaluate(DecisionPoint.CALLS, document)
         took.append(time.perf_counter() - started)
     assert sorted(took)[150] < 0.001  # 0.2 ms on an idle machine
 

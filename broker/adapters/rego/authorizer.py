@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 
 import orjson
@@ -52,6 +53,8 @@ class EmbeddedAuthorizer:
         selected = self._selected(document)
         try:
             question = point, orjson.dumps(selected, option=orjson.OPT_SORT_KEYS)
+            if b"null" in question[1]:
+                _refuse_unspeakable(selected)
             known = self._answers.get(question)
             return known or self._keep(question, self._engine.evaluate(_ENTRYPOINTS[point], selected))
         except (EngineError, orjson.JSONEncodeError) as error:
@@ -111,6 +114,14 @@ def _located(error: str, texts: Mapping[str, str]) -> str:
         return "The policies do not compile."
     line = dialect.line_of(texts[place[1]], int(place[2]))
     return f"{place[1]}:{line}: {place[3]}."
+
+
+def _refuse_unspeakable(value: object) -> None:
+    """Raises EngineError for NaN and infinity, whose question would read like that of a null."""
+    if isinstance(value, float) and not isfinite(value):
+        raise EngineError("the input holds a number that is not finite")
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _refuse_unspeakable(child)
 
 
 def _part(document: Mapping[str, object], paths: Sequence[dialect.Path]) -> dict[str, object]:
