@@ -44,7 +44,8 @@ def call_input(
             "bytes": len(call.body),
         },
         "findings": [
-            {"rule": f.rule, "severity": f.severity.value, "location": f.location} for f in findings
+            {"rule": f.rule, "severity": f.severity.value, "location": f.location}
+            for f in _first_of_each_rule(findings)
         ],
         "estimate": {
             "tokens_in": estimate.tokens_in,
@@ -60,6 +61,11 @@ def call_input(
 def subject_input(subject: Subject) -> dict[str, object]:
     """The `subject` part, the same in every input."""
     return {"id": subject.id, "tenant": subject.tenant, "actor_chain": list(subject.actor_chain)}
+
+
+def _first_of_each_rule(findings: Sequence[Finding]) -> list[Finding]:
+    """Policy judges rules, so one finding of each will do; a mail with 100,000 addresses stays one."""
+    return list({finding.rule: finding for finding in reversed(findings)}.values())
 
 
 def _parameters(document: Mapping[str, object]) -> dict[str, object]:

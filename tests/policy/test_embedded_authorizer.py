@@ -270,6 +270,14 @@ async def test_a_decision_is_quick(authorizer: EmbeddedAuthorizer) -> None:
     assert sorted(took)[150] < 0.001  # 0.2 ms on an idle machine
 
 
+async def test_a_flood_of_findings_cannot_hold_up_other_callers(authorizer: EmbeddedAuthorizer) -> None:
+    flood = call("assistant", "gpt-4o", *["pii.email"] * 100_000)
+    started = time.perf_counter()
+    with pytest.raises(BrokerError, match="too large to be decided"):
+        await authorizer.evaluate(DecisionPoint.CALLS, flood)
+    assert time.perf_counter() - started < 0.5  # evaluated, it would take 2 s
+
+
 async def test_an_engine_error_tells_the_caller_nothing_of_the_input() -> None:
     engine = Engine({"m": "package t\n\nr := 1 if input.a\n\nr := 2 if input.b\n"}, {}, ["t/r"])
     with pytest.raises(EngineError) as caught:

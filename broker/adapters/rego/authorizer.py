@@ -23,6 +23,7 @@ _ENTRYPOINTS = {point: f"broker/{point.value}/decision" for point in DecisionPoi
 _PLACE = re.compile(r"\(error \d+:([^|\s]+)\|(\d+)\|\d+\s+\(errormsg \d+:([^\n]*)\)")
 _ANSWERS_KEPT = 4096
 _LONGEST_KEPT = 2048  # bytes of a question: all answers together stay within some 20 MB
+_LONGEST_ASKED = 256 * 1024  # bytes of a question: some 50 ms, after which no engine is waited for
 _NOBODY: dict[str, object] = {"id": "spiffe://self.check/nobody", "tenant": "nobody", "actor_chain": []}
 
 
@@ -52,9 +53,7 @@ class EmbeddedAuthorizer:
         """See ports.Authorizer. An undefined decision is a Verdict whose result is None."""
         selected = self._selected(document)
         try:
-            question = point, orjson.dumps(selected, option=orjson.OPT_SORT_KEYS)
-            if b"null" in question[1]:
-                _refuse_unspeakable(selected)
+            question = point, _asked(selected)
             known = self._answers.get(question)
             return known or self._keep(question, self._engine.evaluate(_ENTRYPOINTS[point], selected))
         except (EngineError, orjson.JSONEncodeError) as error:
@@ -116,12 +115,22 @@ def _located(error: str, texts: Mapping[str, str]) -> str:
     return f"{place[1]}:{line}: {place[3]}."
 
 
-def _refuse_unspeakable(value: object) -> None:
-    """Raises EngineError for NaN and infinity, whose question would read like that of a null."""
-    if isinstance(value, float) and not isfinite(value):
+def _asked(selected: dict[str, object]) -> bytes:
+    """The parts as bytes that are equal only where the parts are. Raises EngineError, JSONEncodeError."""
+    asked = orjson.dumps(selected, option=orjson.OPT_SORT_KEYS)
+    if len(asked) > _LONGEST_ASKED:
+        raise EngineError("the input is too large to be decided in time")
+    if b"null" in asked and not _finite(selected):
         raise EngineError("the input holds a number that is not finite")
-    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _refuse_unspeakable(child)
+    return asked
+
+
+def _finite(value: object) -> bool:
+    """False where there is a NaN or an infinity, which orjson writes as it writes a null."""
+    if isinstance(value, float):
+        return isfinite(value)
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return all(map(_finite, children))
 
 
 def _part(document: Mapping[str, object], paths: Sequence[dialect.Path]) -> dict[str, object]:
