@@ -1,13 +1,11 @@
-"""One loaded engine for all tests; the comparison with OPA runs where there is an OPA (`make servers`)."""
+"""One loaded engine for all tests."""
 
 from __future__ import annotations
 
 import pytest
 
 from broker.adapters.rego import EmbeddedAuthorizer
-from tests.policy.engines import OPA, POLICIES
-
-collect_ignore = [] if OPA else ["test_against_opa.py"]
+from tests.policy.engines import POLICIES
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ def as_module(expression: str) -> str:
 
 def opa(*words: str, document: object = None) -> object:
     """One `opa eval` with these arguments; its single value, or `(undefined)`."""
-    assert OPA is not None
+    assert OPA is not None, "no opa here: run `make servers`"
     done = subprocess.run(
         [OPA, "eval", "--format", "json", "--stdin-input", *words],
         input=json.dumps(document),

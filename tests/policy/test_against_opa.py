@@ -1,6 +1,6 @@
 """Decisions of the embedded engine and of OPA on the same documents: equal, field by field.
 
-Collected where there is an `opa` (`make servers`, or on PATH).
+They need a real `opa` (`make servers`, or on PATH) and fail where there is none.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from broker.ports import DecisionPoint
 from tests.policy.documents import call, deed, wish
 from tests.policy.engines import OPA, POINTS, POLICIES, UNDEFINED, cases, expressions, opa
 from tests.policy.record_builtins import ask_opa
+
+pytestmark = pytest.mark.servers
 
 NAMES = ("assistant", "batch", "explorer", "operator", "auditor", "intruder")
 MODELS = (
