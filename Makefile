@@ -38,10 +38,11 @@ imports: $(READY)
 protos: $(READY) ## regenerates broker/gen from protos/
 	$(RUN) protos/generate.py
 
-protos-check: $(READY)
+protos-check: $(READY) .tools/bin/buf
+	.tools/bin/buf lint protos
 	$(RUN) protos/generate.py --check
 
-servers: .tools/bin/opa .tools/bin/fsck ## the real servers that tests use, into .tools/bin
+servers: .tools/bin/opa .tools/bin/fsck .tools/bin/buf ## the real servers that tests use, into .tools/bin
 
 bench: $(READY) ## figures and ratios against the named peers, from one run
 	$(RUN) -m tests.bench

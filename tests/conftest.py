@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 
-import broker.listeners.grpc
 from tests.running import RunningBroker, start_broker
+
+import_module("broker.listeners.grpc")  # sets grpc's TLS floor, which must happen before grpc is imported
 
 
 @pytest.fixture(scope="session")

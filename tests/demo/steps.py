@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import httpx
@@ -12,7 +13,7 @@ import openai
 from broker.gen.broker.v1 import openai_pb2, openai_pb2_grpc, token_pb2, token_pb2_grpc
 from tests.running import RunningBroker
 
-SECRET = "AKIAIOSFODNN7EXAMPLE"  # noqa: S105 - AWS's own documentation example
+SECRET = "AKIAIOSFODNN7EXAMPLE"  # AWS's own documentation example
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,11 @@ def expect(holds: object, otherwise: str) -> None:
 
 def sdk(broker: RunningBroker, identity: str, token: str | None = None) -> openai.OpenAI:
     """The unmodified OpenAI SDK: base URL, token as api_key, client certificate."""
+    client: Any = httpx.Client(verify=broker.tls(identity), timeout=30)  # its types want httpx2's
     return openai.OpenAI(
         base_url=f"{broker.https}/v1",
         api_key=token or broker.token(identity),
-        http_client=httpx.Client(verify=broker.tls(identity), timeout=30),
+        http_client=client,
         max_retries=0,
     )
 
@@ -61,14 +63,20 @@ def channel(broker: RunningBroker, identity: str) -> grpc.Channel:
     return grpc.secure_channel(broker.grpc, credentials)
 
 
-def user(text: str) -> list[dict[str, str]]:
+def user(text: str) -> Any:
+    """One user message; Any, because the SDK's types want its own classes where a dict does."""
     return [{"role": "user", "content": text}]
 
 
-def call_id(reply: object) -> str:
+def call_id(reply: Any) -> str:
     """The broker's call id of a raw SDK response or error response."""
-    headers: httpx.Headers = reply.headers  # type: ignore[attr-defined]
-    return headers["x-broker-call-id"]
+    return str(reply.headers["x-broker-call-id"])
+
+
+def facts(error: openai.APIStatusError) -> dict[str, str]:
+    """The `error` object of the broker's answer."""
+    assert isinstance(error.body, dict)
+    return error.body
 
 
 def issue_tokens(broker: RunningBroker) -> Shown:
@@ -96,7 +104,7 @@ def chat_over_grpc(broker: RunningBroker) -> Shown:
     expect(reply.choices, "no choice came back")
     return Shown(
         f"{reply.choices[0].message.content.text!r}, {reply.usage.total_tokens} tokens",
-        (trailers["x-broker-call-id"],),
+        (str(trailers["x-broker-call-id"]),),
     )
 
 
@@ -104,7 +112,7 @@ def chat_over_sdk(broker: RunningBroker) -> Shown:
     raw = sdk(broker, "assistant").chat.completions.with_raw_response.create(
         model="gpt-4o",
         messages=user("What is a broker?"),
-        user="alice",  # type: ignore[arg-type]
+        user="alice",
     )
     reply = raw.parse()
     return Shown(f"{reply.choices[0].message.content!r}", (call_id(raw),))
@@ -113,7 +121,7 @@ def chat_over_sdk(broker: RunningBroker) -> Shown:
 def stream_over_sdk(broker: RunningBroker) -> Shown:
     with sdk(broker, "assistant").chat.completions.with_streaming_response.create(
         model="gpt-4o-mini",
-        messages=user("Count to five."),  # type: ignore[arg-type]
+        messages=user("Count to five."),
         stream=True,
         stream_options={"include_usage": True},
     ) as raw:
@@ -146,9 +154,9 @@ def bearer(broker: RunningBroker, identity: str) -> dict[str, str]:
 
 def denied_by_policy(broker: RunningBroker) -> Shown:
     try:
-        sdk(broker, "assistant").chat.completions.create(model="o3", messages=user("Hi"))  # type: ignore[arg-type]
+        sdk(broker, "assistant").chat.completions.create(model="o3", messages=user("Hi"))
     except openai.PermissionDeniedError as error:
-        return Shown(f"403 {error.code}: {error.body['message']}", (call_id(error.response),))  # type: ignore[index,call-overload]
+        return Shown(f"403 {error.code}: {facts(error)['message']}", (call_id(error.response),))
     raise UnexpectedError("the call was not denied")
 
 
@@ -161,7 +169,7 @@ def no_token_for_the_intruder(broker: RunningBroker) -> Shown:
 def secret_blocked(broker: RunningBroker) -> Shown:
     text = user(f"My key is {SECRET}, please check it.")
     try:
-        sdk(broker, "assistant").chat.completions.create(model="gpt-4o", messages=text)  # type: ignore[arg-type]
+        sdk(broker, "assistant").chat.completions.create(model="gpt-4o", messages=text)
     except openai.BadRequestError as error:
         expect(SECRET not in error.response.text, "the error shows the secret")
         return Shown(f"400 {error.code} at {error.param}", (call_id(error.response),))
@@ -172,7 +180,7 @@ def stolen_token_refused(broker: RunningBroker) -> Shown:
     try:
         sdk(broker, "intruder", broker.token("assistant")).models.list()
     except openai.AuthenticationError as error:
-        reason = error.body["reason"]  # type: ignore[index,call-overload]
+        reason = facts(error)["reason"]
         expect(reason == "TOKEN_NOT_YOURS", str(reason))
         return Shown(f"401 {reason}: right token, other certificate")
     raise UnexpectedError("the stolen token worked")
@@ -181,7 +189,7 @@ def stolen_token_refused(broker: RunningBroker) -> Shown:
 def rate_limit_ridden_out(broker: RunningBroker) -> Shown:
     raw = sdk(broker, "assistant").chat.completions.with_raw_response.create(
         model="gpt-4o-mini",
-        messages=user("Patience."),  # type: ignore[arg-type]
+        messages=user("Patience."),
         extra_headers={"x-sim-fault": "429-then-ok:2/retry-after-ms:300"},
     )
     expect(raw.parse().choices, "no answer")
