@@ -31,10 +31,10 @@ from broker.identity.token import TokenIssuer
 from broker.issuance import Issuance
 from broker.listeners.grpc.core import Core
 from broker.listeners.grpc.server import GrpcServer
-from broker.listeners.grpc.server import TlsFiles as GrpcFiles
 from broker.listeners.https.app import Door, HttpsApp
 from broker.listeners.https.oauth import OAuth
-from broker.listeners.https.server import HttpServer, TlsFiles, address_of, bind, tls_context
+from broker.listeners.https.server import HttpServer, address_of, bind, tls_context
+from broker.listeners.tlsfiles import TlsFiles
 from broker.pipeline import Pipeline, Ports
 from broker.prefilter.inspector import Inspector
 from broker.stages import Stages
@@ -66,12 +66,12 @@ class Broker:
         self.https_url = f"https://{address_of(sockets[0])}"
         self.console_url = f"http://{address_of(sockets[1])}"
         self._assemble()
-        files = settings.tls
-        tls = tls_context(TlsFiles(files.certificate, files.key, files.client_ca))
+        files = TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.client_ca)
+        tls = tls_context(files)
         self._https = HttpServer(HttpsApp(self._door), sockets[0], tls)
         self._grpc = GrpcServer(
             self._core,
-            GrpcFiles(files.certificate, files.key, files.client_ca),
+            files,
             settings.server.grpc,
             reflection=settings.server.reflection,
         )

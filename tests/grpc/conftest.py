@@ -14,7 +14,8 @@ import pytest
 from broker.gen.broker.v1 import audit_pb2_grpc, openai_pb2_grpc, token_pb2_grpc
 from broker.identity.certificate import CertificateReader
 from broker.listeners.grpc.core import Core
-from broker.listeners.grpc.server import GrpcServer, TlsFiles
+from broker.listeners.grpc.server import GrpcServer
+from broker.listeners.tlsfiles import TlsFiles
 from tests.grpc.pki import Authority, Pair
 from tests.grpc.stand_in import StandIn
 

@@ -12,7 +12,8 @@ import grpc.aio
 import pytest
 
 from broker.gen.broker.v1 import openai_pb2, openai_pb2_grpc
-from broker.listeners.grpc.server import MAX_MESSAGE_BYTES, OPTIONS, TlsFiles
+from broker.listeners.grpc.server import MAX_MESSAGE_BYTES, OPTIONS
+from broker.listeners.tlsfiles import TlsFiles
 from tests.grpc.conftest import Scene, channel_credentials
 from tests.grpc.pki import Authority, Pair
 
@@ -37,7 +38,8 @@ def test_a_process_that_would_speak_tls_1_2_refuses_to_serve(files: TlsFiles) ->
     program = f"""
 import grpc.aio, asyncio
 from pathlib import Path
-from broker.listeners.grpc.server import GrpcServer, TlsFiles
+from broker.listeners.grpc.server import GrpcServer
+from broker.listeners.tlsfiles import TlsFiles
 from broker.listeners.grpc.tls12 import OldTlsError
 from tests.grpc.conftest import core_of
 from tests.grpc.stand_in import StandIn

@@ -5,15 +5,13 @@ Knows: sockets and TLS. Must not know: any RPC.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import grpc
 import grpc.aio
 
 from broker.listeners.grpc.core import Core
 from broker.listeners.grpc.doors import doors
 from broker.listeners.grpc.tls12 import refuse_if_spoken
+from broker.listeners.tlsfiles import TlsFiles
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 _SECOND = 1000
@@ -31,15 +29,6 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.compression_enabled_algorithms_bitset", 1),  # identity only: no message grows after it arrived
     ("grpc.so_reuseport", 0),  # two processes on one port would share calls, not revocations
 )
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files: the server's chain and key, and the CAs that client certificates must come from."""
-
-    certificate: Path
-    key: Path
-    client_ca: Path
 
 
 class GrpcServer:

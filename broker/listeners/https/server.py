@@ -10,25 +10,15 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from broker.listeners.https.protocol import PeerProtocol
+from broker.listeners.tlsfiles import TlsFiles
 
 IDLE_SECONDS = 60
 CLOSE_SECONDS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files: the server's chain and key, and the CAs that client certificates must come from."""
-
-    certificate: Path
-    key: Path
-    client_ca: Path
 
 
 def tls_context(files: TlsFiles) -> ssl.SSLContext:
