@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time
+from email.utils import format_datetime
+from functools import lru_cache
 from math import ceil
 
 from broker.catalog.count import count_input
@@ -71,11 +73,19 @@ def check_retired(model: Model | None, today: date) -> None:
     )
 
 
+@lru_cache(maxsize=256)
 def deprecation_headers(model: Model | None) -> tuple[tuple[str, str], ...]:
-    """`Deprecation` and `Sunset` (RFC 9745, RFC 8594) for a model whose end is announced."""
+    """`Deprecation` (RFC 9745) and `Sunset` (RFC 8594) for a model whose end is announced."""
     if model is None or model.shutdown is None:
         return ()
-    return (("deprecation", "true"), ("sunset", model.shutdown.strftime("%a, %d %b %Y 00:00:00 GMT")))
+    sunset = ("sunset", format_datetime(_midnight(model.shutdown), usegmt=True))
+    if model.announced is None:
+        return (sunset,)
+    return (("deprecation", f"@{int(_midnight(model.announced).timestamp())}"), sunset)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
 
 
 def _asked(document: Mapping[str, object]) -> int | None:

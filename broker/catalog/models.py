@@ -14,7 +14,9 @@ from functools import lru_cache
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model. From the day `shutdown` OpenAI no longer serves it; `successor` is what it recommends."""
+    """One model. From the day `shutdown` OpenAI no longer serves it, as it announced on `announced`;
+    `successor` is what it recommends.
+    """
 
     name: str
     context_window: int
@@ -25,12 +27,15 @@ class Model:
     encoding: str = "o200k_base"
     shutdown: date | None = None
     successor: str | None = None
+    announced: date | None = None
 
 
 _OCTOBER = date(2026, 10, 23)
 _SEPTEMBER = date(2026, 9, 28)
 _DECEMBER = date(2026, 12, 11)
 _JANUARY = date(2027, 1, 14)
+_NOTICE_4 = date(2026, 10, 14)
+_NOTICE_5 = date(2026, 6, 11)
 _GPT3 = date(2024, 1, 4)
 _CL100K = "cl100k_base"
 
@@ -42,16 +47,86 @@ _TABLE = (
     Model("gpt-5.6-luna", 1_050_000, 128_000, 1.0, 0.1, 6.0),
     Model("gpt-5.2", 400_000, 128_000, 1.75, 0.175, 14.0),
     Model("gpt-5.1", 400_000, 128_000, 1.25, 0.125, 10.0, shutdown=date(2027, 4, 1)),
-    Model("gpt-5", 400_000, 128_000, 1.25, 0.125, 10.0, shutdown=_DECEMBER, successor="gpt-6.1-sol"),
-    Model("gpt-5-mini", 400_000, 128_000, 0.25, 0.025, 2.0, shutdown=_DECEMBER, successor="gpt-6.1-terra"),
-    Model("gpt-5-nano", 400_000, 128_000, 0.05, 0.005, 0.4, shutdown=_DECEMBER),
-    Model("gpt-4.1", 1_047_576, 32_768, 2.0, 0.5, 8.0, shutdown=_JANUARY, successor="gpt-6-luna"),
-    Model("gpt-4.1-mini", 1_047_576, 32_768, 0.4, 0.1, 1.6, shutdown=_JANUARY, successor="gpt-6-luna"),
+    Model(
+        "gpt-5",
+        400_000,
+        128_000,
+        1.25,
+        0.125,
+        10.0,
+        shutdown=_DECEMBER,
+        successor="gpt-6.1-sol",
+        announced=_NOTICE_5,
+    ),
+    Model(
+        "gpt-5-mini",
+        400_000,
+        128_000,
+        0.25,
+        0.025,
+        2.0,
+        shutdown=_DECEMBER,
+        successor="gpt-6.1-terra",
+        announced=_NOTICE_5,
+    ),
+    Model("gpt-5-nano", 400_000, 128_000, 0.05, 0.005, 0.4, shutdown=_DECEMBER, announced=_NOTICE_5),
+    Model(
+        "gpt-4.1",
+        1_047_576,
+        32_768,
+        2.0,
+        0.5,
+        8.0,
+        shutdown=_JANUARY,
+        successor="gpt-6-luna",
+        announced=_NOTICE_4,
+    ),
+    Model(
+        "gpt-4.1-mini",
+        1_047_576,
+        32_768,
+        0.4,
+        0.1,
+        1.6,
+        shutdown=_JANUARY,
+        successor="gpt-6-luna",
+        announced=_NOTICE_4,
+    ),
     Model("gpt-4.1-nano", 1_047_576, 32_768, 0.1, 0.025, 0.4, shutdown=_OCTOBER),
-    Model("gpt-4o", 128_000, 16_384, 2.5, 1.25, 10.0, shutdown=_JANUARY, successor="gpt-6-luna"),
+    Model(
+        "gpt-4o",
+        128_000,
+        16_384,
+        2.5,
+        1.25,
+        10.0,
+        shutdown=_JANUARY,
+        successor="gpt-6-luna",
+        announced=_NOTICE_4,
+    ),
     Model("gpt-4o-2024-05-13", 128_000, 4_096, 5.0, 5.0, 15.0, shutdown=_OCTOBER, successor="gpt-5.6-sol"),
-    Model("gpt-4o-mini", 128_000, 16_384, 0.15, 0.075, 0.6, shutdown=_JANUARY, successor="gpt-6-luna"),
-    Model("o3", 200_000, 100_000, 2.0, 0.5, 8.0, shutdown=_DECEMBER, successor="gpt-5.6-sol"),
+    Model(
+        "gpt-4o-mini",
+        128_000,
+        16_384,
+        0.15,
+        0.075,
+        0.6,
+        shutdown=_JANUARY,
+        successor="gpt-6-luna",
+        announced=_NOTICE_4,
+    ),
+    Model(
+        "o3",
+        200_000,
+        100_000,
+        2.0,
+        0.5,
+        8.0,
+        shutdown=_DECEMBER,
+        successor="gpt-5.6-sol",
+        announced=_NOTICE_5,
+    ),
     Model("o4-mini", 200_000, 100_000, 1.1, 0.275, 4.4, shutdown=_OCTOBER, successor="gpt-5.6-terra"),
     Model("o3-mini", 200_000, 100_000, 1.1, 0.55, 4.4, shutdown=_OCTOBER, successor="gpt-5.6-sol"),
     Model("o1", 200_000, 100_000, 15.0, 7.5, 60.0, shutdown=_OCTOBER, successor="gpt-5.6-sol"),
