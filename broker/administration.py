@@ -52,9 +52,9 @@ class Administration:
         self._revocations = revocations
         self._clock = clock
 
-    async def introspect(self, peer: Peer, token: str, transport: str) -> TokenState:
+    async def introspect(self, peer: Peer, token: str, transport: str, call_id: str) -> TokenState:
         """The state of a token (RFC 7662). A token that is not ours is inactive, never an error."""
-        await self._allow(peer, AdminAction.INTROSPECT, transport)
+        await self._allow(peer, AdminAction.INTROSPECT, transport, call_id)
         claims = self._claims(token)
         now = self._clock.now_ns() // _NS_PER_SECOND
         if claims is None or now >= claims.expires_at or self._revocations.has_token(claims.token_id):
@@ -70,31 +70,33 @@ class Administration:
             claims.user,
         )
 
-    async def revoke(self, peer: Peer, token: str, transport: str) -> None:
+    async def revoke(self, peer: Peer, token: str, transport: str, call_id: str) -> None:
         """Revokes a token (RFC 7009): its holder may always, others as policy says. The record is durable
         before this returns, and the token is refused from before that on. A token that is not ours is
         ignored, as the RFC asks.
         """
         claims = self._claims(token)
         if claims is None or claims.subject != peer.spiffe_id:
-            await self._allow(peer, AdminAction.REVOKE, transport)
+            await self._allow(peer, AdminAction.REVOKE, transport, call_id)
         check_time(peer, self._clock.now_ns() // _NS_PER_SECOND)
         if claims is None:
             return
         self._revocations.revoke_token(claims.token_id, claims.expires_at)
         await self._ledger.append(
-            self._record(RecordType.REVOKED, peer, transport, AdminAction.REVOKE, token_id=claims.token_id)
+            self._record(
+                RecordType.REVOKED, peer, transport, call_id, AdminAction.REVOKE, token_id=claims.token_id
+            )
         )
 
-    async def records(self, peer: Peer, after_seq: int, transport: str) -> AsyncIterator[bytes]:
+    async def records(self, peer: Peer, after_seq: int, transport: str, call_id: str) -> AsyncIterator[bytes]:
         """The durable entries after `after_seq`, oldest first, as their signed JSON bytes."""
-        await self._allow(peer, AdminAction.RECORD_READ, transport)
+        await self._allow(peer, AdminAction.RECORD_READ, transport, call_id)
         async for _, entry in self._log.tail(after_seq):
             yield entry
 
-    async def checkpoint(self, peer: Peer, transport: str) -> bytes:
+    async def checkpoint(self, peer: Peer, transport: str, call_id: str) -> bytes:
         """The newest signed checkpoint."""
-        await self._allow(peer, AdminAction.CHECKPOINT_READ, transport)
+        await self._allow(peer, AdminAction.CHECKPOINT_READ, transport, call_id)
         return await self._log.checkpoint()
 
     def _claims(self, token: str) -> Claims | None:
@@ -103,7 +105,7 @@ class Administration:
         except BrokerError:
             return None
 
-    async def _allow(self, peer: Peer, action: AdminAction, transport: str) -> None:
+    async def _allow(self, peer: Peer, action: AdminAction, transport: str, call_id: str) -> None:
         now_ns = self._clock.now_ns()
         check_time(peer, now_ns // _NS_PER_SECOND)
         document: dict[str, object] = {
@@ -122,6 +124,7 @@ class Administration:
                 RecordType.DENIED,
                 peer,
                 transport,
+                call_id,
                 action,
                 reason=Kind.POLICY_DENIED.value,
                 rule=decision.rule,
@@ -139,6 +142,7 @@ class Administration:
         kind: RecordType,
         peer: Peer,
         transport: str,
+        call_id: str,
         action: AdminAction,
         *,
         token_id: str | None = None,
@@ -148,7 +152,7 @@ class Administration:
         subject = subject_of(peer)
         return Record(
             type=kind,
-            call_id=f"adm_{self._clock.random_bytes(16).hex()}",
+            call_id=call_id,
             user=subject.id,
             subject=subject.id,
             actor_chain=subject.actor_chain,

@@ -9,16 +9,14 @@ import asyncio
 import secrets
 from functools import partial
 
-import aiohttp
 import structlog
-from httpx_aiohttp import AiohttpTransport
 
 from broker.adapters.clock import SystemClock
 from broker.adapters.counters import MemoryCounters
 from broker.adapters.keyfile import load_or_create_ed25519, load_or_create_secret
 from broker.adapters.keystore import SealedKeyVault, SealedStore
 from broker.adapters.ledger import Disk, FileLedger, LogKeys
-from broker.adapters.openai import Deadlines, OpenAIUpstream, RetryPolicy
+from broker.adapters.openai import Deadlines, OpenAIUpstream, Pool, RetryPolicy
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.telemetry import MeteredLedger, Metrics
 from broker.administration import Administration
@@ -75,9 +73,10 @@ class Broker:
             settings.server.grpc,
             reflection=settings.server.reflection,
         )
-        self._console = HttpServer(ConsoleApp(self._status()), sockets[1], None)
-        await asyncio.gather(self._https.start(), self._grpc.start(), self._console.start())
+        await asyncio.gather(self._https.start(), self._grpc.start())
         self.grpc_address = self._grpc.address
+        self._console = HttpServer(ConsoleApp(self._status()), sockets[1], None)
+        await self._console.start()
         self._metrics.ready.set(1)
         self._log.info(
             "started", https=self.https_url, grpc=self.grpc_address, policy=self._authorizer.revision
@@ -166,7 +165,7 @@ class Broker:
     def _status(self) -> Status:
         facts = (
             ("HTTPS", self.https_url),
-            ("gRPC", self._settings.server.grpc),
+            ("gRPC", self.grpc_address),
             ("Log", self._settings.audit.origin),
             ("Policy revision", self._authorizer.revision),
         )
@@ -174,21 +173,8 @@ class Broker:
 
 
 def _upstream(settings: Settings, clock: SystemClock) -> OpenAIUpstream:
-    """One connection pool for all calls. No proxy and no .netrc of the environment is trusted."""
+    """One connection pool for all calls."""
     upstream = settings.upstream
-
-    def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=upstream.max_connections, ttl_dns_cache=60, keepalive_timeout=30
-        )
-        return aiohttp.ClientSession(
-            connector=connector, auto_decompress=False, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
-        )
-
-    return OpenAIUpstream(
-        AiohttpTransport(client=session, trust_env=False),
-        upstream.base_url,
-        clock,
-        RetryPolicy(attempts=upstream.attempts),
-        Deadlines(connect=upstream.connect_seconds, read=upstream.read_seconds),
-    )
+    deadlines = Deadlines(connect=upstream.connect_seconds, read=upstream.read_seconds)
+    pool = Pool(upstream.base_url, upstream.max_connections, deadlines)
+    return OpenAIUpstream(pool, upstream.base_url, clock, RetryPolicy(attempts=upstream.attempts))

@@ -32,7 +32,7 @@ class Issuance:
         self._clock = clock
         self._audience = audience
 
-    async def issue(self, peer: Peer, wish: TokenWish, transport: str) -> IssuedToken:
+    async def issue(self, peer: Peer, wish: TokenWish, transport: str, call_id: str) -> IssuedToken:
         """Raises CERTIFICATE_INVALID, BAD_REQUEST, POLICY_DENIED or one of the *_UNAVAILABLE kinds."""
         now_ns = self._clock.now_ns()
         check_time(peer, now_ns // _NS_PER_SECOND)
@@ -41,7 +41,7 @@ class Issuance:
         try:
             grant, rule, revision = await self._decide(subject, wish, transport, now_ns)
         except BrokerError as error:
-            await self._ledger.append(_denied(subject, peer, transport, token_id, error))
+            await self._ledger.append(_denied(subject, peer, transport, call_id, error))
             raise
         issued = self._tokens.mint(
             subject, peer, grant, token_id=token_id, now_seconds=now_ns // _NS_PER_SECOND
@@ -49,7 +49,7 @@ class Issuance:
         await self._ledger.append(
             Record(
                 type=RecordType.TOKEN,
-                call_id=token_id,
+                call_id=call_id,
                 user=grant.user or subject.id,
                 subject=subject.id,
                 actor_chain=subject.actor_chain,
@@ -112,10 +112,10 @@ def _input(subject: Subject, wish: TokenWish, transport: str, now_ns: int) -> di
     }
 
 
-def _denied(subject: Subject, peer: Peer, transport: str, token_id: str, error: BrokerError) -> Record:
+def _denied(subject: Subject, peer: Peer, transport: str, call_id: str, error: BrokerError) -> Record:
     return Record(
         type=RecordType.DENIED,
-        call_id=token_id,
+        call_id=call_id,
         user=subject.id,
         subject=subject.id,
         actor_chain=subject.actor_chain,

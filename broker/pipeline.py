@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 
 from broker.catalog.estimate import Estimate, deprecation_headers
@@ -21,7 +22,7 @@ from broker.model.call import Call, Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Charge, Reservation, Unit
 from broker.model.decision import CallDecision, parse_call_decision
 from broker.passage import Arrival, Commit, Passage
-from broker.ports import Authorizer, Clock, Counters, DecisionPoint, KeyVault, Ledger, Upstream
+from broker.ports import Authorizer, Clock, Counters, DecisionPoint, KeyVault, Ledger, Upstream, Verdict
 from broker.settlement import Settlement
 from broker.shaping.binding import bind
 from broker.shaping.denial import denial
@@ -77,7 +78,10 @@ class Pipeline:
         except BrokerError as error:
             await asyncio.shield(settlement.close(error=error.kind))
             raise
-        except BaseException:  # a cancelled caller or a defect: the intent must not stay open
+        except asyncio.CancelledError:  # the caller left, or its deadline passed
+            await asyncio.shield(settlement.close(error=Kind.CALLER_GONE))
+            raise
+        except BaseException:  # a defect: the intent must not stay open
             await asyncio.shield(settlement.close(error=Kind.INTERNAL))
             raise
 
@@ -103,8 +107,8 @@ class Pipeline:
         verdict = await self._ports.authorizer.evaluate(DecisionPoint.CALLS, document)
         passage.policy_us = (clock.monotonic_ns() - begun) // 1000
         passage.input_commitment = self._commit(passage.user, "input", policy_bytes(document))
-        found = [finding.rule for finding in passage.findings]
-        decision = passage.decision = parse_call_decision(verdict.result, verdict.revision, found=found)
+        found = frozenset(finding.rule for finding in passage.findings)
+        decision = passage.decision = _read(verdict, found)
         if not decision.allow:
             raise denial(decision, passage.findings)
         return decision
@@ -140,6 +144,12 @@ class Pipeline:
         scanner = self._stages.stream_filter(passage.decided)
         headers = (*answer.headers, *deprecation_headers(find(passage.accepted.model)))
         return StreamReply(answer.status, headers, stream(answer, passage, scanner, settlement, recheck))
+
+
+@lru_cache(maxsize=1024)
+def _read(verdict: Verdict, found: frozenset[str]) -> CallDecision:
+    """The decision in an answer, read once: reading is strict, and the same Verdict reads the same."""
+    return parse_call_decision(verdict.result, verdict.revision, found=found)
 
 
 def _charges(decision: CallDecision, estimate: Estimate) -> Sequence[Charge]:

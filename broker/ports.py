@@ -21,9 +21,11 @@ class DecisionPoint(StrEnum):
     ADMIN = "admin"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """What the engine answered, unjudged: `result` may be anything, also None (undefined)."""
+    """What the engine answered, unjudged: `result` may be anything, also None (undefined). Nobody changes it:
+    an adapter may give the same Verdict for equal questions, and one is equal to itself alone.
+    """
 
     result: object
     revision: str

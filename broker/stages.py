@@ -14,6 +14,7 @@ import orjson
 from broker.catalog.count import decode_tokens
 from broker.catalog.estimate import Estimate, check_retired, deprecation_headers, estimate
 from broker.catalog.models import find
+from broker.errors import BrokerError, Kind
 from broker.identity.scope import matches
 from broker.model.call import Call, Reply
 from broker.model.decision import CallDecision
@@ -69,8 +70,11 @@ class Stages:
             body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
         document = parse_reply(body)
         passage.usage = passage.usage.merged(usage_of(document))
-        if call.operation in GENERATING and decision.cut and isinstance(document, dict):
-            await self._refuse_cut(document, decision, passage)
+        if call.operation in GENERATING and decision.cut:
+            if isinstance(document, dict):
+                await self._refuse_cut(document, decision, passage)
+            elif answer.status == _SUCCESS:
+                raise _unreadable()
         if call.operation is Operation.EDITS:
             body = edit_reply(document, body)
         return Reply(answer.status, (*answer.headers, *deprecation_headers(find(call.model))), body)
@@ -110,6 +114,16 @@ def _inspect(inspector: Inspector, call: Call) -> tuple[Finding, ...]:
         return ()
     model = find(call.model)
     return inspector.inspect(texts(call.document, lambda tokens: decode_tokens(model, tokens)))
+
+
+def _unreadable() -> BrokerError:
+    """What cannot be read cannot be filtered."""
+    return BrokerError(
+        Kind.UPSTREAM_UNAVAILABLE,
+        "The upstream answered with something that is no JSON object.",
+        remedy="Try again; the broker recorded the attempt.",
+        retry_after=1,
+    )
 
 
 def _sees(decision: CallDecision, caller: Caller, name: str) -> bool:

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from hashlib import sha256
 
 from broker.errors import BrokerError, Kind
-from broker.model.call import StreamReply
+from broker.model.call import Events, StreamReply
 from broker.passage import Passage
 from broker.prefilter.stream import CutError, StreamFilter
 from broker.settlement import Settlement
 from broker.shaping.denial import content_blocked
 from broker.shaping.reply import Channel, deltas, parse_reply, wholes
-from broker.shaping.sse import field, is_terminal
+from broker.shaping.sse import field, is_error, is_terminal
 from broker.shaping.usage import usage_of
 
 _WHOLE: Channel = ("event",)
+_NO_DOCUMENT = frozenset((b"null", b"[DONE]"))
+_OPENS_JSON = frozenset((b"{", b"[", b'"'))
 
 
 class Gate:
@@ -45,9 +47,9 @@ class Gate:
                 self._fed[channel] = self._fed.get(channel, 0) + len(text)
                 self._safe[channel] = self._decide(channel, text)
                 needs[channel] = self._fed[channel]
-            for text in wholes(document):
-                self._decide(_WHOLE, text)
-                self._decide(_WHOLE, None)
+        for text in wholes(document):
+            self._decide(_WHOLE, text)
+            self._decide(_WHOLE, None)
         self._held.append((event, needs))
         yield from self._free()
 
@@ -69,25 +71,41 @@ class Gate:
             yield self._held.popleft()[0]
 
 
-async def stream(
+def stream(
     answer: StreamReply,
     passage: Passage,
     scanner: StreamFilter,
     settlement: Settlement,
     recheck: Callable[[], None],
-) -> AsyncIterator[bytes]:
+) -> Events:
     """The events that may leave, as they may; the terminal one only after the outcome is durable.
 
     `recheck` raises when the caller may no longer act (expiry, revocation): the stream is cut there.
-    Raises BrokerError where the stream may not go on; closing the iterator early is recorded too.
+    Iterating raises BrokerError where the stream may not go on; closing early, even before the first event,
+    is recorded too.
     """
+
+    async def ended() -> None:
+        async with aclosing(answer.events):  # type: ignore[type-var]
+            await asyncio.shield(settlement.close(error=Kind.CALLER_GONE))
+
+    return Events(_watched(answer, passage, scanner, settlement, recheck), ended)
+
+
+async def _watched(
+    answer: StreamReply,
+    passage: Passage,
+    scanner: StreamFilter,
+    settlement: Settlement,
+    recheck: Callable[[], None],
+) -> AsyncGenerator[bytes, None]:
     gate = Gate(scanner)
     digest = sha256()
     try:
         async with aclosing(answer.events) as events:  # type: ignore[type-var]
             async for event in events:
                 recheck()
-                document = parse_reply(field(event, b"data") or b"null")
+                document = _document(event)
                 passage.usage = passage.usage.merged(usage_of(document))
                 digest.update(event)
                 passage.reply_bytes += len(event)
@@ -96,7 +114,8 @@ async def stream(
                     *free, last = [*free, *gate.finish()]
                     for earlier in free:
                         yield earlier
-                    await settlement.close(digest=digest.digest())
+                    broken = Kind.UPSTREAM_INTERRUPTED if is_error(event) else None
+                    await settlement.close(digest=digest.digest(), error=broken)
                     free = [last]
                 for released in free:
                     yield released
@@ -105,3 +124,22 @@ async def stream(
         raise
     finally:
         await asyncio.shield(settlement.close(digest=digest.digest(), error=Kind.CALLER_GONE))
+
+
+def _document(event: bytes) -> object:
+    """The event's data: JSON, or the text it is where it never was to be JSON. Raises UPSTREAM_INTERRUPTED
+    for broken JSON: what cannot be read cannot be filtered.
+    """
+    data = field(event, b"data")
+    if not data:
+        return None
+    document = parse_reply(data)
+    if document is not None or data in _NO_DOCUMENT:
+        return document
+    if data.lstrip()[:1] in _OPENS_JSON:
+        raise BrokerError(
+            Kind.UPSTREAM_INTERRUPTED,
+            "The upstream sent an event that is broken JSON.",
+            remedy="Send the same request again: what you received is incomplete.",
+        )
+    return data.decode("utf-8", "replace")

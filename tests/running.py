@@ -80,13 +80,18 @@ class RunningBroker:
     def kill(self) -> None:
         """SIGKILL: the process gets no chance to say anything."""
         self.process.kill()
-        self.process.wait(STOP_SECONDS)
+        self._ended()
 
     def stop(self) -> None:
         """SIGTERM, and the wait for a clean end."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(STOP_SECONDS)
+        self._ended()
+
+    def _ended(self) -> None:
+        self.process.wait(STOP_SECONDS)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 def start_broker(directory: Path, *arguments: str) -> RunningBroker:

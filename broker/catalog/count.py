@@ -24,6 +24,9 @@ _MEDIA = frozenset({"image_url", "input_audio", "file", "file_data", "image_data
 MEDIA_TOKENS = 1_500  # a high-detail image of usual size (OpenAI's vision guide): media is not text
 PER_MESSAGE = 4
 REPLY_PRIMING = 3
+_SLICE = (
+    50_000  # characters: bpe-openai refuses more than 200,000 tokens at once, and a character has at most 4
+)
 
 
 class Encoding(Protocol):
@@ -55,7 +58,9 @@ def count_input(document: dict[str, object] | None, model: Model | None) -> int:
     if isinstance(messages, list):
         extra += PER_MESSAGE * len(messages) + REPLY_PRIMING
     vocabulary = encoding((model or UNKNOWN).encoding)
-    return extra + len(vocabulary.encode_ordinary("\n".join(texts)))
+    text = "\n".join(texts)
+    slices = (text[start : start + _SLICE] for start in range(0, len(text), _SLICE))
+    return extra + sum(len(vocabulary.encode_ordinary(part)) for part in slices)
 
 
 def decode_tokens(model: Model | None, tokens: Sequence[int]) -> str | None:

@@ -9,6 +9,7 @@ not run.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -35,6 +36,7 @@ app = typer.Typer(help="Verify and read the audit log.", no_args_is_help=True)
 
 EXIT = {Verdict.GOOD: 0, Verdict.BAD: 1, Verdict.INCOMPLETE: 2}
 EXIT_BAD = 1
+_FILE_WIDTH = 280  # columns of a table that goes to a file or another program: nothing is cut
 EXIT_COULD_NOT_RUN = 3
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The log directory, live or a copy.")]
@@ -104,6 +106,8 @@ def show(
             _print_entries(entry for _, entry in islice(found, limit))
     except MalformedError as error:
         _fail(f"The log is damaged: {error}.", "Run `broker audit verify` on it.", EXIT_BAD)
+    except BrokenPipeError:
+        _end_quietly()
     except OSError as error:
         _could_not_run(f"The log cannot be read: {error.strerror}.", "Check the path and your permissions.")
 
@@ -192,10 +196,12 @@ def _print_report(report: Report, *, own_key: bool) -> None:
 
 
 def _print_entries(entries: Iterator[Entry]) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
     table = Table(
         "seq", "time", "type", "call", "subject", "user", "operation", "model", "decision", "status"
     )
+    for column in table.columns:
+        column.overflow = "fold"
     for entry in entries:
         record = entry.record
         row = (
@@ -217,6 +223,11 @@ def _print_entries(entries: Iterator[Entry]) -> None:
 def _printable(text: str) -> str:
     """Without control characters: what a caller sent must not steer the auditor's terminal."""
     return "".join(c if c.isprintable() else f"\\u{{{ord(c):x}}}" for c in text)
+
+
+def _end_quietly() -> None:
+    """The reader has enough (`| head`): nothing went wrong, and what is still buffered goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _could_not_run(what: str, remedy: str) -> NoReturn:

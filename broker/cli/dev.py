@@ -47,7 +47,7 @@ def dev(
         _refuse_public(address)
     places = Places(directory.resolve())
     places.prepare()
-    Console(stderr=True).print(
+    Console(stderr=True, soft_wrap=True).print(
         "DEV MODE  development CA, keys and identities; loopback only; never for production",
         style="bold white on red",
     )

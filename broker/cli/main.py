@@ -6,6 +6,7 @@ import sys
 
 import typer
 from rich.console import Console
+from typer.exceptions import Abort, TyperException
 
 from broker.cli import audit, call, dev, keys, serve, token
 from broker.config import ConfigError
@@ -28,12 +29,26 @@ app.add_typer(keys.app, name="keys", help="Import and list the upstream keys.")
 
 
 def main() -> None:
-    """The console script."""
+    """The console script. A command line that cannot be understood is 3 like all that could not run: typer's
+    own 2 means incomplete here.
+    """
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except TyperException as error:
+        message = error.format_message()  # empty where the help was printed instead
+        _complain(f"{message.rstrip('.')}. See --help." if message else "")
     except (BrokerError, ConfigError, OSError) as error:
-        Console(stderr=True).print(f"broker: {error}", style="red", markup=False, highlight=False)
-        sys.exit(COULD_NOT_RUN)
+        _complain(str(error))
+    except Abort:
+        _complain("stopped")
+    sys.exit(COULD_NOT_RUN)
+
+
+def _complain(what: str) -> None:
+    if what:
+        Console(stderr=True, soft_wrap=True).print(
+            f"broker: {what}", style="red", markup=False, highlight=False
+        )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from broker.model.operation import Operation
@@ -57,3 +57,25 @@ class StreamReply:
     status: int
     headers: tuple[tuple[str, str], ...]
     events: AsyncIterator[bytes] = field(repr=False)
+
+
+class Events(AsyncIterator[bytes]):
+    """The events of a generator, with an `aclose` that runs `ended` even where no event was ever taken: a
+    generator that was never started forgets its `finally`.
+    """
+
+    __slots__ = ("_ended", "_events")
+
+    def __init__(self, events: AsyncGenerator[bytes, None], ended: Callable[[], Awaitable[None]]) -> None:
+        self._events = events
+        self._ended = ended
+
+    def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        return self._events
+
+    def __anext__(self) -> Awaitable[bytes]:
+        return self._events.__anext__()
+
+    async def aclose(self) -> None:
+        await self._events.aclose()
+        await self._ended()

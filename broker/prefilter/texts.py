@@ -33,7 +33,8 @@ _KNOWN_KEYS = frozenset(
     temperature top_p n stop max_tokens max_completion_tokens max_output_tokens logit_bias seed user
     presence_penalty frequency_penalty response_format json_schema schema strict properties required items
     enum image_url url detail metadata store logprobs top_logprobs suffix echo best_of dimensions
-    encoding_format
+    encoding_format choices index message finish_reason object created usage prompt_tokens completion_tokens
+    total_tokens refusal system_fingerprint service_tier
     """.split()  # noqa: SIM905 - read as a list of words, not as sixty quoted ones
 )
 
@@ -66,14 +67,14 @@ def texts(document: Mapping[str, object], decode_tokens: DecodeTokens | None = N
         path, value = pending.pop()
         if isinstance(value, str):
             _add(found, path, value)
-        elif isinstance(value, Mapping):
+        elif isinstance(value, (dict, Mapping)):  # dict first: asking an abstract class costs ten times more
             _open(found, pending, path, value)
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, (list, tuple)):
             if path and path[0] in _TOKEN_FIELDS and _is_tokens(value):
                 found.append(_detokenised(path, value, decode_tokens))
             else:
                 pending.extend([((*path, i), value[i]) for i in range(len(value) - 1, -1, -1)])
-        elif isinstance(value, int | float) and abs(value) >= _LONG_NUMBER:
+        elif isinstance(value, (int, float)) and abs(value) >= _LONG_NUMBER:
             found.append(Decoded(path, str(value)))
     return found
 
@@ -92,7 +93,7 @@ def _open(
     first = len(pending)
     for place, (key, value) in enumerate(members.items()):
         if key in _KNOWN_KEYS:
-            if value is None or value is True or value is False:
+            if value is None or (isinstance(value, int) and -_LONG_NUMBER < value < _LONG_NUMBER):
                 continue
             if key in _NAMES and isinstance(value, str) and _PLAIN_NAME.match(value):
                 continue

@@ -58,13 +58,15 @@ def deltas(event: Mapping[str, object]) -> Iterator[tuple[Channel, str]]:
         yield (str(event.get("type")), *(str(part) for part in parts)), delta
 
 
-def wholes(event: Mapping[str, object]) -> Iterator[str]:
+def wholes(event: object) -> Iterator[str]:
     """The texts of an event that continue nothing: a `/v1/responses` event's finished item, part or
-    response. A delta's own text is in `deltas`.
+    response, or data that is no object. A delta's own text is in `deltas`.
     """
-    if "choices" in event:
-        return
-    stack: list[object] = [value for name, value in event.items() if name not in _NO_TEXT]
+    stack: list[object] = [event]
+    if isinstance(event, dict):
+        if "choices" in event:
+            return
+        stack = [value for name, value in event.items() if name not in _NO_TEXT]
     while stack:
         value = stack.pop()
         if isinstance(value, str):

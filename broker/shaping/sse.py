@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 _TERMINAL_TYPES = (b"response.completed", b"response.failed", b"response.incomplete", b"response.cancelled")
-_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_END = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r")
+_SEAM = 3  # bytes of an end that may have come with earlier chunks
 
 
 class EventTooLargeError(ValueError):
@@ -27,26 +28,44 @@ class EventSplitter:
     b'data: 2'
     """
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_parts", "_size", "_tail")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._keep(b"")
 
     @property
     def rest(self) -> bytes:
         """What has come of an event that has not ended."""
-        return self._buffer
+        return b"".join(self._parts)
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The events that `chunk` completes. Raises EventTooLargeError."""
-        buffer = self._buffer + chunk if self._buffer else chunk
+        buffer = chunk
+        if self._parts:
+            seam = self._tail + chunk
+            self._add(chunk)
+            if _END.search(seam) is None:  # no byte of a long event is looked at, or copied, with every chunk
+                return
+            buffer = b"".join(self._parts)
         start = 0
         for match in _END.finditer(buffer):
             # "\r\n\r" + "\n" may still be on its way: "\r\r" is a legal end, "\r\n\r\n" is matched whole.
             yield buffer[start : match.end()]
             start = match.end()
-        self._buffer = buffer[start:]
-        if len(self._buffer) > MAX_EVENT_BYTES:
+        self._keep(buffer[start:])
+
+    def _keep(self, rest: bytes) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._tail = b""
+        if rest:
+            self._add(rest)
+
+    def _add(self, chunk: bytes) -> None:
+        self._parts.append(chunk)
+        self._size += len(chunk)
+        self._tail = (self._tail + chunk[-_SEAM:])[-_SEAM:]
+        if self._size > MAX_EVENT_BYTES:
             raise EventTooLargeError
 
 
@@ -70,5 +89,10 @@ def is_terminal(event: bytes) -> bool:
     """
     if b"[DONE]" in event and field(event, b"data") == b"[DONE]":
         return True
-    kind = field(event, b"event") if event.startswith(b"event:") else None
+    kind = field(event, b"event") if b"event:" in event else None
     return kind in _TERMINAL_TYPES or kind == b"error"
+
+
+def is_error(event: bytes) -> bool:
+    """Whether this is upstream's error event: a stream that ends with it is a broken one."""
+    return b"event:" in event and field(event, b"event") == b"error"

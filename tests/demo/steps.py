@@ -81,7 +81,7 @@ def facts(error: openai.APIStatusError) -> dict[str, str]:
 
 def issue_tokens(broker: RunningBroker) -> Shown:
     with channel(broker, "batch") as opened:
-        reply = token_pb2_grpc.TokenServiceStub(opened).IssueToken(
+        reply, call = token_pb2_grpc.TokenServiceStub(opened).IssueToken.with_call(
             token_pb2.IssueTokenRequest(scope=["embeddings:*"]), timeout=10
         )
     over_https = broker.ask_token("assistant", "chat:gpt-4o-mini")
@@ -89,7 +89,7 @@ def issue_tokens(broker: RunningBroker) -> Shown:
     expect(reply.expires_in == 300, f"a life of {reply.expires_in} s")
     return Shown(
         f"gRPC: {' '.join(reply.scope)} for {reply.expires_in} s; HTTPS: {over_https.json()['scope']}",
-        (reply.token_id,),
+        (str(dict(call.trailing_metadata())["x-broker-call-id"]), call_id(over_https)),
     )
 
 

@@ -68,19 +68,21 @@ class StandIn:
         self.calls.append(call)
         return await self.answering(arrival, call)
 
-    async def issue(self, peer: Peer, wish: TokenWish, transport: str) -> IssuedToken:
+    async def issue(self, peer: Peer, wish: TokenWish, transport: str, _call_id: str) -> IssuedToken:
         self.wishes.append((peer, wish, transport))
         return IssuedToken("minted", "tok_1", 300, ("chat:gpt-4o",))
 
-    async def introspect(self, _peer: Peer, _token: str, _transport: str) -> TokenState:
+    async def introspect(self, _peer: Peer, _token: str, _transport: str, _call_id: str) -> TokenState:
         return self.state
 
-    async def revoke(self, _peer: Peer, token: str, _transport: str) -> None:
+    async def revoke(self, _peer: Peer, token: str, _transport: str, _call_id: str) -> None:
         self.revoked.append(token)
 
-    async def records(self, _peer: Peer, after_seq: int, _transport: str) -> AsyncIterator[bytes]:
+    async def records(
+        self, _peer: Peer, after_seq: int, _transport: str, _call_id: str
+    ) -> AsyncIterator[bytes]:
         for entry in self.entries[after_seq + 1 :]:
             yield entry
 
-    async def checkpoint(self, _peer: Peer, _transport: str) -> bytes:
+    async def checkpoint(self, _peer: Peer, _transport: str, _call_id: str) -> bytes:
         return b"test.log\n2\nabc=\n"

@@ -1,9 +1,10 @@
-"""The OpenAI API as Upstream: one transport, retries before the first byte, whole SSE events.
+"""The OpenAI API as Upstream: one pool, retries before the first byte, whole SSE events.
 
 Knows: HTTP, SSE and OpenAI's terminal events. Must not know: who calls, or why.
 """
 
 from broker.adapters.openai.backoff import RetryPolicy
-from broker.adapters.openai.upstream import Deadlines, OpenAIUpstream
+from broker.adapters.openai.pool import Deadlines, Pool
+from broker.adapters.openai.upstream import OpenAIUpstream
 
-__all__ = ["Deadlines", "OpenAIUpstream", "RetryPolicy"]
+__all__ = ["Deadlines", "OpenAIUpstream", "Pool", "RetryPolicy"]

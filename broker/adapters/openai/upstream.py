@@ -1,181 +1,163 @@
 """Step 9: one shaped request with the leased key → upstream's answer.
 
-Knows: httpx's transport seam, back-off, OpenAI's stream endings. Must not know: policy, records.
-httpx's client costs 700–1,300 µs of CPU a call and its bare aiohttp transport 140 µs: hence the transport.
+Knows: the request's head, back-off, OpenAI's stream endings. Must not know: policy, records, sockets.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
-from dataclasses import dataclass
-from urllib.parse import urlsplit
-
-import httpx
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from urllib.parse import quote, urlsplit
 
 from broker.adapters.openai.backoff import RetryPolicy, pause, too_long
+from broker.adapters.openai.connection import BrokenError
+from broker.adapters.openai.pool import Answer, Pool, UnreachableError
 from broker.errors import BrokerError, Kind
-from broker.model.call import Reply, StreamReply, UpstreamRequest
+from broker.model.call import Events, Reply, StreamReply, UpstreamRequest
 from broker.model.secret import Secret
 from broker.ports import Clock
 from broker.shaping.sse import EventSplitter, EventTooLargeError, is_terminal
 
-_URLS_KEPT = 256
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 _PASSED = frozenset({"content-type", "x-request-id", "retry-after", "cache-control", "x-should-retry"})
 _PASSED_PREFIXES = ("x-ratelimit-", "openai-")
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """Seconds: to connect, to wait for the next bytes, and to wait for a pooled connection."""
-
-    connect: float = 5.0
-    read: float = 600.0
-    pool: float = 5.0
+_PLAIN_PATH = re.compile(r"[!-~]+\Z")
+_PATH_SAFE = "!#$%&'()*+,/:;=?@[]~"
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class OpenAIUpstream:
-    """Implements `ports.Upstream` over any `httpx.AsyncBaseTransport`. Redirects are never followed."""
+    """Implements `ports.Upstream` over a Pool. Redirects are never followed."""
 
-    def __init__(
-        self,
-        transport: httpx.AsyncBaseTransport,
-        base_url: str,
-        clock: Clock,
-        retries: RetryPolicy,
-        deadlines: Deadlines = Deadlines(),
-    ) -> None:
-        self._transport = transport
-        self._base = base_url.rstrip("/").removesuffix("/v1")
-        self._host = urlsplit(base_url).netloc
-        self._urls: dict[str, httpx.URL] = {}
+    def __init__(self, pool: Pool, base_url: str, clock: Clock, retries: RetryPolicy) -> None:
+        self._pool = pool
+        origin = urlsplit(base_url.rstrip("/").removesuffix("/v1"))
+        self._host, self._prefix = origin.netloc, origin.path
         self._clock = clock
         self._retries = retries
-        self._timeout = {
-            "connect": deadlines.connect,
-            "read": deadlines.read,
-            "write": deadlines.read,
-            "pool": deadlines.pool,
-        }
 
     async def send(self, request: UpstreamRequest, key: Secret) -> Reply | StreamReply:
         """See `ports.Upstream.send`. Attempts, pauses and the last answer follow the retry policy."""
         attempt = 0
         while True:
             attempt += 1
-            response = await self._attempt(request, key, last=attempt >= self._retries.attempts)
-            if response is None:
+            answer = await self._attempt(request, key, last=attempt >= self._retries.attempts)
+            if answer is None:
                 await self._clock.sleep(pause(self._retries, attempt, None, self._clock))
                 continue
-            delay = self._delay(response, attempt)
+            delay = self._delay(answer, attempt)
             if delay is None:
-                return await self._answer(response)
-            await response.aclose()
+                return await _taken(answer, key.reveal())
+            answer.close()
             await self._clock.sleep(delay)
 
     async def aclose(self) -> None:
-        await self._transport.aclose()
+        await self._pool.aclose()
 
-    async def _attempt(self, request: UpstreamRequest, key: Secret, *, last: bool) -> httpx.Response | None:
+    async def _attempt(self, request: UpstreamRequest, key: Secret, *, last: bool) -> Answer | None:
         try:
-            return await self._transport.handle_async_request(self._http(request, key))
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+            return await self._pool.send(self._encode(request, key), repeatable=request.method == "GET")
+        except UnreachableError:
             if last:
                 raise _unavailable("The upstream cannot be reached.") from None
             return None
-        except (httpx.TransportError, OSError):
+        except BrokenError:
             # Upstream may be working on it: sending it again could spend twice.
             raise _unavailable("The upstream gave no answer.") from None
 
-    def _http(self, request: UpstreamRequest, key: Secret) -> httpx.Request:
-        headers = [
-            *request.headers,
+    def _encode(self, request: UpstreamRequest, key: Secret) -> bytes:
+        """The request as bytes (RFC 9112, 3). Raises BAD_REQUEST for a header that no line can hold."""
+        path = request.path if _PLAIN_PATH.match(request.path) else quote(request.path, safe=_PATH_SAFE)
+        fields = [
             ("host", self._host),
+            *request.headers,
             ("authorization", f"Bearer {key.reveal()}"),
             ("accept-encoding", "identity"),
         ]
-        if request.body:
-            headers.append(("content-length", str(len(request.body))))
-        return httpx.Request(
-            request.method,
-            self._url(request.path),
-            headers=headers,
-            content=request.body,
-            extensions={"timeout": self._timeout},
-        )
+        if request.body or request.method == "POST":
+            fields.append(("content-length", str(len(request.body))))
+        lines = [f"{name}: {value}" for name, value in fields]
+        if any(map(_UNPRINTABLE.search, lines)):
+            raise BrokerError(Kind.BAD_REQUEST, "A header holds a control character.", param="headers")
+        head = "\r\n".join((f"{request.method} {self._prefix}{path} HTTP/1.1", *lines, "\r\n"))
+        return head.encode("latin-1") + request.body
 
-    def _url(self, path: str) -> httpx.URL:
-        """The parsed URL of a path; most calls share a few, and parsing one costs 25 µs."""
-        url = self._urls.get(path)
-        if url is None:
-            if len(self._urls) >= _URLS_KEPT:
-                self._urls.clear()
-            url = self._urls[path] = httpx.URL(self._base + path)
-        return url
-
-    def _delay(self, response: httpx.Response, attempt: int) -> float | None:
+    def _delay(self, answer: Answer, attempt: int) -> float | None:
         """Seconds until the next attempt, or None when this answer stands."""
-        if attempt >= self._retries.attempts or not self._retries.covers(response.status_code):
+        if attempt >= self._retries.attempts or not self._retries.covers(answer.status):
             return None
-        if response.headers.get("x-should-retry") == "false":
+        if answer.header("x-should-retry") == "false":
             return None
-        retry_after = response.headers.get("retry-after")
+        retry_after = answer.header("retry-after")
         if too_long(self._retries, retry_after, self._clock):
             return None
         return pause(self._retries, attempt, retry_after, self._clock)
 
-    async def _answer(self, response: httpx.Response) -> Reply | StreamReply:
-        status = response.status_code
-        if 300 <= status < 400 or response.headers.get("content-encoding", "identity") != "identity":  # noqa: PLR2004
-            await response.aclose()
-            raise _unavailable("The upstream answered with a redirect or an encoding nobody asked for.")
-        headers = _passed(response.headers)
-        if response.headers.get("content-type", "").startswith("text/event-stream"):
-            return StreamReply(status, headers, _events(response))
-        return Reply(status, headers, await _whole(response))
+
+async def _taken(answer: Answer, key: str) -> Reply | StreamReply:
+    """The answer, unless it is of no use to the caller or gives the key away."""
+    if 300 <= answer.status < 400 or answer.header("content-encoding") not in {None, "identity"}:  # noqa: PLR2004
+        answer.close()
+        raise _unavailable("The upstream answered with a redirect or an encoding nobody asked for.")
+    headers = _passed(answer, key)
+    if (answer.header("content-type") or "").startswith("text/event-stream"):
+        return StreamReply(answer.status, headers, Events(_events(answer, key.encode()), _closing(answer)))
+    body = await _whole(answer)
+    if key.encode() in body:
+        raise _unavailable("The upstream's reply held the key it was called with.")
+    return Reply(answer.status, headers, body)
 
 
-def _passed(headers: httpx.Headers) -> tuple[tuple[str, str], ...]:
+def _passed(answer: Answer, key: str) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name, value)
-        for name, value in headers.items()
-        if name in _PASSED or name.startswith(_PASSED_PREFIXES)
+        for name, value in answer.headers
+        if (name in _PASSED or name.startswith(_PASSED_PREFIXES)) and key not in value
     )
 
 
-async def _whole(response: httpx.Response) -> bytes:
+async def _whole(answer: Answer) -> bytes:
     chunks: list[bytes] = []
     size = 0
     try:
-        async for chunk in response.stream:  # type: ignore[union-attr]
+        while chunk := await answer.read():
             chunks.append(chunk)
             size += len(chunk)
             if size > MAX_REPLY_BYTES:
                 raise _unavailable("The upstream's reply is larger than 64 MiB.")
-    except (httpx.TransportError, OSError):
+    except BrokenError:
         raise _unavailable("The upstream broke off its reply.") from None
     finally:
-        await response.aclose()
+        answer.close()
     return b"".join(chunks)
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Whole events as they come; UPSTREAM_INTERRUPTED unless the last one was terminal."""
+def _closing(answer: Answer) -> Callable[[], Awaitable[None]]:
+    async def close() -> None:
+        answer.close()
+
+    return close
+
+
+async def _events(answer: Answer, key: bytes) -> AsyncGenerator[bytes, None]:
+    """Whole events as they come; UPSTREAM_INTERRUPTED unless the last one was terminal, or where one gives
+    the key away.
+    """
     splitter = EventSplitter()
     ended = False
     sent = 0
     try:
-        async with aclosing(response.stream.__aiter__()) as chunks:  # type: ignore[union-attr, type-var]
-            async for chunk in chunks:
-                for event in splitter.feed(chunk):
-                    ended = ended or is_terminal(event)
-                    sent += len(event)
-                    yield event
-    except (httpx.TransportError, OSError, EventTooLargeError):
+        while chunk := await answer.read():
+            for event in splitter.feed(chunk):
+                if key in event:
+                    raise _interrupted(sent)
+                ended = ended or is_terminal(event)
+                sent += len(event)
+                yield event
+    except (BrokenError, EventTooLargeError):
         raise _interrupted(sent) from None
     finally:
-        await response.aclose()
+        answer.close()
     if not ended:
         raise _interrupted(sent)
 

@@ -68,11 +68,11 @@ class AuditDesk:
     async def checkpoint(self, visit: Visit) -> Answer:
         """GetCheckpoint: the newest signed note."""
         parse(audit_pb2.GetCheckpointRequest, visit.request)
-        note = await self._administration.checkpoint(visit.peer, TRANSPORT)
+        note = await self._administration.checkpoint(visit.peer, TRANSPORT, visit.call_id)
         return Answer(audit_pb2.GetCheckpointResponse(note=note).SerializeToString())
 
     def _entries(self, visit: Visit, after_seq: int) -> AsyncGenerator[bytes, None]:
-        entries = self._administration.records(visit.peer, after_seq, TRANSPORT)
+        entries = self._administration.records(visit.peer, after_seq, TRANSPORT, visit.call_id)
         return cast("AsyncGenerator[bytes, None]", entries)
 
 

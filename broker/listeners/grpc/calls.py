@@ -5,6 +5,7 @@ Knows: how calls and replies look as messages. Must not know: what the pipeline 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ from broker.shaping.sse import field as sse_field
 
 _OK = range(200, 300)
 _BAD_GATEWAY = 502
+# Quoted, a slash stays inside its segment; but who stands before upstream may unquote and then resolve dots.
+_CLIMBING = re.compile(r"(?:^|[/\\])\.{1,2}(?:$|[/\\])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class GrpcArrival:
         path = rule.path
         if model is not None:
             check_name(model, "model")
-            if model in {".", ".."}:
+            if _CLIMBING.search(model):
                 raise refuse("model", "expected the name of a model")
             path = path.replace("{model}", quote(model, safe=":"))
         return decode_bodiless(rule.operation, rule.method, path, model, stream=False, headers=self.headers)

@@ -33,7 +33,7 @@ class TokenDesk:
             max_tokens=_positive(asked, "max_tokens"),
             audience=asked.audience or None,
         )
-        issued = await self._issuance.issue(visit.peer, wish, TRANSPORT)
+        issued = await self._issuance.issue(visit.peer, wish, TRANSPORT, visit.call_id)
         reply = token_pb2.IssueTokenResponse(
             token=issued.token, token_id=issued.token_id, expires_in=issued.expires_in, scope=issued.scope
         )
@@ -42,7 +42,9 @@ class TokenDesk:
     async def introspect(self, visit: Visit) -> Answer:
         """IntrospectToken. Raises BrokerError."""
         asked = parse(token_pb2.IntrospectTokenRequest, visit.request)
-        state = await self._administration.introspect(visit.peer, _given(asked.token), TRANSPORT)
+        state = await self._administration.introspect(
+            visit.peer, _given(asked.token), TRANSPORT, visit.call_id
+        )
         reply = token_pb2.IntrospectTokenResponse(
             active=state.active,
             subject=state.subject,
@@ -58,7 +60,7 @@ class TokenDesk:
     async def revoke(self, visit: Visit) -> Answer:
         """RevokeToken. Raises BrokerError."""
         asked = parse(token_pb2.RevokeTokenRequest, visit.request)
-        await self._administration.revoke(visit.peer, _given(asked.token), TRANSPORT)
+        await self._administration.revoke(visit.peer, _given(asked.token), TRANSPORT, visit.call_id)
         return Answer(token_pb2.RevokeTokenResponse().SerializeToString())
 
 

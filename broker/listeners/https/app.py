@@ -87,7 +87,7 @@ class HttpsApp:
         if isinstance(authorization, Operation):
             await self._call(scope, receive, send, match, authorization, headers, peer, call_id)
         elif isinstance(authorization, Issue | AdminAction):
-            reply = await self._door.oauth.serve(match.route.path, peer, headers, receive)
+            reply = await self._door.oauth.serve(match.route.path, peer, headers, receive, call_id)
             await _respond(send, reply, call_id)
 
     async def _call(

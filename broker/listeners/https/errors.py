@@ -59,6 +59,12 @@ OAUTH: dict[Kind, str] = {
     Kind.TOO_LARGE: "invalid_request",
     Kind.CERTIFICATE_INVALID: "invalid_client",
 }
+# A malformed parameter with a name of its own: RFC 6749, 5.2, and RFC 8707, 2.
+_OAUTH_PARAMS = {
+    "scope": "invalid_scope",
+    "audience": "invalid_target",
+    "grant_type": "unsupported_grant_type",
+}
 
 
 def body(error: BrokerError) -> bytes:
@@ -81,6 +87,8 @@ def body(error: BrokerError) -> bytes:
 def oauth_body(error: BrokerError) -> bytes:
     """`{"error", "error_description"}` of RFC 6749, 5.2."""
     name = OAUTH.get(error.kind, "temporarily_unavailable")
+    if error.kind is Kind.BAD_REQUEST and error.param is not None:
+        name = _OAUTH_PARAMS.get(error.param, name)
     return orjson.dumps(
         {"error": name, "error_description": str(error), "reason": error.kind.value, "rule": error.rule}
     )

@@ -24,15 +24,15 @@ _TRANSPORT = "https"
 
 
 class Issuing(Protocol):
-    async def issue(self, peer: Peer, wish: TokenWish, transport: str) -> IssuedToken: ...
+    async def issue(self, peer: Peer, wish: TokenWish, transport: str, call_id: str) -> IssuedToken: ...
 
 
 class Administering(Protocol):
-    async def introspect(self, peer: Peer, token: str, transport: str) -> TokenState: ...
+    async def introspect(self, peer: Peer, token: str, transport: str, call_id: str) -> TokenState: ...
 
-    async def revoke(self, peer: Peer, token: str, transport: str) -> None: ...
+    async def revoke(self, peer: Peer, token: str, transport: str, call_id: str) -> None: ...
 
-    def records(self, peer: Peer, after_seq: int, transport: str) -> AsyncIterator[bytes]: ...
+    def records(self, peer: Peer, after_seq: int, transport: str, call_id: str) -> AsyncIterator[bytes]: ...
 
 
 class OAuth:
@@ -53,24 +53,27 @@ class OAuth:
             "/.well-known/oauth-authorization-server": orjson.dumps(_metadata(issuer, base_url)),
         }
 
-    async def serve(self, path: str, peer: Peer, headers: dict[str, str], receive: Receive) -> Reply:
+    async def serve(
+        self, path: str, peer: Peer, headers: dict[str, str], receive: Receive, call_id: str
+    ) -> Reply:
         """Answers one form post. Raises BrokerError."""
         form = _form(headers, await read_body(headers, receive))
         if path == "/oauth/token":
-            return await self._token(peer, form)
+            return await self._token(peer, form, call_id)
         token = form.get("token")
         if not token:
             raise _invalid("token", "it is missing")
         if path == "/oauth/introspect":
-            return _json(_state(await self._administration.introspect(peer, token, _TRANSPORT)))
-        await self._administration.revoke(peer, token, _TRANSPORT)
+            state = await self._administration.introspect(peer, token, _TRANSPORT, call_id)
+            return _json(_state(state))
+        await self._administration.revoke(peer, token, _TRANSPORT, call_id)
         return Reply(200, _JSON, b"{}")
 
     def metadata(self, path: str) -> Reply:
         """The public documents."""
         return Reply(200, (("content-type", "application/json"),), self._documents[path])
 
-    async def _token(self, peer: Peer, form: dict[str, str]) -> Reply:
+    async def _token(self, peer: Peer, form: dict[str, str], call_id: str) -> Reply:
         if form.get("grant_type") != "client_credentials":
             raise _invalid("grant_type", "expected client_credentials")
         wish = TokenWish(
@@ -80,7 +83,7 @@ class OAuth:
             max_tokens=_integer(form, "max_tokens"),
             audience=form.get("audience") or form.get("resource") or None,
         )
-        issued = await self._issuance.issue(peer, wish, _TRANSPORT)
+        issued = await self._issuance.issue(peer, wish, _TRANSPORT, call_id)
         return _json(
             {
                 "access_token": issued.token,

@@ -11,10 +11,20 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from broker.errors import BrokerError, Kind
+from broker.listeners.https import errors
+
 MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADER_FIELDS = 64
 HEADER_SECONDS = 5.0
 FAREWELL_SECONDS = 0.5
+_UNREADABLE = errors.body(
+    BrokerError(
+        Kind.BAD_REQUEST,
+        "This is not HTTP/1.1 with headers within 16 KiB and 64 fields.",
+        remedy="Send fewer or shorter headers, and one of content-length and transfer-encoding.",
+    )
+)
 
 
 class TooManyHeadersError(ValueError):
@@ -65,6 +75,12 @@ class PeerProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._headers_came()
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words; ours are OpenAI's shape
+        """Answers what no request could be read from, and ends the connection."""
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(_UNREADABLE), _UNREADABLE))
+        self.transport.close()
 
     def _count(self, size: int) -> None:
         self._header_bytes += size

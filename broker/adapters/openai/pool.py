@@ -1,0 +1,144 @@
+"""Connections to the one upstream origin, kept for the next call.
+
+Knows: TCP, TLS, how many connections there may be and how long one may rest. Must not know: OpenAI, keys,
+retries. No proxy and no .netrc of the environment is trusted; redirects are not followed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from broker.adapters.openai.connection import BrokenError, Connection
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class UnreachableError(Exception):
+    """No connection could be had: nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds: to connect, to wait for the next bytes, to wait for a free connection, and to keep one that
+    rests (less than servers do, so that a request seldom meets one that is just being closed).
+    """
+
+    connect: float = 5.0
+    read: float = 600.0
+    pool: float = 5.0
+    rest: float = 30.0
+
+
+class Answer:
+    """An answer whose body may still be arriving. `close` it in any case."""
+
+    def __init__(self, pool: Pool, connection: Connection) -> None:
+        self._pool = pool
+        self._connection: Connection | None = connection
+        self.status = connection.status
+        self.headers = tuple(connection.headers)
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, by its lower-case name."""
+        return next((value for key, value in self.headers if key == name), None)
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, empty at its end. Raises BrokenError."""
+        return await self._connection.read() if self._connection is not None else b""
+
+    def close(self) -> None:
+        """Gives the connection back, or ends it where the answer is not whole. Idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.take_back(connection)
+
+
+class Pool:
+    """At most `connections` to the origin of `base_url`. Use it from one event loop."""
+
+    def __init__(self, base_url: str, connections: int, deadlines: Deadlines = Deadlines()) -> None:
+        origin = urlsplit(base_url)
+        self._host = origin.hostname or ""
+        self._port = origin.port or _PORTS[origin.scheme]
+        self._tls = ssl.create_default_context() if origin.scheme == "https" else None
+        self._deadlines = deadlines
+        self._free = asyncio.Semaphore(connections)
+        self._resting: deque[tuple[Connection, float]] = deque()
+
+    async def send(self, request: bytes, *, repeatable: bool) -> Answer:
+        """Sends one request; returns at the head of its answer. A `repeatable` one is sent again where a
+        connection that had rested turns out to be closed.
+
+        Raises UnreachableError where nothing was sent, BrokenError where something may have been.
+        """
+        await self._reserve()
+        connection = None
+        try:
+            connection = self._rested()
+            if connection is not None:
+                try:
+                    await connection.send(request)
+                    return Answer(self, connection)
+                except BrokenError:
+                    if not repeatable:
+                        raise
+            connection = await self._connect()
+            await connection.send(request)
+            return Answer(self, connection)
+        except BaseException:
+            self._discard(connection)
+            raise
+
+    def take_back(self, connection: Connection) -> None:
+        """For Answer: the exchange on this connection is over."""
+        if not connection.reusable:
+            self._discard(connection)
+            return
+        now = asyncio.get_running_loop().time()
+        self._resting.append((connection, now))
+        self._free.release()
+        while self._resting[0][1] < now - self._deadlines.rest:
+            self._resting.popleft()[0].close()
+
+    async def aclose(self) -> None:
+        """Ends the connections that rest; those in use end with their answers."""
+        while self._resting:
+            self._resting.pop()[0].close()
+
+    async def _reserve(self) -> None:
+        try:
+            if self._free.locked():
+                await asyncio.wait_for(self._free.acquire(), self._deadlines.pool)
+            else:
+                await self._free.acquire()
+        except TimeoutError:
+            raise UnreachableError from None
+
+    def _rested(self) -> Connection | None:
+        """The connection that was used last, unless it was closed or has rested too long."""
+        oldest = asyncio.get_running_loop().time() - self._deadlines.rest
+        while self._resting:
+            connection, since = self._resting.pop()
+            if connection.reusable and since >= oldest:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self) -> Connection:
+        try:
+            async with asyncio.timeout(self._deadlines.connect):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: Connection(self._deadlines.read), self._host, self._port, ssl=self._tls
+                )
+                return connection
+        except OSError:  # a TimeoutError and an ssl.SSLError are OSErrors
+            raise UnreachableError from None
+
+    def _discard(self, connection: Connection | None) -> None:
+        if connection is not None:
+            connection.close()
+        self._free.release()

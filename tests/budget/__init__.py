@@ -1,0 +1,1 @@
+"""What is counted against whom, and never over a cap."""

@@ -1,0 +1,1 @@
+"""Models, token counts, worst cases."""

@@ -1,0 +1,168 @@
+"""Token counts and worst cases: never less than what a call can cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.catalog.count import (
+    MEDIA_TOKENS,
+    PER_MESSAGE,
+    REPLY_PRIMING,
+    count_input,
+    decode_tokens,
+    encoding,
+)
+from broker.catalog.estimate import Estimate, cost, estimate
+from broker.catalog.models import UNKNOWN, find
+from broker.errors import BrokerError, Kind
+from broker.model.call import Call
+from broker.model.operation import Operation
+
+MINI = find("gpt-4o-mini")
+USD = 1_000_000
+
+
+def ask(operation: Operation, document: dict[str, Any] | None, ceiling: int | None = None) -> Estimate:
+    model = document.get("model") if document else None
+    return estimate(Call(operation, "POST", "/v1/x", b"", document, model), ceiling)
+
+
+def chat(**fields: Any) -> dict[str, Any]:
+    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello."}], **fields}
+
+
+def tokens(text: str) -> int:
+    return len(encoding("o200k_base").encode_ordinary(text))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, 16_384),  # nothing asked: the model's longest answer
+        ({"max_tokens": 10}, 10),
+        ({"max_completion_tokens": 10}, 10),
+        ({"max_tokens": 5, "max_completion_tokens": 10}, 10),
+        ({"max_tokens": 10, "n": 3}, 30),
+        ({"max_tokens": 0}, 0),
+        ({"max_tokens": None, "n": None}, 16_384),
+    ],
+)
+def test_the_longest_answer_of_a_chat(fields: dict[str, Any], expected: int) -> None:
+    assert ask(Operation.CHAT, chat(**fields)).tokens_out_max == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"prompt": "a"}, 16),  # OpenAI's default
+        ({"prompt": "a", "max_tokens": 7}, 7),
+        ({"prompt": ["a", "b"], "max_tokens": 7, "n": 2}, 28),
+        ({"prompt": "a", "max_tokens": 7, "n": 1, "best_of": 5}, 35),  # paid for, though not returned
+        ({"prompt": [1, 2, 3], "max_tokens": 7}, 7),  # one prompt of three tokens
+        ({"prompt": [[1, 2], [3]], "max_tokens": 7}, 14),
+    ],
+)
+def test_the_longest_answers_of_a_completion(fields: dict[str, Any], expected: int) -> None:
+    found = ask(Operation.COMPLETIONS, {"model": "gpt-3.5-turbo-instruct", **fields})
+    assert found.tokens_out_max == expected
+
+
+def test_the_tokens_ceiling_bounds_each_choice() -> None:
+    assert ask(Operation.CHAT, chat(n=2), 100).tokens_out_max == 200
+    assert ask(Operation.CHAT, chat(max_tokens=50), 100).tokens_out_max == 50
+
+
+@pytest.mark.parametrize("operation", [Operation.EMBEDDINGS, Operation.MODERATIONS])
+def test_what_generates_nothing_has_no_output(operation: Operation) -> None:
+    found = ask(operation, {"model": "text-embedding-3-small", "input": "one two", "max_tokens": 9})
+    assert (found.tokens_out_max, found.tokens_in) == (0, 2)
+
+
+def test_a_call_without_a_body_costs_nothing() -> None:
+    assert ask(Operation.MODELS, None) == Estimate(0, 0, 0, None)
+
+
+def test_money_is_rounded_up_and_cached_tokens_are_cheaper() -> None:
+    assert cost(MINI, 1, 0, 0) == 1  # 0.15 of a millionth
+    assert cost(MINI, USD, 0, 0) == 150_000
+    assert cost(MINI, USD, 0, USD) == 75_000
+    assert cost(MINI, USD, USD, 0) == 750_000
+
+
+def test_an_unknown_model_is_taken_for_a_dear_one() -> None:
+    found = ask(Operation.CHAT, chat(model="gpt-99"))
+    assert found.model is None
+    assert found.tokens_out_max == UNKNOWN.max_output
+    assert found.cost_micro_usd >= ask(Operation.CHAT, chat()).cost_micro_usd
+
+
+def test_a_call_over_the_window_is_refused_with_the_count() -> None:
+    document = {"model": "gpt-4", "messages": [{"role": "user", "content": "word " * 9_000}]}
+    with pytest.raises(BrokerError) as caught:
+        ask(Operation.CHAT, document)
+    error = caught.value
+    assert error.kind is Kind.CONTEXT_LENGTH_EXCEEDED
+    assert error.details["allowed"] == "8192"
+    assert int(error.details["counted"]) > 9_000
+    assert "word" not in str(error)
+
+
+def test_what_is_asked_for_the_reply_counts_to_the_window() -> None:
+    document = chat(model="gpt-4", max_tokens=8_192)
+    with pytest.raises(BrokerError, match="context window is 8192"):
+        ask(Operation.CHAT, document)
+
+
+@pytest.mark.parametrize(
+    ("operation", "document"),
+    [
+        (Operation.EMBEDDINGS, {"model": "text-embedding-3-small", "input": ["word " * 5_000] * 3}),
+        (Operation.EDITS, {"model": "text-davinci-edit-001", "input": "word " * 5_000, "instruction": "x"}),
+        (Operation.CHAT, chat(model="gpt-99", max_tokens=10**9)),
+    ],
+)
+def test_a_window_that_does_not_bound_the_whole_call_refuses_nothing(
+    operation: Operation, document: dict[str, Any]
+) -> None:
+    assert ask(operation, document).tokens_in > 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
+def test_no_text_of_a_message_goes_uncounted(texts: list[str]) -> None:
+    parts = [{"type": "text", "text": text} for text in texts]
+    overhead = PER_MESSAGE + REPLY_PRIMING
+    counted = count_input({"messages": [{"role": "user", "content": parts}]}, MINI)
+    assert counted >= tokens("\n".join(texts)) + overhead - len(texts)
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({"input": [1, 2, 3]}, 3),
+        ({"input": [[1, 2], [3, 4]]}, 4),
+        ({"unknown": "not read by a model"}, 0),
+        ({"instructions": "Say hello."}, tokens("Say hello.")),
+        ({"input": [{"type": "input_image", "image_url": "data:image/png;base64," + "A" * 9_000}]}, None),
+    ],
+)
+def test_what_is_not_text_is_counted_too(document: dict[str, object], expected: int | None) -> None:
+    counted = count_input(document, MINI)
+    if expected is None:
+        assert MEDIA_TOKENS <= counted < MEDIA_TOKENS + 20
+    else:
+        assert counted == expected
+
+
+@given(st.text(max_size=200))
+def test_token_arrays_are_read_back(text: str) -> None:
+    assert decode_tokens(MINI, encoding("o200k_base").encode_ordinary(text)) == text
+
+
+@pytest.mark.parametrize("array", [[10**9], [2**70]])
+def test_tokens_of_no_vocabulary_are_not_text(array: list[int]) -> None:
+    assert decode_tokens(MINI, array) is None

@@ -1,0 +1,1 @@
+"""The README's tables and examples, held to the code."""

@@ -1,0 +1,1 @@
+"""What an operator meets: settings, key files, the console, the log of the process, `broker dev`."""

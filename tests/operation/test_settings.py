@@ -1,0 +1,132 @@
+"""Settings: read once, refused where a key is unknown, missing or wrong, overridden by the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from broker.config import ConfigError, Settings, load
+
+MINIMAL = """
+[tls]
+certificate = "server.pem"
+key = "server.key"
+client_ca = "ca.pem"
+[identity]
+trust_domain = "example.org"
+issuer = "https://broker.example.org"
+token_key = "token.pem"
+[policy]
+directory = "policies"
+[keys]
+directory = "keys"
+[audit]
+directory = "log"
+origin = "broker.example.org/log"
+keys = "log-keys"
+"""
+Load = Callable[[str], Settings]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Load:
+    """Loads the settings of a text."""
+
+    def of(text: str) -> Settings:
+        path = tmp_path / "broker.toml"
+        path.write_text(text)
+        return load(path)
+
+    return of
+
+
+def refusal(loaded: Load, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        loaded(text)
+    return str(caught.value)
+
+
+def test_the_least_configuration_has_safe_defaults(loaded: Load) -> None:
+    settings = loaded(MINIMAL)
+    assert settings.server.https == "127.0.0.1:8443"
+    assert settings.server.reflection is False
+    assert settings.server.forward_headers == ()
+    assert settings.upstream.base_url == "https://api.openai.com/v1"
+    assert settings.keys.directory == Path("keys")
+
+
+def test_settings_cannot_be_changed(loaded: Load) -> None:
+    settings = loaded(MINIMAL)
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.server.https = "0.0.0.0:1"  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.server = settings.server  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (MINIMAL + "[servre]\nhttps = '127.0.0.1:1'", "servre"),
+        (MINIMAL + "[server]\nhttsp = '127.0.0.1:1'", "server.httsp"),
+        (MINIMAL.replace('client_ca = "ca.pem"', ""), "tls.client_ca"),
+        (MINIMAL.replace('[policy]\ndirectory = "policies"', ""), "policy"),
+        (MINIMAL + "[upstream]\nattempts = 0", "upstream.attempts"),
+        (MINIMAL + "[upstream]\nattempts = 'many'", "upstream.attempts"),
+        (MINIMAL + "[log]\nlevel = 'chatty'", "log.level"),
+        (MINIMAL.replace("[keys]", "[keys]\nhold_seconds = 3600"), "keys.hold_seconds"),
+    ],
+)
+def test_a_wrong_key_is_refused_by_its_name(loaded: Load, text: str, named: str) -> None:
+    said = refusal(loaded, text)
+    assert f"  {named}: " in said
+    assert "README" in said
+
+
+def test_the_error_does_not_repeat_the_value(loaded: Load) -> None:
+    assert "sk-oops" not in refusal(loaded, MINIMAL + "[keys2]\nopenai = 'sk-oops'")
+    assert "sk-oops" not in refusal(loaded, MINIMAL + "[upstream]\nattempts = 'sk-oops'")
+
+
+@pytest.mark.parametrize("text", ["", "[server", "https = "])
+def test_a_file_that_is_not_a_configuration_is_refused(loaded: Load, text: str) -> None:
+    assert "broker.toml" in refusal(loaded, text)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load(tmp_path / "absent.toml")
+
+
+def test_the_environment_wins(loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKER__SERVER__HTTPS", "127.0.0.1:9443")
+    monkeypatch.setenv("BROKER__UPSTREAM__ATTEMPTS", "2")
+    monkeypatch.setenv("BROKER__CONTENT__BANNED_TOPICS", '["one", "two"]')
+    settings = loaded(MINIMAL + "[server]\nhttps = '127.0.0.1:1'\ngrpc = '127.0.0.1:2'")
+    assert (settings.server.https, settings.server.grpc) == ("127.0.0.1:9443", "127.0.0.1:2")
+    assert settings.upstream.attempts == 2
+    assert settings.content.banned_topics == ("one", "two")
+
+
+def test_the_environment_may_give_what_the_file_lacks(loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKER__TLS__CLIENT_CA", "other.pem")
+    assert loaded(MINIMAL.replace('client_ca = "ca.pem"', "")).tls.client_ca == Path("other.pem")
+
+
+@pytest.mark.parametrize("name", ["BROKER__SERVER__HTTSP", "BROKER__UPSTREAM__ATTEMPTS"])
+def test_a_wrong_environment_variable_is_refused(
+    loaded: Load, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "zero")
+    assert "server.httsp" in refusal(loaded, MINIMAL) if "HTTSP" in name else refusal(loaded, MINIMAL)
+
+
+def test_no_setting_holds_a_secret() -> None:
+    """A key in the configuration would end in a repository: only paths of keys are settings."""
+    for section in Settings.model_fields.values():
+        assert section.annotation is not None
+        for name, field in section.annotation.model_fields.items():
+            suspicious = any(word in name for word in ("key", "secret", "password", "token"))
+            assert not suspicious or field.annotation is Path, name

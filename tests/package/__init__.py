@@ -1,0 +1,1 @@
+"""The built wheel, away from the checkout."""

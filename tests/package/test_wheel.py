@@ -1,0 +1,123 @@
+"""The built wheel, alone in a fresh virtual environment outside of the checkout, does the main job."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 300
+
+
+def uv(*words: str | Path, cwd: Path = ROOT) -> str:
+    """Runs the uv that `make` installed, or the one on PATH."""
+    own = ROOT / ".tools/uv/bin/uv"
+    found = str(own) if own.exists() else shutil.which("uv")
+    assert found is not None, "there is no uv: run the tests with `make test`, which installs it"
+    done = subprocess.run(
+        [found, *words], capture_output=True, text=True, timeout=SECONDS, check=False, cwd=cwd
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The wheel's `broker` command, and an empty directory to run it in."""
+
+    wheel: Path
+    command: Path
+    directory: Path
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.command, *words],
+            check=False,
+            cwd=self.directory,
+            env=_bare(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Built, and installed with the versions of uv.lock; nothing else is in the environment."""
+    folder = tmp_path_factory.mktemp("wheel")
+    uv("build", "--wheel", "--quiet", "--python", sys.executable, "--out-dir", folder / "dist")
+    (wheel,) = (folder / "dist").glob("*.whl")
+    locked = uv("export", "--frozen", "--no-dev", "--no-emit-project", "--format", "requirements-txt")
+    (folder / "locked.txt").write_text(locked)
+    uv("venv", "--quiet", "--python", sys.executable, folder / "venv")
+    python = folder / "venv/bin/python"
+    uv("pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", folder / "locked.txt")
+    uv("pip", "install", "--quiet", "--python", python, "--no-deps", wheel)
+    (folder / "elsewhere").mkdir()
+    return Installed(wheel, folder / "venv/bin/broker", folder / "elsewhere")
+
+
+@pytest.fixture(scope="module")
+def running(installed: Installed) -> Iterator[Installed]:
+    """`broker dev` of the wheel, ready."""
+    free = [f"--{door}=127.0.0.1:0" for door in ("https", "grpc", "console")]
+    errors = installed.directory / "errors"
+    with errors.open("w") as stderr:
+        process = subprocess.Popen(
+            [installed.command, "dev", *free],
+            cwd=installed.directory,
+            env=_bare(),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "ready", errors.read_text()
+    yield installed
+    process.terminate()
+    process.stdout.close()
+    assert process.wait(30) == 0, errors.read_text()
+
+
+def _bare() -> dict[str, str]:
+    """An environment in which the checkout cannot be found."""
+    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONUNBUFFERED": "1"}
+
+
+def test_the_policies_and_stubs_are_inside(installed: Installed) -> None:
+    names = set(zipfile.ZipFile(installed.wheel).namelist())
+    policies = {f"broker/policies/{path.relative_to(ROOT / 'policies')}" for path in _policies()}
+    assert policies
+    assert policies <= names
+    assert "broker/gen/broker/v1/openai_pb2_grpc.py" in names
+    assert not [name for name in names if name.startswith("tests/") or name.endswith((".pem", ".key"))]
+
+
+def _policies() -> list[Path]:
+    return [path for path in (ROOT / "policies").rglob("*") if path.suffix in (".rego", ".json")]
+
+
+def test_a_call_from_another_directory(running: Installed) -> None:
+    said = json.loads((running.directory / ".broker/dev.json").read_text())
+    assert Path(said["policies"]).is_relative_to(running.command.parents[1])
+    chat = running.run("call", "chat", "Hello", "--user", "alice")
+    assert (chat.returncode, chat.stdout.startswith("Echo: Hello")) == (0, True), chat.stderr
+    denied = running.run("call", "chat", "Hello", "--as", "intruder")
+    assert (denied.returncode, denied.stdout) == (1, "")
+
+
+def test_the_log_of_the_installed_broker_verifies(running: Installed) -> None:
+    running.run("call", "embeddings", "one", "--as", "batch")
+    checked = running.run("audit", "verify", ".broker/log", "--json")
+    assert json.loads(checked.stdout)["problem_count"] == 0
+    shown = running.run("audit", "show", ".broker/log", "--type", "outcome", "--json")
+    assert json.loads(shown.stdout.splitlines()[-1])["status"] == 200

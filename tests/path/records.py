@@ -1,0 +1,50 @@
+"""What the log of a running (or killed) broker says, read as an auditor would: from its files alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from broker.adapters.ledger import LogDirectory
+from broker.model.record import Record, RecordType
+from broker.tlog.entry import Entry, parse_entry
+
+WAIT_SECONDS = 5.0
+
+
+def entries(log: Path) -> list[Entry]:
+    """Every durable entry of the log directory, oldest first."""
+    return [parse_entry(data) for _, data in LogDirectory(log).entries()]
+
+
+def by_call(log: Path) -> dict[str, list[Entry]]:
+    """Every durable entry, by call id."""
+    found: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries(log):
+        found[entry.record.call_id].append(entry)
+    return found
+
+
+def types(log: Path, call_id: str) -> list[str]:
+    """The record types of one call, oldest first."""
+    return [entry.record.type.value for entry in by_call(log)[call_id]]
+
+
+def outcome(log: Path, call_id: str) -> Record:
+    """The outcome of a call; waits for one that is still being written. A call without one fails."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        for entry in by_call(log)[call_id]:
+            if entry.record.type is RecordType.OUTCOME:
+                return entry.record
+        assert time.monotonic() < deadline, f"no outcome of {call_id} within {WAIT_SECONDS} s"
+        time.sleep(0.05)
+
+
+def verify(log: Path) -> subprocess.CompletedProcess[str]:
+    """`broker audit verify`, as an auditor runs it."""
+    command = [sys.executable, "-m", "broker.cli.main", "audit", "verify", str(log)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
