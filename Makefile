@@ -47,8 +47,9 @@ servers: .tools/bin/opa .tools/bin/fsck .tools/bin/buf ## the real servers that 
 bench: $(READY) ## figures and ratios against the named peers, from one run
 	$(RUN) -m tests.bench
 
-wheel: $(READY)
+wheel: $(READY) ## dist/: the wheel, and its dependencies with the hashes of uv.lock
 	$(UV) build --wheel --quiet
+	$(UV) export --frozen --quiet --no-dev --no-emit-project --output-file dist/requirements.txt
 
 $(READY): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'

@@ -80,7 +80,9 @@ class Passage:
         """The user identifier of the call: named by the body, bound by the token, or the subject itself."""
         named = self.call.user if self.call is not None else None
         user = named or self.caller.user or self.caller.subject.id
-        return user if len(user) <= _MAX_USER else self._commit(None, "user", user.encode())
+        if len(user) <= _MAX_USER and not self._secret_in("user", "safety_identifier"):
+            return user
+        return self._commit(None, "user", user.encode())
 
     def forget_body(self) -> None:
         """The request has been sent: a stream may last long, and need not hold its prompt that long."""
@@ -146,7 +148,7 @@ class Passage:
             token_id=caller.token_id,
             transport=self.arrival.transport,
             operation=self.arrival.operation.value,
-            model_requested=self._name(call.model) if call and call.model else None,
+            model_requested=self._model(call.model) if call and call.model else None,
             stream=call.stream if call else None,
             policy_revision=decision.revision if decision else None,
             input_commitment=self.input_commitment,
@@ -166,6 +168,13 @@ class Passage:
             )
             for f in seen[:32]
         )
+
+    def _model(self, name: str) -> str:
+        return self._commit(None, "name", name.encode()) if self._secret_in("model") else self._name(name)
+
+    def _secret_in(self, *fields: str) -> bool:
+        """Whether a rule saw a secret in one of these fields: records hold its commitment, not itself."""
+        return any(f.path[0] in fields and f.rule.startswith("secret.") for f in self.findings)
 
     def _name(self, text: str) -> str:
         """A name as it is, or its commitment where it could be a text in disguise."""

@@ -71,6 +71,10 @@ class Pipeline:
         except BrokerError as error:
             await self._ports.ledger.append(passage.denied(error, clock.monotonic_ns()))
             raise
+        except asyncio.CancelledError:
+            gone = BrokerError(Kind.CALLER_GONE, "The caller left before its call was decided.")
+            await asyncio.shield(self._ports.ledger.append(passage.denied(gone, clock.monotonic_ns())))
+            raise
         settlement = Settlement(self._ports.ledger, self._ports.counters, clock, passage, reservation)
         await settlement.open()  # 7 record the intent
         try:
@@ -88,8 +92,8 @@ class Pipeline:
     async def _admit(self, passage: Passage) -> tuple[UpstreamRequest, Reservation]:
         """Steps 1 and 3 to 6: everything that can say no before anything is spent."""
         call = passage.call = await passage.arrival.decode()  # 1 decode
-        bound = bind(call, passage.caller, covers)
         passage.findings = await self._stages.inspect(call)  # 3 inspect
+        bound = bind(call, passage.caller, covers)
         today = datetime.fromtimestamp(self._ports.clock.now_ns() / _NS_PER_SECOND, UTC).date()
         estimate = await self._stages.estimate(call, passage.caller, today)  # 4 estimate
         decision = await self._decide(passage, call, estimate)  # 5 decide

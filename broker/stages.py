@@ -18,7 +18,7 @@ from broker.errors import BrokerError, Kind
 from broker.identity.scope import matches
 from broker.model.call import Call, Reply
 from broker.model.decision import CallDecision
-from broker.model.finding import Finding
+from broker.model.finding import Finding, Text
 from broker.model.operation import Operation
 from broker.model.subject import Caller
 from broker.passage import Passage
@@ -47,8 +47,6 @@ class Stages:
 
     async def inspect(self, call: Call) -> tuple[Finding, ...]:
         """Step 3: what the rules find in every text of the call."""
-        if call.document is None:
-            return ()
         if len(call.body) <= LARGE_BYTES:
             return _inspect(self._inspector, call)
         async with self._large:
@@ -110,8 +108,8 @@ def policy_bytes(document: dict[str, object]) -> bytes:
 
 
 def _inspect(inspector: Inspector, call: Call) -> tuple[Finding, ...]:
-    if call.document is None:
-        return ()
+    if call.document is None:  # a model in the path is text of the caller's, too
+        return inspector.inspect([Text(("model",), call.model)]) if call.model else ()
     model = find(call.model)
     return inspector.inspect(texts(call.document, lambda tokens: decode_tokens(model, tokens)))
 

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -68,8 +69,8 @@ class Findings:
     def lines(self) -> list[str]:
         seen = self.seen
         return [
-            f"{self.calls} calls in {self.seconds:.1f} s over {KILLS + 1} lives: {len(seen.whole)} came whole, "
-            f"{seen.broken} were broken off, other answers {dict(seen.other)}",
+            f"{self.calls} calls in {self.seconds:.1f} s over {KILLS + 1} lives: {len(seen.whole)} came "
+            f"whole, {seen.broken} were broken off, other answers {dict(seen.other)}",
             f"acknowledged records lost: {self.lost}",
             f"upstream calls {self.upstream}, without an intent: {self.unannounced}, before it: {self.late}",
             f"intents closed by {dict(self.closed_by)}, not closed exactly once: {self.unclosed}",
@@ -87,22 +88,33 @@ class Callers:
         self._calls = calls
         self._progress = progress
         self._up = asyncio.Event()
-        self._http: httpx.AsyncClient | None = None
+        self._moment, self._reached = 0, asyncio.Event()
+        self._clients: list[httpx.AsyncClient] = []
         self._token = ""
 
     async def serve(self, broker: RunningBroker) -> None:
         """A broker is up: calls go to it from now on."""
         self._token = await asyncio.to_thread(broker.token, "explorer")
-        self._http = httpx.AsyncClient(base_url=broker.https, verify=broker.tls("explorer"), timeout=30)
+        client = httpx.AsyncClient(base_url=broker.https, verify=broker.tls("explorer"), timeout=30)
+        self._clients.append(client)
         self._up.set()
 
     def killed(self) -> None:
         """It is gone: callers wait for the next."""
         self._up.clear()
 
+    async def reach(self, moment: int) -> None:
+        """Returns once that many calls have been started."""
+        self._moment = moment
+        self._reached.clear()
+        if self.started < moment:
+            await self._reached.wait()
+
     async def run(self) -> None:
         """All calls, by `CLIENTS` callers at once."""
         await asyncio.gather(*(self._caller() for _ in range(CLIENTS)))
+        for client in self._clients:
+            await client.aclose()
 
     async def _caller(self) -> None:
         while self.started < self._calls:
@@ -110,6 +122,8 @@ class Callers:
             number = self.started
             self.started += 1
             self._progress(self.started)
+            if self.started >= self._moment:
+                self._reached.set()
             try:
                 await self._call(number)
             except httpx.TransportError:
@@ -121,8 +135,9 @@ class Callers:
         message = {"role": "user", "content": f"call {number}"}
         body = {"model": MODEL, "messages": [message], "stream": stream, "max_tokens": 20}
         headers = {"authorization": f"Bearer {self._token}"}
-        assert self._http is not None
-        async with self._http.stream("POST", "/v1/chat/completions", json=body, headers=headers) as reply:
+        async with self._clients[-1].stream(
+            "POST", "/v1/chat/completions", json=body, headers=headers
+        ) as reply:
             if reply.status_code != httpx.codes.OK:
                 self.seen.other[reply.status_code] += 1
                 return
@@ -147,8 +162,7 @@ async def _lives(callers: Callers, calls: int, start: Callable[[], RunningBroker
         broker = await asyncio.to_thread(start)
         await callers.serve(broker)
         moment = life * share + chance.randrange(share // 4, share)
-        while callers.started < moment:
-            await asyncio.sleep(0.001)
+        await callers.reach(moment)
         await asyncio.sleep(chance.uniform(0, LAST_WAIT_SECONDS))
         callers.killed()
         await asyncio.to_thread(broker.kill)
@@ -186,11 +200,11 @@ def run(home: Path, calls: int, say: Say) -> Findings:
 
 
 def _compared(
-    directory: Path, calls: int, seen: Seen, at_upstream: list[dict[str, object]], seconds: float
+    directory: Path, calls: int, seen: Seen, at_upstream: list[dict[str, Any]], seconds: float
 ) -> Findings:
     log = by_call(directory / "log")
     intents = {call_id: one for call_id in log if (one := _first(log[call_id], RecordType.INTENT))}
-    arrived = [(entry["time_ns"], dict(entry["headers"])["x-client-request-id"]) for entry in at_upstream]  # type: ignore[call-overload]
+    arrived = [(entry["time_ns"], entry["headers"]["x-client-request-id"]) for entry in at_upstream]
     closing = {call_id: _closing(log[call_id]) for call_id in intents}
     late = [i for at, i in arrived if i in intents and intents[i].place.time_us * 1000 > at]
     return Findings(

@@ -1,4 +1,4 @@
-"""Hostile bodies at the HTTPS door: the error table's answer, a `denied` record, and no trace of what came."""
+"""Hostile bodies at the HTTPS door: the error table's answer, a `denied` record, no trace of what came."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.running import RunningBroker
 
 CHAT = "/v1/chat/completions"
 MIB = 1024 * 1024
+JSON = {"content-type": "application/json"}
 MESSAGES = [{"role": "user", "content": CANARY}]
 
 
@@ -188,11 +189,11 @@ def test_20_mib_body_of_curl_is_refused(broker: RunningBroker, tmp_path: Path) -
         "curl",
         "-sS",
         "--cacert",
-        broker.ca,
+        str(broker.ca),
         "--cert",
-        who.cert,
+        str(who.cert),
         "--key",
-        who.key,
+        str(who.key),
         "-w",
         "%{http_code}",
     ]
@@ -222,7 +223,8 @@ def test_16_mib_body_is_read(broker: RunningBroker) -> None:
 @pytest.mark.parametrize("header", ["authorization", "content-type", "host"])
 def test_header_that_came_twice_is_refused(broker: RunningBroker, header: str) -> None:
     token = broker.token("explorer")
-    head = f"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n"
+    head = f"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n"
+    head += "content-type: application/json\r\n"
     with nothing_reaches_upstream(broker):
         reply = say(broker, "explorer", f"{head}{header}: {CANARY}\r\n\r\n".encode())
     assert (reply.status, reply.error()["param"]) == (400, header)
@@ -233,3 +235,27 @@ def test_header_that_came_twice_is_refused(broker: RunningBroker, header: str) -
 def test_user_that_fills_the_record_is_committed_not_kept(broker: RunningBroker) -> None:
     reply = post(broker, chat(temperature=3, user=CANARY * 100))
     assert_denied(broker, reply, "temperature")
+
+
+SECRET = "AKIAIOSFODNN7EXAMPLE"  # AWS's own documentation example
+
+
+@pytest.mark.parametrize("field", ["model", "user", "safety_identifier", "metadata"])
+@pytest.mark.parametrize("identity", ["explorer", "assistant"])
+def test_secret_in_a_recorded_field_is_not_recorded(broker: RunningBroker, identity: str, field: str) -> None:
+    """Model and user belong into every record; a secret sent in their place does not."""
+    body = chat(**{field: {SECRET: "x"} if field == "metadata" else SECRET})
+    with broker.http(identity) as client, nothing_reaches_upstream(broker):
+        reply = client.post(CHAT, content=body, headers={**JSON, **bearer(broker, identity)})
+    assert reply.status_code in (400, 403)
+    (record,) = records(broker, reply.headers["x-broker-call-id"])
+    assert (record["type"], record["findings"][0]["rule"]) == ("denied", "secret.aws_access_key")
+    assert SECRET not in reply.text
+    assert_unwritten(broker, SECRET)
+
+
+def test_secret_in_the_path_is_blocked_and_not_recorded(broker: RunningBroker) -> None:
+    with broker.http("explorer") as client, nothing_reaches_upstream(broker):
+        reply = client.get(f"/v1/models/{SECRET}", headers=bearer(broker, "explorer"))
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "model")
+    assert_unwritten(broker, SECRET)

@@ -1,4 +1,4 @@
-"""Hostile messages at the gRPC door: the error table's answer, a `denied` record, and no trace of what came."""
+"""Hostile messages at the gRPC door: the error table's answer, a `denied` record, no trace of what came."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ BODIES: dict[str, tuple[str, bytes]] = {
     "explicit nulls": (CHAT, PLAIN[:-1] + b', "stop": null, "temperature": null, "tools": null}'),
     "escapes": (
         CHAT,
-        rb'{"\u006dodel": "gpt-4o", "messages": [{"role": "user", "content": "\u00e9\ud83d\ude00\/\t\u0000"}]}',
+        rb'{"\u006dodel":"gpt-4o","messages":[{"role":"user","content":"\u00e9\ud83d\ude00\/\t\u0000"}]}',
     ),
     "characters": (
         CHAT,
@@ -114,7 +114,8 @@ def test_body_reaches_upstream_byte_for_byte(staged: Staged, name: str) -> None:
 )
 def test_query_string_reaches_upstream_as_it_came(staged: Staged, query: str) -> None:
     staged.upstream.answer(whole(b"{}"))
-    head = f"GET {CHAT}?{query} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {staged.broker.token('explorer')}\r\n\r\n"
+    token = staged.broker.token("explorer")
+    head = f"GET {CHAT}?{query} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n"
     assert say(staged.broker, "explorer", head.encode()).status == 200
     assert staged.upstream.paths == [f"{CHAT}?{query}"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 import grpc
 import pytest
@@ -107,7 +108,7 @@ def test_a_secret_over_grpc_is_cut(staged: Staged) -> None:
     with channel(staged.broker, "explorer") as opened:
         stub = openai_pb2_grpc.OpenAIServiceStub(opened)
         messages = stub.StreamChatCompletion(rpc_request("words:1"), metadata=metadata, timeout=30)
-        with pytest.raises(grpc.RpcError):
+        with suppress(grpc.RpcError):
             for message in messages:
                 arrived += message.choices[0].delta.content.text
     assert messages.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,10 +18,10 @@ import pytest
 from broker.gen.broker.v1 import chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
 from broker.model.record import Record
 from tests.demo.steps import sdk
-from tests.path.records import outcome, types
+from tests.path.records import outcome, types, verify
 from tests.path.upstreams import received
 from tests.path.wire import bearer, channel
-from tests.running import RunningBroker
+from tests.running import RunningBroker, start_broker
 
 MODEL = "gpt-4o"
 BROKEN = ["cut", "cut:0", "end-without-done", "malformed-json", "error-event"]
@@ -43,7 +45,9 @@ def streaming(
     broker: RunningBroker, fault: str = "", *, route: str = "chat/completions", token: str = "", **fields: Any
 ) -> Iterator[httpx.Response]:
     """An open stream of the explorer; `fault` is for the simulator."""
-    asked = {"input": "Say it."} if route == "responses" else {"messages": [{"role": "user", "content": "Say."}]}
+    asked = (
+        {"input": "Say it."} if route == "responses" else {"messages": [{"role": "user", "content": "Say."}]}
+    )
     headers = {**bearer(broker, "explorer"), "x-sim-fault": fault}
     if token:
         headers["authorization"] = f"Bearer {token}"
@@ -108,7 +112,7 @@ def upstream_closes(broker: RunningBroker) -> bool:
 def test_events_arrive_one_by_one_as_upstream_sends_them(broker: RunningBroker) -> None:
     began = time.monotonic()
     heard = hear(broker, "slow-stream:80/words:6")
-    gaps = [later - earlier for earlier, later in zip(heard.at, heard.at[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(heard.at)]
     assert heard.at[0] - began < 0.4, "the first event waited for the second"
     assert len(gaps) >= 7
     assert min(gaps) > 0.04, "events were collected and sent together"
@@ -118,7 +122,7 @@ def test_events_arrive_one_by_one_as_upstream_sends_them(broker: RunningBroker) 
 def test_rpc_messages_arrive_one_by_one(broker: RunningBroker) -> None:
     with rpc(broker, "slow-stream:80/words:4") as messages:
         at = [time.monotonic() for _ in messages]
-    gaps = [later - earlier for earlier, later in zip(at, at[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(at)]
     assert len(gaps) >= 4
     assert min(gaps) > 0.04
 
@@ -203,15 +207,37 @@ def test_an_rpc_caller_that_leaves_ends_the_call_upstream(broker: RunningBroker)
     assert outcome(broker.log, call_id).error == "CALLER_GONE"
 
 
-def test_an_rpc_caller_that_leaves_before_the_first_byte_is_recorded_as_gone(broker: RunningBroker) -> None:
+def call_upstream(broker: RunningBroker) -> str:
+    """The id of the call that upstream is now at work on."""
+    deadline = time.monotonic() + 2
+    while not open_replies(broker) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert open_replies(broker) == 1
+    return str(received(broker.upstream)["entries"][-1]["headers"]["x-client-request-id"])
+
+
+def test_an_rpc_caller_that_leaves_before_the_first_byte_ends_the_call_upstream(
+    broker: RunningBroker,
+) -> None:
     with rpc(broker, "slow-first-byte:3000") as messages:
-        deadline = time.monotonic() + 2
-        while not open_replies(broker) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        entry = received(broker.upstream)["entries"][-1]
+        call_id = call_upstream(broker)
         messages.cancel()
         assert upstream_closes(broker)
-    assert outcome(broker.log, entry["headers"]["x-client-request-id"]).error == "CALLER_GONE"
+    assert outcome(broker.log, call_id).error == "CALLER_GONE"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_caller_that_leaves_before_the_first_byte_ends_the_call_upstream(
+    broker: RunningBroker, stream: bool
+) -> None:
+    said = {"model": MODEL, "messages": [{"role": "user", "content": "Say."}], "stream": stream}
+    headers = {**bearer(broker, "explorer"), "x-sim-fault": "slow-first-byte:3000"}
+    with broker.http("explorer") as client, pytest.raises(httpx.ReadTimeout):
+        client.post("/v1/chat/completions", json=said, headers=headers, timeout=0.3)
+    assert upstream_closes(broker)
+    call_id = received(broker.upstream)["entries"][-1]["headers"]["x-client-request-id"]
+    assert outcome(broker.log, call_id).error == "CALLER_GONE"
+    assert "library_error" not in broker.errors.read_text()
 
 
 def test_a_token_that_expires_ends_its_stream(broker: RunningBroker) -> None:
@@ -227,7 +253,10 @@ def test_a_token_that_expires_ends_its_stream(broker: RunningBroker) -> None:
 
 def test_a_revoked_token_ends_its_stream(broker: RunningBroker) -> None:
     token = broker.ask_token("explorer", "chat").json()["access_token"]
-    with streaming(broker, "slow-stream:100/words:100", token=token) as reply, broker.http("explorer") as other:
+    with (
+        streaming(broker, "slow-stream:100/words:100", token=token) as reply,
+        broker.http("explorer") as other,
+    ):
         arriving = events(reply)
         next(arriving)
         assert other.post("/oauth/revoke", data={"token": token}).status_code == 200
@@ -258,7 +287,10 @@ def test_the_outcome_is_durable_before_the_last_event_arrives(
 def test_the_outcome_is_durable_before_an_rpc_stream_ends(broker: RunningBroker) -> None:
     with rpc(broker, "words:3") as messages:
         list(messages)
-        assert types(broker.log, dict(messages.trailing_metadata())["x-broker-call-id"]) == ["intent", "outcome"]
+        assert types(broker.log, dict(messages.trailing_metadata())["x-broker-call-id"]) == [
+            "intent",
+            "outcome",
+        ]
 
 
 def test_usage_of_the_usage_chunk_is_recorded(broker: RunningBroker) -> None:
@@ -275,3 +307,18 @@ def test_usage_of_a_completed_response_is_recorded(broker: RunningBroker) -> Non
     record = outcome(broker.log, heard.call_id)
     assert (record.error, record.tokens_out) == (None, 7)
     assert record.tokens_in
+
+
+def test_streams_that_are_open_when_the_broker_stops_leave_no_call_open(tmp_path: Path) -> None:
+    broker = start_broker(tmp_path / "b")
+    with (
+        streaming(broker, "slow-stream:500/words:500") as reply,
+        rpc(broker, "slow-stream:500/words:500") as other,
+    ):
+        arriving = events(reply)
+        next(arriving)
+        next(other)
+        call_ids = [reply.headers["x-broker-call-id"], dict(other.initial_metadata())["x-broker-call-id"]]
+        broker.stop()
+    assert [types(broker.log, call_id) for call_id in call_ids] == [["intent", "outcome"]] * 2
+    assert verify(broker.log).returncode == 0

@@ -287,9 +287,9 @@ def test_token_bound_to_a_user_acts_for_no_other(broker: RunningBroker) -> None:
 def test_token_ceiling_holds_on_every_call(broker: RunningBroker, name: str) -> None:
     token = issue(broker, "assistant", "chat:gpt-4o", max_tokens="50")
     silent = call(broker, "assistant", token, **CHAT)
-    below = call(broker, "assistant", token, **CHAT, **{name: 50})
+    below = call(broker, "assistant", token, **{**CHAT, name: 50})
     with nothing_reaches_upstream(broker):
-        above = call(broker, "assistant", token, **CHAT, **{name: 51})
+        above = call(broker, "assistant", token, **{**CHAT, name: 51})
     assert [silent.status_code, below.status_code] == [200, 200]
     assert reason(above) == (403, "POLICY_DENIED")
     assert above.json()["error"]["param"] == name

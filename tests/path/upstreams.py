@@ -1,4 +1,4 @@
-"""Upstreams of their own: the simulator as a separate process, and one that says just what a test tells it."""
+"""Upstreams of a test's own: the simulator as a process, and one that says just what the test tells it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Exchange(BaseHTTPRequestHandler):
     do_GET = do_POST  # noqa: N815 - the name http.server looks for
 
     def head(self, status: int, **headers: str) -> None:
-        """Status line and headers; underscores in names stand for hyphens. The reply ends with the connection."""
+        """Status line and headers, underscores for hyphens. The reply ends with the connection."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)

@@ -14,6 +14,7 @@ from typing import Protocol
 from broker.errors import BrokerError, Kind
 from broker.listeners.https import errors
 from broker.listeners.https.oauth import OAuth
+from broker.listeners.https.protocol import Presence
 from broker.listeners.https.request import HttpArrival, Message, Receive, Send, bearer_of
 from broker.listeners.https.routes import Issue, Match, Open, find
 from broker.model.call import Reply, StreamReply
@@ -114,11 +115,23 @@ class HttpsApp:
             receive=receive,
             forwarded=self._door.forwarded,
         )
-        reply = await self._door.calls.run(arrival)
+        reply = await self._run(arrival, scope["state"]["presence"])
         if isinstance(reply, Reply):
             await _respond(send, reply, call_id)
-        else:
+        elif reply is not None:
             await _stream(reply, call_id, receive, send)
+
+    async def _run(self, arrival: HttpArrival, presence: Presence) -> Reply | StreamReply | None:
+        """The reply, or None where the caller left first: the call then ends, upstream and in the log."""
+        presence.waiting = asyncio.current_task()
+        try:
+            return await self._door.calls.run(arrival)
+        except asyncio.CancelledError:
+            if presence.gone:
+                return None
+            raise
+        finally:
+            presence.waiting = None
 
     async def _public(self, path: str, send: Send) -> None:
         if path == "/healthz":
@@ -194,11 +207,12 @@ async def _stream(reply: StreamReply, call_id: str, receive: Receive, send: Send
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     forwarding = asyncio.ensure_future(_forward(reply.events, send))
     leaving = asyncio.ensure_future(_caller_left(receive))
-    await asyncio.wait({forwarding, leaving}, return_when=asyncio.FIRST_COMPLETED)
-    leaving.cancel()
-    if not forwarding.done():
+    try:
+        await asyncio.wait({forwarding, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:  # also when the door closes under an open stream: its call must not stay open
         forwarding.cancel()
-    await asyncio.gather(forwarding, leaving, return_exceptions=True)
+        leaving.cancel()
+        await asyncio.gather(forwarding, leaving, return_exceptions=True)
     if not forwarding.cancelled():
         forwarding.result()
 

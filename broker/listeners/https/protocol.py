@@ -31,22 +31,42 @@ class TooManyHeadersError(ValueError):
     """The request's headers pass a bound; the connection ends with 400."""
 
 
+class Presence:
+    """Whether the caller of a connection is still there. The `waiting` task, if any, is cancelled when it is
+    not: nobody would hear the answer.
+    """
+
+    __slots__ = ("gone", "waiting")
+
+    def __init__(self) -> None:
+        self.gone = False
+        self.waiting: asyncio.Task[Any] | None = None
+
+    def leave(self) -> None:
+        self.gone = True
+        if self.waiting is not None:
+            self.waiting.cancel()
+
+
 class PeerProtocol(HttpToolsProtocol):
-    """Puts the DER of the client certificate, or None, into `scope["state"]["peer_der"]`."""
+    """Puts into `scope["state"]`: `peer_der`, the DER of the client certificate or None, and `presence`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._header_bytes = 0
         self._header_timer: asyncio.TimerHandle | None = None
+        self._presence = Presence()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
-        self.app_state = {"peer_der": tls.getpeercert(True) if tls is not None else None}
+        der = tls.getpeercert(True) if tls is not None else None
+        self.app_state = {"peer_der": der, "presence": self._presence}
         self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._headers_came()
+        self._presence.leave()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
