@@ -52,7 +52,8 @@ class EventSplitter:
             # "\r\n\r" + "\n" may still be on its way: "\r\r" is a legal end, "\r\n\r\n" is matched whole.
             yield buffer[start : match.end()]
             start = match.end()
-        self._keep(buffer[start:])
+        if self._parts or start < len(buffer):
+            self._keep(buffer[start:])
 
     def _keep(self, rest: bytes) -> None:
         self._parts: list[bytes] = []

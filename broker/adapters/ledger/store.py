@@ -72,9 +72,9 @@ class LogStore:
         self._writer.start()
         self._integrator.start()
 
-    def submit(self, sealed: Sealed) -> None:
-        """Queues the next entry for the disk."""
-        self._writer.submit(sealed)
+    def submit(self, batch: Sequence[Sealed]) -> None:
+        """Queues the next entries for the disk."""
+        self._writer.submit(batch)
 
     def held(self, seq: int) -> bytes | None:
         """Durable entry `seq` while no checkpoint covers it."""

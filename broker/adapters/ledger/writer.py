@@ -60,7 +60,7 @@ class WalWriter:
         self._on_durable = on_durable
         self._on_failure = on_failure
         self._segment_bytes = segment_bytes
-        self._queue: SimpleQueue[Sealed | None] = SimpleQueue()
+        self._queue: SimpleQueue[Sequence[Sealed] | None] = SimpleQueue()
         self._fd = -1
         self._written = 0
         self._begin_segment(snapshot)
@@ -70,9 +70,9 @@ class WalWriter:
         """Starts the thread."""
         self._thread.start()
 
-    def submit(self, sealed: Sealed) -> None:
-        """Queues the next entry; seq must follow the one before. Never blocks."""
-        self._queue.put(sealed)
+    def submit(self, batch: Sequence[Sealed]) -> None:
+        """Queues the next entries; the seq of each must follow the one before. Never blocks."""
+        self._queue.put(batch)
 
     def close(self, timeout: float) -> bool:
         """Writes what is queued, ends the thread and waits at most `timeout` seconds; whether it ended."""
@@ -90,12 +90,12 @@ class WalWriter:
             os.close(self._fd)
 
     def _drain(self) -> list[Sealed]:
-        """Waits for one entry, then takes all that is there; empty at the end."""
+        """Waits for entries, then takes all that are there; empty at the end."""
         batch: list[Sealed] = []
         item = self._queue.get()
         while item is not None:
-            batch.append(item)
-            if len(batch) == MAX_BATCH:
+            batch += item
+            if len(batch) >= MAX_BATCH:
                 return batch
             try:
                 item = self._queue.get_nowait()

@@ -73,25 +73,23 @@ async def read_body(headers: dict[str, str], receive: Receive) -> bytes:
     length = headers.get("content-length", "0")
     if not length.isdigit() or int(length) > MAX_BODY_BYTES:
         raise too_large(MAX_BODY_BYTES)
-    first = await _next(receive)
-    if not first.get("more_body"):
-        return bytes(first.get("body", b""))
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _rest(first, receive)
+            return await _whole(receive)
     except TimeoutError:
         raise _unreadable(f"it did not arrive within {BODY_SECONDS:g} s") from None
 
 
-async def _rest(first: Message, receive: Receive) -> bytes:
-    chunks = bytearray(first.get("body", b""))
-    more = True
-    while more:
+async def _whole(receive: Receive) -> bytes:
+    message = await _next(receive)
+    if not message.get("more_body"):
+        return bytes(message.get("body", b""))
+    chunks = bytearray(message.get("body", b""))
+    while message.get("more_body"):
         message = await _next(receive)
         chunks += message.get("body", b"")
         if len(chunks) > MAX_BODY_BYTES:
             raise too_large(MAX_BODY_BYTES)
-        more = message.get("more_body", False)
     return bytes(chunks)
 
 
