@@ -68,25 +68,16 @@ class Pipeline:
         passage = Passage(arrival, caller, self._commit, started)
         try:
             request, reservation = await self._admit(passage)  # 1, 3 – 6
-        except BrokerError as error:
-            await self._ports.ledger.append(passage.denied(error, clock.monotonic_ns()))
-            raise
-        except asyncio.CancelledError:
-            gone = BrokerError(Kind.CALLER_GONE, "The caller left before its call was decided.")
-            await asyncio.shield(self._ports.ledger.append(passage.denied(gone, clock.monotonic_ns())))
+        except BaseException as error:
+            denied = passage.denied(_refusal(error), clock.monotonic_ns())
+            await asyncio.shield(self._ports.ledger.append(denied))
             raise
         settlement = Settlement(self._ports.ledger, self._ports.counters, clock, passage, reservation)
         await settlement.open()  # 7 record the intent
         try:
             return await self._perform(passage, request, settlement)  # 8 – 12
-        except BrokerError as error:
-            await asyncio.shield(settlement.close(error=error.kind))
-            raise
-        except asyncio.CancelledError:  # the caller left, or its deadline passed
-            await asyncio.shield(settlement.close(error=Kind.CALLER_GONE))
-            raise
-        except BaseException:  # a defect: the intent must not stay open
-            await asyncio.shield(settlement.close(error=Kind.INTERNAL))
+        except BaseException as error:
+            await asyncio.shield(settlement.close(error=_refusal(error).kind))
             raise
 
     async def _admit(self, passage: Passage) -> tuple[UpstreamRequest, Reservation]:
@@ -154,6 +145,14 @@ class Pipeline:
 def _read(verdict: Verdict, found: frozenset[str]) -> CallDecision:
     """The decision in an answer, read once: reading is strict, and the same Verdict reads the same."""
     return parse_call_decision(verdict.result, verdict.revision, found=found)
+
+
+def _refusal(error: BaseException) -> BrokerError:
+    """What a record says of an error: a refusal as it is, a caller that left, or a defect of ours."""
+    if isinstance(error, BrokerError):
+        return error
+    gone = isinstance(error, asyncio.CancelledError)  # the caller left, or its deadline passed
+    return BrokerError(Kind.CALLER_GONE if gone else Kind.INTERNAL, "The call was not carried through.")
 
 
 def _charges(decision: CallDecision, estimate: Estimate) -> Sequence[Charge]:
