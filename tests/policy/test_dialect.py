@@ -29,6 +29,7 @@ def test_every_common_builtin_was_compared() -> None:
         "net.cidr_contains",
         "time.parse_rfc3339_ns",
         "time.now_ns",
+        "time.weekday",
         "json.match_schema",
         "urlquery.encode",
         "opa.runtime",
