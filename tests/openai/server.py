@@ -22,6 +22,7 @@ class Scripted:
     url: str = ""
     connections: int = 0
     requests: list[bytes] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
@@ -29,6 +30,7 @@ class Scripted:
         try:
             while not reader.at_eof():
                 self.requests.append(await reader.readuntil(END))
+                self.asked.set()
                 answer = self.answers[min(len(self.requests), len(self.answers)) - 1]
                 if answer is None:
                     break

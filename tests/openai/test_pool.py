@@ -14,9 +14,9 @@ from tests.openai.server import OK, Scripted, scripted
 REQUEST = b"GET / HTTP/1.1\r\nhost: upstream\r\n\r\n"
 
 
-async def exchange(pool: Pool, *, repeatable: bool = False) -> tuple[int, bytes]:
+async def exchange(pool: Pool) -> tuple[int, bytes]:
     """Status and body of one exchange."""
-    answer = await pool.send(REQUEST, repeatable=repeatable)
+    answer = await pool.send(REQUEST)
     try:
         return answer.status, await whole(answer)
     finally:
@@ -103,14 +103,22 @@ async def test_an_answer_cut_short_is_no_answer() -> None:
             await exchange(Pool(upstream.url, 1))
 
 
-async def test_only_a_repeatable_request_is_sent_again_on_a_new_connection() -> None:
+async def test_a_connection_that_ended_while_it_rested_costs_no_call() -> None:
     async with scripted(OK, None, OK) as upstream:
         pool = Pool(upstream.url, 1)
         await exchange(pool)
-        assert await exchange(pool, repeatable=True) == (200, b"ok")
+        assert await exchange(pool) == (200, b"ok")
+        assert len(upstream.requests) == 3
         await pool.aclose()
-    async with scripted(OK, None, OK) as upstream:
-        pool = Pool(upstream.url, 1)
+
+
+async def test_a_request_is_not_repeated_where_upstream_may_be_working_on_it() -> None:
+    async with scripted(None, OK) as upstream:
+        with pytest.raises(BrokenError):
+            await exchange(Pool(upstream.url, 1))
+        assert len(upstream.requests) == 1
+    async with scripted(OK, b"HTTP/1.1 200", OK, closes=False) as upstream:
+        pool = Pool(upstream.url, 1, Deadlines(read=0.1))
         await exchange(pool)
         with pytest.raises(BrokenError):
             await exchange(pool)
@@ -128,7 +136,7 @@ async def test_a_silent_upstream_is_given_up() -> None:
 async def test_no_more_connections_than_allowed_and_none_is_lost() -> None:
     async with scripted(OK) as upstream:
         pool = Pool(upstream.url, 1, Deadlines(pool=0.05))
-        held = await pool.send(REQUEST, repeatable=False)
+        held = await pool.send(REQUEST)
         with pytest.raises(UnreachableError):
             await exchange(pool)
         held.close()
@@ -140,8 +148,7 @@ async def test_a_cancelled_call_frees_its_place_and_ends_its_connection() -> Non
     async with scripted(b"", OK) as upstream:
         pool = Pool(upstream.url, 1, Deadlines(pool=1))
         calling = asyncio.create_task(exchange(pool))
-        while not upstream.requests:
-            await asyncio.sleep(0.005)
+        await upstream.asked.wait()
         calling.cancel()
         with pytest.raises(asyncio.CancelledError):
             await calling
@@ -154,7 +161,7 @@ async def test_a_reader_that_is_slow_holds_upstream_back_and_loses_nothing() -> 
     body = b"x" * (4 << 20)
     async with scripted(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body) as upstream:
         pool = Pool(upstream.url, 1)
-        answer = await pool.send(REQUEST, repeatable=False)
+        answer = await pool.send(REQUEST)
         await asyncio.sleep(0.1)
         first = await answer.read()
         assert len(first) < len(body)

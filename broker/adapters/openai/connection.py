@@ -43,6 +43,11 @@ class Connection(asyncio.Protocol):
         """Whether the last answer came whole and another exchange may follow it."""
         return self._whole and self._keep_alive and not (self._broken or self._paused)
 
+    @property
+    def left(self) -> bool:
+        """Whether the other side ended the connection before a byte of an answer came."""
+        return self._left
+
     async def send(self, request: bytes) -> None:
         """Writes one request; returns when the head of its answer is there. Raises BrokenError."""
         self._rest()
@@ -71,6 +76,7 @@ class Connection(asyncio.Protocol):
         self.status = 0
         self.headers: list[tuple[str, str]] = []
         self._head_bytes = 0
+        self._left = False
         self._head = False
         self._buffered = 0
         self._paused = False
@@ -119,6 +125,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         ends_body = self._head and not any(name in _DELIMITERS for name, _ in self.headers)
+        self._left = not (self._broken or self._head_bytes)
         self._whole = self._whole or (ends_body and exc is None and not self._broken)
         self._broken = True
         self._wake()

@@ -69,9 +69,10 @@ class Pool:
         self._free = asyncio.Semaphore(connections)
         self._resting: deque[tuple[Connection, float]] = deque()
 
-    async def send(self, request: bytes, *, repeatable: bool) -> Answer:
-        """Sends one request; returns at the head of its answer. A `repeatable` one is sent again where a
-        connection that had rested turns out to be closed.
+    async def send(self, request: bytes) -> Answer:
+        """Sends one request; returns at the head of its answer. It is sent again, once and on a connection
+        of its own, where one that had rested ends without a byte of an answer: upstream closed it while it
+        rested (RFC 9110, 9.2.2, asks for such knowledge before a POST is repeated).
 
         Raises UnreachableError where nothing was sent, BrokenError where something may have been.
         """
@@ -84,7 +85,7 @@ class Pool:
                     await connection.send(request)
                     return Answer(self, connection)
                 except BrokenError:
-                    if not repeatable:
+                    if not connection.left:
                         raise
             connection = await self._connect()
             await connection.send(request)

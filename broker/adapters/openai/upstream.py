@@ -56,7 +56,7 @@ class OpenAIUpstream:
 
     async def _attempt(self, request: UpstreamRequest, key: Secret, *, last: bool) -> Answer | None:
         try:
-            return await self._pool.send(self._encode(request, key), repeatable=request.method == "GET")
+            return await self._pool.send(self._encode(request, key))
         except UnreachableError:
             if last:
                 raise _unavailable("The upstream cannot be reached.") from None

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-_LIBRARIES = ("uvicorn.error", "asyncio", "grpc", "grpc._cython.cygrpc", "grpc.aio", "aiohttp.client")
+_LIBRARIES = ("uvicorn.error", "asyncio", "grpc", "grpc._cython.cygrpc", "grpc.aio")
 
 
 def configure_log(level: str, style: str) -> None:
