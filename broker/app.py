@@ -20,6 +20,7 @@ from broker.adapters.openai import Deadlines, OpenAIUpstream, Pool, RetryPolicy
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.telemetry import MeteredLedger, Metrics
 from broker.administration import Administration
+from broker.catalog.count import load_vocabularies
 from broker.config import Settings
 from broker.console.app import ConsoleApp, Status
 from broker.identity.authentication import Authentication
@@ -56,7 +57,7 @@ class Broker:
         """Returns once calls are accepted. Raises BrokerError or OSError, naming what is missing."""
         settings = self._settings
         self._authorizer = EmbeddedAuthorizer(settings.policy.directory)
-        self._ledger = await self._open_ledger()
+        self._ledger, _ = await asyncio.gather(self._open_ledger(), asyncio.to_thread(load_vocabularies))
         store = SealedStore(settings.keys.directory)
         self._keys = SealedKeyVault(store, self._clock, settings.keys.hold_seconds)
         self._upstream = _upstream(settings, self._clock)
