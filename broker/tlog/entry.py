@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from operator import attrgetter
 
 from broker.model.record import RECORD_FIELDS, Record, RecordedFinding, RecordType
@@ -91,8 +92,15 @@ def format_time(time_us: int) -> str:
     >>> format_time(1_794_000_000_000_001)
     '2026-11-06T21:20:00.000001Z'
     """
+    seconds, microseconds = divmod(time_us, 1_000_000)
+    return f"{_format_second(seconds)}.{microseconds:06d}Z"
+
+
+@lru_cache(maxsize=8)
+def _format_second(seconds: int) -> str:
+    """Many entries share a second."""
     try:
-        return (_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds") + "Z"
+        return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds")
     except OverflowError as error:
         raise MalformedError("a time outside the years 1 to 9999") from error
 

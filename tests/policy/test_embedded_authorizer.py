@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.adapters.rego import EmbeddedAuthorizer
+from broker.adapters.rego.authorizer import ANSWERS_KEPT
 from broker.adapters.rego.engine import Engine, EngineError
 from broker.errors import BrokerError, Kind
 from broker.model.decision import parse_call_decision
@@ -255,7 +256,7 @@ async def test_thousands_of_decisions_leave_no_memory_behind(authorizer: Embedde
     for number in range(5000):  # fills what is kept of earlier answers
         await _rule(authorizer, call("assistant", "gpt-4o", "pii.email", tokens_out=number))
     before = resident_kib()
-    for number in range(5000, 8000):
+    for number in range(5000, 5000 + 3 * ANSWERS_KEPT):  # as many are kept then as before
         await _rule(authorizer, call("assistant", "gpt-4o", "pii.email", tokens_out=number))
     assert resident_kib() - before < 4000  # two KiB a decision would show
 

@@ -21,7 +21,8 @@ from broker.ports import DecisionPoint, Verdict
 
 _ENTRYPOINTS = {point: f"broker/{point.value}/decision" for point in DecisionPoint}
 _PLACE = re.compile(r"\(error \d+:([^|\s]+)\|(\d+)\|\d+\s+\(errormsg \d+:([^\n]*)\)")
-_ANSWERS_KEPT = 4096
+ANSWERS_KEPT = 1024
+"""How many answers an authorizer keeps; then it begins anew."""
 _LONGEST_KEPT = 2048  # bytes of a question: all answers together stay within some 20 MB
 _LONGEST_ASKED = 256 * 1024  # bytes of a question: some 50 ms, after which no engine is waited for
 _NOBODY: dict[str, object] = {"id": "spiffe://self.check/nobody", "tenant": "nobody", "actor_chain": []}
@@ -68,7 +69,7 @@ class EmbeddedAuthorizer:
     def _keep(self, question: tuple[DecisionPoint, bytes], result: object) -> Verdict:
         verdict = Verdict(result, self.revision)
         if len(question[1]) <= _LONGEST_KEPT:
-            if len(self._answers) >= _ANSWERS_KEPT:
+            if len(self._answers) >= ANSWERS_KEPT:
                 self._answers.clear()
             self._answers[question] = verdict
         return verdict

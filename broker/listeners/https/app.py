@@ -114,6 +114,7 @@ class HttpsApp:
             headers=headers,
             receive=receive,
             forwarded=self._door.forwarded,
+            whole="whole" in scope["state"],
         )
         reply = await self._run(arrival, scope["state"]["presence"])
         if isinstance(reply, Reply):

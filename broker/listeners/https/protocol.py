@@ -49,7 +49,9 @@ class Presence:
 
 
 class PeerProtocol(HttpToolsProtocol):
-    """Puts into `scope["state"]`: `peer_der`, the DER of the client certificate or None, and `presence`."""
+    """Puts into `scope["state"]`: `peer_der`, the DER of the client certificate or None, `presence`, and
+    `whole` once the request's body has come to its end.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -95,6 +97,10 @@ class PeerProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._headers_came()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self.scope["state"]["whole"] = True
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words; ours are OpenAI's shape
         """Answers what no request could be read from, and ends the connection."""

@@ -39,7 +39,9 @@ Send = Callable[[Message], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class HttpArrival:
-    """Implements `passage.Arrival` for a `/v1` route. `forwarded` are further header prefixes that go on."""
+    """Implements `passage.Arrival` for a `/v1` route. `forwarded` are further header prefixes that go on;
+    `whole` says that the body has arrived.
+    """
 
     call_id: str
     operation: Operation
@@ -50,6 +52,7 @@ class HttpArrival:
     headers: dict[str, str]
     receive: Receive
     forwarded: tuple[str, ...]
+    whole: bool = False
     transport: str = "https"
 
     async def decode(self) -> Call:
@@ -62,17 +65,21 @@ class HttpArrival:
         media = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json":
             raise _unreadable("the content type must be application/json")
-        body = await read_body(self.headers, self.receive)
+        body = await read_body(self.headers, self.receive, whole=self.whole)
         return decode_document(self.operation, method, self.path, parse_body(body), body, headers)
 
 
-async def read_body(headers: dict[str, str], receive: Receive) -> bytes:
-    """The whole body, at most 16 MiB within 15 s, not compressed."""
+async def read_body(headers: dict[str, str], receive: Receive, *, whole: bool = False) -> bytes:
+    """The whole body, at most 16 MiB within 15 s, not compressed. `whole`: all of it is here already, as it
+    is with most requests, and nobody need watch the time.
+    """
     if headers.get("content-encoding", "identity") != "identity":
         raise _unreadable("compressed bodies are not accepted")
     length = headers.get("content-length", "0")
     if not length.isdigit() or int(length) > MAX_BODY_BYTES:
         raise too_large(MAX_BODY_BYTES)
+    if whole:
+        return await _whole(receive)
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await _whole(receive)
