@@ -171,15 +171,15 @@ def test_body_of_another_content_type_is_refused(broker: RunningBroker, media: s
 def test_20_mib_body_is_refused(broker: RunningBroker) -> None:
     with nothing_reaches_upstream(broker):
         reply = post(broker, chat(user="x" * (20 * MIB)))
-    assert reply.json()["error"]["code"] == "request_too_large"
-    assert_denied(broker, reply, "body", status=413)
+    assert reply.json()["error"]["code"] == "invalid_request_error"
+    assert_denied(broker, reply, "body", status=400)
 
 
 def test_20_mib_body_in_chunks_is_refused(broker: RunningBroker) -> None:
     with broker.http("explorer") as client, nothing_reaches_upstream(broker):
         headers = {"content-type": "application/json", **bearer(broker, "explorer")}
         reply = client.post(CHAT, content=(b" " * MIB for _ in range(20)), headers=headers)
-    assert_denied(broker, reply, "body", status=413)
+    assert_denied(broker, reply, "body", status=400)
 
 
 def test_20_mib_body_of_curl_is_refused(broker: RunningBroker, tmp_path: Path) -> None:
@@ -209,8 +209,8 @@ def test_20_mib_body_of_curl_is_refused(broker: RunningBroker, tmp_path: Path) -
         text=True,
         check=True,
     )
-    assert said.stdout.endswith("413")
-    assert json.loads(said.stdout.removesuffix("413"))["error"]["param"] == "body"
+    assert said.stdout.endswith("400")
+    assert json.loads(said.stdout.removesuffix("400"))["error"]["param"] == "body"
 
 
 def test_16_mib_body_is_read(broker: RunningBroker) -> None:

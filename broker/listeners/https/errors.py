@@ -47,7 +47,7 @@ ROWS: dict[Kind, Row] = {
     Kind.UPSTREAM_UNAVAILABLE: Row(502, "server_error", "upstream_unavailable"),
     Kind.BAD_REQUEST: Row(400, "invalid_request_error", "invalid_request_error"),
     Kind.NOT_FOUND: Row(404, "invalid_request_error", "not_found"),
-    Kind.TOO_LARGE: Row(413, "invalid_request_error", "request_too_large"),
+    Kind.TOO_LARGE: Row(400, "invalid_request_error", "invalid_request_error"),
     Kind.CALLER_GONE: Row(499, "invalid_request_error", "caller_gone"),
     Kind.INTERNAL: Row(500, "server_error", "internal_error"),
 }
