@@ -116,14 +116,14 @@ class Passage:
     ) -> Record:
         """The call is over. `status` is the HTTP status that upstream gave, 0 where it gave none."""
         lease = self.lease
-        served = self.usage.model
+        served, finished = self.usage.model, self.usage.finish_reason
         return self._record(
             RecordType.OUTCOME,
             key_ref=lease.key_ref if lease else None,
             key_version=lease.key_version if lease else None,
             model_served=self._name(served) if served else None,
             status=status,
-            finish_reason=self.usage.finish_reason,
+            finish_reason=self._name(finished) if finished else None,
             tokens_in=self.usage.tokens_in,
             tokens_out=self.usage.tokens_out,
             tokens_cached=self.usage.tokens_cached,
