@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import date
+from urllib.parse import unquote_plus
 
 import orjson
 
@@ -27,6 +28,7 @@ from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.denial import content_blocked
 from broker.shaping.reply import GENERATING, edit_reply, parse_reply, visible_models
+from broker.shaping.request import QUERY
 from broker.shaping.usage import usage_of
 
 LARGE_BYTES = 128 * 1024
@@ -108,10 +110,18 @@ def policy_bytes(document: dict[str, object]) -> bytes:
 
 
 def _inspect(inspector: Inspector, call: Call) -> tuple[Finding, ...]:
-    if call.document is None:  # a model in the path is text of the caller's, too
-        return inspector.inspect([Text(("model",), call.model)]) if call.model else ()
-    model = find(call.model)
-    return inspector.inspect(texts(call.document, lambda tokens: decode_tokens(model, tokens)))
+    found = _beside_the_body(call)
+    if call.document is not None:
+        model = find(call.model)
+        found += texts(call.document, lambda tokens: decode_tokens(model, tokens))
+    return inspector.inspect(found) if found else ()
+
+
+def _beside_the_body(call: Call) -> list[Text]:
+    """The caller's texts outside the body: a model named in the path, and the query string."""
+    found = [Text(("model",), call.model)] if call.document is None and call.model else []
+    _, _, query = call.path.partition("?")
+    return [*found, Text((QUERY,), unquote_plus(query))] if query else found
 
 
 def _unreadable() -> BrokerError:

@@ -17,6 +17,10 @@ from broker.model.finding import Finding
 from broker.model.operation import Operation
 from broker.prefilter.redact import redact
 from broker.shaping import edits
+from broker.shaping.denial import content_blocked
+
+QUERY = "?query"
+"""The first step of a path that means the query string; no field of a body is taken for it."""
 
 
 def upstream_request(
@@ -45,9 +49,12 @@ def _document(
 ) -> Mapping[str, object] | None:
     """The changed document, or None where the original bytes may go on."""
     document = call.document
+    redacted = [finding for finding in findings if finding.rule in decision.content.redact]
+    for finding in redacted:
+        if document is None or finding.path[0] == QUERY:  # what cannot be taken out must not go on
+            raise content_blocked(finding.rule, finding.location, "request")
     if document is None:
         return None
-    redacted = [finding for finding in findings if finding.rule in decision.content.redact]
     forced = {**decision.shape.set, **bound}
     if decision.shape.model is not None and call.operation is not Operation.EDITS:
         forced["model"] = decision.shape.model

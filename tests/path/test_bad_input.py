@@ -259,3 +259,14 @@ def test_secret_in_the_path_is_blocked_and_not_recorded(broker: RunningBroker) -
         reply = client.get(f"/v1/models/{SECRET}", headers=bearer(broker, "explorer"))
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "model")
     assert_unwritten(broker, SECRET)
+
+
+@pytest.mark.parametrize(
+    "query", ["note=AKIAIOSFODNN7EXAMPLE", "note=AKIAIOSFODNN7%45XAMPLE", "ssn=536-22-1234"]
+)
+def test_secret_in_the_query_string_is_blocked(broker: RunningBroker, query: str) -> None:
+    """Also what policy would take out of a body: a query string goes on whole or not at all."""
+    with broker.http("explorer") as client, nothing_reaches_upstream(broker):
+        reply = client.get(f"/v1/models?{query}", headers=bearer(broker, "explorer"))
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "content_policy_violation")
+    assert reply.json()["error"]["param"] == "?query"
