@@ -78,9 +78,11 @@ class Administration:
         claims = self._claims(token)
         if claims is None or claims.subject != peer.spiffe_id:
             await self._allow(peer, AdminAction.REVOKE, transport, call_id)
-        check_time(peer, self._clock.now_ns() // _NS_PER_SECOND)
+        now = self._clock.now_ns() // _NS_PER_SECOND
+        check_time(peer, now)
         if claims is None:
             return
+        self._revocations.forget_expired(now)
         self._revocations.revoke_token(claims.token_id, claims.expires_at)
         await self._ledger.append(
             self._record(

@@ -1,4 +1,4 @@
-"""The revocation set: token ids, certificates and subjects that may no longer act.
+"""The revocation set: tokens that may no longer act.
 
 Knows: what is revoked and until when it must be remembered. Must not know: who revoked it.
 """
@@ -16,23 +16,18 @@ class RevocationSet:
 
     def __init__(self) -> None:
         self._tokens: dict[str, int] = {}
-        self._subjects: set[str] = set()
 
     def revoke_token(self, token_id: str, expires_at: int) -> None:
         """Refuses this token from now on. `expires_at` (unix seconds) bounds how long it is remembered."""
         self._tokens[token_id] = expires_at
 
-    def revoke_subject(self, subject_id: str) -> None:
-        """Refuses every token of this subject until the process restarts."""
-        self._subjects.add(subject_id)
-
     def covers(self, caller: Caller) -> bool:
         """Whether this caller is cut off."""
-        return caller.token_id in self._tokens or caller.subject.id in self._subjects
+        return caller.token_id in self._tokens
 
     def has_token(self, token_id: str) -> bool:
         return token_id in self._tokens
 
     def forget_expired(self, now_seconds: int) -> None:
-        """Drops tokens whose own expiry has passed; call it now and then."""
+        """Drops tokens whose own expiry has passed."""
         self._tokens = {jti: end for jti, end in self._tokens.items() if end >= now_seconds - 60}

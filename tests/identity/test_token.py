@@ -140,3 +140,12 @@ def test_each_reason_to_refuse_a_token_has_its_name(issuer: TokenIssuer) -> None
 def test_a_token_does_not_show_itself(issuer: TokenIssuer) -> None:
     issued = issuer.mint(SUBJECT, PEER, Grant(("chat",), 60), token_id="t", now_seconds=NOW)
     assert issued.token not in repr(issued)
+
+
+def test_a_revocation_is_remembered_as_long_as_its_token_could_live() -> None:
+    revocations = RevocationSet()
+    revocations.revoke_token("tok_1", NOW + 300)
+    revocations.forget_expired(NOW + 300)
+    assert revocations.has_token("tok_1")
+    revocations.forget_expired(NOW + 400)
+    assert not revocations.has_token("tok_1")

@@ -15,9 +15,10 @@ from broker.errors import BrokerError, Kind
 from broker.gen.broker.v1 import audit_pb2
 from broker.listeners.fields import refuse
 from broker.listeners.grpc.codec import from_document
-from broker.listeners.grpc.core import TRANSPORT, Administering
+from broker.listeners.grpc.core import TRANSPORT
 from broker.listeners.grpc.parse import parse
 from broker.listeners.grpc.rim import Answer, Visit
+from broker.listeners.surface import Administering
 
 _BEFORE_FIRST = -1
 Wanted = Callable[[audit_pb2.Record], bool]

@@ -20,12 +20,13 @@ from broker.listeners.decode import decode_bodiless, decode_document
 from broker.listeners.fields import name as check_name
 from broker.listeners.fields import refuse
 from broker.listeners.grpc.codec import DocumentError, from_document, to_document
-from broker.listeners.grpc.core import TRANSPORT, Calls
+from broker.listeners.grpc.core import TRANSPORT
 from broker.listeners.grpc.errors import UpstreamRefusedError
 from broker.listeners.grpc.metadata import Headers, bearer_of, forwarded_headers, passed_on
 from broker.listeners.grpc.rim import Answer, Behaviour, Visit
 from broker.listeners.grpc.rules import CallRule
 from broker.listeners.grpc.structs import write_text
+from broker.listeners.surface import Calls
 from broker.model.call import Call, Reply, StreamReply
 from broker.model.operation import Operation
 from broker.model.subject import Peer

@@ -1,4 +1,4 @@
-"""What the gRPC door needs of the core, as plain functions and small Protocols.
+"""What the gRPC door is given: the core, and what is its own.
 
 Knows: the core's surface. Must not know: its implementation; the composition root fills it in.
 """
@@ -7,41 +7,14 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from broker.model.call import Reply, StreamReply
-from broker.model.subject import IssuedToken, Peer
-from broker.model.token import TokenState, TokenWish
-from broker.passage import Arrival
+from broker.listeners.surface import Administering, Calls, Issuing
+from broker.model.subject import Peer
 
 TRANSPORT = "grpc"
-
-
-class Calls(Protocol):
-    """The pipeline. Raises BrokerError."""
-
-    async def run(self, arrival: Arrival) -> Reply | StreamReply: ...
-
-
-class Issuing(Protocol):
-    """Issues tokens. Raises BrokerError."""
-
-    async def issue(self, peer: Peer, wish: TokenWish, transport: str, call_id: str) -> IssuedToken: ...
-
-
-class Administering(Protocol):
-    """Acts after `data.broker.admin.decision` allowed it. Raises BrokerError."""
-
-    async def introspect(self, peer: Peer, token: str, transport: str, call_id: str) -> TokenState: ...
-
-    async def revoke(self, peer: Peer, token: str, transport: str, call_id: str) -> None: ...
-
-    def records(self, peer: Peer, after_seq: int, transport: str, call_id: str) -> AsyncIterator[bytes]: ...
-
-    async def checkpoint(self, peer: Peer, transport: str, call_id: str) -> bytes: ...
 
 
 def log_defect(call_id: str, error: Exception) -> None:

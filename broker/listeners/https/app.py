@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.https import errors
@@ -17,10 +16,10 @@ from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.protocol import Presence
 from broker.listeners.https.request import HttpArrival, Message, Receive, Send, bearer_of
 from broker.listeners.https.routes import Issue, Match, Open, find
+from broker.listeners.surface import Calls
 from broker.model.call import Reply, StreamReply
 from broker.model.operation import AdminAction, Operation
 from broker.model.subject import Peer
-from broker.passage import Arrival
 
 Headers = list[tuple[bytes, bytes]]
 _SINGLE = frozenset({"authorization", "content-type", "content-length", "content-encoding", "host"})
@@ -28,12 +27,6 @@ _SINGLE = frozenset({"authorization", "content-type", "content-length", "content
 _DEFECT = BrokerError(
     Kind.INTERNAL, "The broker failed on this call.", remedy="Tell its operator the x-broker-call-id."
 )
-
-
-class Calls(Protocol):
-    """The pipeline, as this door sees it."""
-
-    async def run(self, arrival: Arrival) -> Reply | StreamReply: ...
 
 
 @dataclass(frozen=True, slots=True)

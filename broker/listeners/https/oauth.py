@@ -5,8 +5,6 @@ Knows: forms and JSON. Must not know: how a token is decided, minted or recorded
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol
 from urllib.parse import parse_qsl
 
 import orjson
@@ -14,25 +12,14 @@ import orjson
 from broker.errors import BrokerError, Kind
 from broker.identity.scope import parse_scope
 from broker.listeners.https.request import Receive, read_body
+from broker.listeners.surface import Administering, Issuing
 from broker.model.call import Reply
-from broker.model.subject import IssuedToken, Peer
+from broker.model.subject import Peer
 from broker.model.token import TokenState, TokenWish
 
 _JSON = (("content-type", "application/json"), ("cache-control", "no-store"), ("pragma", "no-cache"))
 _MAX_FIELDS = 16
 _TRANSPORT = "https"
-
-
-class Issuing(Protocol):
-    async def issue(self, peer: Peer, wish: TokenWish, transport: str, call_id: str) -> IssuedToken: ...
-
-
-class Administering(Protocol):
-    async def introspect(self, peer: Peer, token: str, transport: str, call_id: str) -> TokenState: ...
-
-    async def revoke(self, peer: Peer, token: str, transport: str, call_id: str) -> None: ...
-
-    def records(self, peer: Peer, after_seq: int, transport: str, call_id: str) -> AsyncIterator[bytes]: ...
 
 
 class OAuth:

@@ -1,0 +1,37 @@
+"""The core as both doors see it. Knows its surface; must not know its implementation: the composition root
+fills it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from broker.model.call import Reply, StreamReply
+from broker.model.subject import IssuedToken, Peer
+from broker.model.token import TokenState, TokenWish
+from broker.passage import Arrival
+
+
+class Calls(Protocol):
+    """The pipeline. Raises BrokerError."""
+
+    async def run(self, arrival: Arrival) -> Reply | StreamReply: ...
+
+
+class Issuing(Protocol):
+    """Issues tokens. Raises BrokerError."""
+
+    async def issue(self, peer: Peer, wish: TokenWish, transport: str, call_id: str) -> IssuedToken: ...
+
+
+class Administering(Protocol):
+    """Acts after `data.broker.admin.decision` allowed it. Raises BrokerError."""
+
+    async def introspect(self, peer: Peer, token: str, transport: str, call_id: str) -> TokenState: ...
+
+    async def revoke(self, peer: Peer, token: str, transport: str, call_id: str) -> None: ...
+
+    def records(self, peer: Peer, after_seq: int, transport: str, call_id: str) -> AsyncIterator[bytes]: ...
+
+    async def checkpoint(self, peer: Peer, transport: str, call_id: str) -> bytes: ...
