@@ -12,7 +12,7 @@ from broker.errors import BrokerError, Kind
 from broker.identity.certificate import check_time, subject_of
 from broker.identity.revocation import RevocationSet
 from broker.identity.token import Claims, TokenIssuer
-from broker.model.decision import parse_admin_decision
+from broker.model.answers import parse_admin_decision
 from broker.model.operation import AdminAction
 from broker.model.record import Record, RecordType
 from broker.model.subject import Peer
@@ -118,7 +118,7 @@ class Administration:
             "now_ns": now_ns,
         }
         verdict = await self._authorizer.evaluate(DecisionPoint.ADMIN, document)
-        decision = parse_admin_decision(verdict.result, verdict.revision)
+        decision = parse_admin_decision(verdict.result, verdict.policy)
         if decision.allow:
             return
         await self._ledger.append(

@@ -80,7 +80,7 @@ class Broker:
         await self._console.start()
         self._metrics.ready.set(1)
         self._log.info(
-            "started", https=self.https_url, grpc=self.grpc_address, policy=self._authorizer.revision
+            "started", https=self.https_url, grpc=self.grpc_address, policy=self._authorizer.version.revision
         )
 
     async def stop(self) -> None:
@@ -168,7 +168,7 @@ class Broker:
             ("HTTPS", self.https_url),
             ("gRPC", self.grpc_address),
             ("Log", self._settings.audit.origin),
-            ("Policy revision", self._authorizer.revision),
+            ("Policy revision", self._authorizer.version.revision),
         )
         return Status(facts, self.unready, self._metrics.render)
 

@@ -9,7 +9,8 @@ from broker.errors import BrokerError, Kind
 from broker.identity.certificate import check_time, subject_of
 from broker.identity.scope import split_entry
 from broker.identity.token import TokenIssuer
-from broker.model.decision import parse_token_decision
+from broker.model.answers import parse_token_decision
+from broker.model.decision import PolicyVersion
 from broker.model.record import Record, RecordType
 from broker.model.subject import Grant, IssuedToken, Peer, Subject
 from broker.model.token import TokenWish
@@ -39,7 +40,7 @@ class Issuance:
         subject = subject_of(peer)
         token_id = f"tok_{self._clock.random_bytes(16).hex()}"
         try:
-            grant, rule, revision = await self._decide(subject, wish, transport, now_ns)
+            grant, rule, policy = await self._decide(subject, wish, transport, now_ns)
         except BrokerError as error:
             await self._ledger.append(_denied(subject, peer, transport, call_id, error))
             raise
@@ -59,7 +60,8 @@ class Issuance:
                 transport=transport,
                 decision="allow",
                 rule=rule,
-                policy_revision=revision,
+                policy_revision=policy.revision,
+                policy_sha256=policy.sha256,
                 scope=" ".join(grant.scope),
             )
         )
@@ -67,7 +69,7 @@ class Issuance:
 
     async def _decide(
         self, subject: Subject, wish: TokenWish, transport: str, now_ns: int
-    ) -> tuple[Grant, str, str]:
+    ) -> tuple[Grant, str, PolicyVersion]:
         if wish.audience not in (None, self._audience):
             raise BrokerError(
                 Kind.BAD_REQUEST,
@@ -78,7 +80,7 @@ class Issuance:
         verdict = await self._authorizer.evaluate(
             DecisionPoint.TOKENS, _input(subject, wish, transport, now_ns)
         )
-        decision = parse_token_decision(verdict.result, verdict.revision)
+        decision = parse_token_decision(verdict.result, verdict.policy)
         if not decision.allow or decision.grant is None:
             raise BrokerError(
                 Kind.POLICY_DENIED,
@@ -92,7 +94,7 @@ class Issuance:
                 f"The policy granted a token life outside 1 to {_MAX_TTL_SECONDS} s.",
                 remedy="Correct `grant.ttl_seconds` in broker.tokens.",
             )
-        return decision.grant, decision.rule, decision.revision
+        return decision.grant, decision.rule, decision.policy
 
 
 def _input(subject: Subject, wish: TokenWish, transport: str, now_ns: int) -> dict[str, object]:

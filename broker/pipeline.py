@@ -18,9 +18,10 @@ from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
 from broker.identity.scope import covers
+from broker.model.answers import parse_call_decision
 from broker.model.call import Call, Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Charge, Reservation, Unit
-from broker.model.decision import CallDecision, parse_call_decision
+from broker.model.decision import CallDecision
 from broker.passage import Arrival, Commit, Passage
 from broker.ports import Authorizer, Clock, Counters, DecisionPoint, KeyVault, Ledger, Upstream, Verdict
 from broker.settlement import Settlement
@@ -144,7 +145,7 @@ class Pipeline:
 @lru_cache(maxsize=1024)
 def _read(verdict: Verdict, found: frozenset[str]) -> CallDecision:
     """The decision in an answer, read once: reading is strict, and the same Verdict reads the same."""
-    return parse_call_decision(verdict.result, verdict.revision, found=found)
+    return parse_call_decision(verdict.result, verdict.policy, found=found)
 
 
 def _refusal(error: BaseException) -> BrokerError:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Charge, Reservation, Unit
+from broker.model.decision import PolicyVersion
 from broker.model.record import Receipt, Record
 from broker.model.secret import Lease, Secret
 
@@ -28,7 +29,7 @@ class Verdict:
     """
 
     result: object
-    revision: str
+    policy: PolicyVersion
 
 
 class Authorizer(Protocol):
@@ -38,6 +39,10 @@ class Authorizer(Protocol):
     Raises BrokerError POLICY_ENGINE_UNAVAILABLE when it cannot answer. It does not interpret the
     result: the pipeline does, strictly, so that every adapter is equally distrusted.
     """
+
+    @property
+    def version(self) -> PolicyVersion:
+        """The policies that the next evaluation will use, as far as is known now."""
 
     async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict: ...
 

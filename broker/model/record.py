@@ -16,6 +16,7 @@ class RecordType(StrEnum):
     INTENT = "intent"
     OUTCOME = "outcome"
     RECOVERED = "recovered"
+    SHADOW = "shadow"
     REVOKED = "revoked"
     ERASURE = "erasure"
     CONFIG = "config"
@@ -36,7 +37,10 @@ class RecordedFinding:
 class Record:
     """The facts of one step of one call; None means not known at this step and is left out of the entry.
 
-    Never holds a key, a token, a prompt or a reply. Times `t_*_us` are microseconds. The ledger adds
+    Never holds a key, a token, a prompt or a reply. Times `t_*_us` are microseconds. `policy_input` is the
+    JSON that policy judged, `alert` what it wants people told, `purpose` why the caller broke the glass;
+    in a `shadow` record `decision` and `rule` are the candidate's and `enforced` is what really happened.
+    The ledger adds
     `v`, `instance`, `seq`, `time`, `kid` and `sig` when it sequences the record.
     """
 
@@ -57,7 +61,9 @@ class Record:
     reason: str | None = None
     rule: str | None = None
     policy_revision: str | None = None
+    policy_sha256: str | None = None
     input_commitment: str | None = None
+    policy_input: str | None = None
     findings: tuple[RecordedFinding, ...] | None = None
     key_ref: str | None = None
     key_version: int | None = None
@@ -76,6 +82,9 @@ class Record:
     response_commitment: str | None = None
     scope: str | None = None
     public_key: str | None = None
+    alert: str | None = None
+    purpose: str | None = None
+    enforced: str | None = None
 
 
 RECORD_FIELDS = tuple(f.name for f in fields(Record))

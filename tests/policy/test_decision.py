@@ -12,25 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.errors import BrokerError, Kind
+from broker.model.answers import parse_admin_decision, parse_call_decision, parse_token_decision
 from broker.model.charge import Unit
-from broker.model.decision import (
-    Action,
-    Limit,
-    parse_admin_decision,
-    parse_call_decision,
-    parse_token_decision,
-)
+from broker.model.decision import Action, Limit, PolicyVersion
 
+VERSION = PolicyVersion("2026-11-24", "ab" * 32)
 ALLOWED: dict[str, object] = {
     "allow": True,
     "rule": "granted",
     "reason": "The role grants it.",
     "content": {"pii.email": "allow", "pii.iban": "redact"},
     "shape": {"model": "gpt-4o-mini", "set": {"n": 1}, "remove": ["logprobs"]},
-    "account": "spiffe://x/a",
-    "limits": {"requests/minute": {"unit": "requests", "cap": 60, "window_seconds": 60}},
+    "limits": {
+        "requests/minute": {"account": "spiffe://x/a", "unit": "requests", "cap": 60, "window_seconds": 60}
+    },
     "models": ["b*", "a"],
-    "response": {"cut": ["secret.*"]},
+    "response": {"cut": ["secret.*"], "redact": ["pii.*"]},
     "credential": "openai",
 }
 DENIED: dict[str, object] = {
@@ -38,6 +35,7 @@ DENIED: dict[str, object] = {
     "rule": "content_blocked",
     "reason": "",
     "content": {"secret.jwt": "block"},
+    "changes": [{"field": "content", "must": "absent", "values": ["secret.jwt"]}],
 }
 GRANTED: dict[str, object] = {
     "allow": True,
@@ -68,17 +66,17 @@ def _changed(document: dict[str, object], path: str, value: object) -> dict[str,
     return changed
 
 
-def _refusal(parse: Callable[[object, str], object], result: object) -> str:
+def _refusal(parse: Callable[[object, PolicyVersion], object], result: object) -> str:
     with pytest.raises(BrokerError) as caught:
-        parse(result, "rev")
+        parse(result, VERSION)
     assert caught.value.kind is Kind.POLICY_ENGINE_UNAVAILABLE
     return caught.value.message
 
 
 def test_an_allowed_call_is_read_whole() -> None:
-    decision = parse_call_decision(ALLOWED, "rev", found=["pii.email", "pii.iban"])
+    decision = parse_call_decision(ALLOWED, VERSION, found=["pii.email", "pii.iban"])
     assert decision.allow is True
-    assert decision.revision == "rev"
+    assert decision.policy == VERSION
     assert decision.limits == (Limit("spiffe://x/a requests/minute", Unit.REQUESTS, 60, 60),)
     assert (decision.shape.model, decision.shape.set, decision.shape.remove) == (
         "gpt-4o-mini",
@@ -91,14 +89,24 @@ def test_an_allowed_call_is_read_whole() -> None:
 
 
 def test_a_denied_call_is_read_whole() -> None:
-    decision = parse_call_decision(DENIED, "rev", found=["secret.jwt"])
+    decision = parse_call_decision(DENIED, VERSION, found=["secret.jwt"])
     assert (decision.allow, decision.rule) == (False, "content_blocked")
     assert decision.content.block == frozenset({"secret.jwt"})
     assert (decision.credential, decision.limits, decision.cut) == ("", (), ())
+    assert [str(change) for change in decision.changes] == ["content without secret.jwt"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, "n", {"field": "n", "must": "shrink", "values": []}, {"field": "", "must": "absent", "values": []}]
+    + [{"field": "n", "must": "at_most", "values": [1]}, {"field": "n", "must": "absent"}],
+)
+def test_a_wrong_change_is_an_error(change: object) -> None:
+    assert "changes[…]" in _refusal(parse_call_decision, {**DENIED, "changes": [change]})
 
 
 def test_tokens_and_admin_are_read_whole() -> None:
-    grant = parse_token_decision(GRANTED, "rev").grant
+    grant = parse_token_decision(GRANTED, VERSION).grant
     assert grant is not None
     assert (grant.scope, grant.ttl_seconds, grant.user, grant.max_tokens) == (
         ("chat:gpt-4o", "models"),
@@ -106,14 +114,17 @@ def test_tokens_and_admin_are_read_whole() -> None:
         None,
         100,
     )
-    assert parse_token_decision({"allow": False, "rule": "r", "reason": ""}, "rev").grant is None
-    assert parse_admin_decision({"allow": True, "rule": "r", "reason": ""}, "rev").allow is True
+    assert (
+        parse_token_decision({"allow": False, "rule": "r", "reason": "", "changes": []}, VERSION).grant
+        is None
+    )
+    assert parse_admin_decision({"allow": True, "rule": "r", "reason": ""}, VERSION).allow is True
 
 
 @pytest.mark.parametrize("result", [None, {}, [], "allow", True, 1, {"allow": True}, {"result": ALLOWED}])
 @pytest.mark.parametrize("parse", [parse_call_decision, parse_token_decision, parse_admin_decision])
 def test_an_undefined_or_partial_answer_is_an_error_and_not_a_denial(
-    parse: Callable[[object, str], object], result: object
+    parse: Callable[[object, PolicyVersion], object], result: object
 ) -> None:
     assert "is not a decision" in _refusal(parse, result)
 
@@ -152,7 +163,13 @@ def test_a_missing_field_is_an_error_that_names_it(path: str) -> None:
         ("shape.set", []),
         ("shape.remove", "logprobs"),
         ("shape.extra", 1),
-        ("account", ""),
+        ("limits.requests/minute.account", ""),
+        ("limits.requests/minute.account", ...),
+        ("alert", ""),
+        ("alert", None),
+        ("cache_for", -1),
+        ("cache_for", True),
+        ("changes", []),
         ("limits", []),
         ("limits.requests/minute.unit", "dollars"),
         ("limits.requests/minute.unit", None),
@@ -169,7 +186,8 @@ def test_a_missing_field_is_an_error_that_names_it(path: str) -> None:
         ("response", []),
         ("response.cut", ["*.secret"]),
         ("response.cut", ["sec*"]),
-        ("response.redact", []),
+        ("response.redact", "pii.*"),
+        ("response.redact", ["p*"]),
         ("credential", ""),
         ("credential", None),
         ("allowed", True),
@@ -202,12 +220,13 @@ def test_a_wrong_grant_is_an_error(path: str, value: object) -> None:
 
 
 def test_a_denial_that_carries_a_grant_is_an_error() -> None:
-    assert "unknown" in _refusal(parse_token_decision, _changed(GRANTED, "allow", False))
+    denied = {**_changed(GRANTED, "allow", False), "changes": []}
+    assert "unknown" in _refusal(parse_token_decision, denied)
 
 
 def test_a_finding_policy_said_nothing_about_does_not_pass() -> None:
     with pytest.raises(BrokerError, match="every rule"):
-        parse_call_decision(ALLOWED, "rev", found=["pii.email", "secret.jwt"])
+        parse_call_decision(ALLOWED, VERSION, found=["pii.email", "secret.jwt"])
 
 
 def test_an_error_never_quotes_the_answer() -> None:
@@ -221,7 +240,7 @@ def test_an_error_never_quotes_the_answer() -> None:
 @given(st.sampled_from(sorted(ALLOWED)), JSON)
 def test_garbage_in_any_field_is_a_decision_or_an_error(field: str, garbage: object) -> None:
     with suppress(BrokerError):
-        decision = parse_call_decision({**ALLOWED, field: garbage}, "rev")
+        decision = parse_call_decision({**ALLOWED, field: garbage}, VERSION)
         assert decision.allow is True
         assert decision.credential
         assert decision.limits or field == "limits"
@@ -238,6 +257,6 @@ def test_reading_a_decision_is_quick() -> None:
     took = []
     for _ in range(2000):
         started = time.perf_counter()
-        parse_call_decision(ALLOWED, "rev")
+        parse_call_decision(ALLOWED, VERSION)
         took.append(time.perf_counter() - started)
     assert sorted(took)[1000] < 60e-6  # 10 µs on an idle machine

@@ -18,7 +18,7 @@ from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.authorizer import ANSWERS_KEPT
 from broker.adapters.rego.engine import Engine, EngineError
 from broker.errors import BrokerError, Kind
-from broker.model.decision import parse_call_decision
+from broker.model.answers import parse_call_decision
 from broker.ports import DecisionPoint
 from tests.policy.documents import call, deed, wish
 from tests.policy.engines import POLICIES
@@ -50,7 +50,7 @@ def _refused(directory: Path) -> str:
 
 async def _rule(authorizer: EmbeddedAuthorizer, document: dict[str, object]) -> str:
     verdict = await authorizer.evaluate(DecisionPoint.CALLS, document)
-    return parse_call_decision(verdict.result, verdict.revision).rule
+    return parse_call_decision(verdict.result, verdict.policy).rule
 
 
 # --- loading
@@ -104,13 +104,13 @@ def test_an_empty_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_revision_changes_with_any_policy_or_data_and_not_with_tests(copy: Path, change: Change) -> None:
-    first = EmbeddedAuthorizer(copy).revision
+    first = EmbeddedAuthorizer(copy).version.revision
     change("calls_test.rego", lambda text: text + "\n# more\n")
-    assert EmbeddedAuthorizer(copy).revision == first
+    assert EmbeddedAuthorizer(copy).version.revision == first
     change("data.json", lambda text: text + "\n")
-    second = EmbeddedAuthorizer(copy).revision
+    second = EmbeddedAuthorizer(copy).version.revision
     (copy / "calls.rego").rename(copy / "called.rego")
-    third = EmbeddedAuthorizer(copy).revision
+    third = EmbeddedAuthorizer(copy).version.revision
     assert len({first, second, third}) == 3
     assert all(len(revision) == 16 for revision in (first, second, third))
 
@@ -296,4 +296,4 @@ async def test_every_point_is_decided(authorizer: EmbeddedAuthorizer) -> None:
         verdict = await authorizer.evaluate(point, documents[point])
         assert isinstance(verdict.result, dict)
         assert verdict.result["allow"] is True
-        assert verdict.revision == authorizer.revision
+        assert verdict.policy == authorizer.version

@@ -10,18 +10,12 @@ import pytest
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.engine import Engine
 from broker.adapters.rego.source import read_policies
-from broker.model.decision import (
-    AdminDecision,
-    CallDecision,
-    TokenDecision,
-    parse_admin_decision,
-    parse_call_decision,
-    parse_token_decision,
-)
+from broker.model.answers import parse_admin_decision, parse_call_decision, parse_token_decision
+from broker.model.decision import AdminDecision, CallDecision, PolicyVersion, TokenDecision
 from broker.ports import DecisionPoint
 from tests.policy.engines import POINTS, POLICIES, cases
 
-_Parser = Callable[[object, str], TokenDecision | CallDecision | AdminDecision]
+_Parser = Callable[[object, PolicyVersion], TokenDecision | CallDecision | AdminDecision]
 _PARSERS: dict[str, _Parser] = {
     "tokens": parse_token_decision,
     "calls": parse_call_decision,
@@ -38,7 +32,7 @@ async def test_case(
     document = case["input"]
     assert isinstance(document, dict)
     verdict = await authorizer.evaluate(DecisionPoint(point), document)
-    decision = _PARSERS[point](verdict.result, verdict.revision)
+    decision = _PARSERS[point](verdict.result, verdict.policy)
     assert decision.rule == case["rule"]
     assert decision.allow is (case["rule"] == "granted")
     assert isinstance(verdict.result, dict)

@@ -17,6 +17,7 @@ from broker.adapters.rego import dialect, tables
 from broker.adapters.rego.engine import Engine, EngineError
 from broker.adapters.rego.source import Module, read_policies, unusable
 from broker.errors import BrokerError, Kind
+from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint, Verdict
 
 _ENTRYPOINTS = {point: f"broker/{point.value}/decision" for point in DecisionPoint}
@@ -43,12 +44,17 @@ class EmbeddedAuthorizer:
         source = read_policies(directory)
         for module in source.modules:
             dialect.check(module)
-        self.revision = source.revision
+        self._version = source.version
         self._parts = dialect.parts_read(source.modules)
         modules, base, self._lookups = tables.extract(source.modules, source.base)
         self._engine = _compile(modules, base)
         self._answers: dict[tuple[DecisionPoint, bytes], Verdict] = {}
         self._refuse_unless_it_denies()
+
+    @property
+    def version(self) -> PolicyVersion:
+        """The policies this authorizer was made of; they never change."""
+        return self._version
 
     async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
         """See ports.Authorizer. An undefined decision is a Verdict whose result is None."""
@@ -63,11 +69,11 @@ class EmbeddedAuthorizer:
                 Kind.POLICY_ENGINE_UNAVAILABLE,
                 f"The policy engine could not decide at broker.{point.value}: {why}.",
                 remedy="Run the tests of the policies; the operator's log names their revision.",
-                details={"policy_revision": self.revision},
+                details={"policy_revision": self._version.revision},
             ) from None
 
     def _keep(self, question: tuple[DecisionPoint, bytes], result: object) -> Verdict:
-        verdict = Verdict(result, self.revision)
+        verdict = Verdict(result, self._version)
         if len(question[1]) <= _LONGEST_KEPT:
             if len(self._answers) >= ANSWERS_KEPT:
                 self._answers.clear()

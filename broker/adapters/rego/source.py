@@ -12,6 +12,7 @@ from pathlib import Path
 
 from broker import strictjson
 from broker.errors import BrokerError, Kind
+from broker.model.decision import PolicyVersion
 
 _MAX_FILE_BYTES = 64 * 1024 * 1024
 
@@ -26,11 +27,13 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class PolicySource:
-    """What was loaded. `revision`: the first 16 hex digits of SHA-256 over all names and contents, sorted."""
+    """What was loaded. The SHA-256 of its version is over all names and contents, sorted; a folder's revision
+    is the first 16 digits of it.
+    """
 
     modules: tuple[Module, ...]
     base: dict[str, object] = field(repr=False)
-    revision: str
+    version: PolicyVersion
 
 
 def read_policies(directory: Path) -> PolicySource:
@@ -50,7 +53,7 @@ def read_policies(directory: Path) -> PolicySource:
     for name, raw in files:
         if name.endswith("data.json"):
             _root(base, name, _parse(name, raw))
-    return PolicySource(modules, base, _revision(files))
+    return PolicySource(modules, base, _version(files))
 
 
 def unusable(message: str, remedy: str) -> BrokerError:
@@ -98,10 +101,10 @@ def _root(base: dict[str, object], name: str, content: dict[str, object]) -> Non
         node[key] = value
 
 
-def _revision(files: list[tuple[str, bytes]]) -> str:
+def _version(files: list[tuple[str, bytes]]) -> PolicyVersion:
     digest = sha256()
     for name, raw in files:
         for part in (name.encode(), raw):
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
-    return digest.hexdigest()[:16]
+    return PolicyVersion(digest.hexdigest()[:16], digest.hexdigest())

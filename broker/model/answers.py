@@ -1,0 +1,167 @@
+"""The strict reading of what a policy engine answered.
+
+Knows: the result shapes of `policies/schema/*.result.json`. Must not know: which engine answered. No engine
+is trusted to have answered well: a missing, unknown or mistyped field is an error and never a `false`, an
+empty list or a default that lets something through.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from broker.model.answer import Answer
+from broker.model.change import Change, Must
+from broker.model.charge import Unit
+from broker.model.decision import (
+    Action,
+    AdminDecision,
+    CallDecision,
+    Content,
+    Limit,
+    PolicyVersion,
+    Shape,
+    TokenDecision,
+)
+from broker.model.subject import Grant
+
+_RULES = re.compile(r"(?:[A-Za-z0-9_.-]+|\*|[A-Za-z0-9_.-]+\.\*)\Z")
+
+
+def parse_call_decision(result: object, policy: PolicyVersion, *, found: Iterable[str] = ()) -> CallDecision:
+    """Reads the result of `data.broker.calls.decision`.
+
+    `found` are the rules policy was told of: an allowing result must say something about each. Raises
+    BrokerError POLICY_ENGINE_UNAVAILABLE, naming the field, for everything that is not exactly a decision.
+    """
+    answer = Answer("broker.calls", result)
+    allow, rule, reason = answer.verdict()
+    content = _content(answer)
+    cache_for = answer.whole("cache_for", 0) if answer.has("cache_for") else 0
+    if not allow:
+        changes = _changes(answer)
+        answer.end()
+        return CallDecision(allow, rule, reason, policy, content, changes=changes, cache_for=cache_for)
+    if content.block:
+        answer.refuse("allow", "is true although `content` blocks")
+    for name in found:
+        if content.action(name) is Action.NONE:
+            answer.refuse("content", "does not judge every rule that found something")
+    cut, redact = _response(answer)
+    decision = CallDecision(
+        allow,
+        rule,
+        reason,
+        policy,
+        content,
+        shape=_shape(answer),
+        limits=_limits(answer),
+        models=tuple(sorted(answer.strings("models"))),
+        cut=cut,
+        redact=redact,
+        credential=answer.text("credential"),
+        alert=answer.text("alert") if answer.has("alert") else None,
+        cache_for=cache_for,
+    )
+    answer.end()
+    return decision
+
+
+def parse_token_decision(result: object, policy: PolicyVersion) -> TokenDecision:
+    """Reads the result of `data.broker.tokens.decision`. Raises as `parse_call_decision` does."""
+    answer = Answer("broker.tokens", result)
+    allow, rule, reason = answer.verdict()
+    grant = _grant(answer) if allow else None
+    changes = () if allow else _changes(answer)
+    answer.end()
+    return TokenDecision(allow, rule, reason, policy, grant, changes)
+
+
+def parse_admin_decision(result: object, policy: PolicyVersion) -> AdminDecision:
+    """Reads the result of `data.broker.admin.decision`. Raises as `parse_call_decision` does."""
+    answer = Answer("broker.admin", result)
+    allow, rule, reason = answer.verdict()
+    answer.end()
+    return AdminDecision(allow, rule, reason, policy)
+
+
+_NOTHING_FOUND = Content()
+_UNSHAPED = Shape()
+_MUSTS = {must.value: must for must in Must}
+_UNITS = {unit.value: unit for unit in Unit}
+
+
+def _content(answer: Answer) -> Content:
+    actions: dict[str, object] = answer.take("content", dict)
+    if not actions:
+        return _NOTHING_FOUND
+    if not all(
+        type(rule) is str and action in ("block", "redact", "allow") for rule, action in actions.items()
+    ):
+        answer.refuse("content", "holds an action that is none of block, redact, allow")
+    block, redact, allow = (
+        frozenset(rule for rule, action in actions.items() if action == wanted)
+        for wanted in ("block", "redact", "allow")
+    )
+    return Content(block, redact, allow)
+
+
+def _shape(answer: Answer) -> Shape:
+    """The one object whose fields may be left out: an empty shape changes nothing."""
+    shape = answer.inner("shape")
+    changed = shape.take("set", dict) if shape.has("set") else {}
+    removed = shape.strings("remove") if shape.has("remove") else ()
+    model = None if shape.null("model") or not shape.has("model") else shape.text("model")
+    shape.end()
+    return Shape(changed, removed, model) if changed or removed or model else _UNSHAPED
+
+
+def _limits(answer: Answer) -> tuple[Limit, ...]:
+    def read(name: str, limit: Answer) -> Limit:
+        account = limit.text("account")
+        unit = _UNITS.get(limit.take("unit", str))
+        if unit is None:
+            limit.refuse("unit", "is none of requests, tokens, micro_usd")
+        cap, window = limit.whole("cap", 0), limit.whole("window_seconds", 1)
+        limit.end()
+        return Limit(f"{account} {name}", unit, cap, window)
+
+    return answer.each("limits", read)
+
+
+def _response(answer: Answer) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The rules that cut a reply, and those that redact it."""
+    response = answer.inner("response")
+    cut, redact = response.strings("cut"), response.strings("redact") if response.has("redact") else ()
+    for name, entries in (("cut", cut), ("redact", redact)):
+        if not all(_RULES.match(entry) for entry in entries):
+            response.refuse(name, "holds something else than rules, `family.*` and `*`")
+    response.end()
+    return cut, redact
+
+
+def _changes(answer: Answer) -> tuple[Change, ...]:
+    """The counterfactual, in the order of the policy's array; its values as text."""
+    return tuple(_change(entry) for entry in answer.take("changes", list))
+
+
+def _change(entry: object) -> Change:
+    change = Answer("broker.*.changes[…]", entry)
+    name, must = change.text("field"), _MUSTS.get(change.take("must", str))
+    if must is None:
+        change.refuse("must", f"is none of {', '.join(_MUSTS)}")
+    values = change.strings("values")
+    change.end()
+    return Change(name, must, values)
+
+
+def _grant(answer: Answer) -> Grant:
+    grant = answer.inner("grant")
+    scope = tuple(sorted(set(grant.strings("scope"))))
+    if not scope or any(" " in entry for entry in scope):
+        grant.refuse("scope", "is empty or holds an entry with a space")
+    ttl = grant.whole("ttl_seconds", 1)
+    user = None if grant.null("user") else grant.text("user")
+    ceiling = None if grant.null("max_tokens") else grant.whole("max_tokens", 0)
+    grant.end()
+    return Grant(scope, ttl, user, ceiling)
