@@ -6,6 +6,8 @@ Knows: which action each needs (`data.broker.admin.decision`). Must not know: wi
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import tzinfo
 from typing import Protocol
 
 from broker.errors import BrokerError, Kind
@@ -13,12 +15,14 @@ from broker.identity.certificate import check_time, subject_of
 from broker.identity.revocation import RevocationSet
 from broker.identity.token import Claims, TokenIssuer
 from broker.model.answers import parse_admin_decision
+from broker.model.decision import AdminDecision
 from broker.model.operation import AdminAction
 from broker.model.record import Record, RecordType
 from broker.model.subject import Peer
 from broker.model.token import TokenState
 from broker.ports import Authorizer, Clock, DecisionPoint, Ledger
-from broker.shaping.policy_input import subject_input
+from broker.shaping.policy_input import subject_input, time_input
+from broker.shaping.recorded_input import recorded
 
 _NS_PER_SECOND = 1_000_000_000
 
@@ -44,6 +48,7 @@ class Administration:
         tokens: TokenIssuer,
         revocations: RevocationSet,
         clock: Clock,
+        zone: tzinfo,
     ) -> None:
         self._authorizer = authorizer
         self._ledger = ledger
@@ -51,10 +56,11 @@ class Administration:
         self._tokens = tokens
         self._revocations = revocations
         self._clock = clock
+        self._zone = zone
 
     async def introspect(self, peer: Peer, token: str, transport: str, call_id: str) -> TokenState:
         """The state of a token (RFC 7662). A token that is not ours is inactive, never an error."""
-        await self._allow(peer, AdminAction.INTROSPECT, transport, call_id)
+        await self.allow(peer, AdminAction.INTROSPECT, transport, call_id)
         claims = self._claims(token)
         now = self._clock.now_ns() // _NS_PER_SECOND
         if claims is None or now >= claims.expires_at or self._revocations.has_token(claims.token_id):
@@ -77,7 +83,7 @@ class Administration:
         """
         claims = self._claims(token)
         if claims is None or claims.subject != peer.spiffe_id:
-            await self._allow(peer, AdminAction.REVOKE, transport, call_id)
+            await self.allow(peer, AdminAction.REVOKE, transport, call_id)
         now = self._clock.now_ns() // _NS_PER_SECOND
         check_time(peer, now)
         if claims is None:
@@ -92,13 +98,13 @@ class Administration:
 
     async def records(self, peer: Peer, after_seq: int, transport: str, call_id: str) -> AsyncIterator[bytes]:
         """The durable entries after `after_seq`, oldest first, as their signed JSON bytes."""
-        await self._allow(peer, AdminAction.RECORD_READ, transport, call_id)
+        await self.allow(peer, AdminAction.RECORD_READ, transport, call_id)
         async for _, entry in self._log.tail(after_seq):
             yield entry
 
     async def checkpoint(self, peer: Peer, transport: str, call_id: str) -> bytes:
         """The newest signed checkpoint."""
-        await self._allow(peer, AdminAction.CHECKPOINT_READ, transport, call_id)
+        await self.allow(peer, AdminAction.CHECKPOINT_READ, transport, call_id)
         return await self._log.checkpoint()
 
     def _claims(self, token: str) -> Claims | None:
@@ -107,29 +113,26 @@ class Administration:
         except BrokerError:
             return None
 
-    async def _allow(self, peer: Peer, action: AdminAction, transport: str, call_id: str) -> None:
-        now_ns = self._clock.now_ns()
-        check_time(peer, now_ns // _NS_PER_SECOND)
-        document: dict[str, object] = {
-            "v": 1,
-            "subject": subject_input(subject_of(peer)),
-            "action": action.value,
-            "transport": transport,
-            "now_ns": now_ns,
-        }
-        verdict = await self._authorizer.evaluate(DecisionPoint.ADMIN, document)
-        decision = parse_admin_decision(verdict.result, verdict.policy)
+    async def may(self, peer: Peer, action: AdminAction, transport: str) -> bool:
+        """Whether policy gives this peer the right; asking leaves no record. Raises as `allow` does."""
+        return (await self._decide(peer, action, transport))[0].allow
+
+    async def allow(self, peer: Peer, action: AdminAction, transport: str, call_id: str) -> str:
+        """The input that policy judged, for the record of what follows. Raises POLICY_DENIED, recorded,
+        CERTIFICATE_INVALID or POLICY_ENGINE_UNAVAILABLE.
+        """
+        decision, asked = await self._decide(peer, action, transport)
         if decision.allow:
-            return
+            return asked
+        denied = self._record(RecordType.DENIED, peer, transport, call_id, action)
         await self._ledger.append(
-            self._record(
-                RecordType.DENIED,
-                peer,
-                transport,
-                call_id,
-                action,
+            replace(
+                denied,
                 reason=Kind.POLICY_DENIED.value,
                 rule=decision.rule,
+                policy_revision=decision.policy.revision,
+                policy_sha256=decision.policy.sha256,
+                policy_input=asked,
             )
         )
         raise BrokerError(
@@ -138,6 +141,20 @@ class Administration:
             rule=decision.rule,
             remedy=f"Ask the security team for the admin right {action.value}.",
         )
+
+    async def _decide(self, peer: Peer, action: AdminAction, transport: str) -> tuple[AdminDecision, str]:
+        now_ns = self._clock.now_ns()
+        check_time(peer, now_ns // _NS_PER_SECOND)
+        document: dict[str, object] = {
+            "v": 1,
+            "subject": subject_input(subject_of(peer)),
+            "action": action.value,
+            "transport": transport,
+            "time": time_input(now_ns, self._zone),
+            "now_ns": now_ns,
+        }
+        verdict = await self._authorizer.evaluate(DecisionPoint.ADMIN, document)
+        return parse_admin_decision(verdict.result, verdict.policy), recorded(document)
 
     def _record(
         self,
@@ -148,8 +165,6 @@ class Administration:
         action: AdminAction,
         *,
         token_id: str | None = None,
-        reason: str | None = None,
-        rule: str | None = None,
     ) -> Record:
         subject = subject_of(peer)
         return Record(
@@ -164,6 +179,4 @@ class Administration:
             transport=transport,
             operation=action.value,
             decision="deny" if kind is RecordType.DENIED else "allow",
-            reason=reason,
-            rule=rule,
         )

@@ -8,15 +8,27 @@ files, named here by their path.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("not a time zone of the IANA database, such as Europe/Berlin") from None
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
 
 
 class ConfigError(ValueError):
@@ -62,11 +74,54 @@ class Identity(_Section):
     token_key: Path = Field(description="0600 PEM file: the Ed25519 key that signs tokens; made where absent")
 
 
+class Opa(_Section):
+    """The OPA sidecar: used where policy.adapter is opa."""
+
+    url: str = Field("http://127.0.0.1:8181", description="where OPA answers; https with `ca`")
+    deadline_ms: int = Field(50, gt=0, le=5000, description="the longest wait for one decision")
+    ca: Path | None = Field(None, description="PEM file: the CA of OPA's certificate")
+    certificate: Path | None = Field(None, description="PEM file: the broker's certificate towards OPA")
+    key: Path | None = Field(None, description="PEM file: its private key")
+    bundle: str | None = Field(
+        "broker",
+        description="the bundle every answer must come from; absent from none: records say unversioned",
+    )
+
+
+class Shadow(_Section):
+    """A candidate policy that is evaluated on real calls and never enforced."""
+
+    directory: Path | None = Field(None, description="the folder of the candidate; absent: no shadow")
+    sample: float = Field(1.0, gt=0, le=1, description="the share of calls that the candidate judges, too")
+
+
 class Policy(_Section):
     """Who decides."""
 
-    adapter: Literal["embedded"] = Field("embedded", description="the engine: embedded (rego-cpp)")
-    directory: Path = Field(description="the folder of Rego modules and data")
+    adapter: Literal["embedded", "opa"] = Field(
+        "embedded", description="the engine: embedded (rego-cpp) or opa (a sidecar)"
+    )
+    directory: Path | None = Field(
+        None, description="embedded: the folder of Rego modules and data, unsigned, for development"
+    )
+    bundle: Path | None = Field(
+        None, description="the signed bundle: what embedded evaluates, and what the console serves to OPA"
+    )
+    verification_keys: dict[str, Path] = Field(
+        {}, description="key id → PEM file of the public keys that may have signed the bundle"
+    )
+    time_zone: TimeZone = Field("UTC", description="where `input.time.weekday` and `.clock` are read")
+    opa: Opa = Field(Opa(), description="the OPA sidecar")
+    shadow: Shadow = Field(Shadow(), description="a candidate that runs beside the live policies")
+
+    @model_validator(mode="after")
+    def _sources(self) -> Self:
+        """Exactly one source for the embedded engine, and no bundle that nobody could have signed."""
+        if self.adapter == "embedded" and (self.directory is None) is (self.bundle is None):
+            raise ValueError("the embedded engine needs either `directory` or `bundle`")
+        if self.bundle is not None and not self.verification_keys:
+            raise ValueError("`bundle` needs `verification_keys`: an unsigned bundle is never used")
+        return self
 
 
 class Keys(_Section):

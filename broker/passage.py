@@ -12,6 +12,8 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Protocol
 
+import orjson
+
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call
 from broker.model.decision import CallDecision
@@ -20,6 +22,8 @@ from broker.model.operation import Operation
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.model.secret import Lease
 from broker.model.subject import Caller, Peer
+from broker.shaping.recorded_input import recorded_call
+from broker.shaping.request import PURPOSE
 from broker.shaping.usage import Usage
 
 Commit = Callable[[str | None, str, bytes], str]
@@ -55,6 +59,8 @@ class Passage:
         self.findings: tuple[Finding, ...] = ()
         self.decision: CallDecision | None = None
         self.input_commitment: str | None = None
+        self.policy_input: str | None = None
+        self._question = b"{}"
         self.lease: Lease | None = None
         self.policy_us: int | None = None
         self.upstream_us: int | None = None
@@ -84,6 +90,33 @@ class Passage:
             return user
         return self._commit(None, "user", user.encode())
 
+    @property
+    def purpose(self) -> str | None:
+        """Why the caller broke the glass, as a record may hold it."""
+        purpose = self.call.purpose if self.call is not None else None
+        if purpose is None or not self._secret_in(PURPOSE):
+            return purpose
+        return self._commit(None, "purpose", purpose.encode())
+
+    @property
+    def model(self) -> str | None:
+        """The model the caller asked for, as a record may hold it."""
+        return self._model(self.call.model) if self.call is not None and self.call.model else None
+
+    def judged(self, document: dict[str, object], as_bytes: bytes) -> None:
+        """Policy is asked about `document`: what of it is recorded."""
+        named = self.call.user if self.call is not None else None
+        own = {"model": self.model, "user": self.user if named else None, "purpose": self.purpose}
+        self._question = as_bytes
+        self.policy_input = recorded_call(document, own)
+        self.input_commitment = self._commit(self.user, "input", as_bytes)
+
+    @property
+    def question(self) -> dict[str, object]:
+        """The document that policy was asked about, to ask again; it holds no text of the call."""
+        question: dict[str, object] = orjson.loads(self._question)
+        return question
+
     def forget_body(self) -> None:
         """The request has been sent: a stream may last long, and need not hold its prompt that long."""
         self.call = replace(self.accepted, body=b"", document=None)
@@ -96,6 +129,7 @@ class Passage:
             reason=error.kind.value,
             rule=error.rule or (self.decision.rule if self.decision else None),
             error=error.param,
+            policy_input=self.policy_input,
             t_total_us=self._since_start(now_ns),
         )
 
@@ -106,6 +140,9 @@ class Passage:
             RecordType.INTENT,
             decision="allow",
             rule=self.decision.rule if self.decision else None,
+            alert=self.decision.alert if self.decision else None,
+            purpose=self.purpose,
+            policy_input=self.policy_input,
             request_commitment=self._commit(self.user, "request", sha256(call.body).digest())
             if call and call.body
             else None,
@@ -148,7 +185,7 @@ class Passage:
             token_id=caller.token_id,
             transport=self.arrival.transport,
             operation=self.arrival.operation.value,
-            model_requested=self._model(call.model) if call and call.model else None,
+            model_requested=self.model,
             stream=call.stream if call else None,
             policy_revision=decision.policy.revision if decision else None,
             policy_sha256=decision.policy.sha256 if decision else None,

@@ -10,27 +10,25 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from hashlib import sha256
 
 from broker.catalog.estimate import Estimate, deprecation_headers
 from broker.catalog.models import find
+from broker.deciding import Deciding
 from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
 from broker.identity.scope import covers
-from broker.model.answers import parse_call_decision
-from broker.model.call import Call, Reply, StreamReply, UpstreamRequest
+from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Charge, Reservation, Unit
 from broker.model.decision import CallDecision
 from broker.passage import Arrival, Commit, Passage
-from broker.ports import Authorizer, Clock, Counters, DecisionPoint, KeyVault, Ledger, Upstream, Verdict
+from broker.ports import Clock, Counters, KeyVault, Ledger, Upstream
 from broker.settlement import Settlement
 from broker.shaping.binding import bind
-from broker.shaping.denial import denial
-from broker.shaping.policy_input import call_input
-from broker.shaping.request import upstream_request
-from broker.stages import Stages, policy_bytes
+from broker.shaping.request import shaped, upstream_request
+from broker.stages import Stages
 from broker.streaming import stream
+from broker.vigil import Vigil
 
 _NS_PER_SECOND = 1_000_000_000
 _UNAUTHORIZED = 401
@@ -40,7 +38,6 @@ _UNAUTHORIZED = 401
 class Ports:
     """The outside, as the pipeline sees it."""
 
-    authorizer: Authorizer
     keys: KeyVault
     upstream: Upstream
     ledger: Ledger
@@ -51,11 +48,21 @@ class Ports:
 class Pipeline:
     """One instance serves all calls of a process; it keeps no state between them."""
 
-    def __init__(self, ports: Ports, authentication: Authentication, stages: Stages, commit: Commit) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        authentication: Authentication,
+        stages: Stages,
+        deciding: Deciding,
+        commit: Commit,
+        vigil: Vigil,
+    ) -> None:
         self._ports = ports
         self._authentication = authentication
         self._stages = stages
+        self._deciding = deciding
         self._commit = commit
+        self._vigil = vigil
 
     async def run(self, arrival: Arrival) -> Reply | StreamReply:
         """Takes one call from the door to its reply. Raises BrokerError, by then recorded where the
@@ -88,26 +95,12 @@ class Pipeline:
         bound = bind(call, passage.caller, covers)
         today = datetime.fromtimestamp(self._ports.clock.now_ns() / _NS_PER_SECOND, UTC).date()
         estimate = await self._stages.estimate(call, passage.caller, today)  # 4 estimate
-        decision = await self._decide(passage, call, estimate)  # 5 decide
+        decision = await self._deciding.decide(passage, call, estimate)  # 5 decide
+        if decision.shape.alters:
+            estimate = await self._stages.estimate(shaped(call, decision.shape), passage.caller, today)
         request = upstream_request(call, decision, passage.findings, bound, passage.arrival.call_id)
         charges = _charges(decision, estimate)
         return request, await self._ports.counters.reserve(charges)  # 6 reserve
-
-    async def _decide(self, passage: Passage, call: Call, estimate: Estimate) -> CallDecision:
-        """Step 5. Raises POLICY_DENIED or CONTENT_BLOCKED; an undecidable call is refused, not denied."""
-        clock = self._ports.clock
-        document = call_input(
-            passage.caller, call, passage.findings, estimate, passage.arrival.transport, clock.now_ns()
-        )
-        begun = clock.monotonic_ns()
-        verdict = await self._ports.authorizer.evaluate(DecisionPoint.CALLS, document)
-        passage.policy_us = (clock.monotonic_ns() - begun) // 1000
-        passage.input_commitment = self._commit(passage.user, "input", policy_bytes(document))
-        found = frozenset(finding.rule for finding in passage.findings)
-        decision = passage.decision = _read(verdict, found)
-        if not decision.allow:
-            raise denial(decision, passage.findings)
-        return decision
 
     async def _perform(
         self, passage: Passage, request: UpstreamRequest, settlement: Settlement
@@ -132,20 +125,15 @@ class Pipeline:
     def _stream(self, answer: StreamReply, passage: Passage, settlement: Settlement) -> StreamReply:
         """Steps 10 to 12 happen while the events are taken: see `streaming`."""
         passage.forget_body()
+        scanner = self._stages.stream_filter(passage.decided)
+        headers = (*answer.headers, *deprecation_headers(find(passage.accepted.model)))
         clock, caller = self._ports.clock, passage.caller
 
         def recheck() -> None:
             self._authentication.recheck(caller, clock.now_ns() // _NS_PER_SECOND)
 
-        scanner = self._stages.stream_filter(passage.decided)
-        headers = (*answer.headers, *deprecation_headers(find(passage.accepted.model)))
-        return StreamReply(answer.status, headers, stream(answer, passage, scanner, settlement, recheck))
-
-
-@lru_cache(maxsize=1024)
-def _read(verdict: Verdict, found: frozenset[str]) -> CallDecision:
-    """The decision in an answer, read once: reading is strict, and the same Verdict reads the same."""
-    return parse_call_decision(verdict.result, verdict.policy, found=found)
+        leash = self._vigil.leash(recheck, lambda: self._deciding.again(passage))
+        return StreamReply(answer.status, headers, stream(answer, passage, scanner, settlement, leash))
 
 
 def _refusal(error: BaseException) -> BrokerError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -32,6 +32,21 @@ class Verdict:
     policy: PolicyVersion
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A decided call: who and what, in words a record may hold, the document that was judged, and how."""
+
+    call_id: str
+    user: str
+    subject: str
+    tenant: str
+    operation: str
+    model: str | None
+    found: frozenset[str]
+    document: dict[str, object] = field(repr=False)
+    allow: bool
+
+
 class Authorizer(Protocol):
     """Evaluates `data.broker.<point>.decision`.
 
@@ -45,6 +60,23 @@ class Authorizer(Protocol):
         """The policies that the next evaluation will use, as far as is known now."""
 
     async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict: ...
+
+
+class Explainer(Protocol):
+    """Evaluates `data.broker.<point>.explanation`: every condition of a decision, for those who may see it.
+
+    The same guarantees as an Authorizer's; a result of None where the policies explain nothing.
+    """
+
+    async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Verdict: ...
+
+
+class DecisionObserver(Protocol):
+    """Sees every decision about a call after it was made. `observe` returns at once, keeps nothing waiting
+    and never raises.
+    """
+
+    def observe(self, call: Observed) -> None: ...
 
 
 class KeyVault(Protocol):

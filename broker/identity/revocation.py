@@ -16,10 +16,13 @@ class RevocationSet:
 
     def __init__(self) -> None:
         self._tokens: dict[str, int] = {}
+        self.revoked = 0
+        """How many revocations there have been: who keeps answers forgets them when this changes."""
 
     def revoke_token(self, token_id: str, expires_at: int) -> None:
         """Refuses this token from now on. `expires_at` (unix seconds) bounds how long it is remembered."""
         self._tokens[token_id] = expires_at
+        self.revoked += 1
 
     def covers(self, caller: Caller) -> bool:
         """Whether this caller is cut off."""

@@ -6,6 +6,7 @@ Knows: how a body becomes a Call. Must not know: sockets, messages on the wire, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from broker import strictjson
 from broker.errors import BrokerError, Kind
@@ -14,6 +15,7 @@ from broker.model.call import Call
 from broker.model.operation import Operation
 
 Headers = tuple[tuple[str, str], ...]
+_LONGEST_PURPOSE = 200
 
 
 def parse_body(body: bytes) -> dict[str, object]:
@@ -57,6 +59,16 @@ def decode_bodiless(
 ) -> Call:
     """A Call for an operation without a body; the model, if any, stands in the path."""
     return Call(operation, method, path, b"", None, model, stream=stream, headers=headers)
+
+
+def with_purpose(call: Call, purpose: str | None) -> Call:
+    """The call with what `x-broker-purpose` said. Raises BAD_REQUEST for what nobody could read in a record."""
+    if purpose is None:
+        return call
+    if not (purpose.isascii() and purpose.isprintable() and len(purpose) <= _LONGEST_PURPOSE):
+        what = f"expected at most {_LONGEST_PURPOSE} printable ASCII characters"
+        raise refuse("x-broker-purpose", what)
+    return replace(call, purpose=purpose)
 
 
 def too_large(limit: int) -> BrokerError:

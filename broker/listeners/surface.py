@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from broker.model.call import Reply, StreamReply
+from broker.model.explanation import Explanation
 from broker.model.subject import IssuedToken, Peer
 from broker.model.token import TokenState, TokenWish
 from broker.passage import Arrival
@@ -23,6 +24,16 @@ class Issuing(Protocol):
     """Issues tokens. Raises BrokerError."""
 
     async def issue(self, peer: Peer, wish: TokenWish, transport: str, call_id: str) -> IssuedToken: ...
+
+
+class Explains(Protocol):
+    """Says what the policies would decide, as far as the asker may know. Raises BrokerError."""
+
+    async def explain(
+        self, peer: Peer, point: str, input_json: str, transport: str, call_id: str
+    ) -> Explanation: ...
+
+    async def policy(self, peer: Peer, transport: str, call_id: str) -> tuple[str, str, str]: ...
 
 
 class Administering(Protocol):

@@ -44,6 +44,12 @@ class Answer:
             self.refuse(name, "is missing" if value is self else f"is not of type {kind.__name__}")
         return value
 
+    def anything(self, name: str) -> object:
+        """The field, whatever it is; it must be there."""
+        if name not in self._left:
+            self.refuse(name, "is missing")
+        return self._left.pop(name)
+
     def has(self, name: str) -> bool:
         return name in self._left
 

@@ -60,6 +60,11 @@ class Shape:
     remove: tuple[str, ...] = ()
     model: str | None = None
 
+    @property
+    def alters(self) -> bool:
+        """Whether anything changes."""
+        return bool(self.set or self.remove or self.model)
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:

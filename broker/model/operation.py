@@ -36,3 +36,5 @@ class AdminAction(StrEnum):
     REVOKE = "token.revoke"
     RECORD_READ = "audit.read"
     CHECKPOINT_READ = "audit.checkpoint"
+    POLICY_EXPLAIN = "policy.explain"
+    POLICY_READ = "policy.read"

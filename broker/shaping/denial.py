@@ -5,7 +5,10 @@ Knows: Decision and findings. Must not know: wire codes. Names rules and places,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from broker.errors import BrokerError, Kind
+from broker.model.change import Change
 from broker.model.decision import CallDecision
 from broker.model.finding import Finding
 
@@ -15,11 +18,21 @@ def denial(decision: CallDecision, findings: tuple[Finding, ...]) -> BrokerError
     for finding in findings:
         if finding.rule in decision.content.block:
             return content_blocked(finding.rule, finding.location, "request")
+    return policy_denied(f"Policy denies this call. {decision.reason}", decision.rule, decision.changes)
+
+
+def policy_denied(message: str, rule: str, changes: Sequence[Change]) -> BrokerError:
+    """POLICY_DENIED, with the smallest change that would be allowed wherever policy named one."""
+    if not changes:
+        remedy = "Ask for what your grant holds, or ask the security team to widen it."
+        return BrokerError(Kind.POLICY_DENIED, message, rule=rule, remedy=remedy)
+    enough = "; ".join(str(change) for change in changes)
     return BrokerError(
         Kind.POLICY_DENIED,
-        f"Policy denies this call. {decision.reason}",
-        rule=decision.rule,
-        remedy="Ask for what your grant holds, or ask the security team to widen it.",
+        message,
+        rule=rule,
+        remedy=f"Allowed would be: {enough}.",
+        details={"counterfactual": enough},
     )
 
 

@@ -7,12 +7,13 @@ caller's own bytes go on, byte for byte.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import orjson
 
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call, UpstreamRequest
-from broker.model.decision import CallDecision
+from broker.model.decision import CallDecision, Shape
 from broker.model.finding import Finding
 from broker.model.operation import Operation
 from broker.prefilter.redact import redact
@@ -21,6 +22,8 @@ from broker.shaping.denial import content_blocked
 
 QUERY = "?query"
 """The first step of a path that means the query string; no field of a body is taken for it."""
+PURPOSE = "?purpose"
+"""The first step of a path that means the header x-broker-purpose; it never goes upstream."""
 
 
 def upstream_request(
@@ -42,6 +45,17 @@ def upstream_request(
     path = edits.CHAT_PATH if call.operation is Operation.EDITS else call.path
     body = call.body if document is None else _encode(document)
     return UpstreamRequest(call.method, path, body, headers, call.stream)
+
+
+def shaped(call: Call, shape: Shape) -> Call:
+    """The call as upstream will see it, for its worst case: a cap or another model makes it another call.
+    An edit stays as it is: it becomes a chat, whose cost its own document tells.
+    """
+    if call.document is None or call.operation is Operation.EDITS:
+        return call
+    document = {name: value for name, value in call.document.items() if name not in shape.remove}
+    model = shape.model or call.model
+    return replace(call, document={**document, **shape.set, "model": model}, model=model)
 
 
 def _document(

@@ -98,8 +98,14 @@ def test_a_denied_call_is_read_whole() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{}, "n", {"field": "n", "must": "shrink", "values": []}, {"field": "", "must": "absent", "values": []}]
-    + [{"field": "n", "must": "at_most", "values": [1]}, {"field": "n", "must": "absent"}],
+    [
+        {},
+        "n",
+        {"field": "n", "must": "shrink", "values": []},
+        {"field": "", "must": "absent", "values": []},
+        {"field": "n", "must": "at_most", "values": [1]},
+        {"field": "n", "must": "absent"},
+    ],
 )
 def test_a_wrong_change_is_an_error(change: object) -> None:
     assert "changes[…]" in _refusal(parse_call_decision, {**DENIED, "changes": [change]})

@@ -6,6 +6,7 @@ or a model name that a caller made up.
 
 from __future__ import annotations
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from broker.model.record import Receipt, Record, RecordType
@@ -39,6 +40,9 @@ class Metrics:
         self._policy = Histogram(
             "broker_policy_seconds", "Policy decisions of calls", buckets=_SECONDS, registry=self.registry
         )
+        self._alerts = Counter(
+            "broker_alerts_total", "Calls that policy wants people told of", ["rule"], registry=self.registry
+        )
         self._kept: dict[tuple[str, str, str], Counter] = {}
         self._in, self._out = self._tokens.labels("in"), self._tokens.labels("out")
         self._durations: dict[str, Histogram] = {}
@@ -52,6 +56,8 @@ class Metrics:
         if counter is None:
             counter = self._kept[labels] = self._records.labels(*labels)
         counter.inc()
+        if record.alert is not None:
+            self._alerts.labels(record.rule or "none").inc()
         if record.type is RecordType.OUTCOME:
             self._time(operation, record)
             self._in.inc(record.tokens_in or 0)
@@ -72,15 +78,18 @@ class Metrics:
 
 
 class MeteredLedger:
-    """A Ledger that counts what another one made durable."""
+    """A Ledger that counts what another one made durable, and tells of alerts."""
 
     def __init__(self, ledger: Ledger, metrics: Metrics) -> None:
         self._ledger = ledger
         self._metrics = metrics
+        self._log = structlog.get_logger()
 
     async def append(self, record: Record) -> Receipt:
         receipt = await self._ledger.append(record)
         self._metrics.count(record)
+        if record.alert is not None:
+            self._log.warning("alert", alert=record.alert, rule=record.rule, call_id=record.call_id)
         return receipt
 
 

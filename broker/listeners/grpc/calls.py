@@ -16,13 +16,13 @@ import orjson
 from google.protobuf.message import DecodeError, Message
 
 from broker.errors import BrokerError, Kind
-from broker.listeners.decode import decode_bodiless, decode_document
+from broker.listeners.decode import decode_bodiless, decode_document, with_purpose
 from broker.listeners.fields import name as check_name
 from broker.listeners.fields import refuse
 from broker.listeners.grpc.codec import DocumentError, from_document, to_document
 from broker.listeners.grpc.core import TRANSPORT
 from broker.listeners.grpc.errors import UpstreamRefusedError
-from broker.listeners.grpc.metadata import Headers, bearer_of, forwarded_headers, passed_on
+from broker.listeners.grpc.metadata import Headers, bearer_of, forwarded_headers, passed_on, purpose_of
 from broker.listeners.grpc.rim import Answer, Behaviour, Visit
 from broker.listeners.grpc.rules import CallRule
 from broker.listeners.grpc.structs import write_text
@@ -58,6 +58,7 @@ class GrpcArrival:
     form: Form
     headers: Headers
     request: bytes = field(repr=False)
+    purpose: str | None = field(default=None, repr=False)
     transport: str = TRANSPORT
 
     @property
@@ -70,8 +71,8 @@ class GrpcArrival:
             message = self.form.request.FromString(self.request)
             _refuse_unknown(message)
             if self.form.rule.method == "GET":
-                return self._bodiless(getattr(message, "model", None))
-            return self._whole(to_document(message))
+                return with_purpose(self._bodiless(getattr(message, "model", None)), self.purpose)
+            return with_purpose(self._whole(to_document(message)), self.purpose)
         except DecodeError:
             raise refuse("body", "it is not a message of this RPC") from None
         except DocumentError as error:
@@ -159,6 +160,7 @@ class CallDesk:
             form,
             forwarded_headers(visit.metadata, self._forwarded),
             visit.request,
+            purpose_of(visit.metadata),
         )
         return await self._calls.run(arrival)
 

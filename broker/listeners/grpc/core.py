@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.listeners.surface import Administering, Calls, Issuing
+from broker.listeners.surface import Administering, Calls, Explains, Issuing
 from broker.model.subject import Peer
 
 TRANSPORT = "grpc"
@@ -35,6 +35,7 @@ class Core:
     calls: Calls
     issuance: Issuing
     administration: Administering
+    explaining: Explains
     read_peer: Callable[[bytes], Peer]
     unready: Callable[[], str]
     new_call_id: Callable[[], str]

@@ -15,11 +15,12 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 
-from broker.gen.broker.v1 import audit_pb2, openai_pb2, token_pb2
+from broker.gen.broker.v1 import audit_pb2, openai_pb2, policy_pb2, token_pb2
 from broker.listeners.grpc.audit import AuditDesk
 from broker.listeners.grpc.calls import CallDesk, Form
 from broker.listeners.grpc.core import Core
 from broker.listeners.grpc.health import Health
+from broker.listeners.grpc.policy import PolicyDesk
 from broker.listeners.grpc.rim import Behaviour, Rim
 from broker.listeners.grpc.rules import RULES, CallRule
 from broker.listeners.grpc.tokens import TokenDesk
@@ -27,7 +28,7 @@ from broker.listeners.grpc.tokens import TokenDesk
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic only for the type checker
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     service
-    for file in (openai_pb2, token_pb2, audit_pb2)
+    for file in (openai_pb2, token_pb2, audit_pb2, policy_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 )
 
@@ -87,6 +88,7 @@ def _behaviours(core: Core) -> dict[str, Behaviour]:
     calls = CallDesk(core.calls, core.forwarded)
     tokens = TokenDesk(core.issuance, core.administration)
     audit = AuditDesk(core.administration)
+    policy = PolicyDesk(core.explaining)
     found: dict[str, Behaviour] = {
         "/broker.v1.TokenService/IssueToken": tokens.issue,
         "/broker.v1.TokenService/IntrospectToken": tokens.introspect,
@@ -94,6 +96,8 @@ def _behaviours(core: Core) -> dict[str, Behaviour]:
         "/broker.v1.AuditService/GetRecord": audit.get,
         "/broker.v1.AuditService/ListRecords": audit.list,
         "/broker.v1.AuditService/GetCheckpoint": audit.checkpoint,
+        "/broker.v1.PolicyService/Explain": policy.explain,
+        "/broker.v1.PolicyService/GetPolicy": policy.get,
     }
     for name, method in methods(SERVICES).items():
         rule = RULES[name]

@@ -45,6 +45,12 @@ def bearer_of(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
+def purpose_of(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
+    """Why the caller breaks the glass, or None; what came twice is all of it."""
+    found = [str(value) for name, value in metadata if name == "x-broker-purpose"]
+    return ", ".join(found) if found else None
+
+
 def forwarded_headers(metadata: Iterable[tuple[str, str | bytes]], prefixes: tuple[str, ...]) -> Headers:
     """The caller's metadata that upstream may see; everything else, the token first, stays here."""
     allowed = ("x-stainless-", *prefixes)

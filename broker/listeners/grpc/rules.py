@@ -59,6 +59,8 @@ RULES: Mapping[str, Rule] = {
     "/broker.v1.AuditService/GetRecord": AdminAction.RECORD_READ,
     "/broker.v1.AuditService/ListRecords": AdminAction.RECORD_READ,
     "/broker.v1.AuditService/GetCheckpoint": AdminAction.CHECKPOINT_READ,
+    "/broker.v1.PolicyService/Explain": AdminAction.POLICY_EXPLAIN,
+    "/broker.v1.PolicyService/GetPolicy": AdminAction.POLICY_READ,
     "/grpc.health.v1.Health/Check": Public.HEALTH,
     "/grpc.health.v1.Health/List": Public.HEALTH,
     "/grpc.health.v1.Health/Watch": Public.HEALTH,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from broker.errors import BrokerError, Kind
-from broker.listeners.decode import decode_bodiless, decode_document, parse_body, too_large
+from broker.listeners.decode import decode_bodiless, decode_document, parse_body, too_large, with_purpose
 from broker.listeners.https.routes import Body, Match
 from broker.model.call import Call
 from broker.model.operation import Operation
@@ -59,14 +59,17 @@ class HttpArrival:
         """The Call. Raises BAD_REQUEST or TOO_LARGE."""
         method = self.match.route.method
         headers = forwarded_headers(self.headers, self.forwarded)
+        purpose = self.headers.get("x-broker-purpose")
         if self.match.route.body is Body.NONE:
             stream = "stream=true" in self.path.partition("?")[2].split("&")
-            return decode_bodiless(self.operation, method, self.path, self.match.model, stream, headers)
+            call = decode_bodiless(self.operation, method, self.path, self.match.model, stream, headers)
+            return with_purpose(call, purpose)
         media = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json":
             raise _unreadable("the content type must be application/json")
         body = await read_body(self.headers, self.receive, whole=self.whole)
-        return decode_document(self.operation, method, self.path, parse_body(body), body, headers)
+        call = decode_document(self.operation, method, self.path, parse_body(body), body, headers)
+        return with_purpose(call, purpose)
 
 
 async def read_body(headers: dict[str, str], receive: Receive, *, whole: bool = False) -> bytes:

@@ -233,6 +233,13 @@ class Record(_message.Message):
     RESPONSE_COMMITMENT_FIELD_NUMBER: _builtins.int
     KID_FIELD_NUMBER: _builtins.int
     SIG_FIELD_NUMBER: _builtins.int
+    POLICY_SHA256_FIELD_NUMBER: _builtins.int
+    POLICY_INPUT_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    ALERT_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    ENFORCED_FIELD_NUMBER: _builtins.int
     EXTRA_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     v: _builtins.int
@@ -274,6 +281,14 @@ class Record(_message.Message):
     response_commitment: _builtins.str
     kid: _builtins.str
     sig: _builtins.str
+    policy_sha256: _builtins.str
+    policy_input: _builtins.str
+    """The JSON that policy judged; no prompt is in it."""
+    scope: _builtins.str
+    public_key: _builtins.str
+    alert: _builtins.str
+    purpose: _builtins.str
+    enforced: _builtins.str
     @_builtins.property
     def actor_chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -325,13 +340,22 @@ class Record(_message.Message):
         response_commitment: _builtins.str | None = ...,
         kid: _builtins.str | None = ...,
         sig: _builtins.str | None = ...,
+        policy_sha256: _builtins.str | None = ...,
+        policy_input: _builtins.str | None = ...,
+        scope: _builtins.str | None = ...,
+        public_key: _builtins.str | None = ...,
+        alert: _builtins.str | None = ...,
+        purpose: _builtins.str | None = ...,
+        enforced: _builtins.str | None = ...,
         extra: _struct_pb2.Struct | None = ...,
         extra_json: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_bytes", b"_bytes", "_call_id", b"_call_id", "_cert_sha256", b"_cert_sha256", "_decision", b"_decision", "_error", b"_error", "_finish_reason", b"_finish_reason", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_operation", b"_operation", "_policy_revision", b"_policy_revision", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "bytes", b"bytes", "call_id", b"call_id", "cert_sha256", b"cert_sha256", "decision", b"decision", "error", b"error", "extra", b"extra", "finish_reason", b"finish_reason", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "model_requested", b"model_requested", "model_served", b"model_served", "operation", b"operation", "policy_revision", b"policy_revision", "reason", b"reason", "request_commitment", b"request_commitment", "response_commitment", b"response_commitment", "rule", b"rule", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "_bytes", b"_bytes", "_call_id", b"_call_id", "_cert_sha256", b"_cert_sha256", "_decision", b"_decision", "_enforced", b"_enforced", "_error", b"_error", "_finish_reason", b"_finish_reason", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_operation", b"_operation", "_policy_input", b"_policy_input", "_policy_revision", b"_policy_revision", "_policy_sha256", b"_policy_sha256", "_public_key", b"_public_key", "_purpose", b"_purpose", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_scope", b"_scope", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "alert", b"alert", "bytes", b"bytes", "call_id", b"call_id", "cert_sha256", b"cert_sha256", "decision", b"decision", "enforced", b"enforced", "error", b"error", "extra", b"extra", "finish_reason", b"finish_reason", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "model_requested", b"model_requested", "model_served", b"model_served", "operation", b"operation", "policy_input", b"policy_input", "policy_revision", b"policy_revision", "policy_sha256", b"policy_sha256", "public_key", b"public_key", "purpose", b"purpose", "reason", b"reason", "request_commitment", b"request_commitment", "response_commitment", b"response_commitment", "rule", b"rule", "scope", b"scope", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bytes", b"_bytes", "_call_id", b"_call_id", "_cert_sha256", b"_cert_sha256", "_decision", b"_decision", "_error", b"_error", "_finish_reason", b"_finish_reason", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_operation", b"_operation", "_policy_revision", b"_policy_revision", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "actor_chain", b"actor_chain", "bytes", b"bytes", "call_id", b"call_id", "cert_sha256", b"cert_sha256", "decision", b"decision", "error", b"error", "extra", b"extra", "extra_json", b"extra_json", "findings", b"findings", "finish_reason", b"finish_reason", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "model_requested", b"model_requested", "model_served", b"model_served", "operation", b"operation", "policy_revision", b"policy_revision", "reason", b"reason", "request_commitment", b"request_commitment", "response_commitment", b"response_commitment", "rule", b"rule", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "_bytes", b"_bytes", "_call_id", b"_call_id", "_cert_sha256", b"_cert_sha256", "_decision", b"_decision", "_enforced", b"_enforced", "_error", b"_error", "_finish_reason", b"_finish_reason", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_operation", b"_operation", "_policy_input", b"_policy_input", "_policy_revision", b"_policy_revision", "_policy_sha256", b"_policy_sha256", "_public_key", b"_public_key", "_purpose", b"_purpose", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_scope", b"_scope", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "actor_chain", b"actor_chain", "alert", b"alert", "bytes", b"bytes", "call_id", b"call_id", "cert_sha256", b"cert_sha256", "decision", b"decision", "enforced", b"enforced", "error", b"error", "extra", b"extra", "extra_json", b"extra_json", "findings", b"findings", "finish_reason", b"finish_reason", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "model_requested", b"model_requested", "model_served", b"model_served", "operation", b"operation", "policy_input", b"policy_input", "policy_revision", b"policy_revision", "policy_sha256", b"policy_sha256", "public_key", b"public_key", "purpose", b"purpose", "reason", b"reason", "request_commitment", b"request_commitment", "response_commitment", b"response_commitment", "rule", b"rule", "scope", b"scope", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__alert: _TypeAlias = _typing.Literal["alert"]  # noqa: Y015
+    _WhichOneofArgType__alert: _TypeAlias = _typing.Literal["_alert", b"_alert"]  # noqa: Y015
     _WhichOneofReturnType__bytes: _TypeAlias = _typing.Literal["bytes"]  # noqa: Y015
     _WhichOneofArgType__bytes: _TypeAlias = _typing.Literal["_bytes", b"_bytes"]  # noqa: Y015
     _WhichOneofReturnType__call_id: _TypeAlias = _typing.Literal["call_id"]  # noqa: Y015
@@ -340,6 +364,8 @@ class Record(_message.Message):
     _WhichOneofArgType__cert_sha256: _TypeAlias = _typing.Literal["_cert_sha256", b"_cert_sha256"]  # noqa: Y015
     _WhichOneofReturnType__decision: _TypeAlias = _typing.Literal["decision"]  # noqa: Y015
     _WhichOneofArgType__decision: _TypeAlias = _typing.Literal["_decision", b"_decision"]  # noqa: Y015
+    _WhichOneofReturnType__enforced: _TypeAlias = _typing.Literal["enforced"]  # noqa: Y015
+    _WhichOneofArgType__enforced: _TypeAlias = _typing.Literal["_enforced", b"_enforced"]  # noqa: Y015
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
     _WhichOneofReturnType__finish_reason: _TypeAlias = _typing.Literal["finish_reason"]  # noqa: Y015
@@ -360,8 +386,16 @@ class Record(_message.Message):
     _WhichOneofArgType__model_served: _TypeAlias = _typing.Literal["_model_served", b"_model_served"]  # noqa: Y015
     _WhichOneofReturnType__operation: _TypeAlias = _typing.Literal["operation"]  # noqa: Y015
     _WhichOneofArgType__operation: _TypeAlias = _typing.Literal["_operation", b"_operation"]  # noqa: Y015
+    _WhichOneofReturnType__policy_input: _TypeAlias = _typing.Literal["policy_input"]  # noqa: Y015
+    _WhichOneofArgType__policy_input: _TypeAlias = _typing.Literal["_policy_input", b"_policy_input"]  # noqa: Y015
     _WhichOneofReturnType__policy_revision: _TypeAlias = _typing.Literal["policy_revision"]  # noqa: Y015
     _WhichOneofArgType__policy_revision: _TypeAlias = _typing.Literal["_policy_revision", b"_policy_revision"]  # noqa: Y015
+    _WhichOneofReturnType__policy_sha256: _TypeAlias = _typing.Literal["policy_sha256"]  # noqa: Y015
+    _WhichOneofArgType__policy_sha256: _TypeAlias = _typing.Literal["_policy_sha256", b"_policy_sha256"]  # noqa: Y015
+    _WhichOneofReturnType__public_key: _TypeAlias = _typing.Literal["public_key"]  # noqa: Y015
+    _WhichOneofArgType__public_key: _TypeAlias = _typing.Literal["_public_key", b"_public_key"]  # noqa: Y015
+    _WhichOneofReturnType__purpose: _TypeAlias = _typing.Literal["purpose"]  # noqa: Y015
+    _WhichOneofArgType__purpose: _TypeAlias = _typing.Literal["_purpose", b"_purpose"]  # noqa: Y015
     _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
     _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
     _WhichOneofReturnType__request_commitment: _TypeAlias = _typing.Literal["request_commitment"]  # noqa: Y015
@@ -370,6 +404,8 @@ class Record(_message.Message):
     _WhichOneofArgType__response_commitment: _TypeAlias = _typing.Literal["_response_commitment", b"_response_commitment"]  # noqa: Y015
     _WhichOneofReturnType__rule: _TypeAlias = _typing.Literal["rule"]  # noqa: Y015
     _WhichOneofArgType__rule: _TypeAlias = _typing.Literal["_rule", b"_rule"]  # noqa: Y015
+    _WhichOneofReturnType__scope: _TypeAlias = _typing.Literal["scope"]  # noqa: Y015
+    _WhichOneofArgType__scope: _TypeAlias = _typing.Literal["_scope", b"_scope"]  # noqa: Y015
     _WhichOneofReturnType__seq: _TypeAlias = _typing.Literal["seq"]  # noqa: Y015
     _WhichOneofArgType__seq: _TypeAlias = _typing.Literal["_seq", b"_seq"]  # noqa: Y015
     _WhichOneofReturnType__sig: _TypeAlias = _typing.Literal["sig"]  # noqa: Y015
@@ -409,6 +445,8 @@ class Record(_message.Message):
     _WhichOneofReturnType__v: _TypeAlias = _typing.Literal["v"]  # noqa: Y015
     _WhichOneofArgType__v: _TypeAlias = _typing.Literal["_v", b"_v"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__alert) -> _WhichOneofReturnType__alert | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__bytes) -> _WhichOneofReturnType__bytes | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__call_id) -> _WhichOneofReturnType__call_id | None: ...
@@ -416,6 +454,8 @@ class Record(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cert_sha256) -> _WhichOneofReturnType__cert_sha256 | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__decision) -> _WhichOneofReturnType__decision | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__enforced) -> _WhichOneofReturnType__enforced | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
     @_typing.overload
@@ -437,7 +477,15 @@ class Record(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__operation) -> _WhichOneofReturnType__operation | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__policy_input) -> _WhichOneofReturnType__policy_input | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__policy_revision) -> _WhichOneofReturnType__policy_revision | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__policy_sha256) -> _WhichOneofReturnType__policy_sha256 | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__public_key) -> _WhichOneofReturnType__public_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__purpose) -> _WhichOneofReturnType__purpose | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
     @_typing.overload
@@ -446,6 +494,8 @@ class Record(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__response_commitment) -> _WhichOneofReturnType__response_commitment | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rule) -> _WhichOneofReturnType__rule | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__scope) -> _WhichOneofReturnType__scope | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seq) -> _WhichOneofReturnType__seq | None: ...
     @_typing.overload

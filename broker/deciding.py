@@ -1,0 +1,95 @@
+"""Step 5: policy is asked about a call, and asked again while its reply streams.
+
+Knows: the question and how an answer is read. Must not know: engines, and what else happens to a call.
+"""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+from functools import lru_cache
+
+import orjson
+
+from broker.catalog.estimate import Estimate
+from broker.model.answers import parse_call_decision
+from broker.model.call import Call
+from broker.model.decision import CallDecision, PolicyVersion
+from broker.passage import Passage
+from broker.ports import Authorizer, Clock, DecisionObserver, DecisionPoint, Observed, Verdict
+from broker.shaping.denial import denial
+from broker.shaping.policy_input import call_input, time_input
+
+_NS_PER_MINUTE = 60 * 1_000_000_000
+
+
+class Deciding:
+    """`zone` is where policy reads the time of day; `observer` sees every decision after it was made."""
+
+    def __init__(
+        self, authorizer: Authorizer, clock: Clock, zone: tzinfo, observer: DecisionObserver | None = None
+    ) -> None:
+        self._authorizer = authorizer
+        self._clock = clock
+        self._zone = zone
+        self._observer = observer
+
+    async def decide(self, passage: Passage, call: Call, estimate: Estimate) -> CallDecision:
+        """The decision that allows the call. Raises POLICY_DENIED or CONTENT_BLOCKED; an undecidable call is
+        refused, not denied.
+        """
+        now_ns = self._clock.now_ns()
+        document = call_input(
+            passage.caller,
+            call,
+            passage.findings,
+            estimate,
+            passage.arrival.transport,
+            now_ns=now_ns,
+            zone=self._zone,
+        )
+        passage.judged(document, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
+        begun = self._clock.monotonic_ns()
+        decision = passage.decision = await self._ask(passage, document)
+        passage.policy_us = (self._clock.monotonic_ns() - begun) // 1000
+        if self._observer is not None:
+            self._observer.observe(_observed(passage, document, decision))
+        if not decision.allow:
+            raise denial(decision, passage.findings)
+        return decision
+
+    async def again(self, passage: Passage) -> None:
+        """Asks the same question at today's hour. Raises as `decide` where the answer is no longer a yes."""
+        now_ns = self._clock.now_ns()
+        document = {**passage.question, "now_ns": now_ns, "time": time_input(now_ns, self._zone)}
+        decision = await self._ask(passage, document)
+        if not decision.allow:
+            raise denial(decision, passage.findings)
+
+    def circumstances(self) -> tuple[PolicyVersion, int]:
+        """What a decision was made under: the policies, and the minute that they can read."""
+        return self._authorizer.version, self._clock.now_ns() // _NS_PER_MINUTE
+
+    async def _ask(self, passage: Passage, document: dict[str, object]) -> CallDecision:
+        verdict = await self._authorizer.evaluate(DecisionPoint.CALLS, document)
+        return _read(verdict, frozenset(finding.rule for finding in passage.findings))
+
+
+@lru_cache(maxsize=1024)
+def _read(verdict: Verdict, found: frozenset[str]) -> CallDecision:
+    """The decision in an answer, read once: reading is strict, and the same Verdict reads the same."""
+    return parse_call_decision(verdict.result, verdict.policy, found=found)
+
+
+def _observed(passage: Passage, document: dict[str, object], decision: CallDecision) -> Observed:
+    subject = passage.caller.subject
+    return Observed(
+        call_id=passage.arrival.call_id,
+        user=passage.user,
+        subject=subject.id,
+        tenant=subject.tenant,
+        operation=passage.arrival.operation.value,
+        model=passage.model,
+        found=frozenset(finding.rule for finding in passage.findings),
+        document=document,
+        allow=decision.allow,
+    )

@@ -1,0 +1,56 @@
+"""The policy input as the log keeps it, so that another policy can be asked the same question later.
+
+Knows: which strings of an input are the caller's own. Must not know: the log. What could be a text in
+disguise is not kept: a name that is no plain word is left out, and the caller's model, user and purpose are
+given as the record has them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import orjson
+
+LONGEST_BYTES = 6 * 1024
+"""A longer input is not kept: an entry has 16 KiB at most, and no honest call needs that much."""
+_PLAIN = re.compile(r"[a-z][A-Za-z_]{0,30}\Z")
+
+
+def recorded(document: Mapping[str, object]) -> str | None:
+    """The input as compact sorted JSON, or None where it is too long."""
+    text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    return text.decode() if len(text) <= LONGEST_BYTES else None
+
+
+def recorded_wish(document: Mapping[str, object], known: Callable[[str], bool]) -> str | None:
+    """The input of a token request. `known` says which operations and models are names that exist; what is
+    asked beyond them is kept as `?`, which no policy grants.
+    """
+    request = document["request"]
+    if not isinstance(request, Mapping):
+        return None
+    scope = [
+        {name: value if value is None or known(value) else "?" for name, value in asked.items()}
+        for asked in request["scope"]
+    ]
+    return recorded({**document, "request": {**request, "scope": scope}})
+
+
+def recorded_call(document: Mapping[str, object], own: Mapping[str, str | None]) -> str | None:
+    """The input of a call; `own` are the caller's `model`, `user` and `purpose` as a record may hold them.
+
+    >>> call = {"model": "m", "fields": ["n", "My secret!"], "parameters": {"n": 2, "My secret!": 1}}
+    >>> recorded_call({"call": call}, {"model": "m"})
+    '{"call":{"fields":["n"],"model":"m","parameters":{"n":2}}}'
+    """
+    call = document["call"]
+    if not isinstance(call, Mapping):
+        return None
+    kept = {
+        **call,
+        **own,
+        "fields": [name for name in call["fields"] if _PLAIN.match(name)],
+        "parameters": {name: value for name, value in call["parameters"].items() if _PLAIN.match(name)},
+    }
+    return recorded({**document, "call": kept})
