@@ -14,11 +14,12 @@ from broker.identity.certificate import check_time, subject_of
 from broker.identity.scope import split_entry
 from broker.identity.token import TokenIssuer
 from broker.model.answers import parse_token_decision
+from broker.model.decision import TokenDecision
 from broker.model.operation import AdminAction, Operation
 from broker.model.record import Record, RecordType
 from broker.model.subject import Grant, IssuedToken, Peer, Subject
 from broker.model.token import TokenWish
-from broker.ports import Authorizer, Clock, DecisionPoint, Ledger, Verdict
+from broker.ports import Authorizer, Clock, DecisionPoint, Ledger
 from broker.shaping.denial import policy_denied
 from broker.shaping.policy_input import subject_input, time_input
 from broker.shaping.recorded_input import recorded_wish
@@ -61,7 +62,8 @@ class Issuance:
             about = replace(
                 about, policy_revision=verdict.policy.revision, policy_sha256=verdict.policy.sha256
             )
-            grant, rule = _granted(verdict)
+            decision = parse_token_decision(verdict.result, verdict.policy)
+            grant = _granted(decision)
         except BrokerError as error:
             await self._ledger.append(_denied(about, error))
             raise
@@ -77,7 +79,9 @@ class Issuance:
                 token_id=token_id,
                 operation=None,
                 decision="allow",
-                rule=rule,
+                rule=decision.rule,
+                alert=decision.alert,
+                purpose=wish.purpose,
                 scope=" ".join(grant.scope),
             )
         )
@@ -103,6 +107,7 @@ class Issuance:
                 "user": wish.user,
                 "max_tokens": wish.max_tokens,
                 "audience": wish.audience,
+                "purpose": wish.purpose,
             },
             "transport": transport,
             "time": time_input(now_ns, self._zone),
@@ -110,9 +115,8 @@ class Issuance:
         }
 
 
-def _granted(verdict: Verdict) -> tuple[Grant, str]:
-    """The grant and the rule that gave it. Raises POLICY_DENIED, or refuses a grant nobody may have."""
-    decision = parse_token_decision(verdict.result, verdict.policy)
+def _granted(decision: TokenDecision) -> Grant:
+    """The grant. Raises POLICY_DENIED, or refuses a grant nobody may have."""
     if not decision.allow or decision.grant is None:
         raise policy_denied(f"Policy grants no token. {decision.reason}", decision.rule, decision.changes)
     if not 0 < decision.grant.ttl_seconds <= _MAX_TTL_SECONDS:
@@ -121,7 +125,7 @@ def _granted(verdict: Verdict) -> tuple[Grant, str]:
             f"The policy granted a token life outside 1 to {_MAX_TTL_SECONDS} s.",
             remedy="Correct `grant.ttl_seconds` in broker.tokens.",
         )
-    return decision.grant, decision.rule
+    return decision.grant
 
 
 def _exists(name: str) -> bool:

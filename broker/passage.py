@@ -68,6 +68,7 @@ class Passage:
         self.reply_bytes = 0
         self.response_findings: tuple[Finding, ...] = ()
         self._commit = commit
+        self._facts: dict[str, object] | None = None
 
     @property
     def accepted(self) -> Call:
@@ -173,27 +174,30 @@ class Passage:
         )
 
     def _record(self, kind: RecordType, **facts: object) -> Record:
+        if self._facts is None:
+            self._facts = self._common()
+        return Record(type=kind, **{**self._facts, "findings": self._findings(), **facts})  # type: ignore[arg-type]
+
+    def _common(self) -> dict[str, object]:
+        """What every record of this call says: final once the call is denied or its intent is written."""
         caller, call, decision = self.caller, self.call, self.decision
-        return Record(
-            type=kind,
-            call_id=self.arrival.call_id,
-            user=self.user,
-            subject=caller.subject.id,
-            actor_chain=caller.subject.actor_chain,
-            tenant=caller.subject.tenant,
-            cert_sha256=caller.peer.cert_sha256,
-            token_id=caller.token_id,
-            transport=self.arrival.transport,
-            operation=self.arrival.operation.value,
-            model_requested=self.model,
-            stream=call.stream if call else None,
-            policy_revision=decision.policy.revision if decision else None,
-            policy_sha256=decision.policy.sha256 if decision else None,
-            input_commitment=self.input_commitment,
-            findings=self._findings(),
-            t_policy_us=self.policy_us,
-            **facts,  # type: ignore[arg-type]
-        )
+        return {
+            "call_id": self.arrival.call_id,
+            "user": self.user,
+            "subject": caller.subject.id,
+            "actor_chain": caller.subject.actor_chain,
+            "tenant": caller.subject.tenant,
+            "cert_sha256": caller.peer.cert_sha256,
+            "token_id": caller.token_id,
+            "transport": self.arrival.transport,
+            "operation": self.arrival.operation.value,
+            "model_requested": self.model,
+            "stream": call.stream if call else None,
+            "policy_revision": decision.policy.revision if decision else None,
+            "policy_sha256": decision.policy.sha256 if decision else None,
+            "input_commitment": self.input_commitment,
+            "t_policy_us": self.policy_us,
+        }
 
     def _findings(self) -> tuple[RecordedFinding, ...] | None:
         seen = (*self.findings, *self.response_findings)

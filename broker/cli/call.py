@@ -26,6 +26,7 @@ from broker.cli.target import (
     Https,
     Json,
     Key,
+    Purpose,
     Target,
     User,
     resolve,
@@ -43,12 +44,12 @@ class _Caller:
     """Sends one call. Leaves the command with exit code 1 where the broker says no."""
 
     target: Target
-    user: str | None
+    wish: TokenRequest
 
     @contextmanager
     def reply(self, method: str, path: str, body: bytes | None) -> Iterator[httpx.Response]:
         """The reply's head, its body still to be read; its call id goes to standard error."""
-        auth = BrokerAuth(self.target.https, TokenRequest(user=self.user))
+        auth = BrokerAuth(self.target.https, self.wish)
         context = self.target.credentials.ssl_context()
         headers = {"content-type": "application/json"} if body is not None else {}
         with (
@@ -74,6 +75,7 @@ def chat(
     model: Annotated[str, typer.Option(help="The model to ask.")] = "gpt-4o-mini",
     stream: Annotated[bool, typer.Option("--stream", help="Print words as they come.")] = False,
     user: User = None,
+    purpose: Purpose = None,
     identity: As = "assistant",
     dev: Dev = DEFAULT_DEV,
     https: Https = None,
@@ -85,7 +87,9 @@ def chat(
     """Asks a chat model and prints its answer; with --json the whole reply, or every event of a stream."""
     document = {"model": model, "messages": [{"role": "user", "content": text}], "stream": stream}
     with verdict():
-        caller = _Caller(resolve(dev, identity, https, cert, key, ca), user)
+        caller = _Caller(
+            resolve(dev, identity, https, cert, key, ca), TokenRequest(user=user, purpose=purpose)
+        )
         if stream:
             with caller.reply("POST", "/v1/chat/completions", json.dumps(document).encode()) as reply:
                 print_stream(reply.iter_lines(), as_json=as_json)
@@ -99,6 +103,7 @@ def embeddings(
     text: Annotated[str, typer.Argument(help="What to embed.")],
     model: Annotated[str, typer.Option(help="The model to ask.")] = "text-embedding-3-small",
     user: User = None,
+    purpose: Purpose = None,
     identity: As = "assistant",
     dev: Dev = DEFAULT_DEV,
     https: Https = None,
@@ -109,7 +114,9 @@ def embeddings(
 ) -> None:
     """Prints the text's vector, one number a line; with --json the whole reply."""
     with verdict():
-        caller = _Caller(resolve(dev, identity, https, cert, key, ca), user)
+        caller = _Caller(
+            resolve(dev, identity, https, cert, key, ca), TokenRequest(user=user, purpose=purpose)
+        )
         body = caller.post("/v1/embeddings", {"model": model, "input": text})
         typer.echo(body if as_json else vector(body))
 
@@ -122,6 +129,7 @@ def raw(
         Path | None, typer.Option(help="A file with the JSON body, or - for standard input.")
     ] = None,
     user: User = None,
+    purpose: Purpose = None,
     identity: As = "assistant",
     dev: Dev = DEFAULT_DEV,
     https: Https = None,
@@ -132,7 +140,9 @@ def raw(
     """Sends any request and prints the reply's bytes as they come."""
     with verdict():
         content = None if body is None else _content(body)
-        caller = _Caller(resolve(dev, identity, https, cert, key, ca), user)
+        caller = _Caller(
+            resolve(dev, identity, https, cert, key, ca), TokenRequest(user=user, purpose=purpose)
+        )
         with caller.reply(method.upper(), path, content) as reply:
             for piece in reply.iter_bytes():
                 sys.stdout.buffer.write(piece)

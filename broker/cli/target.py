@@ -30,6 +30,9 @@ Cert = Annotated[Path | None, typer.Option("--cert", help="Client certificate (P
 Key = Annotated[Path | None, typer.Option("--key", help="Its private key (PEM).")]
 Ca = Annotated[Path | None, typer.Option("--ca", help="CA of the broker (PEM), instead of dev.json's.")]
 User = Annotated[str | None, typer.Option("--user", help="Whom the calls are for; it goes into the record.")]
+Purpose = Annotated[
+    str | None, typer.Option("--purpose", help="Why you break the glass; it goes into the record.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -29,6 +29,7 @@ from broker.cli.target import (
     Https,
     Json,
     Key,
+    Purpose,
     User,
     complain,
     resolve,
@@ -49,6 +50,7 @@ def issue(
     ] = "",
     ttl: Annotated[int | None, typer.Option(min=1, help="Seconds it should last.")] = None,
     user: User = None,
+    purpose: Purpose = None,
     identity: As = "assistant",
     dev: Dev = DEFAULT_DEV,
     https: Https = None,
@@ -60,7 +62,8 @@ def issue(
     """Gets a token. Away from a terminal it is all that is printed: TOKEN=$(broker token issue) works."""
     with verdict():
         target = resolve(dev, identity, https, cert, key, ca)
-        token = issue_token(target.https, target.credentials, TokenRequest(scope=scope, user=user, ttl=ttl))
+        wish = TokenRequest(scope=scope, user=user, ttl=ttl, purpose=purpose)
+        token = issue_token(target.https, target.credentials, wish)
     if as_json:
         reply = {"access_token": token.value, "token_type": "Bearer"}
         typer.echo(json.dumps(reply | {"expires_in": token.expires_in, "scope": token.scope}))

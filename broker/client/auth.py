@@ -33,6 +33,7 @@ class BrokerAuth(httpx.Auth):
 
     def __init__(self, broker_url: str, wish: TokenRequest = WHATEVER_IS_GRANTED) -> None:
         self._cache = TokenCache(broker_url, wish)
+        self._purpose = wish.purpose
         self._threads = threading.Lock()
         self._tasks = asyncio.Lock()
 
@@ -46,6 +47,8 @@ class BrokerAuth(httpx.Auth):
                 yield self._cache.request()
             bearer = self._cache.bearer
             request.headers["authorization"] = bearer
+            if self._purpose is not None:
+                request.headers["x-broker-purpose"] = self._purpose
             response = yield request
             if response is None or not _says_expired(response):
                 return

@@ -21,6 +21,7 @@ class _TokenMetadata(grpc.AuthMetadataPlugin):
     def __init__(self, broker_url: str, credentials: Credentials, wish: TokenRequest) -> None:
         self._auth = BrokerAuth(broker_url, wish)
         self._context = credentials.ssl_context()
+        self._purpose = (("x-broker-purpose", wish.purpose),) if wish.purpose is not None else ()
 
     def __call__(self, _context: grpc.AuthMetadataContext, callback: grpc.AuthMetadataPluginCallback) -> None:
         try:
@@ -28,7 +29,7 @@ class _TokenMetadata(grpc.AuthMetadataPlugin):
         except (BrokerError, httpx.HTTPError) as error:
             callback((), error)  # the call ends UNAVAILABLE or UNAUTHENTICATED with this text
             return
-        callback((("authorization", f"Bearer {token.value}"),), None)
+        callback((("authorization", f"Bearer {token.value}"), *self._purpose), None)
 
 
 def grpc_channel(

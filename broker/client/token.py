@@ -20,13 +20,16 @@ _TIMEOUT = httpx.Timeout(10)
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What to ask for; whatever is left out is for policy to say. `ttl` is in seconds."""
+    """What to ask for; whatever is left out is for policy to say. `ttl` is in seconds. `purpose` is why the
+    glass is broken: it goes with every call, and into the record.
+    """
 
     scope: str = ""
     user: str | None = None
     ttl: int | None = None
     max_tokens: int | None = None
     audience: str | None = None
+    purpose: str | None = None
 
     def form(self) -> dict[str, str]:
         """The fields of `POST /oauth/token` (RFC 6749, 4.4.2)."""
@@ -36,6 +39,7 @@ class TokenRequest:
             "user": self.user,
             "ttl": self.ttl,
             "max_tokens": self.max_tokens,
+            "purpose": self.purpose,
         }
         return {"grant_type": "client_credentials"} | {
             name: str(value) for name, value in asked.items() if value is not None

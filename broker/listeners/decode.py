@@ -62,13 +62,15 @@ def decode_bodiless(
 
 
 def with_purpose(call: Call, purpose: str | None) -> Call:
-    """The call with what `x-broker-purpose` said. Raises BAD_REQUEST for what nobody could read in a record."""
-    if purpose is None:
-        return call
-    if not (purpose.isascii() and purpose.isprintable() and len(purpose) <= _LONGEST_PURPOSE):
-        what = f"expected at most {_LONGEST_PURPOSE} printable ASCII characters"
-        raise refuse("x-broker-purpose", what)
-    return replace(call, purpose=purpose)
+    """The call with what `x-broker-purpose` said. Raises BAD_REQUEST for what no record could show."""
+    return call if purpose is None else replace(call, purpose=checked_purpose(purpose, "x-broker-purpose"))
+
+
+def checked_purpose(purpose: str, param: str) -> str:
+    """The purpose, where a record can show it. Raises BAD_REQUEST."""
+    if purpose.isascii() and purpose.isprintable() and len(purpose) <= _LONGEST_PURPOSE:
+        return purpose
+    raise refuse(param, f"expected at most {_LONGEST_PURPOSE} printable ASCII characters")
 
 
 def too_large(limit: int) -> BrokerError:

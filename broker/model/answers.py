@@ -73,8 +73,9 @@ def parse_token_decision(result: object, policy: PolicyVersion) -> TokenDecision
     allow, rule, reason = answer.verdict()
     grant = _grant(answer) if allow else None
     changes = () if allow else _changes(answer)
+    alert = answer.text("alert") if allow and answer.has("alert") else None
     answer.end()
-    return TokenDecision(allow, rule, reason, policy, grant, changes)
+    return TokenDecision(allow, rule, reason, policy, grant, changes, alert)
 
 
 def parse_admin_decision(result: object, policy: PolicyVersion) -> AdminDecision:

@@ -13,7 +13,8 @@ class Call:
     """A well-formed call. `body` are the caller's own bytes; `document` is the same body, parsed.
 
     `path` is the upstream path with the caller's raw query string. `document` is None where the
-    operation has no body. `purpose` is why the caller breaks the glass. `repr` shows neither body nor document.
+    operation has no body. `purpose` is why the caller breaks the glass. `repr` shows neither body nor
+    document.
     """
 
     operation: Operation

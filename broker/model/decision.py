@@ -125,6 +125,7 @@ class TokenDecision:
     policy: PolicyVersion
     grant: Grant | None
     changes: tuple[Change, ...] = ()
+    alert: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

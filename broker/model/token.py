@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TokenWish:
-    """What a caller asks for; policy decides what it gets. None and () mean: whatever policy grants."""
+    """What a caller asks for; policy decides what it gets. None and () mean: whatever policy grants.
+    `purpose` is why it breaks the glass.
+    """
 
     scope: tuple[str, ...] = ()
     ttl_seconds: int | None = None
     user: str | None = None
     max_tokens: int | None = None
     audience: str | None = None
+    purpose: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ class CountingEngine:
         if self.hold is not None:
             await self.hold.wait()
         seen = {name: value for name, value in document.items() if name != "now_ns"}
-        result: dict[str, object] = {"point": point.value, "seen": orjson.dumps(seen, option=orjson.OPT_SORT_KEYS).decode()}
+        echo = orjson.dumps(seen, option=orjson.OPT_SORT_KEYS).decode()
+        result: dict[str, object] = {"point": point.value, "seen": echo}
         if "cache_for" in document:
             result["cache_for"] = document["cache_for"]
         return Verdict(result, version)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from broker.gen.broker.v1 import token_pb2
 from broker.identity.scope import parse_scope
+from broker.listeners.decode import checked_purpose
 from broker.listeners.fields import refuse
 from broker.listeners.grpc.core import TRANSPORT
 from broker.listeners.grpc.parse import parse
@@ -33,6 +34,7 @@ class TokenDesk:
             user=asked.user or None,
             max_tokens=_positive(asked, "max_tokens"),
             audience=asked.audience or None,
+            purpose=checked_purpose(asked.purpose, "purpose") if asked.purpose else None,
         )
         issued = await self._issuance.issue(visit.peer, wish, TRANSPORT, visit.call_id)
         reply = token_pb2.IssueTokenResponse(

@@ -11,6 +11,7 @@ import orjson
 
 from broker.errors import BrokerError, Kind
 from broker.identity.scope import parse_scope
+from broker.listeners.decode import checked_purpose
 from broker.listeners.https.request import Receive, read_body
 from broker.listeners.surface import Administering, Issuing
 from broker.model.call import Reply
@@ -69,6 +70,7 @@ class OAuth:
             user=form.get("user") or None,
             max_tokens=_integer(form, "max_tokens"),
             audience=form.get("audience") or form.get("resource") or None,
+            purpose=checked_purpose(form["purpose"], "purpose") if form.get("purpose") else None,
         )
         issued = await self._issuance.issue(peer, wish, _TRANSPORT, call_id)
         return _json(

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62roker/v1/token.proto\x12\tbroker.v1\"\xb4\x01\n\x11IssueTokenRequest\x12\r\n\x05scope\x18\x01 \x03(\t\x12\x18\n\x0bttl_seconds\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\x04user\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x04 \x01(\x03H\x02\x88\x01\x01\x12\x15\n\x08\x61udience\x18\x05 \x01(\tH\x03\x88\x01\x01\x42\x0e\n\x0c_ttl_secondsB\x07\n\x05_userB\r\n\x0b_max_tokensB\x0b\n\t_audience\"X\n\x12IssueTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08token_id\x18\x02 \x01(\t\x12\x12\n\nexpires_in\x18\x03 \x01(\x03\x12\r\n\x05scope\x18\x04 \x03(\t\"\'\n\x16IntrospectTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\"\x90\x02\n\x17IntrospectTokenResponse\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12\x14\n\x07subject\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05scope\x18\x03 \x03(\t\x12\x17\n\nexpires_at\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x15\n\x08token_id\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x11\n\x04user\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x16\n\tissued_at\x18\x07 \x01(\x03H\x04\x88\x01\x01\x12\x17\n\nthumbprint\x18\x08 \x01(\tH\x05\x88\x01\x01\x42\n\n\x08_subjectB\r\n\x0b_expires_atB\x0b\n\t_token_idB\x07\n\x05_userB\x0c\n\n_issued_atB\r\n\x0b_thumbprint\"#\n\x12RevokeTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\"\x15\n\x13RevokeTokenResponse2\x81\x02\n\x0cTokenService\x12I\n\nIssueToken\x12\x1c.broker.v1.IssueTokenRequest\x1a\x1d.broker.v1.IssueTokenResponse\x12X\n\x0fIntrospectToken\x12!.broker.v1.IntrospectTokenRequest\x1a\".broker.v1.IntrospectTokenResponse\x12L\n\x0bRevokeToken\x12\x1d.broker.v1.RevokeTokenRequest\x1a\x1e.broker.v1.RevokeTokenResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62roker/v1/token.proto\x12\tbroker.v1\"\xd6\x01\n\x11IssueTokenRequest\x12\r\n\x05scope\x18\x01 \x03(\t\x12\x18\n\x0bttl_seconds\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\x04user\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x04 \x01(\x03H\x02\x88\x01\x01\x12\x15\n\x08\x61udience\x18\x05 \x01(\tH\x03\x88\x01\x01\x12\x14\n\x07purpose\x18\x06 \x01(\tH\x04\x88\x01\x01\x42\x0e\n\x0c_ttl_secondsB\x07\n\x05_userB\r\n\x0b_max_tokensB\x0b\n\t_audienceB\n\n\x08_purpose\"X\n\x12IssueTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08token_id\x18\x02 \x01(\t\x12\x12\n\nexpires_in\x18\x03 \x01(\x03\x12\r\n\x05scope\x18\x04 \x03(\t\"\'\n\x16IntrospectTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\"\x90\x02\n\x17IntrospectTokenResponse\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12\x14\n\x07subject\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05scope\x18\x03 \x03(\t\x12\x17\n\nexpires_at\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x15\n\x08token_id\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x11\n\x04user\x18\x06 \x01(\tH\x03\x88\x01\x01\x12\x16\n\tissued_at\x18\x07 \x01(\x03H\x04\x88\x01\x01\x12\x17\n\nthumbprint\x18\x08 \x01(\tH\x05\x88\x01\x01\x42\n\n\x08_subjectB\r\n\x0b_expires_atB\x0b\n\t_token_idB\x07\n\x05_userB\x0c\n\n_issued_atB\r\n\x0b_thumbprint\"#\n\x12RevokeTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\"\x15\n\x13RevokeTokenResponse2\x81\x02\n\x0cTokenService\x12I\n\nIssueToken\x12\x1c.broker.v1.IssueTokenRequest\x1a\x1d.broker.v1.IssueTokenResponse\x12X\n\x0fIntrospectToken\x12!.broker.v1.IntrospectTokenRequest\x1a\".broker.v1.IntrospectTokenResponse\x12L\n\x0bRevokeToken\x12\x1d.broker.v1.RevokeTokenRequest\x1a\x1e.broker.v1.RevokeTokenResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,17 +32,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'broker.gen.broker.v1.token_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ISSUETOKENREQUEST']._serialized_start=37
-  _globals['_ISSUETOKENREQUEST']._serialized_end=217
-  _globals['_ISSUETOKENRESPONSE']._serialized_start=219
-  _globals['_ISSUETOKENRESPONSE']._serialized_end=307
-  _globals['_INTROSPECTTOKENREQUEST']._serialized_start=309
-  _globals['_INTROSPECTTOKENREQUEST']._serialized_end=348
-  _globals['_INTROSPECTTOKENRESPONSE']._serialized_start=351
-  _globals['_INTROSPECTTOKENRESPONSE']._serialized_end=623
-  _globals['_REVOKETOKENREQUEST']._serialized_start=625
-  _globals['_REVOKETOKENREQUEST']._serialized_end=660
-  _globals['_REVOKETOKENRESPONSE']._serialized_start=662
-  _globals['_REVOKETOKENRESPONSE']._serialized_end=683
-  _globals['_TOKENSERVICE']._serialized_start=686
-  _globals['_TOKENSERVICE']._serialized_end=943
+  _globals['_ISSUETOKENREQUEST']._serialized_end=251
+  _globals['_ISSUETOKENRESPONSE']._serialized_start=253
+  _globals['_ISSUETOKENRESPONSE']._serialized_end=341
+  _globals['_INTROSPECTTOKENREQUEST']._serialized_start=343
+  _globals['_INTROSPECTTOKENREQUEST']._serialized_end=382
+  _globals['_INTROSPECTTOKENRESPONSE']._serialized_start=385
+  _globals['_INTROSPECTTOKENRESPONSE']._serialized_end=657
+  _globals['_REVOKETOKENREQUEST']._serialized_start=659
+  _globals['_REVOKETOKENREQUEST']._serialized_end=694
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=696
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=717
+  _globals['_TOKENSERVICE']._serialized_start=720
+  _globals['_TOKENSERVICE']._serialized_end=977
 # @@protoc_insertion_point(module_scope)

@@ -27,6 +27,7 @@ class IssueTokenRequest(_message.Message):
     USER_FIELD_NUMBER: _builtins.int
     MAX_TOKENS_FIELD_NUMBER: _builtins.int
     AUDIENCE_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     ttl_seconds: _builtins.int
     """Life in seconds; policy shortens it."""
     user: _builtins.str
@@ -34,6 +35,8 @@ class IssueTokenRequest(_message.Message):
     max_tokens: _builtins.int
     """The most tokens one call may ask for."""
     audience: _builtins.str
+    purpose: _builtins.str
+    """Why the caller breaks the glass: printable ASCII, recorded; policy decides what it is good for."""
     @_builtins.property
     def scope(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Entries `operation` or `operation:model-pattern`; none asks for all that policy grants."""
@@ -46,15 +49,18 @@ class IssueTokenRequest(_message.Message):
         user: _builtins.str | None = ...,
         max_tokens: _builtins.int | None = ...,
         audience: _builtins.str | None = ...,
+        purpose: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_audience", b"_audience", "_max_tokens", b"_max_tokens", "_ttl_seconds", b"_ttl_seconds", "_user", b"_user", "audience", b"audience", "max_tokens", b"max_tokens", "ttl_seconds", b"ttl_seconds", "user", b"user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_audience", b"_audience", "_max_tokens", b"_max_tokens", "_purpose", b"_purpose", "_ttl_seconds", b"_ttl_seconds", "_user", b"_user", "audience", b"audience", "max_tokens", b"max_tokens", "purpose", b"purpose", "ttl_seconds", b"ttl_seconds", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_audience", b"_audience", "_max_tokens", b"_max_tokens", "_ttl_seconds", b"_ttl_seconds", "_user", b"_user", "audience", b"audience", "max_tokens", b"max_tokens", "scope", b"scope", "ttl_seconds", b"ttl_seconds", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_audience", b"_audience", "_max_tokens", b"_max_tokens", "_purpose", b"_purpose", "_ttl_seconds", b"_ttl_seconds", "_user", b"_user", "audience", b"audience", "max_tokens", b"max_tokens", "purpose", b"purpose", "scope", b"scope", "ttl_seconds", b"ttl_seconds", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__audience: _TypeAlias = _typing.Literal["audience"]  # noqa: Y015
     _WhichOneofArgType__audience: _TypeAlias = _typing.Literal["_audience", b"_audience"]  # noqa: Y015
     _WhichOneofReturnType__max_tokens: _TypeAlias = _typing.Literal["max_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_tokens: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__purpose: _TypeAlias = _typing.Literal["purpose"]  # noqa: Y015
+    _WhichOneofArgType__purpose: _TypeAlias = _typing.Literal["_purpose", b"_purpose"]  # noqa: Y015
     _WhichOneofReturnType__ttl_seconds: _TypeAlias = _typing.Literal["ttl_seconds"]  # noqa: Y015
     _WhichOneofArgType__ttl_seconds: _TypeAlias = _typing.Literal["_ttl_seconds", b"_ttl_seconds"]  # noqa: Y015
     _WhichOneofReturnType__user: _TypeAlias = _typing.Literal["user"]  # noqa: Y015
@@ -63,6 +69,8 @@ class IssueTokenRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__audience) -> _WhichOneofReturnType__audience | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_tokens) -> _WhichOneofReturnType__max_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__purpose) -> _WhichOneofReturnType__purpose | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ttl_seconds) -> _WhichOneofReturnType__ttl_seconds | None: ...
     @_typing.overload
