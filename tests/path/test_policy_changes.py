@@ -1,4 +1,4 @@
-"""A change of policy reaches new calls and open streams within a second, and is in the log before it rules."""
+"""A change of policy reaches new calls and open streams within a second; the log knows it before it rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The composition root: which adapter stands behind which port. Plain constructors, no locator, no global.
+"""One broker process: every part, wired once.
 
 Knows: every part. Must not know: how any part does its work.
 """
@@ -8,21 +8,25 @@ from __future__ import annotations
 import asyncio
 import secrets
 from functools import partial
+from zoneinfo import ZoneInfo
 
 import structlog
 
 from broker.adapters.clock import SystemClock
 from broker.adapters.counters import MemoryCounters
+from broker.adapters.decisions import CachingAuthorizer
 from broker.adapters.keyfile import load_or_create_ed25519, load_or_create_secret
 from broker.adapters.keystore import SealedKeyVault, SealedStore
 from broker.adapters.ledger import Disk, FileLedger, LogKeys
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Pool, RetryPolicy
-from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.telemetry import MeteredLedger, Metrics
 from broker.administration import Administration
+from broker.app.policy import PolicyEngine
 from broker.catalog.count import load_vocabularies
 from broker.config import Settings
 from broker.console.app import ConsoleApp, Status
+from broker.deciding import Deciding
+from broker.explaining import Explaining
 from broker.identity.authentication import Authentication
 from broker.identity.certificate import CertificateReader
 from broker.identity.revocation import RevocationSet
@@ -38,6 +42,7 @@ from broker.pipeline import Pipeline, Ports
 from broker.prefilter.inspector import Inspector
 from broker.stages import Stages
 from broker.tlog.commitment import MASTER_BYTES, Committer
+from broker.vigil import Vigil
 
 CLOSE_SECONDS = 10.0
 
@@ -56,7 +61,7 @@ class Broker:
     async def start(self) -> None:
         """Returns once calls are accepted. Raises BrokerError or OSError, naming what is missing."""
         settings = self._settings
-        self._authorizer = EmbeddedAuthorizer(settings.policy.directory)
+        self._policy = PolicyEngine(settings.policy)
         self._ledger, _ = await asyncio.gather(self._open_ledger(), asyncio.to_thread(load_vocabularies))
         store = SealedStore(settings.keys.directory)
         self._keys = SealedKeyVault(store, self._clock, settings.keys.hold_seconds)
@@ -78,9 +83,13 @@ class Broker:
         self.grpc_address = self._grpc.address
         self._console = HttpServer(ConsoleApp(self._status()), sockets[1], None)
         await self._console.start()
+        self._watching = asyncio.create_task(self._vigil.run())
         self._metrics.ready.set(1)
         self._log.info(
-            "started", https=self.https_url, grpc=self.grpc_address, policy=self._authorizer.version.revision
+            "started",
+            https=self.https_url,
+            grpc=self.grpc_address,
+            policy=self._policy.authorizer.version.revision,
         )
 
     async def stop(self) -> None:
@@ -89,6 +98,7 @@ class Broker:
         await asyncio.gather(
             self._https.stop(), self._grpc.stop(CLOSE_SECONDS), self._console.stop(), return_exceptions=True
         )
+        self._watching.cancel()
         await self._upstream.aclose()
         self._keys.close()
         await self._ledger.close()
@@ -109,19 +119,25 @@ class Broker:
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
         content = settings.content
         stages = Stages(partial(Inspector, content.banned_topics, content.injection_phrases))
+        zone = ZoneInfo(settings.policy.time_zone)
+        authorizer = CachingAuthorizer(self._policy.authorizer, revocations, self._clock)
+        deciding = Deciding(authorizer, self._clock, zone, self._policy.observer)
+        self._vigil = Vigil(self._clock, deciding.circumstances)
         ports = Ports(
-            authorizer=self._authorizer,
             keys=self._keys,
             upstream=self._upstream,
             ledger=ledger,
             counters=MemoryCounters(self._clock),
             clock=self._clock,
         )
-        pipeline = Pipeline(ports, Authentication(issuer, revocations), stages, committer.commit)
-        issuance = Issuance(self._authorizer, ledger, issuer, self._clock, identity.audience)
-        administration = Administration(
-            self._authorizer, ledger, self._ledger, issuer, revocations, self._clock
+        pipeline = Pipeline(
+            ports, Authentication(issuer, revocations), stages, deciding, committer.commit, self._vigil
         )
+        issuance = Issuance(authorizer, ledger, issuer, self._clock, identity.audience, zone)
+        administration = Administration(
+            authorizer, ledger, self._ledger, issuer, revocations, self._clock, zone
+        )
+        explaining = Explaining(authorizer, self._policy.explainer, administration, self._policy.problem)
         reader = CertificateReader(identity.trust_domain, settings.tls.max_client_life_seconds)
         oauth = OAuth(issuance, administration, issuer.public_jwks(), identity.issuer, self.https_url)
         self._door = Door(
@@ -136,6 +152,7 @@ class Broker:
             calls=pipeline,
             issuance=issuance,
             administration=administration,
+            explaining=explaining,
             read_peer=reader.read,
             unready=self.unready,
             new_call_id=self._new_call_id,
@@ -168,7 +185,7 @@ class Broker:
             ("HTTPS", self.https_url),
             ("gRPC", self.grpc_address),
             ("Log", self._settings.audit.origin),
-            ("Policy revision", self._authorizer.version.revision),
+            ("Policy revision", self._policy.authorizer.version.revision),
         )
         return Status(facts, self.unready, self._metrics.render)
 
