@@ -117,7 +117,7 @@ class Administration:
         """Whether policy gives this peer the right; asking leaves no record. Raises as `allow` does."""
         return (await self._decide(peer, action, transport))[0].allow
 
-    async def allow(self, peer: Peer, action: AdminAction, transport: str, call_id: str) -> str:
+    async def allow(self, peer: Peer, action: AdminAction, transport: str, call_id: str) -> str | None:
         """The input that policy judged, for the record of what follows. Raises POLICY_DENIED, recorded,
         CERTIFICATE_INVALID or POLICY_ENGINE_UNAVAILABLE.
         """
@@ -142,7 +142,9 @@ class Administration:
             remedy=f"Ask the security team for the admin right {action.value}.",
         )
 
-    async def _decide(self, peer: Peer, action: AdminAction, transport: str) -> tuple[AdminDecision, str]:
+    async def _decide(
+        self, peer: Peer, action: AdminAction, transport: str
+    ) -> tuple[AdminDecision, str | None]:
         now_ns = self._clock.now_ns()
         check_time(peer, now_ns // _NS_PER_SECOND)
         document: dict[str, object] = {

@@ -107,20 +107,18 @@ class Policy(_Section):
     bundle: Path | None = Field(
         None, description="the signed bundle: what embedded evaluates, and what the console serves to OPA"
     )
-    verification_keys: dict[str, Path] = Field(
-        {}, description="key id → PEM file of the public keys that may have signed the bundle"
+    verification_key: Path | None = Field(
+        None, description="PEM file: the public key of who signs bundles; without it no bundle is used"
     )
     time_zone: TimeZone = Field("UTC", description="where `input.time.weekday` and `.clock` are read")
-    opa: Opa = Field(Opa(), description="the OPA sidecar")
-    shadow: Shadow = Field(Shadow(), description="a candidate that runs beside the live policies")
 
     @model_validator(mode="after")
     def _sources(self) -> Self:
         """Exactly one source for the embedded engine, and no bundle that nobody could have signed."""
         if self.adapter == "embedded" and (self.directory is None) is (self.bundle is None):
             raise ValueError("the embedded engine needs either `directory` or `bundle`")
-        if self.bundle is not None and not self.verification_keys:
-            raise ValueError("`bundle` needs `verification_keys`: an unsigned bundle is never used")
+        if self.bundle is not None and self.verification_key is None:
+            raise ValueError("`bundle` needs `verification_key`: an unsigned bundle is never used")
         return self
 
 
@@ -185,6 +183,8 @@ class Settings(BaseSettings):
     tls: Tls = Field(description="certificates")
     identity: Identity = Field(description="trust domain and tokens")
     policy: Policy = Field(description="the policy engine")
+    opa: Opa = Field(Opa(), description="the OPA sidecar")
+    shadow: Shadow = Field(Shadow(), description="a candidate that runs beside the live policies")
     keys: Keys = Field(description="the keys of the upstream")
     upstream: Upstream = Field(Upstream(), description="the OpenAI API")
     audit: Audit = Field(description="the log")

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from urllib.parse import unquote_plus
 
-import orjson
-
 from broker.catalog.count import decode_tokens
 from broker.catalog.estimate import Estimate, check_retired, deprecation_headers, estimate
 from broker.catalog.models import find
@@ -28,7 +26,7 @@ from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.denial import content_blocked
 from broker.shaping.reply import GENERATING, edit_reply, parse_reply, visible_models
-from broker.shaping.request import QUERY
+from broker.shaping.request import PURPOSE, QUERY
 from broker.shaping.usage import usage_of
 
 LARGE_BYTES = 128 * 1024
@@ -104,11 +102,6 @@ class Stages:
         return compiling.result() if compiling.done() else await asyncio.shield(compiling)
 
 
-def policy_bytes(document: dict[str, object]) -> bytes:
-    """The policy input as bytes, for its commitment."""
-    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
-
-
 def _inspect(inspector: Inspector, call: Call) -> tuple[Finding, ...]:
     found = _beside_the_body(call)
     if call.document is not None:
@@ -120,6 +113,8 @@ def _inspect(inspector: Inspector, call: Call) -> tuple[Finding, ...]:
 def _beside_the_body(call: Call) -> list[Text]:
     """The caller's texts outside the body: a model named in the path, and the query string."""
     found = [Text(("model",), call.model)] if call.document is None and call.model else []
+    if call.purpose is not None:
+        found.append(Text((PURPOSE,), call.purpose))
     _, _, query = call.path.partition("?")
     return [*found, Text((QUERY,), unquote_plus(query))] if query else found
 

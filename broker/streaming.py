@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from hashlib import sha256
 
@@ -20,6 +20,7 @@ from broker.shaping.denial import content_blocked
 from broker.shaping.reply import Channel, deltas, parse_reply, wholes
 from broker.shaping.sse import field, is_error, is_terminal
 from broker.shaping.usage import usage_of
+from broker.vigil import Leash
 
 _WHOLE: Channel = ("event",)
 _NO_DOCUMENT = frozenset((b"null", b"[DONE]"))
@@ -76,20 +77,21 @@ def stream(
     passage: Passage,
     scanner: StreamFilter,
     settlement: Settlement,
-    recheck: Callable[[], None],
+    leash: Leash,
 ) -> Events:
     """The events that may leave, as they may; the terminal one only after the outcome is durable.
 
-    `recheck` raises when the caller may no longer act (expiry, revocation): the stream is cut there.
+    `leash` cuts it where the caller may no longer act (expiry, revocation, policy), also between two events.
     Iterating raises BrokerError where the stream may not go on; closing early, even before the first event,
     is recorded too.
     """
 
     async def ended() -> None:
         async with aclosing(answer.events):  # type: ignore[type-var]
+            leash.release()
             await asyncio.shield(settlement.close(error=Kind.CALLER_GONE))
 
-    return Events(_watched(answer, passage, scanner, settlement, recheck), ended)
+    return Events(_watched(answer, passage, scanner, settlement, leash), ended)
 
 
 async def _watched(
@@ -97,14 +99,13 @@ async def _watched(
     passage: Passage,
     scanner: StreamFilter,
     settlement: Settlement,
-    recheck: Callable[[], None],
+    leash: Leash,
 ) -> AsyncGenerator[bytes, None]:
     gate = Gate(scanner)
     digest = sha256()
     try:
         async with aclosing(answer.events) as events:  # type: ignore[type-var]
-            async for event in events:
-                recheck()
+            while (event := await leash.next(events)) is not None:
                 document = _document(event)
                 passage.usage = passage.usage.merged(usage_of(document))
                 digest.update(event)
@@ -123,6 +124,7 @@ async def _watched(
         await asyncio.shield(settlement.close(digest=digest.digest(), error=error.kind))
         raise
     finally:
+        leash.release()
         await asyncio.shield(settlement.close(digest=digest.digest(), error=Kind.CALLER_GONE))
 
 

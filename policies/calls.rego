@@ -14,6 +14,7 @@ default decision := {
 	"rule": "subject_not_granted",
 	"reason": "No grant names this subject.",
 	"content": {},
+	"changes": [],
 }
 
 decision := {
@@ -22,8 +23,7 @@ decision := {
 	"reason": "The subject's role grants this operation and model.",
 	"content": content,
 	"shape": shape,
-	"account": input.subject.id,
-	"limits": grants.role.limits,
+	"limits": {name: {"account": input.subject.id, "unit": l.unit, "cap": l.cap, "window_seconds": l.window_seconds} | l := grants.role.limits[name]},
 	"models": visible,
 	"response": data.response,
 	"credential": grants.role.credential,
@@ -44,7 +44,7 @@ decision := {
 	blocked
 }
 
-denied(rule, reason) := {"allow": false, "rule": rule, "reason": reason, "content": content}
+denied(rule, reason) := {"allow": false, "rule": rule, "reason": reason, "content": content, "changes": []}
 
 # --- operation and model
 

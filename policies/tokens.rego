@@ -13,6 +13,7 @@ default decision := {
 	"allow": false,
 	"rule": "subject_not_granted",
 	"reason": "No grant names this subject.",
+	"changes": [],
 }
 
 decision := denied("ttl_not_positive", "The asked lifetime is not a positive number of seconds.") if {
@@ -43,7 +44,7 @@ decision := denied("ttl_not_positive", "The asked lifetime is not a positive num
 	grants.role
 }
 
-denied(rule, reason) := {"allow": false, "rule": rule, "reason": reason}
+denied(rule, reason) := {"allow": false, "rule": rule, "reason": reason, "changes": []}
 
 ttl := input.request.ttl_seconds if {
 	input.request.ttl_seconds != null

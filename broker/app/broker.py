@@ -61,7 +61,7 @@ class Broker:
     async def start(self) -> None:
         """Returns once calls are accepted. Raises BrokerError or OSError, naming what is missing."""
         settings = self._settings
-        self._policy = PolicyEngine(settings.policy)
+        self._policy = PolicyEngine(settings, self._clock)
         self._ledger, _ = await asyncio.gather(self._open_ledger(), asyncio.to_thread(load_vocabularies))
         store = SealedStore(settings.keys.directory)
         self._keys = SealedKeyVault(store, self._clock, settings.keys.hold_seconds)
@@ -83,6 +83,7 @@ class Broker:
         self.grpc_address = self._grpc.address
         self._console = HttpServer(ConsoleApp(self._status()), sockets[1], None)
         await self._console.start()
+        await self._policy.open(self._metered)
         self._watching = asyncio.create_task(self._vigil.run())
         self._metrics.ready.set(1)
         self._log.info(
@@ -99,6 +100,7 @@ class Broker:
             self._https.stop(), self._grpc.stop(CLOSE_SECONDS), self._console.stop(), return_exceptions=True
         )
         self._watching.cancel()
+        await self._policy.aclose()
         await self._upstream.aclose()
         self._keys.close()
         await self._ledger.close()
@@ -113,7 +115,7 @@ class Broker:
         """The core, wired once: adapters into ports, ports into the path, the path into the doors."""
         settings = self._settings
         identity = settings.identity
-        ledger = MeteredLedger(self._ledger, self._metrics)
+        ledger = self._metered = MeteredLedger(self._ledger, self._metrics)
         revocations = RevocationSet()
         issuer = TokenIssuer(load_or_create_ed25519(identity.token_key), identity.issuer, identity.audience)
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
@@ -175,7 +177,7 @@ class Broker:
 
     def unready(self) -> str:
         """What keeps calls from being served, or an empty string."""
-        return "" if self._ledger.ready else "audit log"
+        return self._policy.unready() if self._ledger.ready else "audit log"
 
     def _new_call_id(self) -> str:
         return f"call_{self._clock.random_bytes(16).hex()}"

@@ -6,6 +6,8 @@ Knows: the shape that `policies/schema/` describes. Must not know: the engine.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
 
 from broker.catalog.estimate import Estimate
 from broker.model.call import Call
@@ -22,6 +24,7 @@ def call_input(
     estimate: Estimate,
     transport: str,
     now_ns: int,
+    zone: tzinfo,
 ) -> dict[str, object]:
     """The input of `data.broker.calls.decision`."""
     document = call.document or {}
@@ -42,6 +45,7 @@ def call_input(
             "parameters": _parameters(document),
             "fields": sorted(document),
             "bytes": len(call.body),
+            "purpose": call.purpose,
         },
         "findings": [
             {"rule": f.rule, "severity": f.severity.value, "location": f.location}
@@ -54,8 +58,21 @@ def call_input(
             "known_model": estimate.model is not None,
         },
         "transport": transport,
+        "time": time_input(now_ns, zone),
         "now_ns": now_ns,
     }
+
+
+def time_input(now_ns: int, zone: tzinfo) -> dict[str, object]:
+    """The `time` part of every input."""
+    return _minute(now_ns // 60_000_000_000, zone)
+
+
+@lru_cache(maxsize=4)
+def _minute(minutes: int, zone: tzinfo) -> dict[str, object]:
+    utc = datetime.fromtimestamp(minutes * 60, UTC)
+    local = utc.astimezone(zone)
+    return {"utc": f"{utc:%Y-%m-%dT%H:%MZ}", "weekday": local.isoweekday(), "clock": f"{local:%H:%M}"}
 
 
 def subject_input(subject: Subject) -> dict[str, object]:

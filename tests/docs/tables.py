@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -113,7 +113,8 @@ def _kind(field: FieldInfo) -> str:
     if "tuple[str" in text:
         return "list of texts"
     names: dict[Any, str] = {str: "text", bool: "true, false", int: "integer", float: "number", Path: "path"}
-    return names[field.annotation]
+    kind = get_args(field.annotation)[0] if get_args(field.annotation) else field.annotation
+    return names[kind]
 
 
 def _default(field: FieldInfo) -> str:

@@ -64,6 +64,7 @@ def core_of(stand_in: StandIn) -> Core:
         calls=stand_in,
         issuance=stand_in,
         administration=stand_in,
+        explaining=stand_in,
         read_peer=CertificateReader("test.broker", 86_400).read,
         unready=lambda: stand_in.missing,
         new_call_id=lambda: f"call_{next(numbers)}",

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from broker.model.call import Call, Reply, StreamReply
+from broker.model.decision import PolicyVersion
+from broker.model.explanation import Explanation
 from broker.model.subject import IssuedToken, Peer
 from broker.model.token import TokenState, TokenWish
 from broker.passage import Arrival
@@ -77,6 +79,14 @@ class StandIn:
 
     async def revoke(self, _peer: Peer, token: str, _transport: str, _call_id: str) -> None:
         self.revoked.append(token)
+
+    async def explain(
+        self, _peer: Peer, _point: str, _input_json: str, _transport: str, _call_id: str
+    ) -> Explanation:
+        return Explanation(True, "granted", "", (), PolicyVersion("first", "ab"))
+
+    async def policy(self, _peer: Peer, _transport: str, _call_id: str) -> tuple[str, str, str]:
+        return "first", "ab", ""
 
     async def records(
         self, _peer: Peer, after_seq: int, _transport: str, _call_id: str

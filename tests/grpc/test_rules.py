@@ -15,6 +15,7 @@ from broker.gen.broker.v1 import (
     common_pb2,
     openai_pb2,
     parts_pb2,
+    policy_pb2,
     responses_pb2,
     token_pb2,
     usage_pb2,
@@ -26,7 +27,8 @@ from tests.grpc.conftest import Scene, core_of, raw_rpc
 from tests.grpc.stand_in import StandIn
 
 _FILES = (
-    audit_pb2, chat_pb2, common_pb2, openai_pb2, parts_pb2, responses_pb2, token_pb2, usage_pb2,
+    audit_pb2, chat_pb2, common_pb2, openai_pb2, parts_pb2, policy_pb2, responses_pb2, token_pb2,
+    usage_pb2,
     health_pb2, reflection_pb2,
 )  # fmt: skip
 

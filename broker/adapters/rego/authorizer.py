@@ -72,6 +72,10 @@ class EmbeddedAuthorizer:
                 details={"policy_revision": self._version.revision},
             ) from None
 
+    async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
+        """Nothing yet."""
+        return Verdict(None, self._version)
+
     def _keep(self, question: tuple[DecisionPoint, bytes], result: object) -> Verdict:
         verdict = Verdict(result, self._version)
         if len(question[1]) <= _LONGEST_KEPT:

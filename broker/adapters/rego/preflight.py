@@ -1,0 +1,125 @@
+"""A candidate is tried in a process of its own before it may rule: some policies make the engine abort.
+
+Knows: how to try policies, as a program (`python -m broker.adapters.rego.preflight DIR`) and as a function that
+runs it. Must not know: who wants to use them. Tried are: loading, the self-check, and a strict reading of
+what the policies answer for one subject of each role.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from broker.adapters.rego.authorizer import EmbeddedAuthorizer
+from broker.adapters.rego.source import read_policies, unusable
+from broker.errors import BrokerError
+from broker.model.answers import parse_admin_decision, parse_call_decision, parse_token_decision
+from broker.ports import DecisionPoint
+
+TIMEOUT_SECONDS = 60.0
+_REFUSED = 1
+_ROLES = 64
+_PARSERS = {
+    DecisionPoint.TOKENS: parse_token_decision,
+    DecisionPoint.CALLS: parse_call_decision,
+    DecisionPoint.ADMIN: parse_admin_decision,
+}
+
+
+async def try_policies(directory: Path) -> None:
+    """Raises POLICY_ENGINE_UNAVAILABLE with what is wrong and where; returns where nothing is."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", __name__, str(directory)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        said, _ = await asyncio.wait_for(child.communicate(), TIMEOUT_SECONDS)
+    except TimeoutError:
+        child.kill()
+        await child.wait()
+        raise unusable(f"{directory} could not be tried within {TIMEOUT_SECONDS:g} s.", _SMALLER) from None
+    if child.returncode == _REFUSED:
+        reason = json.loads(said)
+        raise unusable(reason["message"], reason["remedy"])
+    if child.returncode != 0:
+        raise unusable(f"{directory} makes the policy engine abort.", _OPA)
+
+
+_SMALLER = "Run `broker policy check` on it; a rule may not end."
+_OPA = "Undo the last change, and run `opa check --strict` on the policies."
+
+
+def main(directory: Path) -> int:
+    """Tries the policies; what is wrong goes to standard output as JSON."""
+    try:
+        asyncio.run(_try(directory))
+    except BrokerError as error:
+        sys.stdout.write(json.dumps({"message": error.message, "remedy": error.remedy}))
+        return _REFUSED
+    return 0
+
+
+async def _try(directory: Path) -> None:
+    authorizer = EmbeddedAuthorizer(directory)
+    for subject in _one_of_each_role(read_policies(directory).base):
+        for point, document in _questions(subject):
+            verdict = await authorizer.evaluate(point, document)
+            _PARSERS[point](verdict.result, verdict.policy)
+
+
+def _one_of_each_role(base: Mapping[str, object]) -> list[str]:
+    grants = base.get("grants")
+    if not isinstance(grants, dict):
+        return []
+    holders = {
+        str(grant.get("role")): subject for subject, grant in grants.items() if isinstance(grant, dict)
+    }
+    return [*holders.values()][:_ROLES]
+
+
+def _questions(subject: str) -> Iterator[tuple[DecisionPoint, dict[str, object]]]:
+    common: dict[str, object] = {
+        "v": 1,
+        "subject": {"id": subject, "tenant": "preflight", "actor_chain": []},
+        "transport": "grpc",
+        "time": {"utc": "2026-01-05T12:00Z", "weekday": 1, "clock": "12:00"},
+        "now_ns": 1_767_614_400_000_000_000,
+    }
+    wish = {
+        "scope": [],
+        "ttl_seconds": None,
+        "user": None,
+        "max_tokens": None,
+        "audience": None,
+        "purpose": None,
+    }
+    yield DecisionPoint.TOKENS, {**common, "request": wish}
+    yield DecisionPoint.ADMIN, {**common, "action": "policy.explain"}
+    for operation, model in (("chat", "gpt-4o"), ("embeddings", "text-embedding-3-small"), ("models", None)):
+        yield DecisionPoint.CALLS, {**common, **_call(operation, model)}
+
+
+def _call(operation: str, model: str | None) -> dict[str, object]:
+    return {
+        "token": {"id": "tok_preflight", "scope": [operation], "user": None, "max_tokens": None},
+        "call": {
+            "operation": operation,
+            "model": model,
+            "stream": False,
+            "user": None,
+            "parameters": {"temperature": 1},
+            "fields": ["messages", "model", "temperature"],
+            "bytes": 100,
+            "purpose": None,
+        },
+        "findings": [],
+        "estimate": {"tokens_in": 10, "tokens_out_max": 100, "cost_micro_usd": 5, "known_model": True},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,103 @@
+"""The embedded engine on a folder that is watched: a changed policy rules within a second, a bad one never.
+
+Knows: when to try what changed, and that the last good policies stay. Must not know: what a decision means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+
+from broker.adapters.rego.authorizer import EmbeddedAuthorizer
+from broker.adapters.rego.preflight import try_policies
+from broker.errors import BrokerError
+from broker.model.decision import PolicyVersion
+from broker.ports import Clock, DecisionPoint, Verdict
+
+POLL_SECONDS = 0.25
+Activating = Callable[[PolicyVersion], Awaitable[None]]
+_Signature = tuple[tuple[str, int, int, int], ...]
+
+
+class ReloadingAuthorizer:
+    """An Authorizer and Explainer whose policies follow a folder.
+
+    A change is tried in a process of its own, announced to `activating` (who records it, and may refuse it
+    by raising BrokerError) and takes effect between two evaluations: a call that is being decided ends on the
+    old policies, none waits. What cannot be used is refused loudly, once, and `problem` says so until it is
+    mended.
+    """
+
+    def __init__(self, directory: Path, clock: Clock) -> None:
+        """Loads the policies. Raises POLICY_ENGINE_UNAVAILABLE where they cannot be used."""
+        self._directory = directory
+        self._clock = clock
+        self._seen = _signature(directory)
+        self._engine = EmbeddedAuthorizer(directory)
+        self._problem = ""
+        self._log = structlog.get_logger()
+
+    @property
+    def version(self) -> PolicyVersion:
+        """See ports.Authorizer."""
+        return self._engine.version
+
+    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
+        """See ports.Authorizer."""
+        return await self._engine.evaluate(point, document)
+
+    async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
+        """See ports.Explainer."""
+        return await self._engine.explain(point, document)
+
+    def problem(self) -> str:
+        """Why the newest policies do not rule, or an empty string."""
+        return self._problem
+
+    async def watch(self, activating: Activating) -> None:
+        """Follows the folder until it is cancelled."""
+        while True:
+            await self._clock.sleep(POLL_SECONDS)
+            await self.poll(activating)
+
+    async def poll(self, activating: Activating) -> None:
+        """Looks once; returns when a change, if there is one, rules or is refused."""
+        signature = await asyncio.to_thread(_signature, self._directory)
+        if signature == self._seen:
+            return
+        self._seen = signature  # also where it is refused: the same content is not tried again
+        try:
+            await self._replace(activating)
+        except BrokerError as error:
+            self._problem = error.message
+            self._log.error(
+                "policy refused",
+                why=error.message,
+                remedy=error.remedy,
+                still_ruling=self._engine.version.revision,
+            )
+
+    async def _replace(self, activating: Activating) -> None:
+        await try_policies(self._directory)
+        engine = await asyncio.to_thread(EmbeddedAuthorizer, self._directory)
+        if engine.version != self._engine.version:
+            await activating(engine.version)
+            self._engine = engine
+            self._log.info("policy activated", revision=engine.version.revision)
+        self._problem = ""
+
+
+def _signature(directory: Path) -> _Signature:
+    """Differs where a file that policies are read from differs; a folder that is gone has none."""
+    found = []
+    for path in sorted(directory.rglob("*")):
+        if path.suffix == ".rego" or path.name == "data.json":
+            try:
+                stat = path.stat()
+            except FileNotFoundError:  # replaced just now: the next look sees it
+                continue
+            found.append((str(path), stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return tuple(found)
