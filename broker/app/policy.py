@@ -18,7 +18,7 @@ class PolicyEngine:
     """What decides, from `open` to `aclose`. Every version that rules is in the log before it does."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        """Raises POLICY_ENGINE_UNAVAILABLE where policies cannot be used, ConfigError where there are none."""
+        """Raises POLICY_ENGINE_UNAVAILABLE where policies cannot be used, ConfigError without any."""
         if settings.policy.directory is None:
             raise ConfigError("policy.directory: the embedded engine needs a folder of policies")
         self._embedded = ReloadingAuthorizer(settings.policy.directory, clock)

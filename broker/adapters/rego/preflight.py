@@ -1,8 +1,8 @@
 """A candidate is tried in a process of its own before it may rule: some policies make the engine abort.
 
-Knows: how to try policies, as a program (`python -m broker.adapters.rego.preflight DIR`) and as a function that
-runs it. Must not know: who wants to use them. Tried are: loading, the self-check, and a strict reading of
-what the policies answer for one subject of each role.
+Knows: how to try policies, as a program (`python -m broker.adapters.rego.preflight DIR`) and as a function
+that runs it. Must not know: who wants to use them. Tried are: loading, the self-check, and a strict reading
+of what the policies answer for one subject of each role.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
 from broker.adapters.rego.source import read_policies, unusable
 from broker.errors import BrokerError
 from broker.model.answers import parse_admin_decision, parse_call_decision, parse_token_decision
+from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint
 
 TIMEOUT_SECONDS = 60.0
 _REFUSED = 1
 _ROLES = 64
-_PARSERS = {
+_PARSERS: Mapping[DecisionPoint, Callable[[object, PolicyVersion], object]] = {
     DecisionPoint.TOKENS: parse_token_decision,
     DecisionPoint.CALLS: parse_call_decision,
     DecisionPoint.ADMIN: parse_admin_decision,
@@ -89,15 +90,8 @@ def _questions(subject: str) -> Iterator[tuple[DecisionPoint, dict[str, object]]
         "time": {"utc": "2026-01-05T12:00Z", "weekday": 1, "clock": "12:00"},
         "now_ns": 1_767_614_400_000_000_000,
     }
-    wish = {
-        "scope": [],
-        "ttl_seconds": None,
-        "user": None,
-        "max_tokens": None,
-        "audience": None,
-        "purpose": None,
-    }
-    yield DecisionPoint.TOKENS, {**common, "request": wish}
+    unasked = dict.fromkeys(("ttl_seconds", "user", "max_tokens", "audience", "purpose"))
+    yield DecisionPoint.TOKENS, {**common, "request": {"scope": [], **unasked}}
     yield DecisionPoint.ADMIN, {**common, "action": "policy.explain"}
     for operation, model in (("chat", "gpt-4o"), ("embeddings", "text-embedding-3-small"), ("models", None)):
         yield DecisionPoint.CALLS, {**common, **_call(operation, model)}
