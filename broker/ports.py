@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -60,6 +60,10 @@ class Authorizer(Protocol):
         """The policies that the next evaluation will use, as far as is known now."""
 
     async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict: ...
+
+
+Activating = Callable[[PolicyVersion], Awaitable[None]]
+"""Told of a policy version before it rules; where it raises BrokerError, the version does not rule."""
 
 
 class Explainer(Protocol):

@@ -5,13 +5,14 @@ Knows: which adapter each setting means. Must not know: how a call uses a decisi
 
 from __future__ import annotations
 
-import asyncio
+from typing import Protocol
 
+from broker.adapters.opa import OpaAuthorizer, Sidecar
 from broker.adapters.rego.reloading import ReloadingAuthorizer
-from broker.config import ConfigError, Settings
+from broker.config import ConfigError, Opa, Settings
 from broker.model.decision import PolicyVersion
 from broker.model.record import Record, RecordType
-from broker.ports import Authorizer, Clock, DecisionObserver, Explainer, Ledger
+from broker.ports import Activating, Authorizer, Clock, DecisionObserver, Explainer, Ledger
 
 
 class PolicyEngine:
@@ -19,13 +20,11 @@ class PolicyEngine:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         """Raises POLICY_ENGINE_UNAVAILABLE where policies cannot be used, ConfigError without any."""
-        if settings.policy.directory is None:
-            raise ConfigError("policy.directory: the embedded engine needs a folder of policies")
-        self._embedded = ReloadingAuthorizer(settings.policy.directory, clock)
-        self.authorizer: Authorizer = self._embedded
-        self.explainer: Explainer = self._embedded
+        engine = _opa(settings.opa, clock) if settings.policy.adapter == "opa" else _embedded(settings, clock)
+        self._engine = engine
+        self.authorizer: Authorizer = engine
+        self.explainer: Explainer = engine
         self.observer: DecisionObserver | None = None
-        self._watching: asyncio.Task[None] | None = None
 
     async def open(self, ledger: Ledger) -> None:
         """Records the version that rules from now on, and watches for others."""
@@ -33,22 +32,47 @@ class PolicyEngine:
         async def activating(version: PolicyVersion) -> None:
             await ledger.append(_config(version))
 
-        await activating(self.authorizer.version)
-        self._watching = asyncio.create_task(self._embedded.watch(activating))
+        await self._engine.start(activating)
 
     async def aclose(self) -> None:
         """Stops watching."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        await self._engine.aclose()
 
     def problem(self) -> str:
         """Why the newest policies do not rule, or an empty string."""
-        return self._embedded.problem()
+        return self._engine.problem()
 
     def unready(self) -> str:
         """What keeps policy from deciding, or an empty string."""
-        return ""
+        return self._engine.unready()
+
+
+class _Engine(Authorizer, Explainer, Protocol):
+    """What both adapters are."""
+
+    async def start(self, activating: Activating) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+    def problem(self) -> str: ...
+
+    def unready(self) -> str: ...
+
+
+def _embedded(settings: Settings, clock: Clock) -> ReloadingAuthorizer:
+    if settings.policy.directory is None:
+        raise ConfigError("policy.directory: the embedded engine needs a folder of policies")
+    return ReloadingAuthorizer(settings.policy.directory, clock)
+
+
+def _opa(settings: Opa, clock: Clock) -> OpaAuthorizer:
+    sidecar = Sidecar(settings.url, settings.ca, settings.certificate, settings.key)
+    try:
+        return OpaAuthorizer(
+            sidecar, clock, deadline_seconds=settings.deadline_ms / 1000, bundle=settings.bundle
+        )
+    except ValueError as error:
+        raise ConfigError(f"opa.url: {error}") from None
 
 
 def _config(version: PolicyVersion) -> Record:

@@ -132,14 +132,21 @@ def test_a_bad_policy_is_refused_and_the_last_good_one_stays(ruled: Ruled) -> No
     assert ready.status_code == 200
 
 
+def _withdraw_gpt_4o(data: dict[str, Any]) -> None:
+    del data["models"]["gpt-4o"]["exact"]["gpt-4o"]
+
+
 def test_a_denial_says_what_would_be_allowed(ruled: Ruled) -> None:
-    denied = ruled.chat("assistant", model="o3")
+    assert ruled.chat("assistant").status_code == 200
+    ruled.change(_withdraw_gpt_4o)
+    denied = ruled.chat("assistant")
     assert denied.status_code == 403
-    assert "model: gpt-4o or gpt-4o-mini" in denied.text
+    assert "model: gpt-4o-mini" in denied.text
+    assert denied.json()["error"]["details"]["counterfactual"] == "model: gpt-4o-mini"
     record = by_call(ruled.broker.log)[denied.headers["x-broker-call-id"]][0].record
     assert record.policy_input is not None
     asked = json.loads(record.policy_input)
-    assert (asked["call"]["model"], asked["subject"]["id"]) == ("o3", f"{DEV}/assistant")
+    assert (asked["call"]["model"], asked["subject"]["id"]) == ("gpt-4o", f"{DEV}/assistant")
     assert "Say." not in record.policy_input
 
 
@@ -182,7 +189,8 @@ def _recorded_question(ruled: Ruled, **fields: Any) -> dict[str, Any]:
 
 
 def test_explain_shows_each_audience_its_part(ruled: Ruled) -> None:
-    question = _recorded_question(ruled, model="o3")
+    question = _recorded_question(ruled)
+    question["call"]["model"] = "o3"
     own = _explain(ruled.broker, "assistant", question)
     assert (own.allow, own.rule) == (False, "model_not_granted")
     assert list(own.changes) == ["model: gpt-4o or gpt-4o-mini"]

@@ -6,7 +6,6 @@ Knows: when to try what changed, and that the last good policies stay. Must not 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
@@ -15,10 +14,9 @@ from broker.adapters.rego.authorizer import EmbeddedAuthorizer
 from broker.adapters.rego.preflight import try_policies
 from broker.errors import BrokerError
 from broker.model.decision import PolicyVersion
-from broker.ports import Clock, DecisionPoint, Verdict
+from broker.ports import Activating, Clock, DecisionPoint, Verdict
 
 POLL_SECONDS = 0.25
-Activating = Callable[[PolicyVersion], Awaitable[None]]
 _Signature = tuple[tuple[str, int, int, int], ...]
 
 
@@ -38,6 +36,7 @@ class ReloadingAuthorizer:
         self._seen = _signature(directory)
         self._engine = EmbeddedAuthorizer(directory)
         self._problem = ""
+        self._watching: asyncio.Task[None] | None = None
         self._log = structlog.get_logger()
 
     @property
@@ -57,8 +56,22 @@ class ReloadingAuthorizer:
         """Why the newest policies do not rule, or an empty string."""
         return self._problem
 
-    async def watch(self, activating: Activating) -> None:
-        """Follows the folder until it is cancelled."""
+    def unready(self) -> str:
+        """Always an empty string: there is always a version that rules."""
+        return ""
+
+    async def start(self, activating: Activating) -> None:
+        """Announces the version that rules, and follows the folder from now on."""
+        await activating(self.version)
+        self._watching = asyncio.create_task(self._watch(activating))
+
+    async def aclose(self) -> None:
+        """Stops following."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def _watch(self, activating: Activating) -> None:
         while True:
             await self._clock.sleep(POLL_SECONDS)
             await self.poll(activating)
