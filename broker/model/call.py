@@ -13,7 +13,8 @@ class Call:
     """A well-formed call. `body` are the caller's own bytes; `document` is the same body, parsed.
 
     `path` is the upstream path with the caller's raw query string. `document` is None where the
-    operation has no body. `repr` shows neither body nor document.
+    operation has no body. `purpose` is why the caller breaks the glass, in its own words. `repr` shows
+    none of the three.
     """
 
     operation: Operation
@@ -25,6 +26,7 @@ class Call:
     stream: bool = False
     user: str | None = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    purpose: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ Knows: the shape that `policies/schema/` describes. Must not know: the engine.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
 
 from broker.catalog.estimate import Estimate
 from broker.model.call import Call
 from broker.model.finding import Finding
 from broker.model.subject import Caller, Subject
 
+_NS_PER_SECOND = 1_000_000_000
 _MAX_INTEGER = 2**53  # beyond it engines disagree; a ceiling still catches the clamped value
 
 
@@ -22,8 +24,9 @@ def call_input(
     estimate: Estimate,
     transport: str,
     now_ns: int,
+    zone: tzinfo = UTC,
 ) -> dict[str, object]:
-    """The input of `data.broker.calls.decision`."""
+    """The input of `data.broker.calls.decision`. `zone` is the one that time windows are written in."""
     document = call.document or {}
     return {
         "v": 1,
@@ -42,6 +45,7 @@ def call_input(
             "parameters": _parameters(document),
             "fields": sorted(document),
             "bytes": len(call.body),
+            "purpose": call.purpose,
         },
         "findings": [
             {"rule": f.rule, "severity": f.severity.value, "location": f.location}
@@ -55,12 +59,29 @@ def call_input(
         },
         "transport": transport,
         "now_ns": now_ns,
+        "time": time_input(now_ns, zone),
     }
 
 
 def subject_input(subject: Subject) -> dict[str, object]:
     """The `subject` part, the same in every input."""
     return {"id": subject.id, "tenant": subject.tenant, "actor_chain": list(subject.actor_chain)}
+
+
+def time_input(now_ns: int, zone: tzinfo) -> dict[str, object]:
+    """The `time` part, the same in every input: `utc` to the minute, so that it compares as text, and the
+    weekday (1 Monday to 7 Sunday) and the clock of `zone`. Policies have no other clock.
+
+    >>> time_input(1795517000 * 10**9, UTC)
+    {'utc': '2026-11-24T10:43Z', 'weekday': 2, 'clock': '10:43'}
+    """
+    moment = datetime.fromtimestamp(now_ns // _NS_PER_SECOND, UTC)
+    local = moment.astimezone(zone)
+    return {
+        "utc": moment.strftime("%Y-%m-%dT%H:%MZ"),
+        "weekday": local.isoweekday(),
+        "clock": local.strftime("%H:%M"),
+    }
 
 
 def _first_of_each_rule(findings: Sequence[Finding]) -> list[Finding]:
