@@ -1,6 +1,6 @@
 # METADATA
 # title: May this subject do this to the broker itself
-# description: Introspect, revoke, read records. Denied unless the role names the action.
+# description: Introspect, revoke, read records, explain decisions. Denied unless the role names the action.
 # schemas:
 #   - input: schema["admin.input"]
 package broker.admin
@@ -26,3 +26,19 @@ decision := {
 } if {
 	grants.role
 }
+
+default explanation := {"role": null, "team": null, "conditions": []}
+
+explanation := {
+	"role": grants.role_name,
+	"team": grants.team_or_null,
+	"conditions": [grants.named, {
+		"rule": "action_not_granted",
+		"holds": decision.allow,
+		"condition": "The role names the action.",
+		"given": input.action,
+		"wanted": [action | grants.role.admin[action]],
+	}],
+} if {
+	grants.role
+} else := grants.stranger

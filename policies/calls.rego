@@ -1,13 +1,19 @@
 # METADATA
 # title: May this call go, shaped how, under which limits
 # description: >-
-#   Allowed when every check passes, otherwise denied by the first that fails, which names itself in `rule`.
+#   Allowed when every condition holds, otherwise denied by the first that fails, which names itself in `rule`.
 #   The allowing rule stands first because it runs on every call; naming what failed may cost more.
 # schemas:
 #   - input: schema["calls.input"]
 package broker.calls
 
+import data.broker.break_glass
+import data.broker.changes
+import data.broker.conditions
+import data.broker.content
 import data.broker.grants
+import data.broker.limits
+import data.broker.shape
 
 default decision := {
 	"allow": false,
@@ -17,78 +23,67 @@ default decision := {
 	"changes": [],
 }
 
-decision := {
+decision := kept(allowed(grants.role, "granted", "The subject's role grants this operation and model.")) if {
+	conditions.met(grants.role)
+	not content.blocked(grants.role)
+} else := json.patch(
+	allowed(break_glass.role, "break_glass", "The subject broke the glass: its role for an emergency grants the call."),
+	[{"op": "add", "path": "/alert", "value": break_glass.alert}],
+) if {
+	break_glass.role
+	not content.blocked(grants.role)
+	conditions.met(break_glass.role)
+	not content.blocked(break_glass.role)
+} else := kept({
+	"allow": false,
+	"rule": failed[0],
+	"reason": failed[1],
+	"content": content.actions(grants.role),
+	"changes": changes.needed(grants.role),
+})
+
+allowed(role, rule, reason) := {
 	"allow": true,
-	"rule": "granted",
-	"reason": "The subject's role grants this operation and model.",
-	"content": content,
-	"shape": shape,
-	"limits": {name: {"account": input.subject.id, "unit": l.unit, "cap": l.cap, "window_seconds": l.window_seconds} | l := grants.role.limits[name]},
-	"models": visible,
-	"response": data.response,
-	"credential": grants.role.credential,
-} if {
-	model_granted
-	within_cap
-	not blocked
-} else := denied("operation_not_granted", "The subject's role does not name this operation.") if {
-	grants.role
-	not models
-} else := denied("model_not_granted", "The subject's role does not grant this model for this operation.") if {
-	grants.role
-	not model_granted
-} else := denied("output_over_cap", "The call could produce more tokens than the role's max_output_tokens.") if {
-	grants.role
-	not within_cap
-} else := denied("content_blocked", "The call carries content that the role may not send.") if {
-	blocked
+	"rule": rule,
+	"reason": reason,
+	"content": content.actions(role),
+	"shape": shape.of(role),
+	"limits": limits.of(role),
+	"models": visible(role),
+	"response": response(role),
+	"credential": role.credential,
 }
 
-denied(rule, reason) := {"allow": false, "rule": rule, "reason": reason, "content": content, "changes": []}
-
-# --- operation and model
-
-# The set of models the role has for this operation; undefined where the operation is not granted.
-models := data.models[grants.role.operations[input.call.operation]]
-
-# Without a model only a role that may use any model can be sure to be allowed the one upstream picks,
-# except where upstream's choice is not in doubt.
-model_granted if {
-	grants.holds(models, input.call.model)
-} else if {
-	input.call.model == null
-	data.model_optional[input.call.operation]
-	models
-} else if {
-	input.call.model == null
-	"*" in models.patterns
-}
+# The decision, with how long equal calls may be answered the same, where the role says so.
+kept(answer) := answer if {
+	not grants.role.cache_for
+} else := json.patch(answer, [{"op": "add", "path": "/cache_for", "value": grants.role.cache_for}])
 
 # A listing of models shows what `models.get` would give.
-visible := array.concat([model | gettable.exact[model]], gettable.patterns) if {
-	input.call.operation == "models"
-	gettable := data.models[grants.role.operations["models.get"]]
+visible(role) := [] if {
+	input.call.operation != "models"
+} else := grants.listed(data.models[role.operations["models.get"]]) if {
+	role.operations["models.get"]
 } else := []
 
-# --- content
+response(role) := role.response if {
+	role.response
+} else := data.response
 
-# What is done about each rule that found something: block, redact or allow.
-content := {} if {
-	input.findings == []
-} else := {finding.rule: action(finding.rule) | some finding in input.findings}
-
-# The rule's own line in the role's table, otherwise its family's (what stands before the first dot).
-action(rule) := object.get(table, rule, object.get(table, split(rule, ".")[0], "block"))
-
-table := data.content[grants.role.content]
-
-blocked if content[_] == "block"
-
-# --- size and shape
-
-within_cap if input.estimate.tokens_out_max <= grants.role.max_output_tokens
-
-# What is changed on the way. For edits, which upstream no longer serves, the chat model that performs them.
-shape := {"model": grants.role.pins[input.call.operation]} if {
-	grants.role.pins[input.call.operation]
-} else := {}
+# The first condition that does not hold.
+failed := ["operation_not_granted", "The subject's role does not name this operation."] if {
+	grants.role
+	not conditions.models(grants.role)
+} else := ["model_not_granted", "The subject's role does not grant this model for this operation."] if {
+	not conditions.model_granted(grants.role)
+} else := ["user_required", "The subject's role calls only for a user that the token names."] if {
+	not conditions.user_verified(grants.role)
+} else := ["outside_window", "The subject's role may not call at this time."] if {
+	not conditions.in_window(grants.role)
+} else := ["parameter_over_ceiling", "A parameter is over the ceiling of the subject's role."] if {
+	not conditions.within_ceilings(grants.role)
+} else := ["output_over_cap", "The call could produce more tokens than the role's max_output_tokens."] if {
+	not conditions.within_cap(grants.role)
+} else := ["content_blocked", "The call carries content that the role may not send."] if {
+	content.blocked(grants.role)
+}

@@ -1,18 +1,53 @@
 # METADATA
 # title: What a subject holds
 # description: >-
-#   Shared by the three decision points. A grant names a role; a role names the operations and, for each,
-#   a set of models. Everything is looked up by key: the cost does not grow with the number of grants.
+#   Shared by the three decision points. A grant names a role and perhaps a team; a role names the operations and,
+#   for each, a set of models. Everything is looked up by key: the cost does not grow with the number of grants.
 package broker.grants
 
-# The role of the subject; undefined where no grant names it, or where it acts for others:
+# The name of the subject's role; undefined where no grant names the subject, or where it acts for others:
 # delegation is not granted to anybody yet.
-role := data.roles[data.grants[input.subject.id].role] if input.subject.actor_chain == []
+role_name := data.grants[input.subject.id].role if input.subject.actor_chain == []
 
-# Whether a set of models holds this one: by its exact name, or by one of the set's few patterns.
-holds(models, model) if models.exact[model]
+role := data.roles[role_name]
 
-else if {
-	some pattern in models.patterns
-	glob.match(pattern, null, model)
+team := data.grants[input.subject.id].team
+
+# The users the subject may vouch for: the grant's own, otherwise its role's.
+users := data.grants[input.subject.id].users if {
+	data.grants[input.subject.id].users
+} else := role.users
+
+# Whether a set (of models, of users) holds this name: exactly, or by one of the set's few patterns.
+holds(chosen, name) if {
+	key := name
+	chosen.exact[key]
+} else if {
+	some pattern in chosen.patterns
+	glob.match(pattern, null, name)
 }
+
+# All that a set names: its exact names, and its patterns.
+listed(chosen) := array.concat([name | chosen.exact[name]], chosen.patterns)
+
+# How an explanation begins.
+named := {
+	"rule": "subject_not_granted",
+	"holds": true,
+	"condition": "A grant names the subject, and it acts for nobody else.",
+	"given": input.subject.id,
+	"wanted": null,
+}
+
+# The explanation for a subject without a role.
+stranger := {"role": null, "team": null, "conditions": [{
+	"rule": "subject_not_granted",
+	"holds": false,
+	"condition": named.condition,
+	"given": input.subject.id,
+	"wanted": null,
+}]}
+
+team_or_null := team if {
+	team
+} else := null

@@ -2,11 +2,13 @@
 # title: May this subject have this token
 # description: >-
 #   Every scope that is asked must be granted at least in part; the grant holds the part that is. Nothing asked
-#   means all that the role may do. A token never lives longer than the role's `token.max_seconds`.
+#   means all that the role may do. A token never lives longer than the role's `token.max_seconds`, and names
+#   only a user for whom the subject may vouch.
 # schemas:
 #   - input: schema["tokens.input"]
 package broker.tokens
 
+import data.broker.break_glass
 import data.broker.grants
 
 default decision := {
@@ -18,18 +20,19 @@ default decision := {
 
 decision := denied("ttl_not_positive", "The asked lifetime is not a positive number of seconds.") if {
 	grants.role
-	ttl <= 0
+	not ttl_positive
 } else := denied("operation_not_granted", "The subject's role does not name an operation of the asked scope.") if {
 	grants.role
-	some asked in input.request.scope
-	not operations[asked.operation]
+	not operations_granted
 } else := denied("model_not_granted", "The subject's role grants no model of an asked scope.") if {
 	grants.role
-	some asked in input.request.scope
-	count(granted(asked)) == 0
+	not models_granted
 } else := denied("nothing_granted", "The subject's role grants nothing a token could carry.") if {
 	grants.role
 	count(scope) == 0
+} else := denied("user_not_granted", "The subject may not vouch for the asked user.") if {
+	grants.role
+	not user_granted
 } else := {
 	"allow": true,
 	"rule": "granted",
@@ -44,7 +47,37 @@ decision := denied("ttl_not_positive", "The asked lifetime is not a positive num
 	grants.role
 }
 
-denied(rule, reason) := {"allow": false, "rule": rule, "reason": reason, "changes": []}
+denied(rule, reason) := {"allow": false, "rule": rule, "reason": reason, "changes": changes}
+
+# --- conditions
+
+ttl_positive if ttl > 0
+
+operations_granted if {
+	every asked in input.request.scope {
+		offered(asked.operation)
+	}
+}
+
+offered(operation) if {
+	some source in [operations, emergency]
+	name := operation
+	source[name]
+}
+
+models_granted if {
+	every asked in input.request.scope {
+		count(granted(asked)) > 0
+	}
+}
+
+user_granted if {
+	input.request.user == null
+} else if {
+	grants.holds(grants.users, input.request.user)
+}
+
+# --- what is granted
 
 ttl := input.request.ttl_seconds if {
 	input.request.ttl_seconds != null
@@ -59,6 +92,11 @@ operations[operation] := data.models[name] if some operation, name in grants.rol
 
 operations[action] := {"exact": {}, "patterns": ["*"]} if some action, true in grants.role.admin
 
+# What a role for an emergency adds while it lasts, to those who ask for it. Using it takes a reason each time.
+emergency[operation] := data.models[name] if {
+	some operation, name in data.roles[break_glass.entry.role].operations
+}
+
 wanted := input.request.scope if {
 	input.request.scope != []
 } else := [{"operation": operation, "model": null} | operations[operation]]
@@ -71,7 +109,10 @@ scope contains entry if {
 # The part of one asked scope that the role holds, never wider than either: an asked pattern is granted whole
 # where one of the role's covers it, and otherwise the role's models and patterns that it covers. (To a pattern
 # the `*` of another is a plain character, so covering it means covering all that it stands for.)
-granted(asked) := {entry(asked.operation, model) | some model in held(operations[asked.operation], asked.model)}
+granted(asked) := {entry(asked.operation, model) |
+	some source in [operations, emergency]
+	some model in held(source[asked.operation], asked.model)
+}
 
 held(models, asked) := everything(models) if asked == null
 
@@ -82,8 +123,102 @@ narrower(models, asked) := {model |
 	glob.match(asked, null, model)
 }
 
-everything(models) := {model | models.exact[model]} | {pattern | some pattern in models.patterns}
+everything(models) := {model | some model in grants.listed(models)}
 
 entry(operation, model) := operation if model == "*"
 
 entry(operation, model) := concat(":", [operation, model]) if model != "*"
+
+# --- what would be allowed
+
+# All that has to change; nothing where no change would do.
+changes := array.concat(ttl_changes, array.concat(scope_changes, user_changes)) if {
+	count(all_entries) > 0
+} else := []
+
+ttl_changes := [] if {
+	ttl_positive
+} else := [{"field": "ttl_seconds", "must": "absent", "values": []}]
+
+scope_changes := [] if {
+	operations_granted
+	models_granted
+} else := [{"field": "scope", "must": "one_of", "values": all_entries}]
+
+user_changes := [] if {
+	user_granted
+} else := [{"field": "user", "must": "one_of", "values": vouched}] if {
+	vouched != []
+} else := [{"field": "user", "must": "absent", "values": []}]
+
+vouched := grants.listed(grants.users)
+
+all_entries contains entry(operation, model) if {
+	some source in [operations, emergency]
+	some operation, models in source
+	some model in everything(models)
+}
+
+# --- every condition, passed or not
+
+default explanation := {"role": null, "team": null, "conditions": []}
+
+explanation := {
+	"role": grants.role_name,
+	"team": grants.team_or_null,
+	"conditions": array.concat([grants.named], explained),
+} if {
+	grants.role
+} else := grants.stranger
+
+explained := [
+	{
+		"rule": "ttl_not_positive",
+		"holds": "ttl_not_positive" in passed,
+		"condition": "The lifetime is a positive number of seconds; it is cut to what is wanted at most.",
+		"given": input.request.ttl_seconds,
+		"wanted": grants.role.token.max_seconds,
+	},
+	{
+		"rule": "operation_not_granted",
+		"holds": "operation_not_granted" in passed,
+		"condition": "The role names every asked operation.",
+		"given": [asked.operation | some asked in input.request.scope],
+		"wanted": [operation | operations[operation]],
+	},
+	{
+		"rule": "model_not_granted",
+		"holds": "model_not_granted" in passed,
+		"condition": "The role grants some model of every asked scope.",
+		"given": input.request.scope,
+		"wanted": all_entries,
+	},
+	{
+		"rule": "nothing_granted",
+		"holds": "nothing_granted" in passed,
+		"condition": "There is something for the token to carry.",
+		"given": scope,
+		"wanted": null,
+	},
+	{
+		"rule": "user_not_granted",
+		"holds": "user_not_granted" in passed,
+		"condition": "The subject may vouch for the asked user.",
+		"given": input.request.user,
+		"wanted": users,
+	},
+]
+
+users := vouched if {
+	vouched
+} else := []
+
+passed contains "ttl_not_positive" if ttl_positive
+
+passed contains "operation_not_granted" if operations_granted
+
+passed contains "model_not_granted" if models_granted
+
+passed contains "nothing_granted" if count(scope) > 0
+
+passed contains "user_not_granted" if user_granted

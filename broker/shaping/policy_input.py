@@ -14,6 +14,7 @@ from broker.model.call import Call
 from broker.model.finding import Finding
 from broker.model.subject import Caller, Subject
 
+_NS_PER_MINUTE = 60 * 1_000_000_000
 _MAX_INTEGER = 2**53  # beyond it engines disagree; a ceiling still catches the clamped value
 
 
@@ -24,9 +25,9 @@ def call_input(
     estimate: Estimate,
     transport: str,
     now_ns: int,
-    zone: tzinfo,
+    zone: tzinfo = UTC,
 ) -> dict[str, object]:
-    """The input of `data.broker.calls.decision`."""
+    """The input of `data.broker.calls.decision`. `zone` is the one that time windows are written in."""
     document = call.document or {}
     return {
         "v": 1,
@@ -58,26 +59,36 @@ def call_input(
             "known_model": estimate.model is not None,
         },
         "transport": transport,
-        "time": time_input(now_ns, zone),
         "now_ns": now_ns,
+        "time": time_input(now_ns, zone),
     }
-
-
-def time_input(now_ns: int, zone: tzinfo) -> dict[str, object]:
-    """The `time` part of every input."""
-    return _minute(now_ns // 60_000_000_000, zone)
-
-
-@lru_cache(maxsize=4)
-def _minute(minutes: int, zone: tzinfo) -> dict[str, object]:
-    utc = datetime.fromtimestamp(minutes * 60, UTC)
-    local = utc.astimezone(zone)
-    return {"utc": f"{utc:%Y-%m-%dT%H:%MZ}", "weekday": local.isoweekday(), "clock": f"{local:%H:%M}"}
 
 
 def subject_input(subject: Subject) -> dict[str, object]:
     """The `subject` part, the same in every input."""
     return {"id": subject.id, "tenant": subject.tenant, "actor_chain": list(subject.actor_chain)}
+
+
+def time_input(now_ns: int, zone: tzinfo) -> dict[str, object]:
+    """The `time` part, the same in every input: `utc` to the minute, so that it compares as text, and the
+    weekday (1 Monday to 7 Sunday) and the clock of `zone`. Policies have no other clock.
+
+    >>> time_input(1795517000 * 10**9, UTC)
+    {'utc': '2026-11-24T10:43Z', 'weekday': 2, 'clock': '10:43'}
+    """
+    return dict(_minute(now_ns // _NS_PER_MINUTE, zone))
+
+
+@lru_cache(maxsize=8)
+def _minute(minutes: int, zone: tzinfo) -> Mapping[str, object]:
+    """All calls of a minute share it."""
+    moment = datetime.fromtimestamp(minutes * 60, UTC)
+    local = moment.astimezone(zone)
+    return {
+        "utc": moment.strftime("%Y-%m-%dT%H:%MZ"),
+        "weekday": local.isoweekday(),
+        "clock": local.strftime("%H:%M"),
+    }
 
 
 def _first_of_each_rule(findings: Sequence[Finding]) -> list[Finding]:

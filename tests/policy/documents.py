@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ASSISTANT = "spiffe://dev.broker/ns/demo/sa/assistant"
+TIME: dict[str, object] = {"utc": "2026-11-24T10:43Z", "weekday": 2, "clock": "11:43"}
 
 
 def subject(name: str = "assistant") -> dict[str, object]:
@@ -29,6 +30,7 @@ def call(
             "parameters": {"max_tokens": 256, "temperature": 0.7},
             "fields": ["max_tokens", "messages", "model", "temperature"],
             "bytes": 812,
+            "purpose": None,
         },
         "findings": [{"rule": rule, "severity": "low", "location": "messages[0].content"} for rule in rules],
         "estimate": {
@@ -39,6 +41,7 @@ def call(
         },
         "transport": "https",
         "now_ns": 1795000000123456789,
+        "time": TIME,
     }
 
 
@@ -55,6 +58,7 @@ def wish(name: str = "assistant", *scope: tuple[str, object], ttl: object = None
         },
         "transport": "grpc",
         "now_ns": 1795000000123456789,
+        "time": TIME,
     }
 
 
@@ -65,4 +69,5 @@ def deed(name: str, action: str) -> dict[str, object]:
         "action": action,
         "transport": "grpc",
         "now_ns": 1795000000123456789,
+        "time": TIME,
     }

@@ -13,14 +13,16 @@ from pathlib import Path
 
 import orjson
 
-from broker.adapters.rego import dialect, tables
+from broker.adapters.rego import dialect, reach, tables
 from broker.adapters.rego.engine import Engine, EngineError
-from broker.adapters.rego.source import Module, read_policies, unusable
+from broker.adapters.rego.source import Module, PolicySource, read_policies, unusable
 from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint, Verdict
 
-_ENTRYPOINTS = {point: f"broker/{point.value}/decision" for point in DecisionPoint}
+_DECISION = "decision"
+_EXPLANATION = "explanation"
+_EXPLAINED = re.compile(rf"^(?:default\s+)?{_EXPLANATION}\b", re.MULTILINE)
 _PLACE = re.compile(r"\(error \d+:([^|\s]+)\|(\d+)\|\d+\s+\(errormsg \d+:([^\n]*)\)")
 ANSWERS_KEPT = 1024
 """How many answers an authorizer keeps; then it begins anew."""
@@ -45,9 +47,7 @@ class EmbeddedAuthorizer:
         for module in source.modules:
             dialect.check(module)
         self._version = source.version
-        self._parts = dialect.parts_read(source.modules)
-        modules, base, self._lookups = tables.extract(source.modules, source.base)
-        self._engine = _compile(modules, base)
+        self._points = {point: _Point(point, source) for point in DecisionPoint}
         self._answers: dict[tuple[DecisionPoint, bytes], Verdict] = {}
         self._refuse_unless_it_denies()
 
@@ -58,23 +58,38 @@ class EmbeddedAuthorizer:
 
     async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
         """See ports.Authorizer. An undefined decision is a Verdict whose result is None."""
-        selected = self._selected(document)
+        compiled = self._points[point]
         try:
+            selected = compiled.selected(document)
             question = point, _asked(selected)
             known = self._answers.get(question)
-            return known or self._keep(question, self._engine.evaluate(_ENTRYPOINTS[point], selected))
+            return known or self._keep(question, compiled.answer(_DECISION, selected))
         except (EngineError, orjson.JSONEncodeError) as error:
-            why = error if isinstance(error, EngineError) else "the input is not JSON"
-            raise BrokerError(
-                Kind.POLICY_ENGINE_UNAVAILABLE,
-                f"The policy engine could not decide at broker.{point.value}: {why}.",
-                remedy="Run the tests of the policies; the operator's log names their revision.",
-                details={"policy_revision": self._version.revision},
-            ) from None
+            raise self._undecided(point, error) from None
 
     async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
-        """Nothing yet."""
-        return Verdict(None, self._version)
+        """Evaluates `data.broker.<point>.explanation`: every condition of the decision, passed or not.
+
+        The result is None where the policies explain nothing. Raises as `evaluate` does; keeps nothing.
+        """
+        compiled = self._points[point]
+        if not compiled.explains:
+            return Verdict(None, self._version)
+        try:
+            selected = compiled.selected(document)
+            _asked(selected)
+            return Verdict(compiled.answer(_EXPLANATION, selected), self._version)
+        except (EngineError, orjson.JSONEncodeError) as error:
+            raise self._undecided(point, error) from None
+
+    def _undecided(self, point: DecisionPoint, error: Exception) -> BrokerError:
+        why = error if isinstance(error, EngineError) else "the input is not JSON"
+        return BrokerError(
+            Kind.POLICY_ENGINE_UNAVAILABLE,
+            f"The policy engine could not decide at broker.{point.value}: {why}.",
+            remedy="Run the tests of the policies; the operator's log names their revision.",
+            details={"policy_revision": self._version.revision},
+        )
 
     def _keep(self, question: tuple[DecisionPoint, bytes], result: object) -> Verdict:
         verdict = Verdict(result, self._version)
@@ -84,20 +99,11 @@ class EmbeddedAuthorizer:
             self._answers[question] = verdict
         return verdict
 
-    def _selected(self, document: Mapping[str, object]) -> dict[str, object]:
-        """What the policies can reach: the parts of `document` they read, and the looked-up entries."""
-        selected = _part(document, self._parts)
-        for lookup in self._lookups:
-            entry = lookup.entry(document)
-            if entry is not None:
-                selected[lookup.slot] = entry
-        return selected
-
     def _refuse_unless_it_denies(self) -> None:
         """A policy that does not deny a stranger who asks for nothing is not one we can run."""
-        for point, entrypoint in _ENTRYPOINTS.items():
+        for point, compiled in self._points.items():
             try:
-                answer = self._engine.evaluate(entrypoint, {"v": 1, "subject": _NOBODY})
+                answer = compiled.answer(_DECISION, {"v": 1, "subject": _NOBODY})
             except EngineError as error:
                 raise unusable(f"broker.{point.value} fails its self-check: {error}.", _REMEDY) from None
             if not isinstance(answer, dict) or answer.get("allow") is not False:
@@ -109,10 +115,40 @@ _REMEDY = (
 )
 
 
-def _compile(modules: Sequence[Module], base: Mapping[str, object]) -> Engine:
+class _Point:
+    """One decision point, compiled with what it can reach and nothing beside it."""
+
+    def __init__(self, point: DecisionPoint, source: PolicySource) -> None:
+        self._package = f"broker.{point.value}"
+        reached = reach.reached(source.modules, self._package)
+        self._parts = dialect.parts_read(reached)
+        base = reach.mentioned(reached, source.base)
+        modules, base, self._lookups = tables.extract(reached, base)
+        self.explains = any(
+            f"package {self._package}\n" in code and _EXPLAINED.search(code)
+            for code in map(dialect.code_of, modules)
+        )
+        names = [_DECISION, _EXPLANATION] if self.explains else [_DECISION]
+        self._engine = _compile(modules, base, [self._entrypoint(name) for name in names])
+
+    def answer(self, name: str, selected: dict[str, object]) -> object:
+        """The value of the rule `name`, or None where it is undefined. Raises EngineError."""
+        return self._engine.evaluate(self._entrypoint(name), selected)
+
+    def selected(self, document: Mapping[str, object]) -> dict[str, object]:
+        """What the policies can reach: the looked-up entries, and the parts of `document` they read."""
+        entries = {lookup.slot: lookup.entry(document) for lookup in self._lookups}
+        found = {slot: entry for slot, entry in entries.items() if entry is not None}
+        return {**found, **_part(document, self._parts)}
+
+    def _entrypoint(self, name: str) -> str:
+        return f"{self._package.replace('.', '/')}/{name}"
+
+
+def _compile(modules: Sequence[Module], base: Mapping[str, object], entrypoints: Sequence[str]) -> Engine:
     texts = {module.name: module.text for module in modules}
     try:
-        return Engine(texts, base, list(_ENTRYPOINTS.values()))
+        return Engine(texts, base, entrypoints)
     except EngineError as error:
         raise unusable(_located(str(error), texts), "Run `opa check --strict` on the policies.") from None
 

@@ -1,0 +1,104 @@
+# METADATA
+# title: What would have to change for a denied call to be allowed
+# description: >-
+#   Everything that has to change and nothing that has not. Each part is empty where its condition holds, and
+#   undefined where nothing the caller can do would make it hold: then there are no changes at all.
+# schemas:
+#   - input: schema["calls.input"]
+package broker.changes
+
+import data.broker.conditions
+import data.broker.content
+import data.broker.grants
+import data.broker.output
+
+needed(role) := array.concat(
+	named(role),
+	array.concat(user(role), array.concat(window(role), array.concat(parameters(role), found(role)))),
+) if {
+	role.operations
+} else := []
+
+# --- operation and model
+
+named(role) := [] if {
+	conditions.model_granted(role)
+} else := [one_of("model", grants.listed(conditions.models(role)))] if {
+	grants.listed(conditions.models(role)) != []
+} else := [one_of("operation", able(role))] if {
+	not conditions.models(role)
+	able(role) != []
+} else := [one_of("operation", [operation | role.operations[operation]]), one_of("model", usable(role))] if {
+	not conditions.models(role)
+	count(usable(role)) > 0
+}
+
+# The operations for which the role has the model that the call names.
+able(role) := [operation |
+	some operation
+	granted := data.models[role.operations[operation]]
+	fits(granted, operation)
+]
+
+fits(granted, _) if grants.holds(granted, input.call.model)
+
+fits(granted, operation) if {
+	input.call.model == null
+	true in ["*" in granted.patterns, operation in object.keys(data.model_optional)]
+}
+
+# The models of all operations.
+usable(role) := {model |
+	chosen := role.operations[_]
+	some model in grants.listed(data.models[chosen])
+}
+
+# --- user and time
+
+user(role) := [] if {
+	conditions.user_verified(role)
+} else := [{"field": "user", "must": "present", "values": []}]
+
+window(role) := [] if {
+	conditions.in_window(role)
+} else := [{"field": "time", "must": "during", "values": [spoken(open) | some open in role.windows]}] if {
+	role.windows != []
+}
+
+spoken(open) := concat(" ", [concat(", ", days), concat("-", [open.from, open.to])]) if {
+	days := [data.weekdays[format_int(day, 10)] | some day in open.days]
+}
+
+# --- parameters
+
+parameters(role) := [] if {
+	conditions.within_ceilings(role)
+	conditions.within_cap(role)
+} else := array.concat(
+	[at_most(field, ceiling) | ceiling := ceilings[field]; not shorter[field]],
+	[at_most(field, most) | most := shorter[field]],
+) if {
+	ceilings := conditions.over_ceilings(role)
+	shorter := shortened(role)
+}
+
+# The bound of each field that must be lower for the whole answer to be short enough.
+shortened(role) := {} if {
+	conditions.within_cap(role)
+} else := {field: output.bound(role) |
+	some field in output.carried
+	input.call.parameters[field] > output.bound(role)
+} if {
+	output.carried != []
+	output.bound(role)
+} else := {output.fields[input.call.operation][0]: output.bound(role)}
+
+# --- content
+
+found(role) := [] if {
+	not content.blocked(role)
+} else := [{"field": "content", "must": "absent", "values": content.blocking(role)}]
+
+one_of(field, values) := {"field": field, "must": "one_of", "values": values}
+
+at_most(field, value) := {"field": field, "must": "at_most", "values": [sprintf("%v", [value])]}

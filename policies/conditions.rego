@@ -1,0 +1,85 @@
+# METADATA
+# title: What a call must meet, besides its content
+# description: >-
+#   Each condition holds or is undefined, so that what the input lacks denies. What a role does not ask for holds
+#   at once. `role` is a parameter because a call may be judged by two: the subject's, and that of break-glass.
+# schemas:
+#   - input: schema["calls.input"]
+package broker.conditions
+
+import data.broker.output
+
+met(role) if {
+	model_granted(role)
+	within_cap(role)
+	user_verified(role)
+	in_window(role)
+	within_ceilings(role)
+}
+
+# The set of models the role has for the operation; undefined where the operation is not granted.
+models(role) := data.models[role.operations[input.call.operation]]
+
+# Without a model only a role that may use any model can be sure to be allowed the one upstream picks,
+# except where upstream's choice is not in doubt.
+model_granted(role) if {
+	granted := models(role)
+	granted.exact[input.call.model]
+} else if {
+	granted := models(role)
+	some pattern in granted.patterns
+	glob.match(pattern, null, input.call.model)
+} else if {
+	input.call.model == null
+	data.model_optional[input.call.operation]
+	models(role)
+} else if {
+	input.call.model == null
+	granted := models(role)
+	"*" in granted.patterns
+}
+
+user_verified(role) if {
+	not role.require_user
+} else if {
+	is_string(input.token.user)
+}
+
+in_window(role) if {
+	not role.windows
+} else if {
+	is_string(input.time.clock)
+	some window in role.windows
+	input.time.weekday in window.days
+	window.from <= input.time.clock
+	input.time.clock < window.to
+}
+
+within_ceilings(role) if {
+	not role.ceilings
+} else if {
+	over_ceilings(role) == {}
+}
+
+# Which fields are over which ceiling. That of `max_tokens` is for each name a bound of output tokens goes by.
+over_ceilings(role) := {field: ceiling |
+	ceiling := role.ceilings[name]
+	some field in ceiled(name)
+	value := input.call.parameters[field]
+	not fits(value, ceiling)
+}
+
+ceiled(name) := output.names if {
+	name == "max_tokens"
+} else := [name]
+
+fits(value, ceiling) if {
+	is_number(value)
+	value <= ceiling
+}
+
+within_cap(role) if {
+	input.estimate.tokens_out_max <= role.max_output_tokens
+} else if {
+	output.worst(role) <= role.max_output_tokens
+}

@@ -1,0 +1,64 @@
+# METADATA
+# title: What is changed in an allowed call on its way
+# description: >-
+#   A role's `shape`: the user forced, parameters capped, fields stripped (from a call that
+#   carries them), an alias pinned to a version. Its `pins`
+#   name, for an operation, the model used whatever the caller named.
+# schemas:
+#   - input: schema["calls.input"]
+package broker.shape
+
+import data.broker.output
+
+of(role) := {} if {
+	not role.shape
+	not role.pins[input.call.operation]
+} else := {"model": role.pins[input.call.operation]} if {
+	not role.shape
+} else := {
+	"set": {pair[0]: pair[1] | some pair in array.concat(capped(role), forced(role))},
+	"remove": object.get(role.shape, "strip", []),
+	"model": pinned(role),
+}
+
+pinned(role) := role.pins[input.call.operation] if {
+	role.pins[input.call.operation]
+} else := role.shape.aliases[input.call.model] if {
+	role.shape.aliases[input.call.model]
+} else := null
+
+# Other operations know no `user`.
+knows_user := {"chat", "completions", "edits", "embeddings", "responses"}
+
+forced(role) := [["user", verified]] if {
+	role.shape.force_user
+	input.call.operation in knows_user
+} else := []
+
+verified := input.token.user if {
+	is_string(input.token.user)
+} else := input.subject.id
+
+# What the call carries is capped down; output tokens are capped also where the call leaves them to a default
+# that is higher.
+capped(role) := [[field, cap] |
+	cap := role.shape.caps[name]
+	some field in bounding(name)
+	too_large(field, cap)
+]
+
+bounding(name) := [name] if {
+	name != "max_tokens"
+} else := output.carried if {
+	output.carried != []
+} else := [field] if {
+	field := output.fields[input.call.operation][0]
+}
+
+too_large(field, cap) if {
+	input.call.parameters[field] > cap
+} else if {
+	not is_number(input.call.parameters[field])
+	field in output.names
+	output.asked > cap
+}
