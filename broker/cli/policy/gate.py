@@ -48,8 +48,8 @@ def read_allow_list(file: Path | None) -> tuple[Reviewed, ...]:
     raise BrokerError(
         Kind.BAD_REQUEST,
         f"The allow-list {what}.",
-        remedy='Write {"flips": [{"point", "subject", "operation", "model", "rule", "reviewed_by", "until"}, …]}'
-        " with `*` in patterns.",
+        remedy='Write {"flips": [{"point": "calls", …}]}, each with point, subject, operation, model, '
+        "rule (patterns with *), reviewed_by, and until (2026-12-31).",
     )
 
 
