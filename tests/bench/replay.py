@@ -46,8 +46,8 @@ def main() -> None:
         seconds, report = measure(Path(home) / "log", asked.policies)
     say(json.dumps(report))
     claim = judge(seconds, asked.decisions)
-    say(f"{claim.what}: {seconds:.1f} s ({asked.decisions / seconds:,.0f} decisions/s)")
-    sys.exit(seconds > BOUND_SECONDS)
+    say(claim.line())
+    sys.exit(not claim.holds)
 
 
 def measure(log: Path, policies: Path) -> tuple[float, dict[str, object]]:

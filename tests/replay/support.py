@@ -6,14 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from typer.testing import CliRunner
 
 from broker.cli.policy import app
 from broker.errors import Kind
-from broker.model.record import Record, RecordType
+from broker.model.record import Record, RecordedFinding, RecordType
 from tests.ledger.support import ROOT, opened
 
 ALICE = "spiffe://d/sa/alice"
@@ -58,7 +59,7 @@ decision := {"allow": true, "rule": "known", "reason": ""} if data.admins[input.
 def policies(
     directory: Path,
     *,
-    models: dict[str, Iterable[str]],
+    models: Mapping[str, Iterable[str]],
     tokens: Iterable[str] = (),
     admins: Iterable[str] = (),
     allow: str = "true",
@@ -107,9 +108,10 @@ def denied(
     reason: Kind = Kind.POLICY_DENIED,
     rule: str = "not_granted",
     revision: str | None = "r1",
+    found: dict[str, str] | None = None,
 ) -> Record:
-    """A call that went nowhere, after policy was asked."""
-    return _call(
+    """A call that went nowhere, after policy was asked. `found` are rules and what was done about each."""
+    record = _call(
         RecordType.DENIED,
         call_id,
         subject,
@@ -119,6 +121,10 @@ def denied(
         rule=rule,
         policy_revision=revision,
     )
+    findings = tuple(
+        RecordedFinding(each, "messages[0].content", action) for each, action in (found or {}).items()
+    )
+    return replace(record, findings=findings or None)
 
 
 def token(call_id: str, subject: str = ALICE) -> Record:

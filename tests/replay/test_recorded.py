@@ -18,7 +18,18 @@ from tests.replay.support import allowed, denied, no_right, no_token, token
     [
         (allowed("c"), DecisionPoint.CALLS, True, None),
         (denied("c"), DecisionPoint.CALLS, False, None),
-        (denied("c", reason=Kind.CONTENT_BLOCKED, rule="secret.x"), DecisionPoint.CALLS, False, None),
+        (
+            denied("c", reason=Kind.CONTENT_BLOCKED, rule="secret.x", found={"secret.x": "block"}),
+            DecisionPoint.CALLS,
+            False,
+            None,
+        ),
+        (
+            denied("c", reason=Kind.CONTENT_BLOCKED, rule="pii.x", found={"pii.x": "redact"}),
+            DecisionPoint.CALLS,
+            True,
+            "CONTENT_BLOCKED",
+        ),
         (denied("c", reason=Kind.RATE_LIMITED), DecisionPoint.CALLS, True, "RATE_LIMITED"),
         (denied("c", reason=Kind.BUDGET_EXCEEDED), DecisionPoint.CALLS, True, "BUDGET_EXCEEDED"),
         (token("c"), DecisionPoint.TOKENS, True, None),
@@ -44,6 +55,10 @@ def test_the_verdict_is_policys_own(
         (denied("c", rule="token.scope"), LeftOut.BINDING),
         (replace(denied("c", rule="token.scope"), policy_input=None), LeftOut.BINDING),
         (denied("c", reason=Kind.POLICY_ENGINE_UNAVAILABLE), LeftOut.NO_ANSWER),
+        (
+            denied("c", reason=Kind.CONTENT_BLOCKED, rule="pii.x", found={"pii.y": "redact"}),
+            LeftOut.CONTENT,
+        ),
         (denied("c", reason=Kind.CALLER_GONE, revision=None), LeftOut.NO_ANSWER),
     ],
 )
