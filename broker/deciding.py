@@ -15,7 +15,7 @@ from broker.model.answers import parse_call_decision
 from broker.model.call import Call
 from broker.model.decision import CallDecision, PolicyVersion
 from broker.passage import Passage
-from broker.ports import Authorizer, Clock, DecisionObserver, DecisionPoint, Observed, Verdict
+from broker.ports import Authorizer, Clock, DecisionObserver, DecisionPoint, Observation, Verdict
 from broker.shaping.denial import denial
 from broker.shaping.policy_input import call_input, time_input
 
@@ -80,16 +80,15 @@ def _read(verdict: Verdict, found: frozenset[str]) -> CallDecision:
     return parse_call_decision(verdict.result, verdict.policy, found=found)
 
 
-def _observed(passage: Passage, document: dict[str, object], decision: CallDecision) -> Observed:
+def _observed(passage: Passage, document: dict[str, object], decision: CallDecision) -> Observation:
     subject = passage.caller.subject
-    return Observed(
+    return Observation(
         call_id=passage.arrival.call_id,
         user=passage.user,
         subject=subject.id,
         tenant=subject.tenant,
         operation=passage.arrival.operation.value,
         model=passage.model,
-        found=frozenset(finding.rule for finding in passage.findings),
         document=document,
-        allow=decision.allow,
+        enforced=decision,
     )

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Charge, Reservation, Unit
-from broker.model.decision import PolicyVersion
+from broker.model.decision import CallDecision, PolicyVersion
 from broker.model.record import Receipt, Record
 from broker.model.secret import Lease, Secret
 
@@ -33,8 +33,10 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """A decided call: who and what, in words a record may hold, the document that was judged, and how."""
+class Observation:
+    """A decision that was enforced, and the input it was made on. `user` and `model` are as records may
+    show them. Nobody changes `document` any more.
+    """
 
     call_id: str
     user: str
@@ -42,9 +44,8 @@ class Observed:
     tenant: str
     operation: str
     model: str | None
-    found: frozenset[str]
-    document: dict[str, object] = field(repr=False)
-    allow: bool
+    document: Mapping[str, object] = field(repr=False)
+    enforced: CallDecision = field(repr=False)
 
 
 class Authorizer(Protocol):
@@ -80,7 +81,7 @@ class DecisionObserver(Protocol):
     and never raises.
     """
 
-    def observe(self, call: Observed) -> None: ...
+    def observe(self, observation: Observation) -> None: ...
 
 
 class KeyVault(Protocol):

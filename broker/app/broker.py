@@ -21,7 +21,7 @@ from broker.adapters.ledger import Disk, FileLedger, LogKeys
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Pool, RetryPolicy
 from broker.adapters.telemetry import MeteredLedger, Metrics
 from broker.administration import Administration
-from broker.app.policy import PolicyEngine
+from broker.app.policy import PolicyEngine, try_candidates
 from broker.catalog.count import load_vocabularies
 from broker.config import Settings
 from broker.console.app import ConsoleApp, Status
@@ -61,6 +61,7 @@ class Broker:
     async def start(self) -> None:
         """Returns once calls are accepted. Raises BrokerError or OSError, naming what is missing."""
         settings = self._settings
+        await try_candidates(settings)
         self._policy = PolicyEngine(settings, self._clock)
         self._ledger, _ = await asyncio.gather(self._open_ledger(), asyncio.to_thread(load_vocabularies))
         store = SealedStore(settings.keys.directory)
@@ -123,7 +124,7 @@ class Broker:
         stages = Stages(partial(Inspector, content.banned_topics, content.injection_phrases))
         zone = ZoneInfo(settings.policy.time_zone)
         authorizer = CachingAuthorizer(self._policy.authorizer, revocations, self._clock)
-        deciding = Deciding(authorizer, self._clock, zone, self._policy.observer)
+        deciding = Deciding(authorizer, self._clock, zone, self._policy.observer(ledger))
         self._vigil = Vigil(self._clock, deciding.circumstances)
         ports = Ports(
             keys=self._keys,

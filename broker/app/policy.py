@@ -8,11 +8,24 @@ from __future__ import annotations
 from typing import Protocol
 
 from broker.adapters.opa import OpaAuthorizer, Sidecar
+from broker.adapters.rego import EmbeddedAuthorizer
+from broker.adapters.rego.preflight import try_policies
 from broker.adapters.rego.reloading import ReloadingAuthorizer
+from broker.adapters.shadow import Shadow
 from broker.config import ConfigError, Opa, Settings
 from broker.model.decision import PolicyVersion
 from broker.model.record import Record, RecordType
 from broker.ports import Activating, Authorizer, Clock, DecisionObserver, Explainer, Ledger
+
+
+async def try_candidates(settings: Settings) -> None:
+    """Tries the folders that are about to be loaded. Raises POLICY_ENGINE_UNAVAILABLE, where loading them
+    could have ended the process instead.
+    """
+    ruling = settings.policy.directory if settings.policy.adapter == "embedded" else None
+    for directory in (ruling, settings.shadow.directory):
+        if directory is not None:
+            await try_policies(directory)
 
 
 class PolicyEngine:
@@ -24,7 +37,16 @@ class PolicyEngine:
         self._engine = engine
         self.authorizer: Authorizer = engine
         self.explainer: Explainer = engine
-        self.observer: DecisionObserver | None = None
+        self._candidate = settings.shadow
+        self._clock = clock
+        self._shadow: Shadow | None = None
+
+    def observer(self, ledger: Ledger) -> DecisionObserver | None:
+        """Who sees every decision: the candidate's shadow, where the configuration names a candidate."""
+        if self._candidate.directory is not None:
+            candidate = EmbeddedAuthorizer(self._candidate.directory)
+            self._shadow = Shadow(candidate, ledger, self._clock, sample=self._candidate.sample)
+        return self._shadow
 
     async def open(self, ledger: Ledger) -> None:
         """Records the version that rules from now on, and watches for others."""
@@ -33,9 +55,13 @@ class PolicyEngine:
             await ledger.append(_config(version))
 
         await self._engine.start(activating)
+        if self._shadow is not None:
+            self._shadow.start()
 
     async def aclose(self) -> None:
         """Stops watching."""
+        if self._shadow is not None:
+            await self._shadow.aclose()
         await self._engine.aclose()
 
     def problem(self) -> str:

@@ -94,6 +94,8 @@ class MeteredLedger:
 
 
 def _outcome(record: Record) -> str:
+    if record.type is RecordType.SHADOW:
+        return "agreed" if record.enforced == record.decision else f"{record.enforced}_to_{record.decision}"
     if record.type is RecordType.OUTCOME:
         return record.error or f"{(record.status or 0) // 100}xx"
     return record.reason or "ok"

@@ -1,0 +1,72 @@
+"""Which records hold policy's verdict, and which are left out, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from broker.errors import Kind
+from broker.model.record import Record, RecordType
+from broker.ports import DecisionPoint
+from broker.replay.recorded import LeftOut, Recorded, recorded_decision
+from tests.replay.support import allowed, denied, no_right, no_token, token
+
+
+@pytest.mark.parametrize(
+    ("record", "point", "allow", "refused"),
+    [
+        (allowed("c"), DecisionPoint.CALLS, True, None),
+        (denied("c"), DecisionPoint.CALLS, False, None),
+        (
+            denied("c", reason=Kind.CONTENT_BLOCKED, rule="secret.x", found={"secret.x": "block"}),
+            DecisionPoint.CALLS,
+            False,
+            None,
+        ),
+        (
+            denied("c", reason=Kind.CONTENT_BLOCKED, rule="pii.x", found={"pii.x": "redact"}),
+            DecisionPoint.CALLS,
+            True,
+            "CONTENT_BLOCKED",
+        ),
+        (denied("c", reason=Kind.RATE_LIMITED), DecisionPoint.CALLS, True, "RATE_LIMITED"),
+        (denied("c", reason=Kind.BUDGET_EXCEEDED), DecisionPoint.CALLS, True, "BUDGET_EXCEEDED"),
+        (token("c"), DecisionPoint.TOKENS, True, None),
+        (no_token("c"), DecisionPoint.TOKENS, False, None),
+        (no_right("c"), DecisionPoint.ADMIN, False, None),
+    ],
+)
+def test_the_verdict_is_policys_own(
+    record: Record, point: DecisionPoint, allow: bool, refused: str | None
+) -> None:
+    found = recorded_decision(record)
+    assert isinstance(found, Recorded)
+    assert (found.occasion.point, found.ruling.allow, found.refused) == (point, allow, refused)
+    assert found.ruling.rule == record.rule
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (replace(allowed("c"), policy_input=None), LeftOut.NO_INPUT),
+        (replace(denied("c"), policy_input=None), LeftOut.NO_INPUT),
+        (replace(denied("c", reason=Kind.BAD_REQUEST), policy_input=None), LeftOut.NOT_ASKED),
+        (denied("c", rule="token.scope"), LeftOut.BINDING),
+        (replace(denied("c", rule="token.scope"), policy_input=None), LeftOut.BINDING),
+        (denied("c", reason=Kind.POLICY_ENGINE_UNAVAILABLE), LeftOut.NO_ANSWER),
+        (
+            denied("c", reason=Kind.CONTENT_BLOCKED, rule="pii.x", found={"pii.y": "redact"}),
+            LeftOut.CONTENT,
+        ),
+        (denied("c", reason=Kind.CALLER_GONE, revision=None), LeftOut.NO_ANSWER),
+    ],
+)
+def test_a_record_without_policys_verdict_is_left_out(record: Record, why: LeftOut) -> None:
+    assert recorded_decision(record) is why
+
+
+def test_a_token_without_an_operation_is_named_as_one() -> None:
+    found = recorded_decision(Record(RecordType.TOKEN, "c", policy_input="{}"))
+    assert isinstance(found, Recorded)
+    assert (found.occasion.operation, found.occasion.subject, found.occasion.model) == ("token.issue", "", "")
