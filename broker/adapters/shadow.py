@@ -45,7 +45,7 @@ class ShadowTally:
 
 
 class Shadow:
-    """Implements ports.DecisionObserver. Use: `start()` on the event loop that observes, then `await aclose()`.
+    """A ports.DecisionObserver. Use: `start()` on the event loop that observes, then `await aclose()`.
 
     One task takes the sampled decisions in turn, asks the candidate in a thread with an event loop of its
     own, and records a `shadow` record for each. A candidate that misses the deadline is asked nothing more

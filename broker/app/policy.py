@@ -9,6 +9,7 @@ from typing import Protocol
 
 from broker.adapters.opa import OpaAuthorizer, Sidecar
 from broker.adapters.rego import EmbeddedAuthorizer
+from broker.adapters.rego.origin import Folder, Origin, SignedBundle
 from broker.adapters.rego.preflight import try_policies
 from broker.adapters.rego.reloading import ReloadingAuthorizer
 from broker.adapters.shadow import Shadow
@@ -22,10 +23,11 @@ async def try_candidates(settings: Settings) -> None:
     """Tries the folders that are about to be loaded. Raises POLICY_ENGINE_UNAVAILABLE, where loading them
     could have ended the process instead.
     """
-    ruling = settings.policy.directory if settings.policy.adapter == "embedded" else None
-    for directory in (ruling, settings.shadow.directory):
-        if directory is not None:
+    if settings.policy.adapter == "embedded":
+        with _origin(settings).policies() as directory:
             await try_policies(directory)
+    if settings.shadow.directory is not None:
+        await try_policies(settings.shadow.directory)
 
 
 class PolicyEngine:
@@ -86,9 +88,16 @@ class _Engine(Authorizer, Explainer, Protocol):
 
 
 def _embedded(settings: Settings, clock: Clock) -> ReloadingAuthorizer:
-    if settings.policy.directory is None:
-        raise ConfigError("policy.directory: the embedded engine needs a folder of policies")
-    return ReloadingAuthorizer(settings.policy.directory, clock)
+    return ReloadingAuthorizer(_origin(settings), clock)
+
+
+def _origin(settings: Settings) -> Origin:
+    policy = settings.policy
+    if policy.bundle is not None and policy.verification_key is not None:
+        return SignedBundle(policy.bundle, policy.verification_key)
+    if policy.directory is not None:
+        return Folder(policy.directory)
+    raise ConfigError("policy: the embedded engine needs `directory`, or `bundle` and `verification_key`")
 
 
 def _opa(settings: Opa, clock: Clock) -> OpaAuthorizer:

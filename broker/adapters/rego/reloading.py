@@ -1,4 +1,4 @@
-"""The embedded engine on a folder that is watched: a changed policy rules within a second, a bad one never.
+"""The embedded engine on policies that are watched: a changed policy rules within a second, a bad one never.
 
 Knows: when to try what changed, and that the last good policies stay. Must not know: what a decision means.
 """
@@ -6,22 +6,21 @@ Knows: when to try what changed, and that the last good policies stay. Must not 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import structlog
 
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
+from broker.adapters.rego.origin import Origin
 from broker.adapters.rego.preflight import try_policies
 from broker.errors import BrokerError
 from broker.model.decision import PolicyVersion
 from broker.ports import Activating, Clock, DecisionPoint, Verdict
 
 POLL_SECONDS = 0.25
-_Signature = tuple[tuple[str, int, int, int], ...]
 
 
 class ReloadingAuthorizer:
-    """An Authorizer and Explainer whose policies follow a folder.
+    """An Authorizer and Explainer whose policies follow a folder or a signed bundle.
 
     A change is tried in a process of its own, announced to `activating` (who records it, and may refuse it
     by raising BrokerError) and takes effect between two evaluations: a call that is being decided ends on the
@@ -29,12 +28,13 @@ class ReloadingAuthorizer:
     mended.
     """
 
-    def __init__(self, directory: Path, clock: Clock) -> None:
+    def __init__(self, origin: Origin, clock: Clock) -> None:
         """Loads the policies. Raises POLICY_ENGINE_UNAVAILABLE where they cannot be used."""
-        self._directory = directory
+        self._origin = origin
         self._clock = clock
-        self._seen = _signature(directory)
-        self._engine = EmbeddedAuthorizer(directory)
+        self._seen = origin.signature()
+        with origin.policies() as directory:
+            self._engine = EmbeddedAuthorizer(directory)
         self._problem = ""
         self._watching: asyncio.Task[None] | None = None
         self._log = structlog.get_logger()
@@ -61,7 +61,7 @@ class ReloadingAuthorizer:
         return ""
 
     async def start(self, activating: Activating) -> None:
-        """Announces the version that rules, and follows the folder from now on."""
+        """Announces the version that rules, and follows its origin from now on."""
         await activating(self.version)
         self._watching = asyncio.create_task(self._watch(activating))
 
@@ -78,7 +78,7 @@ class ReloadingAuthorizer:
 
     async def poll(self, activating: Activating) -> None:
         """Looks once; returns when a change, if there is one, rules or is refused."""
-        signature = await asyncio.to_thread(_signature, self._directory)
+        signature = await asyncio.to_thread(self._origin.signature)
         if signature == self._seen:
             return
         self._seen = signature  # also where it is refused: the same content is not tried again
@@ -94,23 +94,11 @@ class ReloadingAuthorizer:
             )
 
     async def _replace(self, activating: Activating) -> None:
-        await try_policies(self._directory)
-        engine = await asyncio.to_thread(EmbeddedAuthorizer, self._directory)
+        with self._origin.policies() as directory:
+            await try_policies(directory)
+            engine = await asyncio.to_thread(EmbeddedAuthorizer, directory)
         if engine.version != self._engine.version:
             await activating(engine.version)
             self._engine = engine
             self._log.info("policy activated", revision=engine.version.revision)
         self._problem = ""
-
-
-def _signature(directory: Path) -> _Signature:
-    """Differs where a file that policies are read from differs; a folder that is gone has none."""
-    found = []
-    for path in sorted(directory.rglob("*")):
-        if path.suffix == ".rego" or path.name == "data.json":
-            try:
-                stat = path.stat()
-            except FileNotFoundError:  # replaced just now: the next look sees it
-                continue
-            found.append((str(path), stat.st_mtime_ns, stat.st_size, stat.st_ino))
-    return tuple(found)

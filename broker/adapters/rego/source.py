@@ -6,6 +6,7 @@ rooted at that folder's path.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -53,7 +54,7 @@ def read_policies(directory: Path) -> PolicySource:
     for name, raw in files:
         if name.endswith("data.json"):
             _root(base, name, _parse(name, raw))
-    return PolicySource(modules, base, _version(files))
+    return PolicySource(modules, base, _version(directory, files))
 
 
 def unusable(message: str, remedy: str) -> BrokerError:
@@ -101,10 +102,21 @@ def _root(base: dict[str, object], name: str, content: dict[str, object]) -> Non
         node[key] = value
 
 
-def _version(files: list[tuple[str, bytes]]) -> PolicyVersion:
+def contents_sha256(files: Iterable[tuple[str, bytes]]) -> str:
+    """The SHA-256 (hex) that versions these policies: over names and bytes, sorted, tests left out."""
     digest = sha256()
-    for name, raw in files:
-        for part in (name.encode(), raw):
-            digest.update(len(part).to_bytes(8, "big"))
-            digest.update(part)
-    return PolicyVersion(digest.hexdigest()[:16], digest.hexdigest())
+    for name, raw in sorted(files):
+        if not name.endswith("_test.rego"):
+            for part in (name.encode(), raw):
+                digest.update(len(part).to_bytes(8, "big"))
+                digest.update(part)
+    return digest.hexdigest()
+
+
+def _version(directory: Path, files: list[tuple[str, bytes]]) -> PolicyVersion:
+    """The label of the folder's `.manifest`, where it is an unpacked bundle; else the digest's beginning."""
+    sha256_hex = contents_sha256(files)
+    manifest = directory / ".manifest"
+    revision = _parse(".manifest", _read(manifest)).get("revision") if manifest.exists() else None
+    label = revision.partition(" sha256:")[0] if isinstance(revision, str) else ""
+    return PolicyVersion(label or sha256_hex[:16], sha256_hex)

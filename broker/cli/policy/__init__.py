@@ -2,8 +2,9 @@
 
 import typer
 
-from broker.cli.policy import replay, shadow
+from broker.cli.policy import build, replay, shadow
 
 app = typer.Typer(help="Test, check, explain and replay policies.", no_args_is_help=True)
+app.command("build")(build.build)
 app.command("replay")(replay.replay)
 app.add_typer(shadow.app, name="shadow", help="What a candidate would have decided on live calls.")

@@ -1,0 +1,80 @@
+"""Where the embedded engine's policies come from: a folder, or a signed bundle that is unpacked for a moment.
+
+Knows: files, and when they have changed. Must not know: how policies are tried or used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
+
+from broker.adapters.bundle import read
+from broker.adapters.rego.source import unusable
+
+Signature = tuple[tuple[str, int, int, int], ...]
+
+
+class Origin(Protocol):
+    """`signature` differs where the policies may differ; `policies` is a folder that holds them, readable
+    while the context lasts. Both block. Raises POLICY_ENGINE_UNAVAILABLE for what may not be used.
+    """
+
+    def signature(self) -> Signature: ...
+
+    def policies(self) -> AbstractContextManager[Path]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that the operator owns; nothing in it is signed."""
+
+    directory: Path
+
+    def signature(self) -> Signature:
+        """Of every file that policies are read from."""
+        found = sorted(self.directory.rglob("*"))
+        return _stats([path for path in found if path.suffix == ".rego" or path.name == "data.json"])
+
+    def policies(self) -> AbstractContextManager[Path]:
+        """The folder itself."""
+        return nullcontext(self.directory)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBundle:
+    """A bundle file, and the public key (PEM file) of who may sign it; both may be replaced while we run."""
+
+    bundle: Path
+    verification_key: Path
+
+    def signature(self) -> Signature:
+        """Of the bundle and of the key."""
+        return _stats([self.bundle, self.verification_key])
+
+    @contextmanager
+    def policies(self) -> Iterator[Path]:
+        """The verified contents, unpacked where nobody else can write."""
+        try:
+            raw, key = self.bundle.read_bytes(), self.verification_key.read_bytes()
+        except OSError as error:
+            raise unusable(f"{error.filename} cannot be read: {error.strerror}.", "Check the path.") from None
+        bundle = read(raw, key)
+        with TemporaryDirectory(prefix="broker-policies-") as unpacked:
+            bundle.unpack(Path(unpacked))
+            yield Path(unpacked)
+
+
+def _stats(paths: list[Path]) -> Signature:
+    """What was replaced just now and is not there is left out: the next look sees it."""
+    found = []
+    for path in paths:
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            continue
+        found.append((str(path), stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return tuple(found)
