@@ -179,7 +179,7 @@ def test_a_signature_that_opa_made_is_verified(keys: Path, tmp_path: Path) -> No
         str(tmp_path),
     ]
     command += ["--signing-key", str(keys / "ec.pem"), "--signing-alg", "ES256"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tmp_path / "unpacked", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     theirs = (tmp_path / ".signatures.json").read_bytes()
 
