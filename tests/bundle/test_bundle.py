@@ -170,14 +170,7 @@ def test_opa_verifies_what_is_built(keys: Path, tmp_path: Path, name: str, algor
 def test_a_signature_that_opa_made_is_verified(keys: Path, tmp_path: Path) -> None:
     public = (keys / "ec.pub").read_bytes()
     read(made(keys), public).unpack(tmp_path / "unpacked")
-    command = [
-        opa_binary(),
-        "sign",
-        "--bundle",
-        str(tmp_path / "unpacked"),
-        "--output-file-path",
-        str(tmp_path),
-    ]
+    command = [opa_binary(), "sign", "--bundle", ".", "--output-file-path", str(tmp_path)]
     command += ["--signing-key", str(keys / "ec.pem"), "--signing-alg", "ES256"]
     done = subprocess.run(command, cwd=tmp_path / "unpacked", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
