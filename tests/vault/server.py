@@ -1,4 +1,4 @@
-"""A real Vault on loopback, for tests: TLS, file storage, initialised and unsealed; ended by its pid."""
+"""A real Vault on loopback, for tests: TLS, its own storage, initialised and unsealed; ended by its pid."""
 
 from __future__ import annotations
 
@@ -137,6 +137,8 @@ class RealVault:
 
     def _settings(self) -> dict[str, object]:
         server = self.pki.server("/vault")
+        storage = self.directory / "storage"
+        storage.mkdir(exist_ok=True)
         listener = {
             "address": f"127.0.0.1:{self.port}",
             "tls_cert_file": str(server.cert),
@@ -144,9 +146,10 @@ class RealVault:
             "tls_min_version": "tls13",
         }
         return {
-            "storage": {"file": {"path": str(self.directory / "storage")}},
+            "storage": {"raft": {"path": str(storage), "node_id": "one"}},
             "listener": {"tcp": listener},
             "api_addr": self.address,
+            "cluster_addr": f"https://127.0.0.1:{_free_port()}",
             "disable_mlock": True,
         }
 

@@ -25,7 +25,7 @@ class Visit(Adapter):  # type: ignore[misc]
     """
 
     def __init__(self, wire: Wire, token: Secret | None, deadline: float) -> None:
-        super().__init__(session=wire, namespace=wire.namespace)
+        super().__init__(session=wire.session, namespace=wire.namespace)
         self._wire = wire
         self._token = token
         self._deadline = deadline

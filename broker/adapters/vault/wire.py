@@ -58,22 +58,22 @@ class Wire:
         self._cluster = cluster
         self.namespace = cluster.namespace
         self._preferred = 0
-        self._session = requests.Session()
-        self._session.trust_env = False  # no proxies, no netrc, no CA bundle from the environment
-        self._session.verify = str(cluster.ca) if cluster.ca else True
-        self._session.cert = _names(cluster.certificate)
-        self._session.headers["Accept-Encoding"] = "identity"
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.mount("https://", _Tls13())
+        self.session = requests.Session()
+        self.session.trust_env = False  # no proxies, no netrc, no CA bundle from the environment
+        self.session.verify = str(cluster.ca) if cluster.ca else True
+        self.session.cert = _names(cluster.certificate)
+        self.session.headers["Accept-Encoding"] = "identity"
+        self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self.session.mount("https://", _Tls13())
 
     def reconnect(self) -> None:
         """Later requests use new connections, and the certificate files as they are by then."""
-        old = self._session.get_adapter("https://")
-        self._session.mount("https://", _Tls13())
+        old = self.session.get_adapter("https://")
+        self.session.mount("https://", _Tls13())
         old.close()
 
     def close(self) -> None:
-        self._session.close()
+        self.session.close()
 
     def send(self, request: Request) -> Answer:
         """The answer of the first node that can give one. Raises RefusedError."""
@@ -122,7 +122,7 @@ class Wire:
         if left <= 0:
             raise refused(Cause.SLOW)
         try:
-            with self._session.request(
+            with self.session.request(
                 request.method,
                 node + request.path,
                 headers=request.headers,
