@@ -102,12 +102,19 @@ class RealVault:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return dict(answer.json()) if answer.content else {}
 
+    def alive(self, token: str) -> bool:
+        """Whether Vault still knows the token."""
+        return self._http.post("auth/token/lookup", json={"token": token}).is_success
+
     def put(self, credential: str, key: str) -> None:
         self.call("POST", f"secret/data/openai/{credential}", {"data": {"key": key}})
 
-    def approle(self, role: str, *, policies: str = "broker", token_ttl: str = "1h") -> Wrapped:
+    def approle(
+        self, role: str, *, policies: str = "broker", life: str = "1h", longest: str = "24h"
+    ) -> Wrapped:
         """A role with a response-wrapped secret id in a file."""
-        settings = {"token_policies": policies, "token_ttl": token_ttl, "token_max_ttl": "24h"}
+        settings = {"token_policies": policies, "token_ttl": life, "token_max_ttl": longest}
+        settings["token_no_default_policy"] = "true"
         self.call("POST", f"auth/approle/role/{role}", settings)
         role_id = self.call("GET", f"auth/approle/role/{role}/role-id")["data"]["role_id"]
         file = self.directory / f"{role}.wrapped"
@@ -146,7 +153,7 @@ class RealVault:
             "tls_min_version": "tls13",
         }
         return {
-            "storage": {"raft": {"path": str(storage), "node_id": "one"}},
+            "storage": {"raft": {"path": str(storage), "node_id": "one", "performance_multiplier": "1"}},
             "listener": {"tcp": listener},
             "api_addr": self.address,
             "cluster_addr": f"https://127.0.0.1:{_free_port()}",
@@ -175,6 +182,8 @@ def prepare(vault: RealVault) -> None:
     vault.call("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
     for method in ("approle", "cert", "jwt"):
         vault.call("POST", f"sys/auth/{method}", {"type": method})
-    vault.call("POST", "sys/auth/kubernetes", {"type": "jwt"})  # that plugin is not built; its login is the same
+    vault.call(
+        "POST", "sys/auth/kubernetes", {"type": "jwt"}
+    )  # that plugin is not built; its login is the same
     vault.grant()
     vault.audit()

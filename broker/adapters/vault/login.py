@@ -114,7 +114,7 @@ class Certificate:
     certificate: Path
     role: str
     mount: str = "cert"
-    rest_seconds: float = 4.0
+    rest_seconds: float = 2.0
 
     def stamp(self) -> Stamp:
         return _stamp(self.certificate)
@@ -134,7 +134,7 @@ class Jwt:
     role: str
     file: Path
     mount: str = "jwt"
-    rest_seconds: float = 4.0
+    rest_seconds: float = 2.0
 
     def stamp(self) -> Stamp:
         return _stamp(self.file)
@@ -154,7 +154,7 @@ class Kubernetes:
     role: str
     file: Path = SERVICE_ACCOUNT_TOKEN
     mount: str = "kubernetes"
-    rest_seconds: float = 4.0
+    rest_seconds: float = 2.0
 
     def stamp(self) -> Stamp:
         return _stamp(self.file)

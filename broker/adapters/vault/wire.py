@@ -26,7 +26,7 @@ _CHUNK = 64 * 1024
 _HOPS = 2
 _CONNECTIONS = 8
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_LONGEST_RETRY_AFTER = 5.0
+_LONGEST_RETRY_AFTER = 3.0
 _UNAVAILABLE = 503
 
 
@@ -58,7 +58,7 @@ class Wire:
         self._cluster = cluster
         self.namespace = cluster.namespace
         self._preferred = 0
-        self.session = requests.Session()
+        self.session = _Session()
         self.session.trust_env = False  # no proxies, no netrc, no CA bundle from the environment
         self.session.verify = str(cluster.ca) if cluster.ca else True
         self.session.cert = _names(cluster.certificate)
@@ -139,6 +139,13 @@ class Wire:
         except (OSError, HTTPError) as error:  # requests' exceptions are OSErrors
             cause = _cause(error, request.method)
         raise refused(cause)
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None. requests would parse Location, and prepare to go there with the token, even where it is told
+        not to follow.
+        """
 
 
 class _Tls13(HTTPAdapter):
