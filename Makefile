@@ -16,7 +16,7 @@ demo: $(READY) ## the main job, end to end, on the embedded default
 
 test: $(READY) ## every test; without Go, those that need a server built with it are named and left to CI
 	@if command -v go >/dev/null; then $(MAKE) -s --no-print-directory servers && $(RUN) -m pytest -q; \
-	else echo "no Go here: the tests marked 'servers' (real OPA, Tessera fsck) are left to make check"; \
+	else echo "no Go here: the tests marked 'servers' (real OPA, Vault, Tessera fsck) are left to make check"; \
 	$(RUN) -m pytest -q -m "not servers"; fi
 
 check: $(READY) lint types imports protos-check ## what CI runs; it fails where a real server is missing

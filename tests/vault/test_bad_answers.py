@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
+import socket
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -192,6 +194,25 @@ async def test_nodes_that_redirect_to_each_other_are_refused(
     await vault.aclose()
 
 
+async def test_a_silent_node_leaves_time_for_the_next(other: FakeVault, login: Jwt) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        first = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        vault = VaultKeyVault(Cluster((first, other.address), ca=other.ca), login, SystemClock())
+        assert await key_of(vault) == KEY
+        await vault.aclose()
+
+
+async def test_names_that_nobody_asks_for_any_more_take_no_room(
+    node: FakeVault, vault: VaultKeyVault
+) -> None:
+    node.script = _for_keys(Scripted(404, b"{}"))
+    await asyncio.gather(*(refused(vault, f"nobody-{number}") for number in range(70)))
+    await asyncio.sleep(3.2)
+    await refused(vault)
+    assert list(vault._kept) == ["openai"]
+    assert set(vault._troubles) == {"openai"}
+
+
 @pytest.mark.parametrize("first", ["away", "sealed"])
 async def test_the_next_node_is_asked_where_the_first_cannot_answer(
     node: FakeVault, other: FakeVault, login: Jwt, first: str
@@ -284,6 +305,41 @@ def _shows_nothing(error: BaseException) -> None:
     shown = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
     for secret in (KEY, TOKEN, JWT):
         assert secret not in shown + repr(error) + repr(vars(error))
+
+
+async def test_no_log_line_shows_a_secret(
+    node: FakeVault,
+    vault: VaultKeyVault,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """At the most talkative level of every library, through a good call and a bad one."""
+    caplog.set_level(logging.DEBUG)
+    await vault.start()
+    assert await key_of(vault) == KEY
+    node.script = _for_keys(FAULTS["internal error"])
+    await refused(vault, "other")
+    node.script = _for_keys(FAULTS["html"])
+    await refused(vault, "third")
+    captured = capfd.readouterr()
+    shown = caplog.text + captured.out + captured.err
+    assert "/v1/secret/data/openai/openai" in shown, "nothing was logged: this shows nothing"
+    assert "vault trouble" in shown
+    for secret in (KEY, TOKEN, JWT):
+        assert secret not in shown
+
+
+async def test_an_unforeseen_failure_brings_no_frames_along(
+    vault: VaultKeyVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(credential: str, known: object, deadline: float) -> None:
+        secret = KEY
+        raise IndexError(secret)
+
+    monkeypatch.setattr(vault._keys, "look", look)
+    error = await refused(vault)
+    assert "IndexError" in str(error)
+    _shows_nothing(error)
 
 
 def test_the_hunt_for_secrets_finds_one() -> None:

@@ -127,13 +127,19 @@ class VaultKeyVault:
         return found
 
     async def _in_thread(self, work: Callable[[float], _T]) -> _T | Refusal:
-        """Runs `work` with its deadline. Only values come back: an exception would bring its frames along."""
+        """Runs `work` with its deadline. Only values come back: an exception would bring frames along
+        that have seen keys. One that nobody foresaw is named by its type.
+        """
         deadline = time.monotonic() + _WORK_SECONDS
         running = asyncio.get_running_loop().run_in_executor(self._threads, _outcome, work, deadline)
-        try:
-            return await asyncio.wait_for(running, DEADLINE_SECONDS)
-        except TimeoutError:
+        await asyncio.wait({running}, timeout=DEADLINE_SECONDS)
+        if not running.done():
+            running.cancel()
             return refused(Cause.SLOW).refusal
+        unforeseen = running.exception()
+        if unforeseen is not None:
+            return refused(Cause.GARBLED, f" ({type(unforeseen).__name__})").refusal
+        return running.result()
 
     async def _keep_token(self) -> None:
         failures = 0
@@ -156,16 +162,11 @@ class VaultKeyVault:
         before = self._troubles.pop(subject, None)
         if refusal is not None:
             self._troubles[subject] = refusal
-            if refusal != before:
-                self._log.warning(
-                    "vault",
-                    of=subject,
-                    cause=refusal.cause.value,
-                    message=refusal.message,
-                    remedy=refusal.remedy,
-                )
-        elif before is not None:
-            self._log.info("vault", of=subject, cause="none: it is well again")
+        if refusal is None and before is not None:
+            self._log.info("vault well again", concerning=subject)
+        elif refusal is not None and refusal != before:
+            log = self._log.bind(concerning=subject, cause=refusal.cause.value)
+            log.warning("vault trouble", why=refusal.message, remedy=refusal.remedy)
 
 
 def _outcome(work: Callable[[float], _T], deadline: float) -> _T | Refusal:

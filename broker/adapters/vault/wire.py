@@ -10,17 +10,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
-from pathlib import Path
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from broker.adapters.vault.cluster import Cluster, origin
 from broker.adapters.vault.refusal import Cause, RefusedError, refused
 
-_CONNECT_SECONDS = 0.6  # leaves time for the next address
+_CONNECT_SECONDS = 0.8  # leaves time for the next address
+_MARGIN_SECONDS = 0.1
 _MAX_BODY = 1024 * 1024
 _CHUNK = 64 * 1024
 _HOPS = 2
@@ -58,18 +58,11 @@ class Wire:
         self._cluster = cluster
         self.namespace = cluster.namespace
         self._preferred = 0
-        self.session = _Session()
-        self.session.trust_env = False  # no proxies, no netrc, no CA bundle from the environment
-        self.session.verify = str(cluster.ca) if cluster.ca else True
-        self.session.cert = _names(cluster.certificate)
-        self.session.headers["Accept-Encoding"] = "identity"
-        self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self.session.mount("https://", _Tls13())
+        self.session = _opened(cluster)
 
     def reconnect(self) -> None:
         """Later requests use new connections, and the certificate files as they are by then."""
-        old = self.session.get_adapter("https://")
-        self.session.mount("https://", _Tls13())
+        old, self.session = self.session, _opened(self._cluster)
         old.close()
 
     def close(self) -> None:
@@ -137,8 +130,20 @@ class Wire:
                     response.status_code, body, headers.get("location"), _seconds(headers.get("retry-after"))
                 )
         except (OSError, HTTPError) as error:  # requests' exceptions are OSErrors
-            cause = _cause(error, request.method)
+            cause = _cause(error, request)
         raise refused(cause)
+
+
+def _opened(cluster: Cluster) -> requests.Session:
+    session = _Session()
+    session.trust_env = False  # no proxies, no netrc, no CA bundle from the environment
+    session.verify = str(cluster.ca) if cluster.ca else True
+    if cluster.certificate:
+        session.cert = (str(cluster.certificate[0]), str(cluster.certificate[1]))
+    session.headers["Accept-Encoding"] = "identity"
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.mount("https://", _Tls13())
+    return session
 
 
 class _Session(requests.Session):
@@ -172,7 +177,7 @@ def _read(response: requests.Response, deadline: float) -> bytes:
     return bytes(body)
 
 
-def _cause(error: Exception, method: str) -> Cause:
+def _cause(error: Exception, request: Request) -> Cause:
     """A POST that broke off may have been acted upon: only where no connection was made is it UNREACHABLE."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return Cause.UNREACHABLE
@@ -180,15 +185,16 @@ def _cause(error: Exception, method: str) -> Cause:
         return Cause.UNTRUSTED
     if isinstance(error, requests.exceptions.ConnectionError):
         reason = getattr(error.args[0], "reason", None) if error.args else None
-        unmade = method.lower() == "get" or isinstance(reason, NewConnectionError)
+        unmade = request.method.lower() == "get" or isinstance(reason, NewConnectionError)
         return Cause.UNREACHABLE if unmade else Cause.BROKEN
-    if isinstance(error, (requests.exceptions.Timeout, TimeoutError)):
-        return Cause.SLOW
+    if isinstance(error, (requests.exceptions.Timeout, ReadTimeoutError)):
+        return Cause.UNREACHABLE if _time_left(request) else Cause.SLOW
     return Cause.UNTRUSTED if isinstance(error, OSError) else Cause.BROKEN
 
 
-def _names(certificate: tuple[Path, Path] | None) -> tuple[str, str] | None:
-    return (str(certificate[0]), str(certificate[1])) if certificate else None
+def _time_left(request: Request) -> bool:
+    """A time-out before the deadline was that of the TLS handshake: nothing has been asked yet."""
+    return request.deadline - time.monotonic() > _MARGIN_SECONDS
 
 
 def _seconds(retry_after: str | None) -> float | None:
