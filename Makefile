@@ -6,6 +6,7 @@ UV_VERSION := 0.13.9
 RUN := .venv/bin/python
 READY := .venv/.ready
 export UV_PYTHON_DOWNLOADS := never
+VAULT := $(if $(shell command -v vault || command -v bao),,.tools/bin/vault)
 export GOBIN := $(CURDIR)/.tools/bin
 
 .PHONY: demo test check format lint types imports protos servers bench wheel clean
@@ -15,7 +16,7 @@ demo: $(READY) ## the main job, end to end, on the embedded default
 
 test: $(READY) ## every test; without Go, those that need a server built with it are named and left to CI
 	@if command -v go >/dev/null; then $(MAKE) -s --no-print-directory servers && $(RUN) -m pytest -q; \
-	else echo "no Go here: the tests marked 'servers' (real OPA, Tessera fsck) are left to make check"; \
+	else echo "no Go here: the tests marked 'servers' (real OPA, Vault, Tessera fsck) are left to make check"; \
 	$(RUN) -m pytest -q -m "not servers"; fi
 
 check: $(READY) lint types imports protos-check ## what CI runs; it fails where a real server is missing
@@ -42,7 +43,7 @@ protos-check: $(READY) .tools/bin/buf
 	.tools/bin/buf lint protos
 	$(RUN) protos/generate.py --check
 
-servers: .tools/bin/opa .tools/bin/fsck .tools/bin/buf ## the real servers that tests use, into .tools/bin
+servers: .tools/bin/opa .tools/bin/fsck .tools/bin/buf $(VAULT) ## the real servers that tests use, into .tools/bin
 
 bench: $(READY) ## figures and ratios against the named peers, from one run
 	$(RUN) -m tests.bench
@@ -62,6 +63,22 @@ $(READY): pyproject.toml uv.lock
 	@command -v go >/dev/null || { echo "go is needed to build $*: install Go 1.25 or newer"; exit 1; }
 	@echo "building $* (Go, once)"
 	@go install $(MODULE_$*)
+
+.tools/bin/vault: | .tools/bin # not `go install`: Vault needs the replacements, which only a main module may name
+	@command -v go >/dev/null || { echo "go is needed to build vault: install Go 1.25 or newer, or put vault or bao on PATH"; exit 1; }
+	@echo "building vault $(VAULT_VERSION) (Go, once; 4 to 10 minutes)"
+	@mkdir -p .tools/build/vault
+	@printf '%s\n' $(VAULT_MODULE) >.tools/build/vault/go.mod
+	@cd .tools/build/vault && GOFLAGS=-mod=mod go build -tags minimal -o vault.new github.com/hashicorp/vault
+	@mv .tools/build/vault/vault.new $@
+
+# `go mod tidy` would raise sdk and break the build.
+VAULT_VERSION := v1.21.2
+VAULT_MODULE := 'module build' 'go 1.25' \
+	'require github.com/hashicorp/vault $(VAULT_VERSION)' \
+	'require github.com/hashicorp/vault/sdk v0.20.0' \
+	'replace github.com/99designs/keyring => github.com/Jeffail/keyring v1.2.3' \
+	'replace github.com/ma314smith/signedxml v1.1.1 => github.com/moov-io/signedxml v1.1.1'
 
 MODULE_opa := github.com/open-policy-agent/opa@v1.22.2
 MODULE_fsck := github.com/transparency-dev/tessera/cmd/fsck@v1.0.4

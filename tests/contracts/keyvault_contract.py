@@ -23,6 +23,9 @@ class VaultRig(Protocol):
     def store(self, credential: str, key: str) -> None:
         """Makes `key` the newest version of `credential`."""
 
+    def delete(self, credential: str) -> None:
+        """Deletes the newest version of `credential`."""
+
     def lock(self) -> None:
         """Makes the store unusable: sealed, away, or without its own key."""
 
@@ -53,6 +56,32 @@ class KeyVaultContract:
         await rig.pass_second()
         after = await rig.vault.lease("openai")
         assert (before.secret.reveal(), after.secret.reveal()) == (FIRST, SECOND)
+
+    async def test_a_deleted_key_is_used_by_no_call_a_second_later(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        await rig.vault.lease("openai")
+        rig.delete("openai")
+        await rig.pass_second()
+        await self._refused(rig, "openai")
+
+    async def test_a_key_is_known_by_its_place_and_version_alone(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        rig.store("other", FIRST)
+        ours, theirs = [await rig.vault.lease(name) for name in ("openai", "other")]
+        assert ours.key_ref != theirs.key_ref
+        assert ours.key_version == theirs.key_version == 1
+        assert FIRST not in ours.key_ref
+
+    @pytest.mark.parametrize("name", ["../openai", "", "a/b", "A", "a" * 64, "a\0b", "a\n", "%2e%2e"])
+    async def test_a_name_that_could_be_a_path_is_refused(self, rig: VaultRig, name: str) -> None:
+        await self._refused(rig, name)
+
+    async def test_a_cancelled_call_does_not_cancel_the_others(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        first, second = (asyncio.ensure_future(rig.vault.lease("openai")) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).secret.reveal() == FIRST
 
     async def test_concurrent_calls_get_the_same_key(self, rig: VaultRig) -> None:
         rig.store("openai", FIRST)

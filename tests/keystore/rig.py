@@ -42,6 +42,9 @@ class SealedRig:
     def store(self, credential: str, key: str) -> None:
         SealedStore(self.directory).put(credential, key)
 
+    def delete(self, credential: str) -> None:
+        self.file(credential).unlink()
+
     def lock(self) -> None:
         (self.directory / "seal.key").rename(self.directory / "seal.away")
 

@@ -1,0 +1,113 @@
+"""The broker's keys in KV version 2: which version is current, and the key itself.
+
+Knows: KV v2's paths and answers. Must not know: caching, event loops. Blocking.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from hvac.api.secrets_engines import KvV2  # type: ignore[import-untyped]
+
+from broker.adapters.vault.refusal import Cause, RefusedError, refused
+from broker.adapters.vault.token import OwnToken
+from broker.adapters.vault.visit import Visit
+from broker.adapters.vault.wire import Wire
+from broker.model.secret import Lease, Secret
+
+_VALUE = re.compile(r"[\x21-\x7e]{8,4096}\Z")
+_T = TypeVar("_T")
+
+
+class _Version(msgspec.Struct, frozen=True):
+    deletion_time: str
+    destroyed: bool
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    current_version: int
+    versions: dict[str, _Version]
+
+
+class _About(msgspec.Struct, frozen=True):
+    version: int
+
+
+class _Secret(msgspec.Struct, frozen=True):
+    data: dict[str, object]
+    metadata: _About
+
+
+class KvKeys:
+    """Keys at `<mount>/<prefix>/<credential>`, field `key`. All methods raise RefusedError."""
+
+    def __init__(self, wire: Wire, token: OwnToken, mount: str, prefix: str) -> None:
+        self._wire = wire
+        self._token = token
+        self._mount = mount
+        self._prefix = prefix
+
+    def look(self, credential: str, known: Lease | None, deadline: float) -> Lease:
+        """`known` itself while it is the current version and not deleted; otherwise the key, read anew."""
+        return self._with_token(lambda api: self._look(api, credential, known), deadline)
+
+    def _look(self, api: KvV2, credential: str, known: Lease | None) -> Lease:
+        path = f"{self._prefix}/{credential}"
+        if known is not None and self._is_current(api, path, known.key_version):
+            return known
+        place = f"{self._mount}/{path}"
+        try:
+            answer = api.read_secret_version(path, mount_point=self._mount, raise_on_deleted_version=True)
+        except RefusedError as error:
+            if error.refusal.cause is Cause.ABSENT:
+                raise refused(Cause.ABSENT, place) from None
+            raise
+        return _lease(answer, place)
+
+    def _is_current(self, api: KvV2, path: str, version: int) -> bool:
+        """The metadata tell it without the key's leaving Vault. Whatever is unusual there is for the read of
+        the key to judge: a deletion that is only planned, for instance.
+        """
+        try:
+            answer = api.read_secret_metadata(path, mount_point=self._mount)
+        except RefusedError as error:
+            if error.refusal.cause is Cause.ABSENT:
+                return False
+            raise
+        metadata = _convert(answer, _Metadata)
+        current = metadata.versions.get(str(version))
+        alive = current is not None and not current.destroyed and not current.deletion_time
+        return alive and metadata.current_version == version
+
+    def _with_token(self, work: Callable[[KvV2], _T], deadline: float) -> _T:
+        """Vault answers 403 to a dead token and for a forbidden path alike: once more, with another token."""
+        token = self._token.current(deadline)
+        try:
+            return work(KvV2(Visit(self._wire, token, deadline)))
+        except RefusedError as error:
+            if error.refusal.cause is not Cause.FORBIDDEN:
+                raise
+            forbidden = error.refusal
+        another = self._token.replace(token, deadline)
+        if another is None:
+            raise RefusedError(forbidden)
+        return work(KvV2(Visit(self._wire, another, deadline)))
+
+
+def _lease(answer: dict[str, Any], place: str) -> Lease:
+    secret = _convert(answer, _Secret)
+    key = secret.data.get("key")
+    if not isinstance(key, str) or not _VALUE.match(key):
+        raise refused(Cause.UNUSABLE, place)
+    return Lease(f"vault:{place}", secret.metadata.version, Secret(key))
+
+
+def _convert(answer: dict[str, Any], wanted: type[_T]) -> _T:
+    try:
+        return msgspec.convert(answer["data"], wanted)
+    except (KeyError, msgspec.ValidationError):
+        pass
+    raise refused(Cause.GARBLED)

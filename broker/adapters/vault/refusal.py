@@ -1,0 +1,106 @@
+"""Why Vault gave nothing, as a value: no exception of a library, hence no request or answer, hangs on it.
+
+Knows: the causes and what to do about each. Must not know: HTTP libraries, keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from broker.errors import BrokerError, Kind
+
+RETRY_SECONDS = 2.0
+
+
+class Cause(StrEnum):
+    """One word per row of what can go wrong; logs show it."""
+
+    UNREACHABLE = "unreachable"  # surely not acted upon: the next address may be asked
+    UNTRUSTED = "untrusted"
+    SLOW = "slow"
+    SEALED = "sealed"
+    BUSY = "busy"
+    BROKEN = "broken"
+    GARBLED = "garbled"
+    ELSEWHERE = "elsewhere"
+    FORBIDDEN = "forbidden"
+    REJECTED = "rejected"
+    NO_LOGIN = "no_login"
+    ABSENT = "absent"
+    UNUSABLE = "unusable"
+
+
+_TEXTS: dict[Cause, tuple[str, str]] = {
+    Cause.UNREACHABLE: (
+        "Vault cannot be reached.",
+        "Check that it runs, and that its addresses in the configuration are right.",
+    ),
+    Cause.UNTRUSTED: (
+        "The TLS connection to Vault fails{}.",
+        "Check the CA in the configuration, Vault's certificate, and the client certificate, if any.",
+    ),
+    Cause.SLOW: ("Vault did not answer in time.", "Check its load and the network between."),
+    Cause.SEALED: ("Vault is sealed or in maintenance (503).", "Unseal it: vault operator unseal"),
+    Cause.BUSY: ("Vault takes no more requests for now (429).", "Raise the rate limit quota of the broker."),
+    Cause.BROKEN: ("Vault failed{}.", "Look into Vault's own log."),
+    Cause.GARBLED: (
+        "Vault's answer{} is not what its API gives.",
+        "Check that the address is Vault's, without a proxy in between, and that the mount is KV version 2.",
+    ),
+    Cause.ELSEWHERE: (
+        "Vault redirects to an address that is not of its cluster.",
+        "Where that address is Vault's own, add it to the addresses in the configuration.",
+    ),
+    Cause.FORBIDDEN: (
+        "Vault does not let the broker use {}.",
+        "Give that path to the broker's policy, as deploy/vault/broker.hcl does.",
+    ),
+    Cause.REJECTED: ("Vault rejects what it is asked at {} (400).", "Check the mount in the configuration."),
+    Cause.NO_LOGIN: ("Vault does not log the broker in: {}.", "Check the role; then issue {} anew."),
+    Cause.ABSENT: ("Vault has no key at {}.", "Write one: vault kv put {} key=-"),
+    Cause.UNUSABLE: (
+        "The key at {} is not 8 to 4096 visible ASCII characters in the field `key`.",
+        "Write it again: vault kv put {} key=-",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was refused and what to try; `retry_after` in seconds where Vault itself named a time."""
+
+    cause: Cause
+    message: str
+    remedy: str
+    retry_after: float | None = None
+
+    @property
+    def gone(self) -> bool:
+        """Vault said it of the key itself: a held copy must not be used. All else is Vault's trouble."""
+        return self.cause in {Cause.ABSENT, Cause.UNUSABLE}
+
+    def error(self) -> BrokerError:
+        """A new CREDENTIAL_STORE_UNAVAILABLE; nothing is chained to it."""
+        return BrokerError(
+            Kind.CREDENTIAL_STORE_UNAVAILABLE,
+            self.message,
+            remedy=self.remedy,
+            retry_after=self.retry_after or RETRY_SECONDS,
+        )
+
+
+class RefusedError(Exception):
+    """Carries a Refusal to the edge of the thread: there it becomes a value, and its frames end."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+def refused(
+    cause: Cause, about: str = "", remedy: str = "", retry_after: float | None = None
+) -> RefusedError:
+    """The texts of `cause`, with `about` in its place. Never put there what Vault or a file said."""
+    message, usual = _TEXTS[cause]
+    return RefusedError(Refusal(cause, message.format(about), remedy or usual.format(about), retry_after))

@@ -1,0 +1,31 @@
+"""One real Vault for all tests of this folder; each leaves it running, unsealed and without keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.vault.server import RealVault, prepare
+
+
+@pytest.fixture(scope="session")
+def real_vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealVault]:
+    server = RealVault(tmp_path_factory.mktemp("vault"))
+    prepare(server)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(real_vault: RealVault) -> Iterator[RealVault]:
+    """The shared Vault, put right again after a test that broke it."""
+    yield real_vault
+    real_vault.thaw()
+    if real_vault.process.poll() is not None:
+        real_vault.start()
+    if real_vault.call("GET", "sys/seal-status")["sealed"]:
+        real_vault.unseal()
+    real_vault.grant()
+    for credential in ("openai", "other"):
+        real_vault.call("DELETE", f"secret/metadata/openai/{credential}")

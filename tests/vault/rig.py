@@ -1,0 +1,107 @@
+"""A VaultKeyVault on a real Vault, as an operator sets it up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+
+import pytest
+
+from broker.adapters.clock import SystemClock
+from broker.adapters.vault import AppRole, Cluster, Login, VaultKeyVault
+from broker.errors import BrokerError, Kind
+from broker.ports import Clock
+from tests.keystore.rig import SetClock
+from tests.vault.server import RealVault
+
+KEY = "sk-canary-0123456789abcdef"
+NEXT = "sk-canary-next-0123456789"
+BACK_SECONDS = 5.0
+REFUSED_SECONDS = 2.1
+
+
+class JumpingClock(SystemClock):
+    """Runs, and jumps when it is told to."""
+
+    jump_seconds = 0.0
+
+    def now_ns(self) -> int:
+        return super().now_ns() + int(self.jump_seconds * 1e9)
+
+    def monotonic_ns(self) -> int:
+        return super().monotonic_ns() + int(self.jump_seconds * 1e9)
+
+
+def cluster(server: RealVault, certificate: tuple[Path, Path] | None = None) -> Cluster:
+    return Cluster((server.address,), ca=server.ca, certificate=certificate)
+
+
+def app_role(server: RealVault, role: str, life: str = "1h", longest: str = "24h") -> AppRole:
+    made = server.approle(role, life=life, longest=longest)
+    return AppRole(made.role_id, made.secret_id_file)
+
+
+def vault_on(
+    server: RealVault, login: Login, clock: Clock | None = None, hold_seconds: float = 60.0
+) -> VaultKeyVault:
+    return VaultKeyVault(cluster(server), login, clock or SystemClock(), hold_seconds=hold_seconds)
+
+
+def own_token(vault: VaultKeyVault) -> str:
+    """The broker's Vault token, which only a test may look at."""
+    grant = vault._token._grant
+    assert grant is not None
+    return grant.token.reveal()
+
+
+async def key_of(vault: VaultKeyVault, credential: str = "openai") -> str:
+    return (await vault.lease(credential)).secret.reveal()
+
+
+async def refused(vault: VaultKeyVault, credential: str = "openai") -> BrokerError:
+    """The error of a call that gets no key; it comes in time and says what to try."""
+    began = time.monotonic()
+    with pytest.raises(BrokerError) as caught:
+        await vault.lease(credential)
+    took = time.monotonic() - began
+    assert took < REFUSED_SECONDS, f"refused after {took:.3f} s"
+    error = caught.value
+    assert error.kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
+    assert error.retry_after is not None
+    assert error.retry_after > 0
+    assert error.remedy
+    return error
+
+
+async def well_again(vault: VaultKeyVault, credential: str, key: str) -> None:
+    """Returns once calls get `key`; fails where that takes longer than Vault's return may take."""
+    until = time.monotonic() + BACK_SECONDS
+    while True:
+        with contextlib.suppress(BrokerError):
+            if await key_of(vault, credential) == key:
+                return
+        assert time.monotonic() < until, "no recovery"
+        await asyncio.sleep(0.05)
+
+
+class RealRig:
+    """Implements VaultRig of the contract."""
+
+    def __init__(self, server: RealVault, role: str) -> None:
+        self.server = server
+        self.clock = SetClock()
+        self.vault = vault_on(server, app_role(server, role), self.clock)
+
+    def store(self, credential: str, key: str) -> None:
+        self.server.put(credential, key)
+
+    def delete(self, credential: str) -> None:
+        self.server.call("DELETE", f"secret/data/openai/{credential}")
+
+    def lock(self) -> None:
+        self.server.seal()
+
+    async def pass_second(self) -> None:
+        self.clock.ns += 1_000_000_000
