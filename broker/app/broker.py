@@ -190,7 +190,7 @@ class Broker:
             ("Log", self._settings.audit.origin),
             ("Policy revision", self._policy.authorizer.version.revision),
         )
-        return Status(facts, self.unready, self._metrics.render)
+        return Status(facts, self.unready, self._metrics.render, self._settings.policy.bundle)
 
 
 def _upstream(settings: Settings, clock: SystemClock) -> OpenAIUpstream:

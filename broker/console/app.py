@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from hashlib import sha256
 from html import escape
+from pathlib import Path
 from typing import Any
 
 Message = MutableMapping[str, Any]
+_BUNDLE = "/bundles/broker.tar.gz"
 _HTML = b"text/html; charset=utf-8"
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>broker</title>
@@ -26,10 +30,12 @@ class Status:
     facts: tuple[tuple[str, str], ...]
     unready: Callable[[], str]
     metrics: Callable[[], bytes]
+    bundle: Path | None = None
+    """The signed bundle that OPA may fetch here; who fetches it verifies it."""
 
 
 class ConsoleApp:
-    """Serves `/`, `/metrics`, `/healthz` and `/readyz`; anything else is 404."""
+    """Serves `/`, `/metrics`, `/healthz`, `/readyz` and `/bundles/broker.tar.gz`; anything else is 404."""
 
     def __init__(self, status: Status) -> None:
         self._status = status
@@ -39,8 +45,17 @@ class ConsoleApp:
     ) -> None:
         if scope["type"] != "http":
             return
-        status, media, body = self._answer(scope["path"] if scope["method"] == "GET" else "")
+        path = scope["path"] if scope["method"] == "GET" else ""
+        extra: list[tuple[bytes, bytes]] = []
+        if path == _BUNDLE and self._status.bundle is not None:
+            etag, body = await asyncio.to_thread(_tagged, self._status.bundle)
+            known = dict(scope["headers"]).get(b"if-none-match") == etag
+            status, media, extra = (304 if known else 200), b"application/gzip", [(b"etag", etag)]
+            body = b"" if known else body
+        else:
+            status, media, body = self._answer(path)
         headers = [
+            *extra,
             (b"content-type", media),
             (b"content-length", str(len(body)).encode()),
             (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
@@ -69,3 +84,9 @@ class ConsoleApp:
         facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in self._status.facts)
         state = f"not ready: {escape(missing)}" if missing else "ready"
         return _PAGE.format(css="unready" if missing else "ready", state=state, facts=facts).encode()
+
+
+def _tagged(bundle: Path) -> tuple[bytes, bytes]:
+    """The bundle and its entity tag (RFC 9110, 8.8.3)."""
+    raw = bundle.read_bytes()
+    return f'"{sha256(raw).hexdigest()}"'.encode(), raw

@@ -1,0 +1,91 @@
+"""A real OPA fetches its bundle from a broker that asks it: with the example configuration, verified."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from broker.adapters.bundle import build
+from broker.console.app import ConsoleApp, Status
+from broker.listeners.https.server import HttpServer, address_of, bind
+from tests.opa.sidecar import POLICIES, ROOT, free_port, opa_binary
+
+pytestmark = pytest.mark.servers
+_QUESTION = "/v1/data/broker/calls/decision?provenance=true"
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Path:
+    key = tmp_path / "key.pem"
+    for words in (
+        ["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key)],
+        ["pkey", "-in", str(key), "-pubout", "-out", str(tmp_path / "pub.pem")],
+    ):
+        subprocess.run(["openssl", *words], check=True, capture_output=True)
+    bundle = tmp_path / "bundle.tar.gz"
+    bundle.write_bytes(build(POLICIES, key.read_bytes(), "served")[0])
+    return bundle
+
+
+async def test_opa_fetches_verifies_and_follows_the_served_bundle(signed: Path) -> None:
+    sock = bind("127.0.0.1:0")
+    console = HttpServer(ConsoleApp(Status((), lambda: "", lambda: b"", signed)), sock, None)
+    await console.start()
+    url = f"http://{address_of(sock)}"
+    port = free_port()
+    config = signed.with_name("opa.yaml")
+    config.write_text((ROOT / "deploy/opa/opa.yaml").read_text().replace("http://127.0.0.1:8445", url))
+    public = json.dumps((signed.with_name("pub.pem")).read_text())
+    config.write_text(config.read_text().replace("${BROKER_BUNDLE_KEY}", public))
+    process = await asyncio.create_subprocess_exec(
+        *(opa_binary(), "run", "--server", "--addr", f"127.0.0.1:{port}", "--config-file", str(config)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert await _revision(port, "served ") is not None
+    finally:
+        process.kill()
+        await process.wait()
+        await console.stop()
+
+
+async def test_an_unchanged_bundle_is_not_sent_again(signed: Path) -> None:
+    sock = bind("127.0.0.1:0")
+    console = HttpServer(ConsoleApp(Status((), lambda: "", lambda: b"", signed)), sock, None)
+    await console.start()
+    try:
+        async with httpx.AsyncClient(base_url=f"http://{address_of(sock)}") as client:
+            first = await client.get("/bundles/broker.tar.gz")
+            assert first.status_code == 200
+            assert hashlib.sha256(first.content).hexdigest() in first.headers["etag"]
+            known = {"if-none-match": first.headers["etag"]}
+            assert (await client.get("/bundles/broker.tar.gz", headers=known)).status_code == 304
+            await asyncio.to_thread(signed.write_bytes, b"another")
+            assert (await client.get("/bundles/broker.tar.gz", headers=known)).content == b"another"
+    finally:
+        await console.stop()
+
+
+async def _revision(port: int, label: str) -> str | None:
+    deadline = time.monotonic() + 15
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        while time.monotonic() < deadline:
+            try:
+                reply = await client.post(
+                    "/v1/data/broker/calls/decision?provenance=true", json={"input": {}}
+                )
+                revision = reply.json()["provenance"]["bundles"]["broker"]["revision"]
+            except (httpx.HTTPError, KeyError):
+                await asyncio.sleep(0.1)
+                continue
+            if str(revision).startswith(label):
+                return str(revision)
+    return None
