@@ -61,8 +61,8 @@ user(role) := [] if {
 
 window(role) := [] if {
 	conditions.in_window(role)
-} else := [{"field": "time", "must": "during", "values": [spoken(open) | some open in role.windows]}] if {
-	role.windows != []
+} else := [{"field": "time", "must": "during", "values": [spoken(open) | some open in role.requires.windows]}] if {
+	role.requires.windows != []
 }
 
 spoken(open) := concat(" ", [concat(", ", days), concat("-", [open.from, open.to])]) if {

@@ -51,7 +51,7 @@ answers := larger(1, larger(number("n"), number("best_of")))
 choices(role) := larger(1, larger(limited(role, "n", number("n")), limited(role, "best_of", number("best_of"))))
 
 limited(role, name, value) := smaller(smaller(value, ceiling), cap) if {
-	ceiling := object.get(object.get(role, "ceilings", {}), name, value)
+	ceiling := object.get(object.get(object.get(role, "requires", {}), "ceilings", {}), name, value)
 	cap := object.get(object.get(object.get(role, "shape", {}), "caps", {}), name, value)
 }
 
