@@ -1,23 +1,15 @@
 # METADATA
 # title: What would have to change for a denied call to be allowed
 # description: >-
-#   Everything that has to change and nothing that has not. Each part is empty where its condition holds, and
-#   undefined where nothing the caller can do would make it hold: then there are no changes at all.
+#   Everything that has to change and nothing that has not. Each part is empty where its conditions hold, and
+#   undefined where nothing the caller can do would make them hold: then there are no changes at all.
 # schemas:
 #   - input: schema["calls.input"]
 package broker.changes
 
 import data.broker.conditions
-import data.broker.content
 import data.broker.grants
 import data.broker.output
-
-needed(role) := array.concat(
-	named(role),
-	array.concat(user(role), array.concat(window(role), array.concat(parameters(role), found(role)))),
-) if {
-	role.operations
-} else := []
 
 # --- operation and model
 
@@ -53,6 +45,12 @@ usable(role) := {model |
 	some model in grants.listed(data.models[chosen])
 }
 
+# Everything but operation, model and content. Few roles have `requires`, and one look tells.
+others(role) := [] if {
+	not role.requires
+	conditions.within_cap(role)
+} else := array.concat(user(role), array.concat(window(role), parameters(role)))
+
 # --- user and time
 
 user(role) := [] if {
@@ -72,8 +70,8 @@ spoken(open) := concat(" ", [concat(", ", days), concat("-", [open.from, open.to
 # --- parameters
 
 parameters(role) := [] if {
-	conditions.within_ceilings(role)
 	conditions.within_cap(role)
+	conditions.within_ceilings(role)
 } else := array.concat(
 	[at_most(field, ceiling) | ceiling := ceilings[field]; not shorter[field]],
 	[at_most(field, most) | most := shorter[field]],
@@ -95,9 +93,9 @@ shortened(role) := {} if {
 
 # --- content
 
-found(role) := [] if {
-	not content.blocked(role)
-} else := [{"field": "content", "must": "absent", "values": content.blocking(role)}]
+found(judged) := [] if {
+	not "block" in [action | action := judged[_]]
+} else := [{"field": "content", "must": "absent", "values": [rule | judged[rule] == "block"]}]
 
 one_of(field, values) := {"field": field, "must": "one_of", "values": values}
 

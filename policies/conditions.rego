@@ -11,17 +11,10 @@ import data.broker.output
 
 met(role) if {
 	model_granted(role)
-	within_cap(role)
-	requirements_met(role)
-}
-
-# Few roles require anything more, and one look tells.
-requirements_met(role) if {
-	not role.requires
-} else if {
 	user_verified(role)
 	in_window(role)
 	within_ceilings(role)
+	within_cap(role)
 }
 
 # The set of models the role has for the operation; undefined where the operation is not granted.
