@@ -22,7 +22,7 @@ named(role) := [] if {
 	able(role) != []
 } else := [one_of("operation", [operation | role.operations[operation]]), one_of("model", usable(role))] if {
 	not conditions.models(role)
-	count(usable(role)) > 0
+	usable(role) != []
 }
 
 # The operations for which the role has the model that the call names.
@@ -39,11 +39,11 @@ fits(granted, operation) if {
 	true in ["*" in granted.patterns, operation in object.keys(data.model_optional)]
 }
 
-# The models of all operations.
-usable(role) := {model |
+# The models of all operations, each once.
+usable(role) := [model | some model in {name |
 	chosen := role.operations[_]
-	some model in grants.listed(data.models[chosen])
-}
+	some name in grants.listed(data.models[chosen])
+}]
 
 # Everything but operation, model and content. Few roles have `requires`, and one look tells.
 others(role) := [] if {

@@ -32,11 +32,14 @@ bound(role) := most if {
 }
 
 # Tokens of one answer: what the call names; otherwise OpenAI's default, which is 16 or all the model can.
+# Undefined where the operation obeys no bound.
 asked := largest(carried) if {
 	carried != []
 } else := 16 if {
 	input.call.operation == "completions"
-} else := ceil(input.estimate.tokens_out_max / answers)
+} else := ceil(input.estimate.tokens_out_max / answers) if {
+	fields[input.call.operation]
+}
 
 largest(names_of) := value if {
 	count(names_of) == 1
