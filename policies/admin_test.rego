@@ -9,6 +9,18 @@ test_decision[name] if {
 	decision.allow == granting(case.rule)
 }
 
+test_explanation if {
+	said := admin.explanation with input as ask("auditor", "token.revoke")
+	said.role == "auditor"
+	[condition.holds | some condition in said.conditions] == [true, false]
+}
+
+test_explanation_of_a_stranger if {
+	said := admin.explanation with input as ask("intruder", "token.revoke")
+	said.role == null
+	[condition.holds | some condition in said.conditions] == [false]
+}
+
 cases := {
 	"operator introspects": {"input": ask("operator", "token.introspect"), "rule": "granted"},
 	"operator revokes": {"input": ask("operator", "token.revoke"), "rule": "granted"},
@@ -22,6 +34,11 @@ cases := {
 	"explorer revokes nothing": {"input": ask("explorer", "token.revoke"), "rule": "action_not_granted"},
 	"explorer reads no checkpoints": {"input": ask("explorer", "audit.checkpoint"), "rule": "action_not_granted"},
 	"intruder reads no checkpoints": {"input": ask("intruder", "audit.checkpoint"), "rule": "subject_not_granted"},
+	"operator explains": {"input": ask("operator", "policy.explain"), "rule": "granted"},
+	"operator rolls out in shadow": {"input": ask("operator", "policy.shadow"), "rule": "granted"},
+	"auditor explains": {"input": ask("auditor", "policy.explain"), "rule": "granted"},
+	"auditor reads policies": {"input": ask("auditor", "policy.read"), "rule": "granted"},
+	"auditor rolls nothing out": {"input": ask("auditor", "policy.shadow"), "rule": "action_not_granted"},
 	"an action nobody knows": {"input": ask("operator", "policy.reload"), "rule": "action_not_granted"},
 	"no input": {"input": {}, "rule": "subject_not_granted"},
 }
@@ -32,6 +49,7 @@ ask(name, action) := {
 	"action": action,
 	"transport": "grpc",
 	"now_ns": 1795000000000000000,
+	"time": {"utc": "2026-11-24T10:43Z", "weekday": 2, "clock": "11:43"},
 }
 
 granting(rule) if rule == "granted"

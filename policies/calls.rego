@@ -23,30 +23,44 @@ default decision := {
 	"changes": [],
 }
 
-decision := kept(allowed(grants.role, "granted", "The subject's role grants this operation and model.")) if {
-	conditions.met(grants.role)
-	not content.blocked(grants.role)
+decision := kept(allowed(grants.role, judged, "granted", "The subject's role grants this operation and model.")) if {
+	named == []
+	others == []
+	not blocked
 } else := json.patch(
-	allowed(break_glass.role, "break_glass", "The subject broke the glass: its role for an emergency grants the call."),
+	allowed(break_glass.role, content.actions(break_glass.role), "break_glass", "The subject broke the glass."),
 	[{"op": "add", "path": "/alert", "value": break_glass.alert}],
 ) if {
-	break_glass.role
-	not content.blocked(grants.role)
+	not blocked
 	conditions.met(break_glass.role)
 	not content.blocked(break_glass.role)
 } else := kept({
 	"allow": false,
 	"rule": failed[0],
 	"reason": failed[1],
-	"content": content.actions(grants.role),
-	"changes": changes.needed(grants.role),
+	"content": judged,
+	"changes": needed,
 })
 
-allowed(role, rule, reason) := {
+# What the subject's role would have changed in each respect: nothing ([]) where its conditions hold. These are
+# rules, which both engines evaluate once; undefined where no change would do.
+named := changes.named(grants.role)
+
+others := changes.others(grants.role)
+
+judged := content.actions(grants.role)
+
+blocked if judged[_] == "block"
+
+needed := array.concat(named, array.concat(others, changes.found(judged))) if {
+	grants.role_name
+} else := []
+
+allowed(role, verdicts, rule, reason) := {
 	"allow": true,
 	"rule": rule,
 	"reason": reason,
-	"content": content.actions(role),
+	"content": verdicts,
 	"shape": shape.of(role),
 	"limits": limits.of(role),
 	"models": visible(role),
@@ -72,10 +86,10 @@ response(role) := role.response if {
 
 # The first condition that does not hold.
 failed := ["operation_not_granted", "The subject's role does not name this operation."] if {
-	grants.role
-	not conditions.models(grants.role)
+	grants.role_name
+	not grants.role.operations[input.call.operation]
 } else := ["model_not_granted", "The subject's role does not grant this model for this operation."] if {
-	not conditions.model_granted(grants.role)
+	not named == []
 } else := ["user_required", "The subject's role calls only for a user that the token names."] if {
 	not conditions.user_verified(grants.role)
 } else := ["outside_window", "The subject's role may not call at this time."] if {
@@ -83,7 +97,7 @@ failed := ["operation_not_granted", "The subject's role does not name this opera
 } else := ["parameter_over_ceiling", "A parameter is over the ceiling of the subject's role."] if {
 	not conditions.within_ceilings(grants.role)
 } else := ["output_over_cap", "The call could produce more tokens than the role's max_output_tokens."] if {
-	not conditions.within_cap(grants.role)
+	not others == []
 } else := ["content_blocked", "The call carries content that the role may not send."] if {
-	content.blocked(grants.role)
+	blocked
 }

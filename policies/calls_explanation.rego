@@ -29,28 +29,28 @@ explained := [
 		"holds": "model_not_granted" in passed,
 		"condition": "The role's set of models for the operation holds the model.",
 		"given": input.call.model,
-		"wanted": models,
+		"wanted": granted_models,
 	},
 	{
 		"rule": "user_required",
 		"holds": "user_required" in passed,
 		"condition": "The token names a user, where the role requires one.",
 		"given": input.token.user,
-		"wanted": object.get(grants.role, "require_user", false),
+		"wanted": object.get(required, "user", false),
 	},
 	{
 		"rule": "outside_window",
 		"holds": "outside_window" in passed,
 		"condition": "The time is in one of the role's windows, where it has some.",
-		"given": time,
-		"wanted": object.get(grants.role, "windows", []),
+		"given": local_time,
+		"wanted": object.get(required, "windows", []),
 	},
 	{
 		"rule": "parameter_over_ceiling",
 		"holds": "parameter_over_ceiling" in passed,
 		"condition": "No parameter is over a ceiling of the role.",
 		"given": input.call.parameters,
-		"wanted": object.get(grants.role, "ceilings", {}),
+		"wanted": object.get(required, "ceilings", {}),
 	},
 	{
 		"rule": "output_over_cap",
@@ -79,11 +79,13 @@ emergency := [{
 	break_glass.entry
 } else := []
 
-models := grants.listed(conditions.models(grants.role)) if {
+required := object.get(grants.role, "requires", {})
+
+granted_models := grants.listed(conditions.models(grants.role)) if {
 	conditions.models(grants.role)
 } else := []
 
-time := {"weekday": input.time.weekday, "clock": input.time.clock} if {
+local_time := {"weekday": input.time.weekday, "clock": input.time.clock} if {
 	input.time.weekday
 	input.time.clock
 } else := null

@@ -1,23 +1,15 @@
 # METADATA
 # title: What would have to change for a denied call to be allowed
 # description: >-
-#   Everything that has to change and nothing that has not. Each part is empty where its condition holds, and
-#   undefined where nothing the caller can do would make it hold: then there are no changes at all.
+#   Everything that has to change and nothing that has not. Each part is empty where its conditions hold, and
+#   undefined where nothing the caller can do would make them hold: then there are no changes at all.
 # schemas:
 #   - input: schema["calls.input"]
 package broker.changes
 
 import data.broker.conditions
-import data.broker.content
 import data.broker.grants
 import data.broker.output
-
-needed(role) := array.concat(
-	named(role),
-	array.concat(user(role), array.concat(window(role), array.concat(parameters(role), found(role)))),
-) if {
-	role.operations
-} else := []
 
 # --- operation and model
 
@@ -30,7 +22,7 @@ named(role) := [] if {
 	able(role) != []
 } else := [one_of("operation", [operation | role.operations[operation]]), one_of("model", usable(role))] if {
 	not conditions.models(role)
-	count(usable(role)) > 0
+	usable(role) != []
 }
 
 # The operations for which the role has the model that the call names.
@@ -47,11 +39,17 @@ fits(granted, operation) if {
 	true in ["*" in granted.patterns, operation in object.keys(data.model_optional)]
 }
 
-# The models of all operations.
-usable(role) := {model |
+# The models of all operations, each once.
+usable(role) := [model | some model in {name |
 	chosen := role.operations[_]
-	some model in grants.listed(data.models[chosen])
-}
+	some name in grants.listed(data.models[chosen])
+}]
+
+# Everything but operation, model and content. Few roles have `requires`, and one look tells.
+others(role) := [] if {
+	not role.requires
+	conditions.within_cap(role)
+} else := array.concat(user(role), array.concat(window(role), parameters(role)))
 
 # --- user and time
 
@@ -61,8 +59,8 @@ user(role) := [] if {
 
 window(role) := [] if {
 	conditions.in_window(role)
-} else := [{"field": "time", "must": "during", "values": [spoken(open) | some open in role.windows]}] if {
-	role.windows != []
+} else := [{"field": "time", "must": "during", "values": [spoken(open) | some open in role.requires.windows]}] if {
+	role.requires.windows != []
 }
 
 spoken(open) := concat(" ", [concat(", ", days), concat("-", [open.from, open.to])]) if {
@@ -72,8 +70,8 @@ spoken(open) := concat(" ", [concat(", ", days), concat("-", [open.from, open.to
 # --- parameters
 
 parameters(role) := [] if {
-	conditions.within_ceilings(role)
 	conditions.within_cap(role)
+	conditions.within_ceilings(role)
 } else := array.concat(
 	[at_most(field, ceiling) | ceiling := ceilings[field]; not shorter[field]],
 	[at_most(field, most) | most := shorter[field]],
@@ -95,9 +93,9 @@ shortened(role) := {} if {
 
 # --- content
 
-found(role) := [] if {
-	not content.blocked(role)
-} else := [{"field": "content", "must": "absent", "values": content.blocking(role)}]
+found(judged) := [] if {
+	not "block" in [action | action := judged[_]]
+} else := [{"field": "content", "must": "absent", "values": [rule | judged[rule] == "block"]}]
 
 one_of(field, values) := {"field": field, "must": "one_of", "values": values}
 

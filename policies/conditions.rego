@@ -11,10 +11,10 @@ import data.broker.output
 
 met(role) if {
 	model_granted(role)
-	within_cap(role)
 	user_verified(role)
 	in_window(role)
 	within_ceilings(role)
+	within_cap(role)
 }
 
 # The set of models the role has for the operation; undefined where the operation is not granted.
@@ -40,30 +40,30 @@ model_granted(role) if {
 }
 
 user_verified(role) if {
-	not role.require_user
+	not role.requires.user
 } else if {
 	is_string(input.token.user)
 }
 
 in_window(role) if {
-	not role.windows
+	not role.requires.windows
 } else if {
 	is_string(input.time.clock)
-	some window in role.windows
+	some window in role.requires.windows
 	input.time.weekday in window.days
 	window.from <= input.time.clock
 	input.time.clock < window.to
 }
 
 within_ceilings(role) if {
-	not role.ceilings
+	not role.requires.ceilings
 } else if {
 	over_ceilings(role) == {}
 }
 
 # Which fields are over which ceiling. That of `max_tokens` is for each name a bound of output tokens goes by.
 over_ceilings(role) := {field: ceiling |
-	ceiling := role.ceilings[name]
+	ceiling := role.requires.ceilings[name]
 	some field in ceiled(name)
 	value := input.call.parameters[field]
 	not fits(value, ceiling)

@@ -13,20 +13,15 @@ actions(role) := {} if {
 	role.content
 } else := {finding.rule: action(data.content[role.content], finding) | some finding in input.findings}
 
-action(table, finding) := object.get(table, finding.rule, object.get(
-	table,
-	split(finding.rule, ".")[0],
-	object.get(table, concat(":", ["severity", finding.severity]), "block"),
-))
-
-# The rules whose findings may not be sent.
-blocking(role) := [rule |
-	some finding in input.findings
+action(table, finding) := table[rule] if {
 	rule := finding.rule
-	action(data.content[role.content], finding) == "block"
-]
+	table[rule]
+} else := table[family] if {
+	family := split(finding.rule, ".")[0]
+	table[family]
+} else := table[severity] if {
+	severity := concat(":", ["severity", finding.severity])
+	table[severity]
+} else := "block"
 
-blocked(role) if {
-	some finding in input.findings
-	action(data.content[role.content], finding) == "block"
-}
+blocked(role) if actions(role)[_] == "block"

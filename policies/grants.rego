@@ -16,7 +16,7 @@ team := data.grants[input.subject.id].team
 # The users the subject may vouch for: the grant's own, otherwise its role's.
 users := data.grants[input.subject.id].users if {
 	data.grants[input.subject.id].users
-} else := role.users
+} else := role.token.users
 
 # Whether a set (of models, of users) holds this name: exactly, or by one of the set's few patterns.
 holds(chosen, name) if {

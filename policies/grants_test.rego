@@ -30,6 +30,8 @@ test_a_dot_is_no_border_to_a_pattern if grants.holds({"exact": {}, "patterns": [
 
 test_any_model if grants.holds({"exact": {}, "patterns": ["*"]}, "ft:gpt-4o:acme::id")
 
+test_a_grant_may_name_a_team if grants.team == "claims" with input as subject("spiffe://dev.broker/ns/demo/sa/clerk", [])
+
 test_every_role_of_a_grant_exists if {
 	every grant in data.grants {
 		data.roles[grant.role]
@@ -43,6 +45,22 @@ test_every_set_of_models_exists if {
 		}
 	}
 }
+
+test_every_role_for_an_emergency_exists if {
+	every entry in data.break_glass {
+		data.roles[entry.role]
+	}
+}
+
+# Two ceilings of one field would contradict each other.
+test_output_tokens_have_one_name_in_ceilings_and_caps if {
+	every role in data.roles {
+		one_name(object.get(object.get(role, "requires", {}), "ceilings", {}))
+		one_name(object.get(object.get(role, "shape", {}), "caps", {}))
+	}
+}
+
+one_name(bounds) if object.keys(bounds) & {"max_completion_tokens", "max_output_tokens"} == set()
 
 test_every_role_that_calls_says_how if {
 	every role in data.roles {

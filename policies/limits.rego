@@ -1,29 +1,40 @@
 # METADATA
 # title: What a call is charged against, and in whose account
 # description: >-
-#   Each of the role's limits is counted `by` subject (where it does not say), team or user. Without a team, or
-#   without a verified user, the subject itself is counted.
+#   A role's `limits` are counted for the subject, those below `limits_by.team` and `limits_by.user` for the
+#   grant's team and the token's user; without a team, or without a user, the subject itself is counted.
 # schemas:
 #   - input: schema["calls.input"]
 package broker.limits
 
 import data.broker.grants
 
-of(role) := {name: {
-	"account": account(limit),
+of(role) := {name: {"account": mine, "unit": limit.unit, "cap": limit.cap, "window_seconds": limit.window_seconds} |
+	limit := role.limits[name]
+} if {
+	not role.limits_by
+	mine := input.subject.id
+} else := {name: charged(part.account, part.limits[name]) |
+	some part in [
+		{"account": input.subject.id, "limits": role.limits},
+		{"account": team, "limits": object.get(role.limits_by, "team", {})},
+		{"account": user, "limits": object.get(role.limits_by, "user", {})},
+	]
+	part.limits[name]
+}
+
+charged(account, limit) := {
+	"account": account,
 	"unit": limit.unit,
 	"cap": limit.cap,
 	"window_seconds": limit.window_seconds,
-} |
-	limit := role.limits[name]
 }
 
 # A prefix keeps a user whose name looks like a subject out of that subject's account.
-account(limit) := input.subject.id if {
-	not limit.by
-} else := concat(":", ["team", grants.team]) if {
-	limit.by == "team"
-} else := concat(":", ["user", input.token.user]) if {
-	limit.by == "user"
+team := concat(":", ["team", grants.team]) if {
+	grants.team
+} else := input.subject.id
+
+user := concat(":", ["user", input.token.user]) if {
 	is_string(input.token.user)
 } else := input.subject.id

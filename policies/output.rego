@@ -32,11 +32,14 @@ bound(role) := most if {
 }
 
 # Tokens of one answer: what the call names; otherwise OpenAI's default, which is 16 or all the model can.
+# Undefined where the operation obeys no bound.
 asked := largest(carried) if {
 	carried != []
 } else := 16 if {
 	input.call.operation == "completions"
-} else := ceil(input.estimate.tokens_out_max / answers)
+} else := ceil(input.estimate.tokens_out_max / answers) if {
+	fields[input.call.operation]
+}
 
 largest(names_of) := value if {
 	count(names_of) == 1
@@ -51,7 +54,7 @@ answers := larger(1, larger(number("n"), number("best_of")))
 choices(role) := larger(1, larger(limited(role, "n", number("n")), limited(role, "best_of", number("best_of"))))
 
 limited(role, name, value) := smaller(smaller(value, ceiling), cap) if {
-	ceiling := object.get(object.get(role, "ceilings", {}), name, value)
+	ceiling := object.get(object.get(object.get(role, "requires", {}), "ceilings", {}), name, value)
 	cap := object.get(object.get(object.get(role, "shape", {}), "caps", {}), name, value)
 }
 

@@ -56,9 +56,9 @@ bounding(name) := [name] if {
 }
 
 too_large(field, cap) if {
-	input.call.parameters[field] > cap
+	output.number(field) > cap
 } else if {
-	not is_number(input.call.parameters[field])
+	output.carried == []
 	field in output.names
 	output.asked > cap
 }

@@ -143,7 +143,7 @@ ttl_changes := [] if {
 scope_changes := [] if {
 	operations_granted
 	models_granted
-} else := [{"field": "scope", "must": "one_of", "values": all_entries}]
+} else := [{"field": "scope", "must": "one_of", "values": [each | some each in all_entries]}]
 
 user_changes := [] if {
 	user_granted

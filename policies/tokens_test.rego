@@ -10,7 +10,11 @@ test_decision[name] if {
 	every field, value in object.get(case, "grant", {}) {
 		listed(decision.grant[field]) == value
 	}
+	object.get(decision, "changes", []) == expected_changes(case, decision)
 }
+
+# What the table says of the changes, otherwise nothing is expected of them.
+expected_changes(case, decision) := object.get(case, "changes", object.get(decision, "changes", []))
 
 cases := {
 	"nothing asked is all of the role": {
@@ -87,7 +91,7 @@ cases := {
 	"operator gets admin actions": {
 		"input": ask("operator", []),
 		"rule": "granted",
-		"grant": {"scope": ["audit.checkpoint", "token.introspect", "token.revoke"]},
+		"grant": {"scope": ["audit.checkpoint", "policy.explain", "policy.read", "policy.shadow", "token.introspect", "token.revoke"]},
 	},
 	"operator gets no calls": {"input": ask("operator", [["chat", "gpt-4o"]]), "rule": "operation_not_granted"},
 	"intruder gets nothing": {"input": ask("intruder", []), "rule": "subject_not_granted"},
@@ -100,12 +104,68 @@ cases := {
 		"rule": "granted",
 		"grant": {"user": "alice", "max_tokens": 100},
 	},
+	"a user it may vouch for": {"input": request("clerk", [], 60, "carol", null), "rule": "granted", "grant": {"user": "carol"}},
+	"a user of its pattern": {"input": request("clerk", [], 60, "claims-7", null), "rule": "granted", "grant": {"user": "claims-7"}},
+	"another user": {
+		"input": request("clerk", [], 60, "bob", null),
+		"rule": "user_not_granted",
+		"changes": [{"field": "user", "must": "one_of", "values": ["carol", "claims-*"]}],
+	},
+	"the grant's users replace the role's": {"input": request("night", [], 60, "nadia", null), "rule": "granted"},
+	"and none are left of the role's": {"input": request("night", [], 60, "carol", null), "rule": "user_not_granted"},
+	"a role that vouches for nobody": {
+		"input": request("batch", [], 60, "carol", null),
+		"rule": "user_not_granted",
+		"changes": [{"field": "user", "must": "absent", "values": []}],
+	},
+	"what another scope would be": {
+		"input": request("batch", [["chat", null]], 0, "carol", null),
+		"rule": "ttl_not_positive",
+		"changes": [
+			{"field": "ttl_seconds", "must": "absent", "values": []},
+			{"field": "scope", "must": "one_of", "values": ["embeddings:text-embedding-3-large", "embeddings:text-embedding-3-small"]},
+			{"field": "user", "must": "absent", "values": []},
+		],
+	},
+	"a role for an emergency, when asked": {"input": ask("clerk", [["chat", "gpt-5"]]), "rule": "granted", "grant": {"scope": ["chat:gpt-5"]}},
+	"but not of itself": {"input": ask("kiosk", []), "rule": "granted", "grant": {"scope": ["chat:gpt-4o", "chat:gpt-4o-mini", "models"]}},
+	"nor when it is over": {
+		"input": json.patch(ask("clerk", [["chat", "gpt-5"]]), [{"op": "add", "path": "/time/utc", "value": "2026-11-24T18:00Z"}]),
+		"rule": "model_not_granted",
+	},
 	"no input": {"input": {}, "rule": "subject_not_granted"},
 }
 
 test_role_that_grants_nothing_gets_no_token if {
 	tokens.decision.rule == "nothing_granted" with input as ask("batch", [])
 		with data.roles.batch as {"operations": {}, "admin": {}, "token": {"default_seconds": 300, "max_seconds": 3600}}
+}
+
+test_explanation if {
+	said := tokens.explanation with input as request("clerk", [["embeddings", "gpt-5"], ["chat.list", null]], 0, "bob", null)
+	said.role == "clerk"
+	said.team == "claims"
+	{condition.rule: condition.holds | some condition in said.conditions} == {
+		"subject_not_granted": true,
+		"ttl_not_positive": false,
+		"operation_not_granted": false,
+		"model_not_granted": false,
+		"nothing_granted": false,
+		"user_not_granted": false,
+	}
+}
+
+test_explanation_of_a_grant if {
+	said := tokens.explanation with input as request("batch", [], 60, null, null)
+	every condition in said.conditions {
+		condition.holds
+	}
+	said.conditions[5].wanted == []
+}
+
+test_explanation_of_a_stranger if {
+	said := tokens.explanation with input as ask("intruder", [])
+	said.role == null
 }
 
 ask(name, scope) := request(name, scope, null, null, null)
@@ -124,6 +184,7 @@ request(name, scope, seconds, user, ceiling) := {
 	},
 	"transport": "grpc",
 	"now_ns": 1795000000000000000,
+	"time": {"utc": "2026-11-24T10:43Z", "weekday": 2, "clock": "11:43"},
 }
 
 granting(rule) if rule == "granted"

@@ -20,9 +20,6 @@ from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint, Verdict
 
-_DECISION = "decision"
-_EXPLANATION = "explanation"
-_EXPLAINED = re.compile(rf"^(?:default\s+)?{_EXPLANATION}\b", re.MULTILINE)
 _PLACE = re.compile(r"\(error \d+:([^|\s]+)\|(\d+)\|\d+\s+\(errormsg \d+:([^\n]*)\)")
 ANSWERS_KEPT = 1024
 """How many answers an authorizer keeps; then it begins anew."""
@@ -47,7 +44,10 @@ class EmbeddedAuthorizer:
         for module in source.modules:
             dialect.check(module)
         self._version = source.version
-        self._points = {point: _Point(point, source) for point in DecisionPoint}
+        everything = [f"broker/{point.value}/decision" for point in DecisionPoint]
+        _compile(source.modules, {}, everything)  # also what no decision reaches has to be Rego
+        self._decisions = {point: _Rule(point, "decision", source) for point in DecisionPoint}
+        self._explanations = {point: _Rule(point, "explanation", source) for point in DecisionPoint}
         self._answers: dict[tuple[DecisionPoint, bytes], Verdict] = {}
         self._refuse_unless_it_denies()
 
@@ -58,12 +58,12 @@ class EmbeddedAuthorizer:
 
     async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
         """See ports.Authorizer. An undefined decision is a Verdict whose result is None."""
-        compiled = self._points[point]
+        rule = self._decisions[point]
         try:
-            selected = compiled.selected(document)
+            selected = rule.selected(document)
             question = point, _asked(selected)
             known = self._answers.get(question)
-            return known or self._keep(question, compiled.answer(_DECISION, selected))
+            return known or self._keep(question, rule.answer(selected))
         except (EngineError, orjson.JSONEncodeError) as error:
             raise self._undecided(point, error) from None
 
@@ -72,13 +72,11 @@ class EmbeddedAuthorizer:
 
         The result is None where the policies explain nothing. Raises as `evaluate` does; keeps nothing.
         """
-        compiled = self._points[point]
-        if not compiled.explains:
-            return Verdict(None, self._version)
+        rule = self._explanations[point]
         try:
-            selected = compiled.selected(document)
+            selected = rule.selected(document)
             _asked(selected)
-            return Verdict(compiled.answer(_EXPLANATION, selected), self._version)
+            return Verdict(rule.answer(selected), self._version)
         except (EngineError, orjson.JSONEncodeError) as error:
             raise self._undecided(point, error) from None
 
@@ -101,9 +99,9 @@ class EmbeddedAuthorizer:
 
     def _refuse_unless_it_denies(self) -> None:
         """A policy that does not deny a stranger who asks for nothing is not one we can run."""
-        for point, compiled in self._points.items():
+        for point, rule in self._decisions.items():
             try:
-                answer = compiled.answer(_DECISION, {"v": 1, "subject": _NOBODY})
+                answer = rule.answer({"v": 1, "subject": _NOBODY})
             except EngineError as error:
                 raise unusable(f"broker.{point.value} fails its self-check: {error}.", _REMEDY) from None
             if not isinstance(answer, dict) or answer.get("allow") is not False:
@@ -115,34 +113,26 @@ _REMEDY = (
 )
 
 
-class _Point:
-    """One decision point, compiled with what it can reach and nothing beside it."""
+class _Rule:
+    """One rule of a decision point, compiled with what it can reach and nothing beside it."""
 
-    def __init__(self, point: DecisionPoint, source: PolicySource) -> None:
-        self._package = f"broker.{point.value}"
-        reached = reach.reached(source.modules, self._package)
+    def __init__(self, point: DecisionPoint, name: str, source: PolicySource) -> None:
+        package = f"broker.{point.value}"
+        reached = reach.reached(source.modules, package, name)
         self._parts = dialect.parts_read(reached)
-        base = reach.mentioned(reached, source.base)
-        modules, base, self._lookups = tables.extract(reached, base)
-        self.explains = any(
-            f"package {self._package}\n" in code and _EXPLAINED.search(code)
-            for code in map(dialect.code_of, modules)
-        )
-        names = [_DECISION, _EXPLANATION] if self.explains else [_DECISION]
-        self._engine = _compile(modules, base, [self._entrypoint(name) for name in names])
+        modules, base, self._lookups = tables.extract(reached, reach.mentioned(reached, source.base))
+        self._entrypoint = f"{package.replace('.', '/')}/{name}"
+        self._engine = _compile(modules, base, [self._entrypoint]) if reached else None
 
-    def answer(self, name: str, selected: dict[str, object]) -> object:
-        """The value of the rule `name`, or None where it is undefined. Raises EngineError."""
-        return self._engine.evaluate(self._entrypoint(name), selected)
+    def answer(self, selected: dict[str, object]) -> object:
+        """The rule's value, or None where it is undefined or there is none. Raises EngineError."""
+        return self._engine.evaluate(self._entrypoint, selected) if self._engine else None
 
     def selected(self, document: Mapping[str, object]) -> dict[str, object]:
-        """What the policies can reach: the looked-up entries, and the parts of `document` they read."""
+        """What the rule can reach: the looked-up entries, and the parts of `document` that it reads."""
         entries = {lookup.slot: lookup.entry(document) for lookup in self._lookups}
         found = {slot: entry for slot, entry in entries.items() if entry is not None}
         return {**found, **_part(document, self._parts)}
-
-    def _entrypoint(self, name: str) -> str:
-        return f"{self._package.replace('.', '/')}/{name}"
 
 
 def _compile(modules: Sequence[Module], base: Mapping[str, object], entrypoints: Sequence[str]) -> Engine:

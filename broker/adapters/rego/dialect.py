@@ -8,6 +8,7 @@ call needs it, with an error, and some known ones with another result than OPA's
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from broker.adapters.rego.source import Module, unusable
@@ -81,6 +82,7 @@ def _foreign(literal: str, before: str) -> bool:
 
 def parts_read(modules: Iterable[Module]) -> tuple[Path, ...]:
     """The parts of `input` that the modules can read, none inside another: all that the engine must be given.
+    What is mentioned most comes first, for the engine finds a key by walking the keys before it.
 
     Every mention in code counts, and one that is not a plain dotted path counts as all that is below it, so
     that nothing a policy can reach is ever left out. Comments and strings reach nothing: the dialect has no
@@ -91,8 +93,9 @@ def parts_read(modules: Iterable[Module]) -> tuple[Path, ...]:
     >>> parts_read([Module("x", "p := input[name]")])
     ((),)
     """
-    seen = {path for module in modules for path in _mentions(code_of(module))}
-    return tuple(sorted(path for path in seen if not any(path[:end] in seen for end in range(len(path)))))
+    seen = Counter(path for module in modules for path in _mentions(code_of(module)))
+    widest = [path for path in seen if not any(path[:end] in seen for end in range(len(path)))]
+    return tuple(sorted(widest, key=lambda path: (-seen[path], path)))
 
 
 def code_of(module: Module) -> str:
