@@ -24,9 +24,9 @@ Path = tuple[str, ...]
 def reached(modules: Sequence[Module], package: str, rule: str) -> list[Module]:
     """The modules that define `rule` of `package`, and all that any of them mentions, in their own order.
 
-    A rule of the same package is mentioned by its bare name, one of another by its path under `data`; a mention
-    that is no dotted path counts as everything below it. Every mention in code counts, so that nothing a rule
-    can reach is ever left out.
+    A rule of the same package is mentioned by its bare name, one of another by its path under `data`; a
+    mention that is no dotted path counts as everything below it. Every mention in code counts, so that nothing
+    a rule can reach is ever left out.
 
     >>> calls = Module("calls", "package broker.calls\nimport data.broker.grants\ndecision := grants.role")
     >>> others = [Module("grants", "package broker.grants"), Module("admin", "package broker.admin")]
