@@ -15,6 +15,8 @@ test_explanation if {
 	[condition.holds | some condition in said.conditions] == [true, false]
 }
 
+test_explanation_of_nothing if admin.explanation.role == null with input as {}
+
 test_explanation_of_a_stranger if {
 	said := admin.explanation with input as ask("intruder", "token.revoke")
 	said.role == null

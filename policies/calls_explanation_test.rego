@@ -39,5 +39,6 @@ cases := {
 		],
 	},
 	"a stranger": {"input": inputs.call("intruder", {}), "role": null, "team": null, "failed": ["subject_not_granted"]},
+	"no input": {"input": {}, "role": null, "team": null, "failed": []},
 	"at no time": {"input": inputs.call("assistant", {"/time": {}}), "role": "assistant", "team": null, "failed": []},
 }

@@ -17,10 +17,8 @@ fields := {
 	"responses": ["max_output_tokens"],
 }
 
-carried := [name |
-	some name in fields[input.call.operation]
-	is_number(input.call.parameters[name])
-]
+# What the call carries of them; the estimate takes the largest, whichever the operation obeys.
+carried := [name | some name in names; is_number(input.call.parameters[name])]
 
 # The worst case after ceilings and caps.
 worst(role) := (prompts * choices(role)) * limited(role, "max_tokens", asked)
@@ -33,18 +31,14 @@ bound(role) := most if {
 
 # Tokens of one answer: what the call names; otherwise OpenAI's default, which is 16 or all the model can.
 # Undefined where the operation obeys no bound.
-asked := largest(carried) if {
+asked := larger(number(names[0]), larger(number(names[1]), number(names[2]))) if {
+	fields[input.call.operation]
 	carried != []
 } else := 16 if {
 	input.call.operation == "completions"
 } else := ceil(input.estimate.tokens_out_max / answers) if {
 	fields[input.call.operation]
 }
-
-largest(names_of) := value if {
-	count(names_of) == 1
-	value := input.call.parameters[names_of[0]]
-} else := larger(input.call.parameters[names_of[0]], input.call.parameters[names_of[1]])
 
 prompts := ceil(input.estimate.tokens_out_max / (asked * answers)) if asked > 0
 

@@ -49,16 +49,19 @@ capped(role) := [[field, cap] |
 
 bounding(name) := [name] if {
 	name != "max_tokens"
-} else := output.carried if {
-	output.carried != []
+} else := own if {
+	own != []
 } else := [field] if {
 	field := output.fields[input.call.operation][0]
 }
 
+# What the call carries of the fields that its operation obeys.
+own := [field | some field in output.fields[input.call.operation]; field in output.carried]
+
 too_large(field, cap) if {
 	output.number(field) > cap
 } else if {
-	output.carried == []
+	own == []
 	field in output.names
 	output.asked > cap
 }

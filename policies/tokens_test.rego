@@ -163,6 +163,8 @@ test_explanation_of_a_grant if {
 	said.conditions[5].wanted == []
 }
 
+test_explanation_of_nothing if tokens.explanation.role == null with input as {}
+
 test_explanation_of_a_stranger if {
 	said := tokens.explanation with input as ask("intruder", [])
 	said.role == null

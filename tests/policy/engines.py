@@ -17,6 +17,14 @@ BUILTINS = Path(__file__).with_name("builtins.json")
 OPA = next((str(path) for path in (ROOT / ".tools/bin/opa",) if path.exists()), None) or shutil.which("opa")
 UNDEFINED = "(undefined)"
 POINTS = ("tokens", "calls", "admin")
+TABLES = {
+    "tokens": "tokens",
+    "admin": "admin",
+    **dict.fromkeys(
+        ("calls", "conditions", "content", "changes", "output", "shape", "limits", "break_glass"), "calls"
+    ),
+}
+"""Each table of `<name>_test.rego`, and the decision point it is asked at."""
 
 # Strings that the engine's own escaping would get wrong.
 FACTS: dict[str, object] = {
@@ -31,20 +39,29 @@ FACTS: dict[str, object] = {
     "words": ["b", "a"],
 }
 
-_TEST = re.compile(r"^test_\w+.*?(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
+_TEST = re.compile(r"^(?:test_\w+|as_expected|says_no_more).*?(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
-def cases(point: str) -> Mapping[str, Mapping[str, object]]:
-    """The table of `<point>_test.rego`, worked out by the embedded engine.
+def cases(name: str) -> Mapping[str, Mapping[str, object]]:
+    """The table of `<name>_test.rego`, worked out by the embedded engine.
 
     The rules that use it are left out: rego-cpp cannot compile `with` over rules that depend on others.
     """
-    text = _TEST.sub("", (POLICIES / f"{point}_test.rego").read_text())
-    found = Engine({"cases": text}, {}, [f"broker/{point}_test/cases"]).evaluate(
-        f"broker/{point}_test/cases", {}
-    )
+    files = [POLICIES / f"{each}_test.rego" for each in (name, "inputs")]
+    texts = {path.name: _TEST.sub("", path.read_text()) for path in files}
+    found = Engine(texts, {}, [f"broker/{name}_test/cases"]).evaluate(f"broker/{name}_test/cases", {})
     assert isinstance(found, dict)
     return found
+
+
+def ordered(value: object) -> object:
+    """Sets become arrays in the order of the engine: arrays of strings are compared without theirs."""
+    if isinstance(value, dict):
+        return {key: ordered(child) for key, child in value.items()}
+    if isinstance(value, list):
+        children = [ordered(child) for child in value]
+        return sorted(children, key=str) if all(isinstance(each, str) for each in value) else children
+    return value
 
 
 def expressions() -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Decisions of the embedded engine and of OPA on the same documents: equal, field by field.
+"""Decisions and explanations of the embedded engine and of OPA on the same documents: equal, field by field.
 
 They need a real `opa` (`make servers`, or on PATH) and fail where there is none.
 """
@@ -6,7 +6,9 @@ They need a real `opa` (`make servers`, or on PATH) and fail where there is none
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
+from collections.abc import Mapping
 
 import pytest
 
@@ -14,44 +16,13 @@ from broker.adapters.rego import EmbeddedAuthorizer
 from broker.model.operation import AdminAction, Operation
 from broker.ports import DecisionPoint
 from tests.policy.documents import call, deed, wish
-from tests.policy.engines import OPA, POINTS, POLICIES, UNDEFINED, cases, expressions, opa
+from tests.policy.engines import OPA, POLICIES, TABLES, UNDEFINED, cases, expressions, opa, ordered
+from tests.policy.generated import MODELS, NAMES, RULES, Generator
 from tests.policy.record_builtins import ask_opa
 
 pytestmark = pytest.mark.servers
 
-NAMES = ("assistant", "batch", "explorer", "operator", "auditor", "intruder")
-MODELS = (
-    "gpt-4o",
-    "gpt-4o-mini",
-    "gpt-4o-2024-08-06",
-    "text-embedding-3-small",
-    "omni-moderation-latest",
-    None,
-)
-ODD: tuple[object, ...] = (
-    "",
-    "*",
-    "gpt-4o*",
-    'gpt"4o',
-    "gpt\\4o",
-    "gpt-4o\x00",
-    "é😀",
-    "ft:gpt-4o:acme::1",
-    ["gpt-4o"],
-    {},
-    7,
-    True,
-)
-RULES = (
-    "secret.jwt",
-    "pii.email",
-    "pii.us_ssn",
-    "topic.banned",
-    "injection.phrase",
-    "novel.rule",
-    "bare",
-    'q"uote.x',
-)
+GENERATED = 10_000
 SCOPES = (
     ("chat", None),
     ("chat", "*"),
@@ -60,48 +31,63 @@ SCOPES = (
     ("embeddings", "*-small"),
     ("audit.read", "*"),
 )
+QUERY = """{point: answers |
+    some point in ["calls", "tokens", "admin"]
+    answers := [{"decision": d, "explanation": e} |
+        some x in input[point]
+        d := data.broker[point].decision with input as x
+        e := data.broker[point].explanation with input as x
+    ]
+}"""
+
+Document = dict[str, object]
 
 
-def _calls() -> list[dict[str, object]]:
+def _calls() -> list[Document]:
     ordinary = [
         call(who, model, operation=op) for who, op, model in itertools.product(NAMES, Operation, MODELS)
     ]
-    odd = [call(who, model) for who, model in itertools.product(("assistant", "explorer"), ODD)]
     found = [call(who, "gpt-4o", *rules) for who in NAMES[:3] for rules in itertools.combinations(RULES, 2)]
-    return ordinary + odd + found
+    return ordinary + found
 
 
-def _wishes() -> list[dict[str, object]]:
+def _wishes() -> list[Document]:
     asked = [*((scope,) for scope in SCOPES), *itertools.combinations(SCOPES, 2), ()]
     lives = [wish(who, ttl=ttl) for who in NAMES for ttl in (1, 60, 3600, 3601, 0, -5, 10**9)]
     return [wish(who, *scope) for who in NAMES for scope in asked] + lives
 
 
-def _deeds() -> list[dict[str, object]]:
+def _deeds() -> list[Document]:
     return [deed(who, action) for who in NAMES for action in (*AdminAction, "policy.reload", "")]
 
 
-DOCUMENTS = {"calls": _calls, "tokens": _wishes, "admin": _deeds}
+def _documents() -> Mapping[str, list[Document]]:
+    """By decision point: every combination that matters, every table, and as many generated ones."""
+    some = Generator()
+    generated = {
+        "calls": list(some.calls(GENERATED * 6 // 10, odd=0.3)),
+        "tokens": list(some.wishes(GENERATED * 3 // 10, odd=0.3)),
+        "admin": list(some.deeds(GENERATED // 10, odd=0.5)),
+    }
+    listed = {"calls": _calls(), "tokens": _wishes(), "admin": _deeds()}
+    documents = {point: [*listed[point], *generated[point], {}] for point in listed}
+    for table, point in TABLES.items():
+        documents[point] += [case["input"] for case in cases(table).values() if isinstance(case["input"], dict)]
+    return documents
 
 
-def _ordered(value: object) -> object:
-    """Sets become arrays in the order of the engine."""
-    if isinstance(value, dict):
-        return {key: _ordered(child) for key, child in value.items()}
-    return sorted(value) if isinstance(value, list) else value
-
-
-@pytest.mark.parametrize("point", POINTS)
-async def test_decisions_are_equal(authorizer: EmbeddedAuthorizer, point: str) -> None:
-    tabled = [case["input"] for case in cases(point).values()]
-    documents = [*DOCUMENTS[point](), *(each for each in tabled if isinstance(each, dict)), {}]
-    query = f"[d | some x in input; d := data.broker.{point}.decision with input as x]"
-    theirs = opa("--bundle", str(POLICIES), query, document=documents)
-    ours = [(await authorizer.evaluate(DecisionPoint(point), each)).result for each in documents]
-    assert isinstance(theirs, list)
-    assert len(theirs) == len(ours) > 30
-    for document, mine, other in zip(documents, ours, theirs, strict=True):
-        assert _ordered(mine) == _ordered(other), document
+async def test_decisions_and_explanations_are_equal(authorizer: EmbeddedAuthorizer) -> None:
+    documents = _documents()
+    assert sum(map(len, documents.values())) > GENERATED + 1000
+    theirs = opa("--bundle", str(POLICIES), QUERY, document=documents)
+    assert isinstance(theirs, dict)
+    for point, asked in documents.items():
+        assert len(theirs[point]) == len(asked)
+        for document, other in zip(asked, theirs[point], strict=True):
+            decided = await authorizer.evaluate(DecisionPoint(point), document)
+            explained = await authorizer.explain(DecisionPoint(point), document)
+            ours = {"decision": decided.result, "explanation": explained.result}
+            assert ordered(ours) == ordered(other), json.dumps(document)
 
 
 def test_recorded_answers_are_still_those_of_opa() -> None:
@@ -115,6 +101,20 @@ def test_opa_finds_nothing_to_improve() -> None:
     for words in (("check", "--strict", "--bundle"), ("test", "--bundle"), ("fmt", "--fail", "--list")):
         done = subprocess.run([OPA, *words, POLICIES], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_tests_reach_every_rule() -> None:
+    assert OPA is not None
+    words = [OPA, "test", "--bundle", "--coverage", POLICIES]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    missed = {name: found["not_covered"] for name, found in report["files"].items() if "not_covered" in found}
+    assert (missed, report["coverage"]) == ({}, 100)
+
+
+def test_every_policy_has_its_tests() -> None:
+    rules = {path.stem for path in POLICIES.glob("*.rego") if not path.stem.endswith("_test")}
+    assert {f"{name}_test" for name in rules} <= {path.stem for path in POLICIES.glob("*_test.rego")}
 
 
 def test_schemas_know_every_path_that_policies_read() -> None:
