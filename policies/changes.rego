@@ -25,18 +25,22 @@ named(role) := [] if {
 	usable(role) != []
 }
 
-# The operations for which the role has the model that the call names.
-able(role) := [operation |
-	some operation
-	granted := data.models[role.operations[operation]]
-	fits(granted, operation)
-]
+# The operations for which the role has the model that the call names, or needs none.
+able(role) := [operation | some operation in (enough | granted)] if {
+	enough := {operation | role.operations[operation]; input.call.model == null; data.model_optional[operation]}
+	granted := {operation | chosen := role.operations[operation]; chosen in holding}
+}
 
-fits(granted, _) if grants.holds(granted, input.call.model)
+# The sets of models that hold the one that the call names; where it names none, those that hold any.
+holding contains name if {
+	some name, models in data.models
+	grants.holds(models, input.call.model)
+}
 
-fits(granted, operation) if {
+holding contains name if {
+	some name, models in data.models
 	input.call.model == null
-	true in ["*" in granted.patterns, operation in object.keys(data.model_optional)]
+	"*" in models.patterns
 }
 
 # The models of all operations, each once.

@@ -47,8 +47,9 @@ def cases(name: str) -> Mapping[str, Mapping[str, object]]:
 
     The rules that use it are left out: rego-cpp cannot compile `with` over rules that depend on others.
     """
-    files = [POLICIES / f"{each}_test.rego" for each in (name, "inputs")]
-    texts = {path.name: _TEST.sub("", path.read_text()) for path in files}
+    texts = {each: _TEST.sub("", (POLICIES / f"{each}_test.rego").read_text()) for each in (name, "inputs")}
+    if "inputs_test" not in texts[name]:  # rego-cpp dies of two modules that import what is not there
+        del texts["inputs"]
     found = Engine(texts, {}, [f"broker/{name}_test/cases"]).evaluate(f"broker/{name}_test/cases", {})
     assert isinstance(found, dict)
     return found

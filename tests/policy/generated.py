@@ -62,7 +62,7 @@ _SCOPES = (None, "*", "gpt-4*", "gpt-4o", "gpt-5", "x", "*-small", "gpt-4o-2024-
 class Generator:
     """Documents that are the same for the same seed."""
 
-    chance: Random = field(default_factory=lambda: Random(4))
+    chance: Random = field(default_factory=lambda: Random(4))  # noqa: S311 - repeatable, not secret
 
     def calls(self, count: int, *, odd: float) -> Iterator[dict[str, object]]:
         for _ in range(count):
@@ -113,7 +113,7 @@ class Generator:
             return document
         node, key = self.chance.choice(list(_places(document)))
         if isinstance(node, dict) and self.chance.random() < 0.3:
-            del node[key]
+            del node[key]  # type: ignore[arg-type]
         else:
             node[key] = self.chance.choice(_ODD)  # type: ignore[index]
         return document

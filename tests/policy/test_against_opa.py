@@ -72,7 +72,9 @@ def _documents() -> Mapping[str, list[Document]]:
     listed = {"calls": _calls(), "tokens": _wishes(), "admin": _deeds()}
     documents = {point: [*listed[point], *generated[point], {}] for point in listed}
     for table, point in TABLES.items():
-        documents[point] += [case["input"] for case in cases(table).values() if isinstance(case["input"], dict)]
+        documents[point] += [
+            case["input"] for case in cases(table).values() if isinstance(case["input"], dict)
+        ]
     return documents
 
 
@@ -105,7 +107,7 @@ def test_opa_finds_nothing_to_improve() -> None:
 
 def test_the_tests_reach_every_rule() -> None:
     assert OPA is not None
-    words = [OPA, "test", "--bundle", "--coverage", POLICIES]
+    words = [OPA, "test", "--bundle", "--coverage", str(POLICIES)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     report = json.loads(done.stdout)
     missed = {name: found["not_covered"] for name, found in report["files"].items() if "not_covered" in found}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 
 import pytest
 
 from broker.adapters.rego import EmbeddedAuthorizer
-from broker.adapters.rego.engine import Engine
-from broker.adapters.rego.source import read_policies
 from broker.model.answers import parse_admin_decision, parse_call_decision, parse_token_decision
 from broker.model.decision import AdminDecision, CallDecision, PolicyVersion, TokenDecision
 from broker.ports import DecisionPoint
-from tests.policy.engines import POLICIES, TABLES, cases, ordered
+from tests.policy.engines import TABLES, cases, ordered
 
 _Parser = Callable[[object, PolicyVersion], TokenDecision | CallDecision | AdminDecision]
 _PARSERS: dict[str, _Parser] = {
@@ -22,7 +19,6 @@ _PARSERS: dict[str, _Parser] = {
     "admin": parse_admin_decision,
 }
 _ALL = [(table, name, case) for table in TABLES for name, case in cases(table).items()]
-_PLAIN = re.findall(r"^(test_\w+)", (POLICIES / "grants_test.rego").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize(("table", "name", "case"), _ALL, ids=[f"{table}: {name}" for table, name, _ in _ALL])
@@ -56,13 +52,3 @@ async def test_explanation(authorizer: EmbeddedAuthorizer, name: str) -> None:
     assert isinstance(said, dict)
     assert (said["role"], said["team"]) == (case["role"], case["team"])
     assert [each["rule"] for each in said["conditions"] if not each["holds"]] == case["failed"]
-
-
-def test_the_tests_of_grants() -> None:
-    source = read_policies(POLICIES)
-    modules = {module.name: module.text for module in source.modules}
-    modules["grants_test.rego"] = (POLICIES / "grants_test.rego").read_text()
-    entrypoints = {name: f"broker/grants_test/{name}" for name in _PLAIN}
-    engine = Engine(modules, source.base, list(entrypoints.values()))
-    assert len(entrypoints) > 10
-    assert [name for name, path in entrypoints.items() if engine.evaluate(path, {}) is not True] == []

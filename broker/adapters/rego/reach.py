@@ -25,12 +25,12 @@ def reached(modules: Sequence[Module], package: str, rule: str) -> list[Module]:
     """The modules that define `rule` of `package`, and all that any of them mentions, in their own order.
 
     A rule of the same package is mentioned by its bare name, one of another by its path under `data`; a
-    mention that is no dotted path counts as everything below it. Every mention in code counts, so that nothing
-    a rule can reach is ever left out.
+    mention that is no dotted path counts as everything below it. Every mention in code counts, so that
+    nothing a rule can reach is ever left out.
 
-    >>> calls = Module("calls", "package broker.calls\nimport data.broker.grants\ndecision := grants.role")
+    >>> calls = Module("calls", "package broker.calls\\nimport data.broker.grants\\ndecision := grants.role")
     >>> others = [Module("grants", "package broker.grants"), Module("admin", "package broker.admin")]
-    >>> more = Module("more", "package broker.calls\nexplanation := 1")
+    >>> more = Module("more", "package broker.calls\\nexplanation := 1")
     >>> [module.name for module in reached([calls, more, *others], "broker.calls", "decision")]
     ['calls', 'grants']
     """
