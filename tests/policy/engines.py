@@ -56,12 +56,11 @@ def cases(name: str) -> Mapping[str, Mapping[str, object]]:
 
 
 def ordered(value: object) -> object:
-    """Sets become arrays in the order of the engine: arrays of strings are compared without theirs."""
+    """With every array in one order: sets and comprehensions come in the order of the engine."""
     if isinstance(value, dict):
         return {key: ordered(child) for key, child in value.items()}
     if isinstance(value, list):
-        children = [ordered(child) for child in value]
-        return sorted(children, key=str) if all(isinstance(each, str) for each in value) else children
+        return sorted(map(ordered, value), key=lambda each: json.dumps(each, sort_keys=True))
     return value
 
 
