@@ -94,6 +94,14 @@ class RunningOpa:
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
         os.kill(self.process.pid, number)
+        while number is signal.SIGSTOP and not self._stopped():
+            time.sleep(0.01)
+
+    def _stopped(self) -> bool:
+        """Whether every thread has come to rest: a signal is not obeyed at once."""
+        assert self.process is not None
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/stat")
+        return all(task.read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
 
     def kill(self) -> None:
         """Ends it at once; also a stopped one."""
