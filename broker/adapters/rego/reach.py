@@ -29,7 +29,7 @@ def reached(modules: Sequence[Module], package: str, rule: str) -> list[Module]:
     nothing a rule can reach is ever left out.
 
     >>> calls = Module("calls", "package broker.calls\\nimport data.broker.grants\\ndecision := grants.role")
-    >>> others = [Module("grants", "package broker.grants"), Module("admin", "package broker.admin")]
+    >>> others = [Module("grants", "package broker.grants\\nrole := 1"), Module("x", "package broker.admin")]
     >>> more = Module("more", "package broker.calls\\nexplanation := 1")
     >>> [module.name for module in reached([calls, more, *others], "broker.calls", "decision")]
     ['calls', 'grants']
