@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tests.ledger.support import intent, ledger, outcome
 
+OPEN = 3
+
 
 async def _main(home: Path) -> None:
     log = ledger(home, segment_bytes=200_000)
@@ -24,6 +26,9 @@ async def _main(home: Path) -> None:
                 # One write(2) for each line: what the parent reads was acknowledged before the kill.
                 os.write(1, f"{receipt.seq} {record.type} {call_id}\n".encode())
 
+    # Calls that never end: whenever the kill comes, there is an open intent to recover.
+    for number in range(OPEN):
+        await log.append(intent(f"{os.getpid()}-open-{number}"))
     await asyncio.gather(*(caller(number) for number in range(20)))
 
 
