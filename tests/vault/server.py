@@ -44,6 +44,7 @@ class RealVault:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        directory.mkdir(exist_ok=True)
         self.pki = DevPki.load_or_create(directory / "pki")
         self.port = _free_port()
         self.address = f"https://127.0.0.1:{self.port}"
