@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from broker.model.record import Receipt, Record, RecordType
-from broker.ports import Ledger
+from broker.model.secret import Lease
+from broker.ports import Clock, KeyVault, Ledger
 
-_SECONDS = (
+Labels = tuple[str, ...]
+
+_CALL_BOUNDS = (
     0.001,
     0.0025,
     0.005,
@@ -35,28 +39,32 @@ _SECONDS = (
     10.0,
     30.0,
     60.0,
-    300.0,
     600.0,
 )
+_LEASE_BOUNDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.1)
 _MICRO = 1e-6
+_NANO = 1e-9
+_SERIES = ("type", "operation", "outcome")
+_IN, _OUT = ("in",), ("out",)
 
 
 class Spread:
     """How often each duration occurred, and their sum, in seconds."""
 
-    __slots__ = ("_counts", "_sum")
+    __slots__ = ("_bounds", "_counts", "_sum")
 
-    def __init__(self) -> None:
-        self._counts = [0] * (len(_SECONDS) + 1)
+    def __init__(self, bounds: Sequence[float] = _CALL_BOUNDS) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
 
     def add(self, seconds: float) -> None:
-        self._counts[bisect_left(_SECONDS, seconds)] += 1
+        self._counts[bisect_left(self._bounds, seconds)] += 1
         self._sum += seconds
 
-    def onto(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
+    def onto(self, family: HistogramMetricFamily, labels: Sequence[str] = ()) -> None:
         """As Prometheus counts: each bucket holds the smaller ones, too."""
-        bounds = [*map(str, _SECONDS), "+Inf"]
+        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
         family.add_metric(labels, [*zip(bounds, accumulate(self._counts), strict=True)], self._sum)
 
 
@@ -67,23 +75,32 @@ class Metrics(Collector):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._records: defaultdict[tuple[str, str, str], int] = defaultdict(int)
-        self._alerts: defaultdict[str, int] = defaultdict(int)
-        self._tokens = {"in": 0, "out": 0}
+        self._records: defaultdict[Labels, int] = defaultdict(int)
+        self._alerts: defaultdict[Labels, int] = defaultdict(int)
+        self._tokens: dict[Labels, int] = {_IN: 0, _OUT: 0}
         self._calls: defaultdict[str, Spread] = defaultdict(Spread)
         self._policy = Spread()
-        self.ready = Gauge("broker_ready", "1 while calls can be served", registry=self.registry)
+        self.leases = Spread(_LEASE_BOUNDS)
+        self._ready = Gauge("broker_ready", "1 while calls can be served", registry=self.registry)
+        self._keys_up = Gauge(
+            "broker_key_store_up", "1 while the key store is well; held keys serve on", registry=self.registry
+        )
         self.registry.register(self)
+
+    def watch(self, unready: Callable[[], str], trouble: Callable[[], str]) -> None:
+        """From now on the gauges say whether calls can be served, and how the key store is."""
+        self._ready.set_function(lambda: float(not unready()))
+        self._keys_up.set_function(lambda: float(not trouble()))
 
     def count(self, record: Record) -> None:
         """Counts one durable record."""
         operation = record.operation or "none"
         self._records[record.type.value, operation, _outcome(record)] += 1
         if record.alert is not None:
-            self._alerts[record.rule or "none"] += 1
+            self._alerts[record.rule or "none",] += 1
         if record.type is RecordType.OUTCOME:
-            self._tokens["in"] += record.tokens_in or 0
-            self._tokens["out"] += record.tokens_out or 0
+            self._tokens[_IN] += record.tokens_in or 0
+            self._tokens[_OUT] += record.tokens_out or 0
             if record.t_total_us is not None:
                 self._calls[operation].add(record.t_total_us * _MICRO)
             if record.t_policy_us is not None:
@@ -91,27 +108,19 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """For the registry: everything counted so far."""
-        records = CounterMetricFamily(
-            "broker_records", "Audit records made durable", labels=["type", "operation", "outcome"]
-        )
-        for series, number in self._records.items():
-            records.add_metric(series, number)
-        tokens = CounterMetricFamily("broker_tokens", "Tokens as upstream counted them", labels=["direction"])
-        for direction, number in self._tokens.items():
-            tokens.add_metric([direction], number)
-        alerts = CounterMetricFamily(
-            "broker_alerts", "Calls that policy wants people told of", labels=["rule"]
-        )
-        for rule, number in self._alerts.items():
-            alerts.add_metric([rule], number)
+        yield _counted("records", "Audit records made durable", _SERIES, self._records)
+        yield _counted("tokens", "Tokens as upstream counted them", ("direction",), self._tokens)
+        yield _counted("alerts", "Calls that policy wants people told of", ("rule",), self._alerts)
         calls = HistogramMetricFamily(
             "broker_call_seconds", "From the call's arrival to its outcome", labels=["operation"]
         )
         for operation, spread in self._calls.items():
             spread.onto(calls, [operation])
         policy = HistogramMetricFamily("broker_policy_seconds", "Policy decisions of calls", labels=[])
-        self._policy.onto(policy, [])
-        yield from (records, tokens, alerts, calls, policy)
+        self._policy.onto(policy)
+        leases = HistogramMetricFamily("broker_lease_seconds", "Leases of a key, refused ones too", labels=[])
+        self.leases.onto(leases)
+        yield from (calls, policy, leases)
 
     def render(self) -> bytes:
         """The Prometheus text format."""
@@ -132,6 +141,32 @@ class MeteredLedger:
         if record.alert is not None:
             self._log.warning("alert", alert=record.alert, rule=record.rule, call_id=record.call_id)
         return receipt
+
+
+class MeteredKeys:
+    """A KeyVault that tells how long another one's leases took."""
+
+    def __init__(self, keys: KeyVault, metrics: Metrics, clock: Clock) -> None:
+        self._keys = keys
+        self._leases = metrics.leases
+        self._clock = clock
+
+    async def lease(self, credential: str) -> Lease:
+        """See ports.KeyVault."""
+        began = self._clock.monotonic_ns()
+        try:
+            return await self._keys.lease(credential)
+        finally:
+            self._leases.add((self._clock.monotonic_ns() - began) * _NANO)
+
+
+def _counted(
+    name: str, meaning: str, labels: Sequence[str], series: Mapping[Labels, int]
+) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"broker_{name}", meaning, labels=labels)
+    for values, number in series.items():
+        family.add_metric(values, number)
+    return family
 
 
 def _outcome(record: Record) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +15,14 @@ from typing import TypeVar
 
 import structlog
 
+from broker.adapters.credential import refuse_name
 from broker.adapters.vault.cluster import Cluster
 from broker.adapters.vault.kept import KeptKey
 from broker.adapters.vault.keys import KvKeys
 from broker.adapters.vault.login import Login
-from broker.adapters.vault.refusal import RETRY_SECONDS, Cause, Refusal, RefusedError, refused
+from broker.adapters.vault.refusal import Cause, Refusal, RefusedError, refused
 from broker.adapters.vault.token import OwnToken
 from broker.adapters.vault.wire import Wire
-from broker.errors import BrokerError, Kind
 from broker.model.secret import Lease
 from broker.ports import Clock
 
@@ -34,7 +33,6 @@ _THREADS = 4
 _SWEEP_ABOVE = 64
 _SELF = "the broker"  # no credential has a space in its name
 _BACKOFF_SECONDS = (0.25, 0.5, 1.0, 2.0)
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 _T = TypeVar("_T")
 
 
@@ -68,16 +66,30 @@ class VaultKeyVault:
         self._keeper: asyncio.Task[None] | None = None
         self._log = structlog.get_logger()
         self._troubles: dict[str, Refusal] = {}
+        self._welcome = False
 
     async def start(self) -> None:
         """Logs in and keeps the token alive. Never fails: while Vault is away, it tries again and again."""
         self._keeper = asyncio.ensure_future(self._keep_token())
 
-    @property
-    def trouble(self) -> str:
-        """Why the broker's own token could not be had or renewed the last time; empty while all is well."""
+    def unready(self) -> str:
+        """Why the broker has not been able to log in since it started, or an empty string. Once it has, Vault
+        may go away: that takes no broker out of service, because held keys go on.
+        """
         refusal = self._troubles.get(_SELF)
-        return refusal.message if refusal else ""
+        if self._welcome:
+            return ""
+        return f"key store (Vault: {refusal.message})" if refusal else "key store (Vault: logging in)"
+
+    def trouble(self) -> str:
+        """Why the broker's own token, or a key that is in use, could not be had or confirmed the last time;
+        empty while all is well.
+        """
+        for subject, refusal in self._troubles.items():
+            kept = self._kept.get(subject)
+            if subject == _SELF or (kept is not None and not kept.idle):
+                return refusal.message
+        return ""
 
     async def lease(self, credential: str) -> Lease:
         """See ports.KeyVault. Answers within 2 s whatever Vault does."""
@@ -107,13 +119,7 @@ class VaultKeyVault:
         self._wire.close()
 
     def _keep(self, credential: str) -> KeptKey:
-        if not _NAME.match(credential):
-            raise BrokerError(
-                Kind.CREDENTIAL_STORE_UNAVAILABLE,
-                "The credential's name is not 1 to 63 lower-case letters, digits and . _ -",
-                remedy="Correct it in the policy.",
-                retry_after=RETRY_SECONDS,
-            )
+        refuse_name(credential)
         if len(self._kept) >= _SWEEP_ABOVE:
             self._kept = {name: kept for name, kept in self._kept.items() if not kept.idle}
             self._troubles = {
@@ -153,6 +159,7 @@ class VaultKeyVault:
                 failures += 1
             else:
                 seconds, failures = outcome, 0
+                self._welcome = True
             await self._clock.sleep(seconds)
 
     def _jittered(self, seconds: float) -> float:
