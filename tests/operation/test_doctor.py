@@ -14,6 +14,8 @@ from typer.testing import CliRunner, Result
 
 from broker.adapters.keystore import SealedStore
 from broker.adapters.pki import DevPki
+from broker.app.doctor import Check, Level
+from broker.cli import doctor
 from broker.cli.main import app
 from tests.vault.serving import configuration
 
@@ -52,6 +54,16 @@ def test_without_a_terminal_each_check_is_a_line(home: Path) -> None:
     lines = run(home).output.splitlines()
     assert lines[0] == "good configuration: The configuration is complete."
     assert len(lines) == len(json.loads(run(home, "--json").output))
+
+
+def test_on_a_terminal_it_is_a_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    doctor._show([Check("tls", Level.BAD, "[red]x", "Renew it."), Check("log", Level.GOOD, "fine")])
+    shown = capsys.readouterr().out
+    assert "\N{BOX DRAWINGS LIGHT HORIZONTAL}" in shown
+    assert "[red]x" in shown, "a finding is no markup"
 
 
 def _other_key(home: Path) -> None:
