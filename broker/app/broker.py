@@ -16,6 +16,7 @@ from broker.adapters.clock import SystemClock
 from broker.adapters.counters import MemoryCounters
 from broker.adapters.decisions import CachingAuthorizer
 from broker.adapters.keyfile import load_or_create_ed25519, load_or_create_secret
+from broker.adapters.keypool import PooledKeys
 from broker.adapters.keystore import SealedKeyVault, SealedStore
 from broker.adapters.ledger import Disk, FileLedger, LogKeys
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Pool, RetryPolicy
@@ -117,6 +118,7 @@ class Broker:
         settings = self._settings
         identity = settings.identity
         ledger = self._metered = MeteredLedger(self._ledger, self._metrics)
+        self._pools = PooledKeys(self._keys, (), self._clock, ledger)
         revocations = RevocationSet()
         issuer = TokenIssuer(load_or_create_ed25519(identity.token_key), identity.issuer, identity.audience)
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
@@ -127,7 +129,7 @@ class Broker:
         deciding = Deciding(authorizer, self._clock, zone, self._policy.observer(ledger))
         self._vigil = Vigil(self._clock, deciding.circumstances)
         ports = Ports(
-            keys=self._keys,
+            keys=self._pools,
             upstream=self._upstream,
             ledger=ledger,
             counters=MemoryCounters(self._clock),

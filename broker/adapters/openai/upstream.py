@@ -9,12 +9,12 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from urllib.parse import quote, urlsplit
 
-from broker.adapters.openai.backoff import RetryPolicy, pause, too_long
+from broker.adapters.openai.backoff import TOO_MANY_REQUESTS, RetryPolicy, pause, too_long
 from broker.adapters.openai.connection import BrokenError
 from broker.adapters.openai.pool import Answer, Pool, UnreachableError
 from broker.errors import BrokerError, Kind
 from broker.model.call import Events, Reply, StreamReply, UpstreamRequest
-from broker.model.secret import Secret
+from broker.model.secret import Lease
 from broker.ports import Clock
 from broker.shaping.sse import EventSplitter, EventTooLargeError, is_terminal
 
@@ -36,27 +36,27 @@ class OpenAIUpstream:
         self._clock = clock
         self._retries = retries
 
-    async def send(self, request: UpstreamRequest, key: Secret) -> Reply | StreamReply:
+    async def send(self, request: UpstreamRequest, lease: Lease) -> Reply | StreamReply:
         """See `ports.Upstream.send`. Attempts, pauses and the last answer follow the retry policy."""
         attempt = 0
         while True:
             attempt += 1
-            answer = await self._attempt(request, key, last=attempt >= self._retries.attempts)
+            answer = await self._attempt(request, lease, last=attempt >= self._retries.attempts)
             if answer is None:
                 await self._clock.sleep(pause(self._retries, attempt, None, self._clock))
                 continue
-            delay = self._delay(answer, attempt)
+            delay = self._delay(answer, attempt, lease)
             if delay is None:
-                return await _taken(answer, key.reveal())
+                return await _taken(answer, lease.secret.reveal())
             answer.close()
             await self._clock.sleep(delay)
 
     async def aclose(self) -> None:
         await self._pool.aclose()
 
-    async def _attempt(self, request: UpstreamRequest, key: Secret, *, last: bool) -> Answer | None:
+    async def _attempt(self, request: UpstreamRequest, lease: Lease, *, last: bool) -> Answer | None:
         try:
-            return await self._pool.send(self._encode(request, key))
+            return await self._pool.send(self._encode(request, lease))
         except UnreachableError:
             if last:
                 raise _unavailable("The upstream cannot be reached.") from None
@@ -65,15 +65,19 @@ class OpenAIUpstream:
             # Upstream may be working on it: sending it again could spend twice.
             raise _unavailable("The upstream gave no answer.") from None
 
-    def _encode(self, request: UpstreamRequest, key: Secret) -> bytes:
+    def _encode(self, request: UpstreamRequest, lease: Lease) -> bytes:
         """The request as bytes (RFC 9112, 3). Raises BAD_REQUEST for a header that no line can hold."""
         path = request.path if _PLAIN_PATH.match(request.path) else quote(request.path, safe=_PATH_SAFE)
         fields = [
             ("host", self._host),
             *request.headers,
-            ("authorization", f"Bearer {key.reveal()}"),
+            ("authorization", f"Bearer {lease.secret.reveal()}"),
             ("accept-encoding", "identity"),
         ]
+        if lease.organization is not None:
+            fields.append(("openai-organization", lease.organization))
+        if lease.project is not None:
+            fields.append(("openai-project", lease.project))
         if request.body or request.method == "POST":
             fields.append(("content-length", str(len(request.body))))
         lines = [f"{name}: {value}" for name, value in fields]
@@ -82,8 +86,10 @@ class OpenAIUpstream:
         head = "\r\n".join((f"{request.method} {self._prefix}{path} HTTP/1.1", *lines, "\r\n"))
         return head.encode("latin-1") + request.body
 
-    def _delay(self, answer: Answer, attempt: int) -> float | None:
-        """Seconds until the next attempt, or None when this answer stands."""
+    def _delay(self, answer: Answer, attempt: int, lease: Lease) -> float | None:
+        """Seconds until the next attempt, or None when this answer stands. Another key need not wait."""
+        if answer.status == TOO_MANY_REQUESTS and not lease.alone:
+            return None
         if attempt >= self._retries.attempts or not self._retries.covers(answer.status):
             return None
         if answer.header("x-should-retry") == "false":
