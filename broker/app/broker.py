@@ -17,11 +17,11 @@ from broker.adapters.counters import MemoryCounters
 from broker.adapters.decisions import CachingAuthorizer
 from broker.adapters.keyfile import load_or_create_ed25519, load_or_create_secret
 from broker.adapters.keypool import PooledKeys
-from broker.adapters.keystore import SealedKeyVault, SealedStore
 from broker.adapters.ledger import Disk, FileLedger, LogKeys
-from broker.adapters.openai import Deadlines, OpenAIUpstream, Pool, RetryPolicy
-from broker.adapters.telemetry import MeteredLedger, Metrics
+from broker.adapters.openai import Deadlines, OpenAIUpstream, Origin, RetryPolicy
+from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics
 from broker.administration import Administration
+from broker.app.keys import key_source
 from broker.app.policy import PolicyEngine, try_candidates
 from broker.catalog.count import load_vocabularies
 from broker.config import Settings
@@ -65,8 +65,8 @@ class Broker:
         await try_candidates(settings)
         self._policy = PolicyEngine(settings, self._clock)
         self._ledger, _ = await asyncio.gather(self._open_ledger(), asyncio.to_thread(load_vocabularies))
-        store = SealedStore(settings.keys.directory)
-        self._keys = SealedKeyVault(store, self._clock, settings.keys.hold_seconds)
+        self._keys = key_source(settings, self._clock)
+        await self._keys.start()
         self._upstream = _upstream(settings, self._clock)
         sockets = [bind(settings.server.https), bind(settings.server.console)]
         self.https_url = f"https://{address_of(sockets[0])}"
@@ -87,24 +87,25 @@ class Broker:
         await self._console.start()
         await self._policy.open(self._metered)
         self._watching = asyncio.create_task(self._vigil.run())
-        self._metrics.ready.set(1)
+        self._metrics.watch(self.unready, self._keys.trouble)
         self._log.info(
             "started",
             https=self.https_url,
             grpc=self.grpc_address,
             policy=self._policy.authorizer.version.revision,
+            missing=self.unready(),
         )
 
     async def stop(self) -> None:
         """Stops accepting, lets calls end, closes the log."""
-        self._metrics.ready.set(0)
         await asyncio.gather(
             self._https.stop(), self._grpc.stop(CLOSE_SECONDS), self._console.stop(), return_exceptions=True
         )
         self._watching.cancel()
         await self._policy.aclose()
         await self._upstream.aclose()
-        self._keys.close()
+        await self._pools.aclose()
+        await self._keys.aclose()
         await self._ledger.close()
         self._log.info("stopped")
 
@@ -118,7 +119,9 @@ class Broker:
         settings = self._settings
         identity = settings.identity
         ledger = self._metered = MeteredLedger(self._ledger, self._metrics)
-        self._pools = PooledKeys(self._keys, (), self._clock, ledger)
+        metered = MeteredKeys(self._keys, self._metrics, self._clock)
+        self._pools = PooledKeys(metered, settings.key_pools(), self._clock, ledger)
+        self._metrics.watch_pools(self._pools.census)
         revocations = RevocationSet()
         issuer = TokenIssuer(load_or_create_ed25519(identity.token_key), identity.issuer, identity.audience)
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
@@ -180,7 +183,13 @@ class Broker:
 
     def unready(self) -> str:
         """What keeps calls from being served, or an empty string."""
-        return self._policy.unready() if self._ledger.ready else "audit log"
+        if not self._ledger.ready:
+            return "audit log"
+        return self._policy.unready() or self._keys.unready()
+
+    def _trouble(self) -> str:
+        """What keeps some call from a key; it makes the broker not unready (adr/0015, adr/0016)."""
+        return "; ".join(filter(None, (self._keys.trouble(), self._pools.problem())))
 
     def _new_call_id(self) -> str:
         return f"call_{self._clock.random_bytes(16).hex()}"
@@ -192,12 +201,17 @@ class Broker:
             ("Log", self._settings.audit.origin),
             ("Policy revision", self._policy.authorizer.version.revision),
         )
-        return Status(facts, self.unready, self._metrics.render, self._settings.policy.bundle)
+        bundle = self._settings.policy.bundle
+        return Status(facts, self.unready, self._metrics.render, bundle, self._trouble)
 
 
 def _upstream(settings: Settings, clock: SystemClock) -> OpenAIUpstream:
-    """One connection pool for all calls."""
+    """One pool of connections for each base URL, for all calls."""
     upstream = settings.upstream
     deadlines = Deadlines(connect=upstream.connect_seconds, read=upstream.read_seconds)
-    pool = Pool(upstream.base_url, upstream.max_connections, deadlines)
-    return OpenAIUpstream(pool, upstream.base_url, clock, RetryPolicy(attempts=upstream.attempts))
+    origin, *regional = (
+        Origin.at(url, upstream.max_connections, deadlines)
+        for url in (upstream.base_url, *upstream.regions.values())
+    )
+    regions = dict(zip(upstream.regions, regional, strict=True))
+    return OpenAIUpstream(origin, regions, clock, RetryPolicy(attempts=upstream.attempts))
