@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from broker.adapters.keypool import PooledKeys
@@ -27,9 +28,11 @@ class MemoryVault:
     versions: dict[str, int] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    answers_after: Callable[[], None] = lambda: None
 
     async def lease(self, credential: str) -> Lease:
         self.asked.append(credential)
+        self.answers_after()
         if credential in self.away or credential not in self.versions:
             raise BrokerError(
                 Kind.CREDENTIAL_STORE_UNAVAILABLE, f"no {credential}", remedy="Store it.", retry_after=1

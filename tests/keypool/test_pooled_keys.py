@@ -177,6 +177,14 @@ async def test_a_vault_that_gives_nothing_refuses_with_its_own_words(rig: PoolRi
     assert (error.kind, error.message) == (Kind.CREDENTIAL_STORE_UNAVAILABLE, "no b")
 
 
+async def test_a_vault_in_trouble_is_not_asked_for_every_key_in_turn(rig: PoolRig) -> None:
+    """Each would take as long to be refused: the call would wait for their sum."""
+    rig.vault.away.update("ab")
+    rig.vault.answers_after = lambda: rig.later(2.0)
+    await refused(rig)
+    assert len(rig.vault.asked) == 1
+
+
 @pytest.mark.parametrize(
     ("placement", "served"),
     [
