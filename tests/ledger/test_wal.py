@@ -38,12 +38,19 @@ def test_a_torn_tail_loses_whole_batches_that_were_never_acknowledged(
 ) -> None:
     whole, ends = _segment(groups)
     cut = data.draw(st.integers(ends[0], len(whole) - 1))
-    garbage = data.draw(st.binary(max_size=60) | st.just(bytes(4096)))
+    garbage = data.draw(st.binary(max_size=60) | st.just(bytes(64)))
     complete = sum(end <= cut for end in ends[1:])
     segment = parse_segment(whole[:cut] + garbage)
     kept = [entry for group in groups[:complete] for entry in group]
     assert list(segment.entries)[: len(kept)] == kept
-    assert segment.torn or cut + len(garbage) in ends or not garbage
+    left = (whole[:cut] + garbage)[ends[complete] :]
+    assert segment.torn or cut + len(garbage) in ends or not left.strip(b"\0")
+
+
+@given(batches, st.integers(0, 100))
+def test_zeros_behind_the_last_batch_are_no_damage(groups: list[list[bytes]], zeros: int) -> None:
+    whole, _ = _segment(groups)
+    assert parse_segment(whole + bytes(zeros)) == parse_segment(whole)
 
 
 @given(batches.filter(lambda groups: len(groups) > 1), st.data())

@@ -13,6 +13,7 @@ from broker.adapters.ledger.directory import VKEY, WAL, LogDirectory
 from broker.adapters.ledger.disk import DIRECTORY_MODE, Disk, DurableFiles, sole_writer
 from broker.adapters.ledger.integrator import Integrator
 from broker.adapters.ledger.recovery import Recovered, recover
+from broker.adapters.ledger.segments import Segments
 from broker.adapters.ledger.writer import Sealed, WalWriter
 from broker.errors import BrokerError, Kind
 from broker.tlog.malformed import MalformedError
@@ -50,12 +51,14 @@ class LogStore:
         self._disk = disk
         self._reader = LogDirectory(directory)
         self._on_durable = on_durable
+        segments = Segments(directory, disk, segment_bytes)
         with ExitStack() as resources:
             try:
                 self.recovered = self._recover(resources)
-                self._integrator = self._begin_tree(self.recovered, on_failure)
+                self._integrator = self._begin_tree(self.recovered, segments, on_failure)
+                segments.forget_spare()
                 self._writer = WalWriter(
-                    DurableFiles(directory, disk, "tmp-wal"),
+                    segments,
                     disk,
                     self.recovered.snapshot,
                     public_key=public_key,
@@ -111,14 +114,18 @@ class LogStore:
             raise MalformedError("log.vkey belongs to another key or origin")
         return recover(self._reader, self._signer.key)
 
-    def _begin_tree(self, recovered: Recovered, on_failure: Callable[[OSError], None]) -> Integrator:
+    def _begin_tree(
+        self, recovered: Recovered, segments: Segments, on_failure: Callable[[OSError], None]
+    ) -> Integrator:
         """Integrates what the last process could not. The caller then begins a new segment: no page of the
         old write-ahead log, which may never have reached the disk, is relied on afterwards.
         """
         (self._directory / WAL).mkdir(DIRECTORY_MODE, exist_ok=True)
         files = DurableFiles(self._directory, self._disk, "tmp-tree")
         files.put([(VKEY, f"{self._signer.key}\n".encode())])
-        integrator = Integrator(files, self._disk, recovered.frontier, self._signer, on_failure=on_failure)
+        integrator = Integrator(
+            files, self._disk, recovered.frontier, self._signer, segments, on_failure=on_failure
+        )
         integrator.add([(entry, hash_leaf(entry)) for entry in recovered.beyond])
         integrator.integrate()
         return integrator

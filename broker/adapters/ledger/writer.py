@@ -13,14 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from broker.adapters.ledger.directory import segment_name
-from broker.adapters.ledger.disk import Disk, DurableFiles
+from broker.adapters.ledger.disk import Disk
+from broker.adapters.ledger.segments import SEGMENT_BYTES, Segments
 from broker.adapters.ledger.wal import Snapshot, encode_batch
 from broker.model.record import RecordType
 from broker.tlog.intents import OpenIntents
 
 MAX_BATCH = 4096
-SEGMENT_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class WalWriter:
 
     def __init__(
         self,
-        files: DurableFiles,
+        segments: Segments,
         disk: Disk,
         snapshot: Snapshot,
         *,
@@ -53,7 +52,7 @@ class WalWriter:
         on_failure: Callable[[OSError], None],
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
-        self._files = files
+        self._segments = segments
         self._disk = disk
         self._public_key = public_key
         self._intents = OpenIntents(snapshot.open_intents)
@@ -61,9 +60,8 @@ class WalWriter:
         self._on_failure = on_failure
         self._segment_bytes = segment_bytes
         self._queue: SimpleQueue[Sequence[Sealed] | None] = SimpleQueue()
-        self._fd = -1
-        self._written = 0
-        self._begin_segment(snapshot)
+        self._segment = segments.begin(snapshot)
+        self._written = self._segment.begins
         self._thread = threading.Thread(target=self._run, name="ledger-wal", daemon=True)
 
     def start(self) -> None:
@@ -84,10 +82,11 @@ class WalWriter:
         try:
             while batch := self._drain():
                 self._write(batch)
+            os.ftruncate(self._segment.fd, self._written)  # a log that rests needs no zeros
         except OSError as error:
             self._on_failure(error)
         finally:
-            os.close(self._fd)
+            os.close(self._segment.fd)
 
     def _drain(self) -> list[Sealed]:
         """Waits for entries, then takes all that are there; empty at the end."""
@@ -109,18 +108,14 @@ class WalWriter:
         if self._written >= self._segment_bytes:
             self._begin_segment(Snapshot(batch[0].seq, self._public_key, self._intents.items()))
         frame = encode_batch(batch[0].seq, [sealed.entry for sealed in batch])
-        self._disk.write(self._fd, frame)
-        self._disk.fdatasync(self._fd)
+        self._disk.write(self._segment.fd, frame)
+        self._disk.fdatasync(self._segment.fd)
         self._written += len(frame)
         for sealed in batch:
             self._intents.observe(sealed.kind, sealed.call_id, sealed.seq)
         self._on_durable(batch)
 
     def _begin_segment(self, snapshot: Snapshot) -> None:
-        """The snapshot is durable under the segment's name before anything is appended to it."""
-        name = segment_name(snapshot.base)
-        self._files.put([(name, snapshot.encode())])
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = os.open(self._files.root / name, os.O_WRONLY | os.O_APPEND)
-        self._written = 0
+        full, self._segment = self._segment, self._segments.begin(snapshot)
+        os.close(full.fd)
+        self._written = self._segment.begins
