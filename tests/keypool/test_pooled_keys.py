@@ -121,7 +121,7 @@ async def test_a_refused_key_is_quarantined_and_told_of_without_itself(rig: Pool
     await rig.settle()
     assert [line["event"] for line in lines] == ["key_quarantined"]
     assert (lines[0]["key_ref"], lines[0]["key_version"], lines[0]["log_level"]) == ("memory:a", 1, "error")
-    assert "broker keys import a" in lines[0]["remedy"]
+    assert "broker keys rotate a" in lines[0]["remedy"]
     assert first.secret.reveal() not in repr(lines) + repr(rig.ledger.records)
     record = rig.ledger.records[0]
     assert (record.type.value, record.reason, record.key_ref) == ("config", "quarantined", "memory:a")

@@ -247,7 +247,7 @@ def test_a_revoked_key_is_quarantined_and_the_caller_sees_nothing_of_it(spoilt: 
     said = spoilt.broker.errors.read_text()
     assert "key_quarantined" in said
     assert "sealed:alpha" in said
-    assert "broker keys import alpha" in said
+    assert "broker keys rotate alpha" in said
     assert key_of("alpha") not in said
     assert 'broker_keys{credential="openai",state="quarantined"} 1.0' in spoilt.metrics()
     assert httpx.get(f"{spoilt.broker.console}/readyz").text == "ready\n"

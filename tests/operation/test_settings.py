@@ -106,7 +106,7 @@ def test_the_environment_wins(loaded: Load, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("BROKER__UPSTREAM__ATTEMPTS", "2")
     monkeypatch.setenv("BROKER__CONTENT__BANNED_TOPICS", '["one", "two"]')
     given = loaded(MINIMAL + "[server]\nhttps = '127.0.0.1:1'\ngrpc = '127.0.0.1:2'")
-    assert (given.server.https, settings.server.grpc) == ("127.0.0.1:9443", "127.0.0.1:2")
+    assert (given.server.https, given.server.grpc) == ("127.0.0.1:9443", "127.0.0.1:2")
     assert given.upstream.attempts == 2
     assert given.content.banned_topics == ("one", "two")
 

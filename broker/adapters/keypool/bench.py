@@ -80,7 +80,7 @@ class Bench:
         return BrokerError(
             Kind.CREDENTIAL_STORE_UNAVAILABLE,
             f"Every key that the pool {self.credential!r} has for this call is quarantined or cannot be had.",
-            remedy="The operator must rotate them: `broker keys import` under the names the log gives.",
+            remedy="The operator must rotate them: `broker keys rotate` with the names that the log gives.",
             retry_after=RETRY_SECONDS,
         )
 

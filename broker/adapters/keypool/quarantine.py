@@ -43,7 +43,7 @@ class Quarantine:
             key_ref=version.key_ref,
             key_version=version.number,
             upstream_code=code,
-            remedy=f"Find out why OpenAI refuses it, then rotate it: broker keys import {standing.key}",
+            remedy=f"Find out why OpenAI refuses it, then: broker keys rotate {standing.key}",
         )
         self._record(version, "quarantined")
 
