@@ -23,16 +23,19 @@ class StillClock(HandClock):
 
 @dataclass
 class MemoryVault:
-    """Keys by name, each at a version; `away` are those it does not give."""
+    """Keys by name, each at a version; `away` are not given, for `hanging` there is no answer at all."""
 
     versions: dict[str, int] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
+    hanging: set[str] = field(default_factory=set)
     answers_after: Callable[[], None] = lambda: None
 
     async def lease(self, credential: str) -> Lease:
         self.asked.append(credential)
         self.answers_after()
+        if credential in self.hanging:
+            await asyncio.sleep(60)
         if credential in self.away or credential not in self.versions:
             raise BrokerError(
                 Kind.CREDENTIAL_STORE_UNAVAILABLE, f"no {credential}", remedy="Store it.", retry_after=1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -162,6 +163,15 @@ async def test_a_late_401_or_429_of_an_old_version_does_not_touch_the_new_one(ri
     assert rig.keys.census() == (Census("openai", 2, 0, 0),)
 
 
+async def test_a_late_401_does_not_quarantine_the_version_that_has_just_been_released(rig: PoolRig) -> None:
+    old = await lease(rig)
+    rig.keys.quarantine(old, CODE)
+    rig.vault.versions["a"] = 2
+    await rig.settle()
+    rig.keys.quarantine(old, CODE)
+    assert rig.keys.census() == (Census("openai", 2, 0, 0),)
+
+
 async def test_a_key_that_the_vault_does_not_give_is_passed_over_for_a_while(rig: PoolRig) -> None:
     rig.vault.away.add("a")
     assert {(await lease(rig)).member for _ in range(8)} == {"b"}
@@ -174,15 +184,32 @@ async def test_a_key_that_the_vault_does_not_give_is_passed_over_for_a_while(rig
 async def test_a_vault_that_gives_nothing_refuses_with_its_own_words(rig: PoolRig) -> None:
     rig.vault.away.update("ab")
     error = await refused(rig)
-    assert (error.kind, error.message) == (Kind.CREDENTIAL_STORE_UNAVAILABLE, "no b")
+    assert (error.kind, error.message) == (Kind.CREDENTIAL_STORE_UNAVAILABLE, "no a")
 
 
 async def test_a_vault_in_trouble_is_not_asked_for_every_key_in_turn(rig: PoolRig) -> None:
     """Each would take as long to be refused: the call would wait for their sum."""
     rig.vault.away.update("ab")
     rig.vault.answers_after = lambda: rig.later(2.0)
-    await refused(rig)
-    assert len(rig.vault.asked) == 1
+    error = await refused(rig)
+    assert (error.message, rig.vault.asked) == ("no a", ["a", "b"])
+
+
+async def test_a_slow_vault_costs_no_call_while_it_holds_another_key(rig: PoolRig) -> None:
+    rig.vault.away.add("a")
+    rig.vault.answers_after = lambda: rig.later(2.0 if rig.vault.asked[-1] == "a" else 0.0)
+    assert (await lease(rig)).member == "b"
+
+
+async def test_a_vault_that_hangs_is_not_waited_for_a_second_time() -> None:
+    rig = PoolRig(*(Member(name) for name in "abcd"))
+    rig.vault.away.add("a")
+    rig.vault.hanging.update("bcd")
+    began = time.monotonic()
+    rig.vault.answers_after = lambda: rig.later(1.99 if rig.vault.asked[-1] == "a" else 0.08)
+    assert (await refused(rig)).message == "no a"
+    assert rig.vault.asked == ["a", "b"]
+    assert time.monotonic() - began < 0.5
 
 
 @pytest.mark.parametrize(

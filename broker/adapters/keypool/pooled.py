@@ -6,7 +6,9 @@ upstream turned a key down, what is in the log about it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterable
+from contextlib import suppress
 
 from broker.adapters.keypool.bench import RETRY_SECONDS, Bench, Seat
 from broker.adapters.keypool.quarantine import Quarantine
@@ -18,8 +20,9 @@ from broker.ports import Clock, KeyVault, Ledger
 
 _NS = 1_000_000_000
 _AWAY_NS = 1 * _NS
-_PATIENCE_NS = _NS // 10
-"""A vault that took longer to say no is in trouble itself: another key would have to wait for it as well."""
+_FURTHER_SECONDS = 0.08
+_LONGEST_NS = 2_020_000_000
+"""A vault has two seconds to say no; a call that it said no to is answered within a tenth more."""
 
 
 class PooledKeys:
@@ -77,21 +80,38 @@ class PooledKeys:
         await self._quarantine.aclose()
 
     async def _pooled(self, bench: Bench, placement: Placement, model: str | None) -> Lease:
-        """The lease of the next key that the vault gives. Where it gives none, its own refusal stands."""
-        begun = now = self._clock.monotonic_ns()
-        tried: set[Seat] = set()
-        while True:
-            seat, alone = bench.next(placement, model, now, tried)
+        """The lease of the next key that the vault gives. Where it gives none, its first refusal stands."""
+        begun = self._clock.monotonic_ns()
+        seat, alone = bench.next(placement, model, begun, frozenset())
+        try:
+            return _labelled(await self._vault.lease(seat.member.key), seat, alone=alone)
+        except BrokerError as refusal:
+            lease = await self._another(bench, placement, model, begun, {self._away(seat)})
+            if lease is None:
+                raise refusal from None
+            return lease
+
+    async def _another(
+        self, bench: Bench, placement: Placement, model: str | None, begun: int, tried: set[Seat]
+    ) -> Lease | None:
+        """The lease of another key, where the vault gives one at once: nobody waits twice for a store that was
+        too slow for one key.
+        """
+        while (now := self._clock.monotonic_ns()) - begun <= _LONGEST_NS:
             try:
-                lease = await self._vault.lease(seat.member.key)
+                seat, alone = bench.next(placement, model, now, tried)
             except BrokerError:
-                now = self._clock.monotonic_ns()
-                seat.standing.away_until = now + _AWAY_NS
-                tried.add(seat)
-                if alone or now - begun > _PATIENCE_NS:
-                    raise
-                continue
-            return _labelled(lease, seat, alone=alone)
+                return None
+            with suppress(BrokerError, TimeoutError):
+                async with asyncio.timeout(_FURTHER_SECONDS):
+                    return _labelled(await self._vault.lease(seat.member.key), seat, alone=alone)
+            tried.add(self._away(seat))
+        return None
+
+    def _away(self, seat: Seat) -> Seat:
+        """The vault did not give this one: for a while, others are asked first."""
+        seat.standing.away_until = self._clock.monotonic_ns() + _AWAY_NS
+        return seat
 
 
 def _labelled(lease: Lease, seat: Seat, *, alone: bool) -> Lease:

@@ -102,10 +102,11 @@ class Quarantine:
             return
         if refused is None or (lease.key_ref, lease.key_version) == (refused.key_ref, refused.number):
             return
-        standing.release()
+        version = Version(lease.key_ref, lease.key_version)
+        standing.release(version)
         self._held.remove(standing)
         self._log.info("key_released", key_ref=lease.key_ref, key_version=lease.key_version)
-        self._record(Version(lease.key_ref, lease.key_version), "released")
+        self._record(version, "released")
 
     async def _write(self) -> None:
         """What is waiting, into the ledger. One that is refused for good has already said so itself."""

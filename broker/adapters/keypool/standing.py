@@ -63,7 +63,8 @@ class Standing:
             del rests[min(rests, key=rests.__getitem__)]
         self._rests = rests
 
-    def release(self) -> None:
-        """The version that was refused is no longer the current one: nothing is known of the new one."""
+    def release(self, current: Version) -> None:
+        """Another version is there, of which nothing is known yet; what is still said of the old one is late."""
         self.refused = None
+        self.current = current
         self._rests = {}
