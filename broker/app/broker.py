@@ -19,7 +19,7 @@ from broker.adapters.keyfile import load_or_create_ed25519, load_or_create_secre
 from broker.adapters.keypool import PooledKeys
 from broker.adapters.ledger import Disk, FileLedger, LogKeys
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Origin, RetryPolicy
-from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics
+from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics, PooledKeysMetric
 from broker.administration import Administration
 from broker.app.keys import key_source
 from broker.app.policy import PolicyEngine, try_candidates
@@ -121,7 +121,7 @@ class Broker:
         ledger = self._metered = MeteredLedger(self._ledger, self._metrics)
         metered = MeteredKeys(self._keys, self._metrics, self._clock)
         self._pools = PooledKeys(metered, settings.key_pools(), self._clock, ledger)
-        self._metrics.watch_pools(self._pools.census)
+        self._metrics.registry.register(PooledKeysMetric(self._pools.census))
         revocations = RevocationSet()
         issuer = TokenIssuer(load_or_create_ed25519(identity.token_key), identity.issuer, identity.audience)
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))

@@ -94,9 +94,7 @@ class PooledKeys:
     async def _another(
         self, bench: Bench, placement: Placement, model: str | None, begun: int, tried: set[Seat]
     ) -> Lease | None:
-        """The lease of another key, where the vault gives one at once: nobody waits twice for a store that was
-        too slow for one key.
-        """
+        """The lease of another key that the vault gives at once: no call waits twice for a slow store."""
         while (now := self._clock.monotonic_ns()) - begun <= _LONGEST_NS:
             try:
                 seat, alone = bench.next(placement, model, now, tried)

@@ -64,7 +64,7 @@ class Standing:
         self._rests = rests
 
     def release(self, current: Version) -> None:
-        """Another version is there, of which nothing is known yet; what is still said of the old one is late."""
+        """Another version is there: nothing is known of it, and what is still said of the old one is late."""
         self.refused = None
         self.current = current
         self._rests = {}

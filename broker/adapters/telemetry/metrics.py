@@ -6,14 +6,11 @@ or a model name that a caller made up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
-from broker.model.pool import Census
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.secret import Lease
 from broker.ports import Clock, KeyVault, Ledger
@@ -70,10 +67,6 @@ class Metrics:
         self._ready.set_function(lambda: float(not unready()))
         self._keys_up.set_function(lambda: float(not trouble()))
 
-    def watch_pools(self, census: Callable[[], tuple[Census, ...]]) -> None:
-        """From now on each reading of the metrics counts the keys of every pool, as they stand then."""
-        self.registry.register(_PooledKeys(census))
-
     def count(self, record: Record) -> None:
         """Counts one durable record."""
         operation = record.operation or "none"
@@ -101,28 +94,6 @@ class Metrics:
     def render(self) -> bytes:
         """The Prometheus text format."""
         return generate_latest(self.registry)
-
-
-class _PooledKeys(Collector):
-    """Counted when asked: rest ends without anybody's saying so."""
-
-    def __init__(self, census: Callable[[], tuple[Census, ...]]) -> None:
-        self._census = census
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        keys = GaugeMetricFamily(
-            "broker_keys",
-            "Keys of each pool: usable, resting for some model, quarantined",
-            labels=["credential", "state"],
-        )
-        for pool in self._census():
-            for state, number in (
-                ("usable", pool.usable),
-                ("resting", pool.resting),
-                ("quarantined", pool.quarantined),
-            ):
-                keys.add_metric([pool.credential, state], number)
-        yield keys
 
 
 class MeteredLedger:
