@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from broker.adapters.ledger.disk import Disk
+from broker.adapters.ledger.integrator import INTERVAL_SECONDS
 from broker.adapters.ledger.segments import SPARE, Segments
 from broker.adapters.ledger.wal import Snapshot, encode_batch, parse_segment
 from tests.ledger.support import crashed, intent, opened, report
@@ -48,8 +49,7 @@ async def test_a_spare_that_another_process_left_is_not_used(tmp_path: Path) -> 
 async def test_a_running_log_keeps_one_spare_and_a_closed_one_no_zeros(tmp_path: Path) -> None:
     async with opened(tmp_path, segment_bytes=BYTES) as log:
         spare = tmp_path / "log" / SPARE
-        while not spare.exists():
-            await asyncio.sleep(0.05)
+        await asyncio.sleep(2 * INTERVAL_SECONDS)
         assert spare.read_bytes() == bytes(BYTES)
         for number in range(20):
             await log.append(intent(f"c{number}"))

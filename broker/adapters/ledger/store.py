@@ -1,6 +1,6 @@
 """The blocking half of the ledger: one locked directory, recovered, with its two threads.
 
-Knows the order of opening and closing. Must not know the event loop, sequencing or signing of entries.
+Knows the order of opening and closing. Must not know the event loop, sequencing, or what an entry says.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from broker.adapters.ledger.disk import DIRECTORY_MODE, Disk, DurableFiles, sole
 from broker.adapters.ledger.integrator import Integrator
 from broker.adapters.ledger.recovery import Recovered, recover
 from broker.adapters.ledger.segments import Segments
-from broker.adapters.ledger.writer import Sealed, WalWriter
+from broker.adapters.ledger.writer import Placed, Sealed, WalWriter
 from broker.errors import BrokerError, Kind
 from broker.tlog.malformed import MalformedError
 from broker.tlog.merkle import hash_leaf
 from broker.tlog.note import NoteSigner
+from broker.tlog.recordkey import RecordSigner
 from broker.tlog.tile import WIDTH
 
 CLOSE_SECONDS = 30.0
@@ -27,22 +28,22 @@ CLOSE_SECONDS = 30.0
 class LogStore:
     """Holds the directory's lock from construction to `close`. All methods but `submit` and `held` block.
 
-    `on_durable(size)` is called when all entries below `size` are durable, `on_failure` when no further one
-    can be; both on a thread of the store.
+    `on_durable` gets each batch of entries when they are, `on_failure` why no further one can be durable;
+    both on a thread of the store.
     """
 
     def __init__(
         self,
         directory: Path,
         signer: NoteSigner,
+        record_signer: RecordSigner,
         *,
-        public_key: str,
         disk: Disk,
         segment_bytes: int,
-        on_durable: Callable[[int], None],
+        on_durable: Callable[[Sequence[Sealed]], None],
         on_failure: Callable[[OSError], None],
     ) -> None:
-        """Recovers the log and integrates what was left. `public_key` is the record key from now on.
+        """Recovers the log and integrates what was left. `record_signer` signs the entries from now on.
 
         Raises BrokerError AUDIT_UNAVAILABLE; then nothing was changed that was there.
         """
@@ -61,7 +62,7 @@ class LogStore:
                     segments,
                     disk,
                     self.recovered.snapshot,
-                    public_key=public_key,
+                    signer=record_signer,
                     on_durable=self._take_durable,
                     on_failure=on_failure,
                     segment_bytes=segment_bytes,
@@ -75,7 +76,7 @@ class LogStore:
         self._writer.start()
         self._integrator.start()
 
-    def submit(self, batch: Sequence[Sealed]) -> None:
+    def submit(self, batch: Sequence[Placed]) -> None:
         """Queues the next entries for the disk."""
         self._writer.submit(batch)
 
@@ -132,7 +133,7 @@ class LogStore:
 
     def _take_durable(self, batch: Sequence[Sealed]) -> None:
         self._integrator.add([(sealed.entry, sealed.leaf) for sealed in batch])
-        self._on_durable(batch[-1].seq + 1)
+        self._on_durable(batch)
 
 
 def _not_continued(directory: Path, error: MalformedError | OSError) -> BrokerError:
