@@ -83,6 +83,17 @@ class Passage:
         return self.decision
 
     @property
+    def held(self) -> Lease:
+        """The key the call was last sent with; only after one was leased."""
+        assert self.lease is not None, "no key is leased yet"  # noqa: S101 - an order of steps
+        return self.lease
+
+    @property
+    def model_sent(self) -> str | None:
+        """The model that upstream is asked for: the one policy pinned, or the caller's."""
+        return self.decided.shape.model or self.accepted.model
+
+    @property
     def user(self) -> str:
         """The user identifier of the call: named by the body, bound by the token, or the subject itself."""
         named = self.call.user if self.call is not None else None

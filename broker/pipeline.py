@@ -15,6 +15,7 @@ from hashlib import sha256
 from broker.catalog.estimate import Estimate, deprecation_headers
 from broker.catalog.models import find
 from broker.deciding import Deciding
+from broker.dispatching import UNAUTHORIZED, Dispatching
 from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
 from broker.identity.scope import covers
@@ -22,7 +23,7 @@ from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Charge, Reservation, Unit
 from broker.model.decision import CallDecision
 from broker.passage import Arrival, Commit, Passage
-from broker.ports import Clock, Counters, KeyVault, Ledger, Upstream
+from broker.ports import Clock, Counters, KeyPool, Ledger, Upstream
 from broker.settlement import Settlement
 from broker.shaping.binding import bind
 from broker.shaping.request import shaped, upstream_request
@@ -31,14 +32,13 @@ from broker.streaming import stream
 from broker.vigil import Vigil
 
 _NS_PER_SECOND = 1_000_000_000
-_UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The outside, as the pipeline sees it."""
 
-    keys: KeyVault
+    keys: KeyPool
     upstream: Upstream
     ledger: Ledger
     counters: Counters
@@ -63,6 +63,7 @@ class Pipeline:
         self._deciding = deciding
         self._commit = commit
         self._vigil = vigil
+        self._dispatching = Dispatching(ports.keys, ports.upstream, ports.clock)
 
     async def run(self, arrival: Arrival) -> Reply | StreamReply:
         """Takes one call from the door to its reply. Raises BrokerError, by then recorded where the
@@ -105,15 +106,10 @@ class Pipeline:
     async def _perform(
         self, passage: Passage, request: UpstreamRequest, settlement: Settlement
     ) -> Reply | StreamReply:
-        """Steps 8 to 12: the call itself. The key lives in this frame and in the upstream adapter only."""
-        decision = passage.decided
-        clock = self._ports.clock
-        lease = passage.lease = await self._ports.keys.lease(decision.credential)  # 8 lease
-        begun = clock.monotonic_ns()
-        answer = await self._ports.upstream.send(request, lease.secret)  # 9 send
-        passage.upstream_us = (clock.monotonic_ns() - begun) // 1000
+        """Steps 8 to 12: the call itself."""
+        answer = await self._dispatching.dispatch(passage, request)  # 8 lease, 9 send
         settlement.answered(answer)
-        if answer.status == _UNAUTHORIZED:
+        if answer.status == UNAUTHORIZED:
             raise _key_refused()
         if isinstance(answer, StreamReply):
             return self._stream(answer, passage, settlement)
@@ -162,6 +158,6 @@ def _key_refused() -> BrokerError:
     return BrokerError(
         Kind.CREDENTIAL_STORE_UNAVAILABLE,
         "The upstream refused the key that was leased for this call.",
-        remedy="The operator must import a working key: `broker keys import`.",
+        remedy="The operator must import a working key, with the scopes of this call: `broker keys import`.",
         retry_after=5,
     )

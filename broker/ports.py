@@ -11,8 +11,9 @@ from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Charge, Reservation, Unit
 from broker.model.credential import KeyVersion
 from broker.model.decision import CallDecision, PolicyVersion
+from broker.model.pool import Placement
 from broker.model.record import Receipt, Record
-from broker.model.secret import Lease, Secret
+from broker.model.secret import Lease
 
 
 class DecisionPoint(StrEnum):
@@ -95,6 +96,26 @@ class KeyVault(Protocol):
     async def lease(self, credential: str) -> Lease: ...
 
 
+class KeyPool(Protocol):
+    """Leases one of the keys that a credential stands for. A credential without a pool is one key.
+
+    Safe for concurrent use. `lease` never waits for a key that rests; it raises BrokerError
+    UPSTREAM_RATE_LIMITED where all keys that fit rest, with `retry_after` until the first one is back, and
+    CREDENTIAL_STORE_UNAVAILABLE where none fits the placement, none is left, or its store does not give it.
+    The other two return at once and never raise; they mean nothing for a version that is no longer current.
+    """
+
+    def lease(self, credential: str, placement: Placement, model: str | None) -> Awaitable[Lease]: ...
+
+    def quarantine(self, lease: Lease, code: str) -> None:
+        """Upstream refused the key (401, with this error code): no call gets this version of it any more.
+        Told to the log and the ledger, once.
+        """
+
+    def rest(self, lease: Lease, model: str | None, seconds: float | None) -> None:
+        """Upstream answered 429: no call for this model gets the key for so many seconds."""
+
+
 class KeyStore(Protocol):
     """What an operator does to the keys behind a KeyVault. Calls that begin a second later see it.
 
@@ -121,13 +142,13 @@ class KeyStore(Protocol):
 class Upstream(Protocol):
     """Sends one shaped request with the leased key and returns upstream's answer, whatever its status.
 
-    429 and 5xx are retried with back-off, full jitter and Retry-After; nothing is retried after the
-    first reply byte. A StreamReply's events are whole SSE events; the iterator raises BrokerError
-    UPSTREAM_INTERRUPTED when the stream ends without its terminal event. Raises BrokerError
-    UPSTREAM_UNAVAILABLE when no answer came. The key is in no exception and no log line.
+    429 and 5xx are retried with back-off, full jitter and Retry-After, a 429 only where the lease is
+    `alone`; nothing is retried after the first reply byte. A StreamReply's events are whole SSE events; the
+    iterator raises BrokerError UPSTREAM_INTERRUPTED when the stream ends without its terminal event. Raises
+    BrokerError UPSTREAM_UNAVAILABLE when no answer came. The key is in no exception and no log line.
     """
 
-    async def send(self, request: UpstreamRequest, key: Secret) -> Reply | StreamReply: ...
+    async def send(self, request: UpstreamRequest, lease: Lease) -> Reply | StreamReply: ...
 
 
 class Ledger(Protocol):

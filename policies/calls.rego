@@ -13,6 +13,7 @@ import data.broker.conditions
 import data.broker.content
 import data.broker.grants
 import data.broker.limits
+import data.broker.placement
 import data.broker.shape
 
 default decision := {
@@ -23,12 +24,18 @@ default decision := {
 	"changes": [],
 }
 
-decision := kept(allowed(grants.role, judged, "granted", "The subject's role grants this operation and model.")) if {
+decision := kept(placement.placed(
+	allowed(grants.role, judged, "granted", "The subject's role grants this operation and model."),
+	grants.role,
+)) if {
 	named == []
 	others == []
 	not blocked
 } else := json.patch(
-	allowed(break_glass.role, content.actions(break_glass.role), "break_glass", "The subject broke the glass."),
+	placement.placed(
+		allowed(break_glass.role, content.actions(break_glass.role), "break_glass", "The subject broke the glass."),
+		break_glass.role,
+	),
 	[{"op": "add", "path": "/alert", "value": break_glass.alert}],
 ) if {
 	not blocked

@@ -19,6 +19,12 @@ test_a_denied_call_gets_neither_key_nor_limits if {
 	}
 }
 
+test_a_call_that_nobody_places_has_no_placement if {
+	decision := calls.decision with input as ask("assistant", "chat", "gpt-4o")
+	decision.allow
+	not decision.placement
+}
+
 says_no_more(decision) if decision.allow
 
 says_no_more(decision) if {

@@ -13,6 +13,9 @@ role := data.roles[role_name]
 
 team := data.grants[input.subject.id].team
 
+# Where the subject's calls must be served, as far as its grant says.
+placement := data.grants[input.subject.id].placement
+
 # The users the subject may vouch for: the grant's own, otherwise its role's.
 users := data.grants[input.subject.id].users if {
 	data.grants[input.subject.id].users

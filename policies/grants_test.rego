@@ -38,6 +38,22 @@ test_every_role_of_a_grant_exists if {
 	}
 }
 
+# The broker refuses a placement that names something else, or nothing.
+test_every_placement_names_a_team_or_a_region if {
+	every holder in array.concat([grant | some grant in data.grants], [role | some role in data.roles]) {
+		well_placed(object.get(holder, "placement", {"team": "any"}))
+	}
+}
+
+well_placed(placement) if {
+	placement != {}
+	every field, place in placement {
+		field in {"region", "team"}
+		is_string(place)
+		place != ""
+	}
+}
+
 test_every_set_of_models_exists if {
 	every role in data.roles {
 		every chosen in role.operations {

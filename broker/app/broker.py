@@ -16,9 +16,10 @@ from broker.adapters.clock import SystemClock
 from broker.adapters.counters import MemoryCounters
 from broker.adapters.decisions import CachingAuthorizer
 from broker.adapters.keyfile import load_or_create_ed25519, load_or_create_secret
+from broker.adapters.keypool import PooledKeys
 from broker.adapters.ledger import Disk, FileLedger, LogKeys
-from broker.adapters.openai import Deadlines, OpenAIUpstream, Pool, RetryPolicy
-from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics
+from broker.adapters.openai import Deadlines, OpenAIUpstream, Origin, RetryPolicy
+from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics, PooledKeysMetric
 from broker.administration import Administration
 from broker.app.keys import key_source
 from broker.app.policy import PolicyEngine, try_candidates
@@ -103,6 +104,7 @@ class Broker:
         self._watching.cancel()
         await self._policy.aclose()
         await self._upstream.aclose()
+        await self._pools.aclose()
         await self._keys.aclose()
         await self._ledger.close()
         self._log.info("stopped")
@@ -117,6 +119,9 @@ class Broker:
         settings = self._settings
         identity = settings.identity
         ledger = self._metered = MeteredLedger(self._ledger, self._metrics)
+        metered = MeteredKeys(self._keys, self._metrics, self._clock)
+        self._pools = PooledKeys(metered, settings.key_pools(), self._clock, ledger)
+        self._metrics.registry.register(PooledKeysMetric(self._pools.census))
         revocations = RevocationSet()
         issuer = TokenIssuer(load_or_create_ed25519(identity.token_key), identity.issuer, identity.audience)
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
@@ -127,7 +132,7 @@ class Broker:
         deciding = Deciding(authorizer, self._clock, zone, self._policy.observer(ledger))
         self._vigil = Vigil(self._clock, deciding.circumstances)
         ports = Ports(
-            keys=MeteredKeys(self._keys, self._metrics, self._clock),
+            keys=self._pools,
             upstream=self._upstream,
             ledger=ledger,
             counters=MemoryCounters(self._clock),
@@ -182,6 +187,10 @@ class Broker:
             return "audit log"
         return self._policy.unready() or self._keys.unready()
 
+    def _trouble(self) -> str:
+        """What keeps some call from a key; it makes the broker not unready (adr/0015, adr/0016)."""
+        return "; ".join(filter(None, (self._keys.trouble(), self._pools.problem())))
+
     def _new_call_id(self) -> str:
         return f"call_{self._clock.random_bytes(16).hex()}"
 
@@ -193,12 +202,16 @@ class Broker:
             ("Policy revision", self._policy.authorizer.version.revision),
         )
         bundle = self._settings.policy.bundle
-        return Status(facts, self.unready, self._metrics.render, bundle, self._keys.trouble)
+        return Status(facts, self.unready, self._metrics.render, bundle, self._trouble)
 
 
 def _upstream(settings: Settings, clock: SystemClock) -> OpenAIUpstream:
-    """One connection pool for all calls."""
+    """One pool of connections for each base URL, for all calls."""
     upstream = settings.upstream
     deadlines = Deadlines(connect=upstream.connect_seconds, read=upstream.read_seconds)
-    pool = Pool(upstream.base_url, upstream.max_connections, deadlines)
-    return OpenAIUpstream(pool, upstream.base_url, clock, RetryPolicy(attempts=upstream.attempts))
+    origin, *regional = (
+        Origin.at(url, upstream.max_connections, deadlines)
+        for url in (upstream.base_url, *upstream.regions.values())
+    )
+    regions = dict(zip(upstream.regions, regional, strict=True))
+    return OpenAIUpstream(origin, regions, clock, RetryPolicy(attempts=upstream.attempts))

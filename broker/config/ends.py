@@ -18,6 +18,10 @@ class Upstream(Section):
 
     adapter: Literal["openai"] = Field("openai", description="the upstream: openai (HTTP)")
     base_url: str = Field("https://api.openai.com/v1", description="the base URL of the OpenAI API")
+    regions: dict[str, str] = Field(
+        {},
+        description='region to base URL, for pool members of a region: eu = "https://eu.api.openai.com/v1"',
+    )
     attempts: int = Field(4, ge=1, le=10, description="sends at most, the first included")
     connect_seconds: float = Field(5.0, gt=0, description="deadline to connect")
     read_seconds: float = Field(600.0, gt=0, description="deadline for the next bytes of a reply")

@@ -21,7 +21,9 @@ from broker.config.doors import Identity, Server, Tls
 from broker.config.ends import Audit, Log, Upstream
 from broker.config.keys import Keys, Vault
 from broker.config.policy import Content, Limits, Opa, Policy, Shadow
+from broker.config.pools import Credential, PoolSettings
 from broker.config.section import ConfigError
+from broker.model.pool import Pool
 
 _OURS = "Value error, "  # what pydantic puts before a message of ours
 
@@ -41,6 +43,7 @@ class Settings(BaseSettings):
     shadow: Shadow = Field(Shadow(), description="a candidate that runs beside the live policies")
     keys: Keys = Field(description="the keys of the upstream")
     vault: Vault = Field(Vault(), description="Vault, where it holds the keys")
+    pools: dict[Credential, PoolSettings] = Field({}, description="several keys behind one credential")
     upstream: Upstream = Field(Upstream(), description="the OpenAI API")
     audit: Audit = Field(description="the log")
     limits: Limits = Field(Limits(), description="rate limits and budgets")
@@ -58,6 +61,23 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file."""
         return env_settings, init_settings
+
+    def key_pools(self) -> tuple[Pool, ...]:
+        """The pools, as values of the model."""
+        return tuple(each.pool(credential) for credential, each in self.pools.items())
+
+    @model_validator(mode="after")
+    def _regions_are_known(self) -> Self:
+        """Where one region has a base URL of its own, no key of another may fall back to the common one."""
+        known = self.upstream.regions
+        for pool in self.key_pools() if known else ():
+            for member in pool.members:
+                if member.region is not None and member.region not in known:
+                    raise ValueError(
+                        f"pools.{pool.credential}: upstream.regions does not name the region {member.region} "
+                        f"of the key {member.key}; it names {', '.join(known)}"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _vault_is_complete(self) -> Self:

@@ -23,6 +23,7 @@ from broker.model.decision import (
     Shape,
     TokenDecision,
 )
+from broker.model.pool import ANYWHERE, Placement
 from broker.model.subject import Grant
 
 _RULES = re.compile(r"(?:[A-Za-z0-9_.-]+|\*|[A-Za-z0-9_.-]+\.\*)\Z")
@@ -60,6 +61,7 @@ def parse_call_decision(result: object, policy: PolicyVersion, *, found: Iterabl
         cut=cut,
         redact=redact,
         credential=answer.text("credential"),
+        placement=_placement(answer) if answer.has("placement") else ANYWHERE,
         alert=answer.text("alert") if answer.has("alert") else None,
         cache_for=cache_for,
     )
@@ -115,6 +117,16 @@ def _shape(answer: Answer) -> Shape:
     model = None if shape.null("model") or not shape.has("model") else shape.text("model")
     shape.end()
     return Shape(changed, removed, model) if changed or removed or model else _UNSHAPED
+
+
+def _placement(answer: Answer) -> Placement:
+    """A field that is there pins: neither null nor an empty object may stand for "anywhere"."""
+    placement = answer.inner("placement")
+    if not (placement.has("team") or placement.has("region")):
+        placement.refuse("", "names neither team nor region")
+    team, region = (placement.text(name) if placement.has(name) else None for name in ("team", "region"))
+    placement.end()
+    return Placement(team, region)
 
 
 def _limits(answer: Answer) -> tuple[Limit, ...]:

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from broker.model.change import Change
 from broker.model.charge import Unit
+from broker.model.pool import ANYWHERE, Placement
 from broker.model.subject import Grant
 
 
@@ -82,8 +83,9 @@ class CallDecision:
 
     `limits` are charged under keys that begin with the account policy named; `models` are the patterns
     that a listing may show; `cut` the rules that end a reply, `redact` those whose matches are taken out of
-    it; `credential` the key to lease; `alert` what people are told of this call. `changes` are what would
-    make a denied call an allowed one. An equal question may be answered the same for `cache_for` seconds.
+    it; `credential` the pool that a key is leased from, `placement` which of its keys may serve; `alert` what
+    people are told of this call. `changes` are what would make a denied call an allowed one. An equal
+    question may be answered the same for `cache_for` seconds.
     """
 
     allow: bool
@@ -97,6 +99,7 @@ class CallDecision:
     cut: tuple[str, ...] = ()
     redact: tuple[str, ...] = ()
     credential: str = ""
+    placement: Placement = ANYWHERE
     alert: str | None = None
     changes: tuple[Change, ...] = ()
     cache_for: int = 0

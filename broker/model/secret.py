@@ -26,8 +26,17 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Time-boxed use of one version of one key. `key_ref` and `key_version` are what records may show."""
+    """Time-boxed use of one version of one key. `key_ref` and `key_version` are what records may show.
+
+    `organization`, `project` and `region` go with the key: whom OpenAI bills, and where it serves. `member`
+    is the key's name in its pool, None outside of pools. `alone`: no other key could serve the call now.
+    """
 
     key_ref: str
     key_version: int
     secret: Secret
+    organization: str | None = None
+    project: str | None = None
+    region: str | None = None
+    member: str | None = None
+    alone: bool = True

@@ -18,8 +18,12 @@ the header `x-sim-fault`, or at the end of the model's name as `sim-…` or `gpt
 for every name, its number and its default. Two headers are short for the knobs of the same name:
 `x-sim-words: N` and `x-sim-timestamps: 1`.
 
+A key can have knobs, too: `POST /sim/keys` with `{"last4": "wxyz", "knobs": "429/retry-after-ms:500"}`
+gives them to every request with the key of these last four characters (`401` revokes it), and `""` takes
+them away.
+
 `GET /sim/received` tells what arrived (`?entries=0`: the counts alone); `POST /sim/reset` forgets
-that, all stored objects and all attempts. Neither wants a key, and neither is counted.
+that, all stored objects, all attempts and the keys' knobs. None of them wants a key, and none is counted.
 """
 
 from broker.simulator.journal import Received

@@ -17,7 +17,7 @@ from broker.simulator import api_error, knobs, routes
 from broker.simulator.api_error import ApiError
 from broker.simulator.delivery import Delivery, Receive, Send
 from broker.simulator.faults import damaged, refuse_if_asked
-from broker.simulator.journal import Journal, entry_of
+from broker.simulator.journal import KEY_TAIL, Journal, entry_of
 from broker.simulator.knobs import Knob, Knobs
 from broker.simulator.reply import Reply, ok
 from broker.simulator.request import Arrival, Request
@@ -34,6 +34,7 @@ class SimulatedOpenAI:
         self.shelf = Shelf()
         self.open_replies = 0
         self._keys = frozenset(keys)
+        self._key_knobs: dict[str, str] = {}
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         started = time.monotonic()
@@ -53,11 +54,11 @@ class SimulatedOpenAI:
     def _answer(self, arrival: Arrival) -> tuple[Reply, Knobs]:
         wanted = knobs.NO_KNOBS
         try:
-            self._authenticate(arrival.headers.get(b"authorization"))
+            key = self._authenticate(arrival.headers.get(b"authorization"))
             match = routes.match(arrival.method, arrival.path)
             document = _document(arrival.headers.get(b"content-type"), arrival.body)
-            wanted = _knobs(arrival.headers, document)
-            refuse_if_asked(wanted, self.shelf, _attempt_key(arrival))
+            wanted = _knobs(arrival.headers, document, self._key_knobs.get(key[-KEY_TAIL:], ""))
+            refuse_if_asked(wanted, self.shelf, _attempt_key(arrival), key)
             request = Request(
                 document=document,
                 body=arrival.body,
@@ -71,7 +72,8 @@ class SimulatedOpenAI:
         except ApiError as error:
             return error.reply(), wanted
 
-    def _authenticate(self, authorization: bytes | None) -> None:
+    def _authenticate(self, authorization: bytes | None) -> str:
+        """The key it came with."""
         if authorization is None:
             raise api_error.no_key()
         value = authorization.decode("latin-1")
@@ -80,6 +82,7 @@ class SimulatedOpenAI:
             raise api_error.no_key()
         if key not in self._keys:
             raise api_error.wrong_key(key)
+        return key
 
     def _control(self, arrival: Arrival) -> Reply:
         match arrival.method, arrival.path:
@@ -88,13 +91,31 @@ class SimulatedOpenAI:
                 if arrival.query == "entries=0":
                     return ok(counts)
                 return ok(counts | {"entries": [entry.as_document() for entry in self.journal.entries]})
+            case "POST", "/sim/keys":
+                return self._trouble(arrival)
             case "POST", "/sim/reset":
                 self.reset()
                 return ok({"count": 0})
         return api_error.unknown_url(arrival.method, arrival.path).reply()
 
+    def trouble(self, last4: str, specification: str) -> None:
+        """From now on every request with the key of these last four characters has these knobs, before its
+        own. Raises ApiError for an unknown knob.
+        """
+        knobs.parse(specification)
+        self._key_knobs[last4] = specification
+
+    def _trouble(self, arrival: Arrival) -> Reply:
+        try:
+            document = _document(arrival.headers.get(b"content-type"), arrival.body)
+            self.trouble(str(document.get("last4", "")), str(document.get("knobs", "")))
+        except ApiError as error:
+            return error.reply()
+        return ok({"keys": self._key_knobs})
+
     def reset(self) -> None:
-        """Forgets what was received, what was stored and every attempt."""
+        """Forgets what was received, what was stored, every attempt and every key's knobs."""
+        self._key_knobs.clear()
         self.journal.clear()
         self.shelf.clear()
 
@@ -139,9 +160,9 @@ def _document(content_type: bytes | None, body: bytes) -> Mapping[str, object]:
     return document
 
 
-def _knobs(headers: Mapping[bytes, bytes], document: Mapping[str, object]) -> Knobs:
-    """The header's knobs, then the model's, then the two short headers; of one knob the last counts."""
-    items = [headers.get(b"x-sim-fault", b"").decode("latin-1")]
+def _knobs(headers: Mapping[bytes, bytes], document: Mapping[str, object], of_key: str) -> Knobs:
+    """The key's knobs, the header's, the model's, then the two short headers; of one knob the last counts."""
+    items = [of_key, headers.get(b"x-sim-fault", b"").decode("latin-1")]
     model = document.get("model")
     if isinstance(model, str) and "sim-" in model:
         items.append(knobs.split_model(model)[1])

@@ -18,8 +18,12 @@ _UNKNOWN_EVENT = (
 )
 
 
-def refuse_if_asked(knobs: Knobs, shelf: Shelf, attempt_key: str) -> None:
+def refuse_if_asked(knobs: Knobs, shelf: Shelf, attempt_key: str, api_key: str) -> None:
     """Raises the ApiError a knob demands. `attempt_key` is what makes two requests attempts of one."""
+    if Knob.WRONG_KEY in knobs:
+        raise api_error.wrong_key(api_key)
+    if Knob.LACKS_SCOPE in knobs:
+        raise api_error.missing_scope()
     if Knob.RATE_LIMIT in knobs:
         raise api_error.rate_limited(_retry_after(knobs))
     failing = knobs.get(Knob.RATE_LIMIT_THEN_OK)

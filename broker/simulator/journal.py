@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from broker.simulator.request import Arrival
 
 KEPT = 200_000
+KEY_TAIL = 4
 _WITHHELD = frozenset((b"authorization", b"proxy-authorization", b"cookie"))
 
 
@@ -57,7 +58,7 @@ def entry_of(arrival: Arrival) -> Received:
         path=f"{arrival.path}?{arrival.query}" if arrival.query else arrival.path,
         body_sha256=arrival.digest,
         body_bytes=len(arrival.body),
-        key_last4=arrival.headers.get(b"authorization", b"")[-4:].decode("latin-1"),
+        key_last4=arrival.headers.get(b"authorization", b"")[-KEY_TAIL:].decode("latin-1"),
         request_id=arrival.request_id,
         raw_headers=tuple(pair for pair in arrival.headers.items() if pair[0] not in _WITHHELD),
     )

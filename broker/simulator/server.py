@@ -67,8 +67,12 @@ class Simulator:
         """Replies under way: streams that neither ended nor were abandoned by the caller."""
         return self._app.open_replies
 
+    def trouble(self, last4: str, knobs: str) -> None:
+        """Every request with the key of these last four characters has these knobs from now on."""
+        self._app.trouble(last4, knobs)
+
     def reset(self) -> None:
-        """Forgets what was received, what was stored and every attempt."""
+        """Forgets what was received, what was stored, every attempt and every key's knobs."""
         self._app.reset()
 
     async def __aenter__(self) -> Simulator:

@@ -41,11 +41,25 @@ def test_the_complete_configuration_names_every_setting_and_loads(tmp_path: Path
     load(path)
     section, named = "", set()
     for line in example.splitlines():
-        if heading := re.match(r"\[(\w+)\]", line):
-            section = heading[1]
+        if heading := re.match(r"(?:# )?\[{1,2}([\w.]+)\]", line):
+            section = re.sub(r"^pools\.\w+\.members", "pools.<name>.members[]", heading[1])
         elif key := re.match(r"(?:# )?(\w+) = ", line):
             named.add(f"{section}.{key[1]}")
     assert named == {name for name, _ in settings()}
+
+
+def test_the_pool_that_is_shown_is_one(tmp_path: Path) -> None:
+    shown = TEXT.split("**Many keys.**")[1].split("```toml\n")[1].split("```")[0]
+    path = tmp_path / "broker.toml"
+    path.write_text(
+        example_configuration() + "\n" + shown.replace("[upstream.regions]\n", "[upstream.regions]\n")
+    )
+    pool = load(path).key_pools()[0]
+    assert [(member.key, member.weight, member.team) for member in pool.members] == [
+        ("openai-a", 3, None),
+        ("openai-b", 1, None),
+        ("openai-claims-eu", 1, "claims"),
+    ]
 
 
 def test_every_command_that_is_shown_exists() -> None:

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from broker.adapters.clock import SystemClock
-from broker.adapters.openai import Deadlines, OpenAIUpstream, Pool, RetryPolicy
+from broker.adapters.openai import Deadlines, OpenAIUpstream, Origin, RetryPolicy
 from broker.model.call import StreamReply, UpstreamRequest
-from broker.model.secret import Secret
+from broker.model.secret import Lease, Secret
 from tests.frames import chain, shown
 from tests.openai.server import OK, scripted
 
@@ -47,11 +47,11 @@ async def _caught(work: Callable[[], Awaitable[object]]) -> BaseException:
 
 def _upstream(url: str, connect: float = 1.0) -> OpenAIUpstream:
     deadlines = Deadlines(connect=connect, read=1.0)
-    return OpenAIUpstream(Pool(url, 2, deadlines), f"{url}/v1", SystemClock(), RetryPolicy(attempts=2))
+    return OpenAIUpstream(Origin.at(f"{url}/v1", 2, deadlines), {}, SystemClock(), RetryPolicy(attempts=2))
 
 
 async def _taken(upstream: OpenAIUpstream, request: UpstreamRequest = REQUEST) -> None:
-    reply = await upstream.send(request, Secret(KEY))
+    reply = await upstream.send(request, Lease("test:key", 1, Secret(KEY)))
     if isinstance(reply, StreamReply):
         _ = [event async for event in reply.events]
 

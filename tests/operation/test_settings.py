@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from broker.config import ConfigError, Settings, load
+from tests.docs.tables import settings
 
 MINIMAL = """
 [tls]
@@ -50,20 +51,20 @@ def refusal(loaded: Load, text: str) -> str:
 
 
 def test_the_least_configuration_has_safe_defaults(loaded: Load) -> None:
-    settings = loaded(MINIMAL)
-    assert settings.server.https == "127.0.0.1:8443"
-    assert settings.server.reflection is False
-    assert settings.server.forward_headers == ()
-    assert settings.upstream.base_url == "https://api.openai.com/v1"
-    assert settings.keys.directory == Path("keys")
+    given = loaded(MINIMAL)
+    assert given.server.https == "127.0.0.1:8443"
+    assert given.server.reflection is False
+    assert given.server.forward_headers == ()
+    assert given.upstream.base_url == "https://api.openai.com/v1"
+    assert given.keys.directory == Path("keys")
 
 
 def test_settings_cannot_be_changed(loaded: Load) -> None:
-    settings = loaded(MINIMAL)
+    given = loaded(MINIMAL)
     with pytest.raises(ValidationError, match="frozen"):
-        settings.server.https = "0.0.0.0:1"  # type: ignore[misc]
+        given.server.https = "0.0.0.0:1"  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
-        settings.server = settings.server  # type: ignore[misc]
+        given.server = given.server  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -157,10 +158,10 @@ def test_the_environment_wins(loaded: Load, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("BROKER__SERVER__HTTPS", "127.0.0.1:9443")
     monkeypatch.setenv("BROKER__UPSTREAM__ATTEMPTS", "2")
     monkeypatch.setenv("BROKER__CONTENT__BANNED_TOPICS", '["one", "two"]')
-    settings = loaded(MINIMAL + "[server]\nhttps = '127.0.0.1:1'\ngrpc = '127.0.0.1:2'")
-    assert (settings.server.https, settings.server.grpc) == ("127.0.0.1:9443", "127.0.0.1:2")
-    assert settings.upstream.attempts == 2
-    assert settings.content.banned_topics == ("one", "two")
+    given = loaded(MINIMAL + "[server]\nhttps = '127.0.0.1:1'\ngrpc = '127.0.0.1:2'")
+    assert (given.server.https, given.server.grpc) == ("127.0.0.1:9443", "127.0.0.1:2")
+    assert given.upstream.attempts == 2
+    assert given.content.banned_topics == ("one", "two")
 
 
 def test_the_environment_may_give_what_the_file_lacks(loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,8 +179,37 @@ def test_a_wrong_environment_variable_is_refused(
 
 def test_no_setting_holds_a_secret() -> None:
     """A key in the configuration would end in a repository: only paths of keys are settings."""
-    for section in Settings.model_fields.values():
-        assert section.annotation is not None
-        for name, field in section.annotation.model_fields.items():
-            suspicious = any(word in name for word in ("key", "secret", "password", "token"))
-            assert not suspicious or field.annotation in (Path, Path | None), name
+    names_of_keys = {"pools.<name>.members[].key"}
+    for place, field in settings():
+        name = place.rpartition(".")[2]
+        suspicious = any(word in name for word in ("key", "secret", "password", "token"))
+        assert not suspicious or place in names_of_keys or field.annotation in (Path, Path | None), place
+
+
+POOL = MINIMAL + "[[pools.openai.members]]\n"
+
+
+def test_a_key_pasted_where_its_name_belongs_is_refused_and_not_repeated(loaded: Load) -> None:
+    pasted = "sk-proj-" + "Ab1_" * 30
+    said = refusal(loaded, POOL + f"key = '{pasted}'")
+    assert "pools.openai.members.0.key" in said
+    assert pasted[:16] not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (MINIMAL + "[pools.openai]\nmembers = []", "pools.openai.members"),
+        (MINIMAL + "[pools.'Open/AI']\nmembers = [{key = 'a'}]", "pools.Open/AI"),
+        (POOL + "key = 'a'\nweight = 0", "pools.openai.members.0.weight"),
+        (POOL + "key = 'a'\nwieght = 2", "pools.openai.members.0.wieght"),
+        (POOL + "key = 'a'\nproject = \"p\\r\\nx: y\"", "pools.openai.members.0.project"),
+        (POOL + "key = 'a'\nteam = ''", "pools.openai.members.0.team"),
+        (
+            POOL + "key = 'a'\nregion = 'jp'\n[upstream.regions]\neu = 'https://eu.api.openai.com/v1'",
+            "the region jp",
+        ),
+    ],
+)
+def test_a_pool_that_cannot_work_is_refused(loaded: Load, text: str, named: str) -> None:
+    assert named in refusal(loaded, text)

@@ -15,6 +15,7 @@ from broker.errors import BrokerError, Kind
 from broker.model.answers import parse_admin_decision, parse_call_decision, parse_token_decision
 from broker.model.charge import Unit
 from broker.model.decision import Action, Limit, PolicyVersion
+from broker.model.pool import Placement
 
 VERSION = PolicyVersion("2026-11-24", "ab" * 32)
 ALLOWED: dict[str, object] = {
@@ -86,6 +87,19 @@ def test_an_allowed_call_is_read_whole() -> None:
     assert decision.models == ("a", "b*")
     assert decision.content.action("pii.iban") is Action.REDACT
     assert decision.content.action("unheard.of") is Action.NONE
+
+
+@pytest.mark.parametrize(
+    ("said", "placement"),
+    [
+        ({"team": "claims"}, Placement("claims")),
+        ({"region": "eu"}, Placement(None, "eu")),
+        ({"team": "claims", "region": "eu"}, Placement("claims", "eu")),
+    ],
+)
+def test_a_placement_is_read_whole(said: object, placement: Placement) -> None:
+    assert parse_call_decision({**ALLOWED, "placement": said}, VERSION).placement == placement
+    assert parse_call_decision(ALLOWED, VERSION).placement == Placement()
 
 
 def test_a_denied_call_is_read_whole() -> None:
@@ -173,6 +187,13 @@ def test_a_missing_field_is_an_error_that_names_it(path: str) -> None:
         ("limits.requests/minute.account", ...),
         ("alert", ""),
         ("alert", None),
+        ("placement", None),
+        ("placement", {}),
+        ("placement", "eu"),
+        ("placement", {"region": None}),
+        ("placement", {"region": ""}),
+        ("placement", {"team": ["claims"]}),
+        ("placement", {"region": "eu", "zone": "1"}),
         ("cache_for", -1),
         ("cache_for", True),
         ("changes", []),

@@ -32,6 +32,8 @@ async def collect(http: httpx.AsyncClient, fault: str, pieces: list[bytes]) -> N
 
 ERRORS = [
     ("429", 429, "rate_limit_exceeded"),
+    ("401", 401, "invalid_api_key"),
+    ("401-scopes", 401, None),
     ("500", 500, None),
     ("503", 503, "service_unavailable"),
     ("moderation-400", 400, "invalid_prompt"),
@@ -209,3 +211,24 @@ def test_every_knob_is_told_of_in_a_refusal() -> None:
     with pytest.raises(ApiError) as caught:
         knobs.parse("no-such")
     assert all(knob in caught.value.message for knob in Knob)
+
+
+async def test_a_key_has_knobs_of_its_own() -> None:
+    revoked, limited, sound = "sk-simulated-revo", "sk-simulated-limi", "sk-simulated-good"
+    async with Simulator(keys=(sound, revoked, limited)) as simulator:
+        async with httpx.AsyncClient(base_url=simulator.url, trust_env=False) as http:
+            for last4, wanted in (("revo", "401"), ("limi", "429/retry-after-ms:2500")):
+                said = await http.post("/sim/keys", json={"last4": last4, "knobs": wanted})
+                assert said.status_code == 200
+            statuses = {}
+            for key in (sound, revoked, limited):
+                reply = await http.get("/v1/models", headers={"authorization": f"Bearer {key}"})
+                statuses[key] = (reply.status_code, reply.headers.get("retry-after"))
+            assert statuses == {sound: (200, None), revoked: (401, None), limited: (429, "3")}
+            await http.post("/sim/keys", json={"last4": "revo", "knobs": ""})
+            again = await http.get("/v1/models", headers={"authorization": f"Bearer {revoked}"})
+            assert again.status_code == 200
+            unknown = await http.post("/sim/keys", json={"last4": "revo", "knobs": "40l"})
+            assert unknown.json()["error"]["code"] == "unknown_simulator_knob"
+        simulator.reset()
+        assert simulator.count == 0

@@ -6,11 +6,11 @@ Knows: attempts and seconds. Must not know: what is being sent.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 from broker.ports import Clock
+from broker.shaping.retry_after import seconds_of
 
-_TOO_MANY_REQUESTS = 429
+TOO_MANY_REQUESTS = 429
 _SERVER_ERRORS = 500
 
 
@@ -26,12 +26,12 @@ class RetryPolicy:
     longest_seconds: float = 20.0
 
     def covers(self, status: int) -> bool:
-        return status == _TOO_MANY_REQUESTS or status >= _SERVER_ERRORS
+        return status == TOO_MANY_REQUESTS or status >= _SERVER_ERRORS
 
 
 def pause(policy: RetryPolicy, attempt: int, retry_after: str | None, clock: Clock) -> float:
     """Seconds to wait after attempt number `attempt` (from 1)."""
-    asked = _retry_after_seconds(retry_after, clock)
+    asked = seconds_of(retry_after, clock.now_ns())
     jitter = int.from_bytes(clock.random_bytes(4)) / 2**32
     window = min(policy.cap_seconds, policy.base_seconds * float(2 ** (attempt - 1)))
     if asked is None:
@@ -42,19 +42,5 @@ def pause(policy: RetryPolicy, attempt: int, retry_after: str | None, clock: Clo
 
 def too_long(policy: RetryPolicy, retry_after: str | None, clock: Clock) -> bool:
     """Whether upstream asks for a longer wait than a caller should be held for."""
-    asked = _retry_after_seconds(retry_after, clock)
+    asked = seconds_of(retry_after, clock.now_ns())
     return asked is not None and asked > policy.longest_seconds
-
-
-def _retry_after_seconds(value: str | None, clock: Clock) -> float | None:
-    """Retry-After (RFC 9110, 10.2.3): seconds, also fractional as OpenAI sends, or an HTTP date."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - clock.now_ns() / 1e9
-        except ValueError:
-            return None
-    return seconds if 0 <= seconds < 86_400 else None  # noqa: PLR2004 - a day: NaN and nonsense fall out

@@ -1,62 +1,65 @@
 """Step 9: one shaped request with the leased key → upstream's answer.
 
-Knows: the request's head, back-off, OpenAI's stream endings. Must not know: policy, records, sockets.
+Knows: back-off, OpenAI's stream endings, regions. Must not know: policy, records, sockets.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from urllib.parse import quote, urlsplit
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
-from broker.adapters.openai.backoff import RetryPolicy, pause, too_long
-from broker.adapters.openai.connection import BrokenError, Message
-from broker.adapters.openai.pool import Answer, Pool, UnreachableError
+from broker.adapters.openai.backoff import TOO_MANY_REQUESTS, RetryPolicy, pause, too_long
+from broker.adapters.openai.connection import BrokenError
+from broker.adapters.openai.origin import Origin, encode
+from broker.adapters.openai.pool import Answer, UnreachableError
 from broker.errors import BrokerError, Kind
 from broker.model.call import Events, Reply, StreamReply, UpstreamRequest
-from broker.model.secret import Secret
+from broker.model.secret import Lease, Secret
 from broker.ports import Clock
 from broker.shaping.sse import EventSplitter, EventTooLargeError, is_terminal
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 _PASSED = frozenset({"content-type", "x-request-id", "retry-after", "cache-control", "x-should-retry"})
 _PASSED_PREFIXES = ("x-ratelimit-", "openai-")
-_PLAIN_PATH = re.compile(r"[!-~]+\Z")
-_PATH_SAFE = "!#$%&'()*+,/:;=?@[]~"
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class OpenAIUpstream:
-    """Implements `ports.Upstream` over a Pool. Redirects are never followed."""
+    """Implements `ports.Upstream`. Redirects are never followed.
 
-    def __init__(self, pool: Pool, base_url: str, clock: Clock, retries: RetryPolicy) -> None:
-        self._pool = pool
-        origin = urlsplit(base_url.rstrip("/").removesuffix("/v1"))
-        self._host, self._prefix = origin.netloc, origin.path
+    A lease of a region goes to that region's origin, where `regions` names it: OpenAI keeps what is pinned to
+    Europe in Europe only for calls to eu.api.openai.com. All others go to `origin`.
+    """
+
+    def __init__(
+        self, origin: Origin, regions: Mapping[str, Origin], clock: Clock, retries: RetryPolicy
+    ) -> None:
+        self._origin = origin
+        self._regions = regions
         self._clock = clock
         self._retries = retries
 
-    async def send(self, request: UpstreamRequest, key: Secret) -> Reply | StreamReply:
+    async def send(self, request: UpstreamRequest, lease: Lease) -> Reply | StreamReply:
         """See `ports.Upstream.send`. Attempts, pauses and the last answer follow the retry policy."""
         attempt = 0
         while True:
             attempt += 1
-            answer = await self._attempt(request, key, last=attempt >= self._retries.attempts)
+            answer = await self._attempt(request, lease, last=attempt >= self._retries.attempts)
             if answer is None:
                 await self._clock.sleep(pause(self._retries, attempt, None, self._clock))
                 continue
-            delay = self._delay(answer, attempt)
+            delay = self._delay(answer, attempt, lease)
             if delay is None:
-                return await _taken(answer, key)
+                return await _taken(answer, lease.secret)
             answer.close()
             await self._clock.sleep(delay)
 
     async def aclose(self) -> None:
-        await self._pool.aclose()
+        for origin in (self._origin, *self._regions.values()):
+            await origin.pool.aclose()
 
-    async def _attempt(self, request: UpstreamRequest, key: Secret, *, last: bool) -> Answer | None:
+    async def _attempt(self, request: UpstreamRequest, lease: Lease, *, last: bool) -> Answer | None:
+        origin = self._origin if lease.region is None else self._regions.get(lease.region, self._origin)
         try:
-            return await self._pool.send(self._encode(request, key))
+            return await origin.pool.send(encode(request, lease, origin))
         except UnreachableError:
             if last:
                 raise _unavailable("The upstream cannot be reached.") from None
@@ -65,24 +68,10 @@ class OpenAIUpstream:
             # Upstream may be working on it: sending it again could spend twice.
             raise _unavailable("The upstream gave no answer.") from None
 
-    def _encode(self, request: UpstreamRequest, key: Secret) -> Message:
-        """The request as bytes (RFC 9112, 3). Raises BAD_REQUEST for a header that no line can hold."""
-        path = request.path if _PLAIN_PATH.match(request.path) else quote(request.path, safe=_PATH_SAFE)
-        fields = [("host", self._host), *request.headers, ("accept-encoding", "identity")]
-        if request.body or request.method == "POST":
-            fields.append(("content-length", str(len(request.body))))
-        lines = [f"{name}: {value}" for name, value in fields]
-        if any(map(_UNPRINTABLE.search, lines)):
-            raise BrokerError(Kind.BAD_REQUEST, "A header holds a control character.", param="headers")
-        head = "\r\n".join(
-            (f"{request.method} {self._prefix}{path} HTTP/1.1", *lines, "authorization: Bearer ")
-        )
-        return Message(
-            b"".join((head.encode("latin-1"), key.reveal().encode("latin-1"), b"\r\n\r\n", request.body))
-        )
-
-    def _delay(self, answer: Answer, attempt: int) -> float | None:
-        """Seconds until the next attempt, or None when this answer stands."""
+    def _delay(self, answer: Answer, attempt: int, lease: Lease) -> float | None:
+        """Seconds until the next attempt, or None when this answer stands. Another key need not wait."""
+        if answer.status == TOO_MANY_REQUESTS and not lease.alone:
+            return None
         if attempt >= self._retries.attempts or not self._retries.covers(answer.status):
             return None
         if answer.header("x-should-retry") == "false":

@@ -2,5 +2,6 @@
 
 from broker.adapters.telemetry.log import configure_log
 from broker.adapters.telemetry.metrics import MeteredKeys, MeteredLedger, Metrics
+from broker.adapters.telemetry.pooled import PooledKeysMetric
 
-__all__ = ["MeteredKeys", "MeteredLedger", "Metrics", "configure_log"]
+__all__ = ["MeteredKeys", "MeteredLedger", "Metrics", "PooledKeysMetric", "configure_log"]

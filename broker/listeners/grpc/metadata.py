@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from broker.errors import BrokerError, Kind
+from broker.listeners.forwarding import is_forwarded
 
 Headers = tuple[tuple[str, str], ...]
 Metadata = tuple[tuple[str, str | bytes], ...]
@@ -57,7 +58,7 @@ def forwarded_headers(metadata: Iterable[tuple[str, str | bytes]], prefixes: tup
     return tuple(
         (name, value)
         for name, value in metadata
-        if isinstance(value, str) and (name in _FORWARDED or name.startswith(allowed))
+        if isinstance(value, str) and (name in _FORWARDED or is_forwarded(name, allowed))
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.decode import decode_bodiless, decode_document, parse_body, too_large, with_purpose
+from broker.listeners.forwarding import is_forwarded
 from broker.listeners.https.routes import Body, Match
 from broker.model.call import Call
 from broker.model.operation import Operation
@@ -112,10 +113,9 @@ async def _next(receive: Receive) -> Message:
 
 def forwarded_headers(headers: dict[str, str], extra: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """The caller's headers that upstream may see; everything else, its token first, stays here."""
+    prefixes = ("x-stainless-", *extra)
     return tuple(
-        (name, value)
-        for name, value in headers.items()
-        if name in _FORWARDED or name.startswith(("x-stainless-", *extra))
+        (name, value) for name, value in headers.items() if name in _FORWARDED or is_forwarded(name, prefixes)
     )
 
 

@@ -1,0 +1,70 @@
+"""How one key of the pools stands: what upstream last said of it, and for how long that counts.
+
+Knows: versions, models, monotonic nanoseconds. Must not know: pools, or the key itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_NS = 1_000_000_000
+_MODELS = 256
+DEFAULT_REST_SECONDS = 5.0
+"""A 429 that does not say how long."""
+LEAST_REST_SECONDS = 0.1
+"""A 429 that says "at once": the call that got it turns to another key all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of one key, as records may show it."""
+
+    key_ref: str
+    number: int
+
+
+class Standing:
+    """One key, in however many pools it is. Belongs to one event loop."""
+
+    __slots__ = ("_rests", "away_until", "current", "key", "refused")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.current: Version | None = None
+        """The version that was leased last."""
+        self.refused: Version | None = None
+        """The version that upstream refused: the key is quarantined while it is there."""
+        self.away_until = 0
+        """The key vault would not give it a moment ago: others are asked first until then."""
+        self._rests: dict[str | None, int] = {}
+
+    def usable(self, model: str | None, now: int) -> bool:
+        """Whether a call for this model may have the key. OpenAI limits each model on its own, so that one
+        exhausted model takes the key from no other.
+        """
+        return self.refused is None and (not self._rests or self._rests.get(model, 0) <= now)
+
+    def rests_until(self, model: str | None) -> int:
+        return self._rests.get(model, 0)
+
+    def rests(self, now: int) -> bool:
+        """Whether it rests for any model."""
+        return any(until > now for until in self._rests.values())
+
+    def rest(self, model: str | None, seconds: float | None, now: int) -> None:
+        """From now on, so long; a later end stands. What is over is forgotten, and so is the earliest end
+        where more models rest than anybody uses.
+        """
+        wanted = DEFAULT_REST_SECONDS if seconds is None else max(seconds, LEAST_REST_SECONDS)
+        until = now + int(wanted * _NS)
+        rests = {name: end for name, end in self._rests.items() if end > now}
+        rests[model] = max(until, rests.get(model, 0))
+        if len(rests) > _MODELS:
+            del rests[min(rests, key=rests.__getitem__)]
+        self._rests = rests
+
+    def release(self, current: Version) -> None:
+        """Another version is there: nothing is known of it, and what is still said of the old one is late."""
+        self.refused = None
+        self.current = current
+        self._rests = {}

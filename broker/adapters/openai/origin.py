@@ -1,0 +1,57 @@
+"""Where a request goes, and the request itself as bytes (RFC 9112).
+
+Knows: the request's head, what of a lease stands in it. Must not know: answers, retries.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from broker.adapters.openai.connection import Message
+from broker.adapters.openai.pool import Deadlines, Pool
+from broker.errors import BrokerError, Kind
+from broker.model.call import UpstreamRequest
+from broker.model.secret import Lease
+
+_PLAIN_PATH = re.compile(r"[!-~]+\Z")
+_PATH_SAFE = "!#$%&'()*+,/:;=?@[]~"
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one base URL leads: its connections, and what stands in each request's head."""
+
+    pool: Pool
+    host: str
+    prefix: str
+
+    @classmethod
+    def at(cls, base_url: str, connections: int, deadlines: Deadlines) -> Origin:
+        """The origin of a base URL, with or without its `/v1`, and at most so many connections to it."""
+        parts = urlsplit(base_url.rstrip("/").removesuffix("/v1"))
+        return cls(Pool(base_url, connections, deadlines), parts.netloc, parts.path)
+
+
+def encode(request: UpstreamRequest, lease: Lease, origin: Origin) -> Message:
+    """The request as bytes (RFC 9112, 3). Raises BAD_REQUEST for a header that no line can hold."""
+    path = request.path if _PLAIN_PATH.match(request.path) else quote(request.path, safe=_PATH_SAFE)
+    fields = [
+        ("host", origin.host),
+        *request.headers,
+        ("accept-encoding", "identity"),
+    ]
+    if lease.organization is not None:
+        fields.append(("openai-organization", lease.organization))
+    if lease.project is not None:
+        fields.append(("openai-project", lease.project))
+    if request.body or request.method == "POST":
+        fields.append(("content-length", str(len(request.body))))
+    lines = [f"{name}: {value}" for name, value in fields]
+    if any(map(_UNPRINTABLE.search, lines)):
+        raise BrokerError(Kind.BAD_REQUEST, "A header holds a control character.", param="headers")
+    head = "\r\n".join((f"{request.method} {origin.prefix}{path} HTTP/1.1", *lines, "authorization: Bearer "))
+    key = lease.secret.reveal().encode("latin-1")
+    return Message(b"".join((head.encode("latin-1"), key, b"\r\n\r\n", request.body)))

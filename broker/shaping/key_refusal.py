@@ -1,0 +1,40 @@
+"""What upstream's 401 says: is it the key that is no good, or only this call with it?
+
+Knows: OpenAI's error bodies. Must not know: what is done about a key. A 401 echoes a part of the key it
+refuses, so nothing of its text may go on: only its code, a word of OpenAI's own.
+"""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+
+from broker.model.call import Reply, StreamReply
+
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_SCOPES = "Missing scopes:"
+
+
+def refusal_code(answer: Reply | StreamReply) -> str | None:
+    """Why upstream refused the key itself, or None where a restricted key lacks a scope for this one call:
+    OpenAI answers that with 401, too, and a caller could otherwise put every key out of service.
+
+    >>> refusal_code(Reply(401, (), b'{"error": {"code": "invalid_api_key", "message": "Incorrect"}}'))
+    'invalid_api_key'
+    >>> refusal_code(Reply(401, (), b'{"error": {"code": null, "message": "Missing scopes: a.write."}}'))
+    """
+    error = _error(answer)
+    code, message = error.get("code"), error.get("message")
+    if code is None and isinstance(message, str) and _SCOPES in message:
+        return None
+    return code if isinstance(code, str) and _CODE.match(code) else "unspecified"
+
+
+def _error(answer: Reply | StreamReply) -> dict[str, object]:
+    try:
+        document = orjson.loads(answer.body) if isinstance(answer, Reply) else None
+    except orjson.JSONDecodeError:
+        return {}
+    error = document.get("error") if isinstance(document, dict) else None
+    return error if isinstance(error, dict) else {}

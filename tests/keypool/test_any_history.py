@@ -1,0 +1,101 @@
+"""Any history: a pool leases only what is usable and fits, and refuses only where nothing is and does."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from broker.errors import BrokerError
+from broker.model.pool import Member, Placement
+from broker.model.secret import Lease
+from tests.keypool.rig import PoolRig
+
+LABELS = st.none() | st.sampled_from(["x", "y"])
+MODELS = st.sampled_from(["m", "n"])
+MEMBERS = (
+    Member("a", weight=5),
+    Member("b", team="x"),
+    Member("c", region="y"),
+    Member("d", weight=2, team="x", region="y"),
+)
+REST_SECONDS = 3
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """The model beside the pool: who is quarantined, and who rests for which model until when."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.rig = PoolRig(*MEMBERS)
+        self.quarantined: set[str] = set()
+        self.resting: dict[tuple[str, str], int] = {}
+
+    @rule(team=LABELS, region=LABELS, model=MODELS, answer=st.sampled_from([200, 401, 429]))
+    def call(self, team: str | None, region: str | None, model: str, answer: int) -> None:
+        placement = Placement(team, region)
+        able = self._able(placement, model)
+        if able:
+            lease = self.runner.run(self._lease(placement, model))
+            assert lease.member in able
+            assert lease.alone is (len(able) == 1)
+            self.runner.run(self._answered(lease, model, answer))
+            return
+        with pytest.raises(BrokerError) as caught:
+            self.runner.run(self._lease(placement, model))
+        assert caught.value.remedy
+        assert caught.value.retry_after is not None
+        assert 0 < caught.value.retry_after <= 5
+
+    @rule(seconds=st.sampled_from([0.5, 1.0, 4.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.rig.later(seconds)
+
+    @rule(key=st.sampled_from([member.key for member in MEMBERS]))
+    def rotate(self, key: str) -> None:
+        self.rig.vault.versions[key] += 1
+        self.runner.run(self.rig.settle())
+        if key in self.quarantined:
+            self.quarantined.discard(key)
+            self.resting = {place: until for place, until in self.resting.items() if place[0] != key}
+
+    @invariant()
+    def everybody_is_counted_once(self) -> None:
+        census = self.rig.keys.census()[0]
+        assert census.usable + census.resting + census.quarantined == len(MEMBERS)
+        assert census.quarantined == len(self.quarantined)
+
+    def teardown(self) -> None:
+        self.runner.run(self.rig.keys.aclose())
+        self.runner.close()
+
+    def _able(self, placement: Placement, model: str) -> set[str]:
+        now = self.rig.clock.ns
+        return {
+            member.key
+            for member in MEMBERS
+            if member.team == placement.team
+            and placement.region in (None, member.region)
+            and member.key not in self.quarantined
+            and self.resting.get((member.key, model), 0) <= now
+        }
+
+    async def _lease(self, placement: Placement, model: str) -> Lease:
+        return await self.rig.keys.lease("openai", placement, model)
+
+    async def _answered(self, lease: Lease, model: str, answer: int) -> None:
+        assert lease.member is not None
+        if answer == 401:
+            self.rig.keys.quarantine(lease, "invalid_api_key")
+            self.quarantined.add(lease.member)
+        elif answer == 429:
+            self.rig.keys.rest(lease, model, REST_SECONDS)
+            self.resting[(lease.member, model)] = self.rig.clock.ns + REST_SECONDS * 1_000_000_000
+
+
+TestAnyHistory = AnyHistory.TestCase
+TestAnyHistory.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
