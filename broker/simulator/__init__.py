@@ -18,12 +18,19 @@ the header `x-sim-fault`, or at the end of the model's name as `sim-…` or `gpt
 for every name, its number and its default. Two headers are short for the knobs of the same name:
 `x-sim-words: N` and `x-sim-timestamps: 1`.
 
+An `Organization` adds the admin API of project service accounts (`/v1/organization/projects/…`) and, with
+`Provider`s, the token endpoint of workload identity federation (`POST /oauth/token`); what they issue opens
+`/v1` until it ends, within its scopes. `GET /sim/organization` tells its accounts and what happened to them.
+
 `GET /sim/received` tells what arrived (`?entries=0`: the counts alone); `POST /sim/reset` forgets
-that, all stored objects and all attempts. Neither wants a key, and neither is counted.
+that, all stored objects and all attempts, not the organization. None of them wants a key, and none is
+counted.
 """
 
+from broker.simulator.federation import Mapped, Provider
 from broker.simulator.journal import Received
 from broker.simulator.knobs import Knob
+from broker.simulator.organization import Organization
 from broker.simulator.server import SIMULATED_KEY, Simulator
 
-__all__ = ["SIMULATED_KEY", "Knob", "Received", "Simulator"]
+__all__ = ["SIMULATED_KEY", "Knob", "Mapped", "Organization", "Provider", "Received", "Simulator"]

@@ -65,6 +65,15 @@ def wrong_key(key: str) -> ApiError:
     )
 
 
+def missing_scope(scope: str) -> ApiError:
+    return ApiError(
+        401,
+        f"You have insufficient permissions for this operation. Missing scopes: {scope}. Check that you have "
+        "the correct role in your organization (Reader, Writer, Owner) and project (Member, Owner), and if "
+        "you're using a restricted API key, that it has the necessary scopes.",
+    )
+
+
 def unknown_url(method: str, path: str) -> ApiError:
     return ApiError(404, f"Invalid URL ({method} {path})")
 
