@@ -66,6 +66,7 @@ class Asking:
         if not _is_safe(url):
             raise ValueError("not an https URL (plain http is for loopback addresses alone)")
         self.who = who
+        self._under_way: set[asyncio.Future[Answer | Refusal]] = set()
         self._client = httpx.AsyncClient(
             base_url=url,
             verify=ssl.create_default_context(cafile=ca),
@@ -86,43 +87,40 @@ class Asking:
         bearer: Secret | None = None,
     ) -> Answer | Refusal:
         """Answers within SECONDS. Never raises; nothing is tried twice."""
-        cause, retry_after = Cause.SLOW, None
+        asked = asyncio.ensure_future(self._asked(method, path, document, bearer))
+        self._under_way.add(asked)
+        asked.add_done_callback(self._under_way.discard)
         try:
-            async with asyncio.timeout(SECONDS):
-                found = await self._asked(method, path, document, bearer)
-        except (TimeoutError, httpx.TimeoutException):
-            pass
-        except httpx.ConnectError as error:
-            cause = Cause.UNTRUSTED if _is_about_tls(error) else Cause.UNREACHABLE
-        except httpx.HTTPError:
-            cause = Cause.BROKEN
-        else:
-            if isinstance(found, Answer):
-                return found
-            cause, retry_after = found
-        return refused(cause, self.who, retry_after=retry_after)
+            await asyncio.wait({asked}, timeout=SECONDS)
+        finally:
+            asked.cancel()
+        if not asked.done():
+            return refused(Cause.SLOW, self.who)
+        failure = asked.exception()
+        return asked.result() if failure is None else refused(_cause_of(failure), self.who)
 
     async def aclose(self) -> None:
         await self._client.aclose()
 
     async def _asked(
         self, method: str, path: str, document: Mapping[str, object] | None, bearer: Secret | None
-    ) -> Answer | tuple[Cause, float | None]:
+    ) -> Answer | Refusal:
         headers = {} if bearer is None else {"authorization": f"Bearer {bearer.reveal()}"}
         body = None if document is None else msgspec.json.encode(document)
         if body is not None:
             headers["content-type"] = "application/json"
         async with self._client.stream(method, path, content=body, headers=headers) as reply:
             if reply.is_redirect:
-                return Cause.ELSEWHERE, None
+                return refused(Cause.ELSEWHERE, self.who)
             if reply.status_code == _BUSY or reply.status_code >= _BROKEN:
                 cause = Cause.BUSY if reply.status_code == _BUSY else Cause.BROKEN
-                return cause, _seconds(reply.headers.get("retry-after"))
+                rest = _seconds(reply.headers.get("retry-after"))
+                return refused(cause, self.who, retry_after=rest)
             chunks = bytearray()
             async for chunk in reply.aiter_raw():
                 chunks += chunk
                 if len(chunks) > _LARGEST_BYTES:
-                    return Cause.GARBLED, None
+                    return refused(Cause.GARBLED, self.who)
             return Answer(reply.status_code, bytes(chunks))
 
 
@@ -136,14 +134,16 @@ def _is_safe(url: str) -> bool:
         return False
 
 
-def _is_about_tls(error: BaseException) -> bool:
-    """Whether a TLS failure is among the causes of what the HTTP library raised."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return True
+def _cause_of(failure: BaseException) -> Cause:
+    """The cause of what the HTTP library raised; what nobody foresaw counts as garbled."""
+    if isinstance(failure, httpx.TimeoutException):
+        return Cause.SLOW
+    if not isinstance(failure, httpx.ConnectError):
+        return Cause.BROKEN if isinstance(failure, httpx.TransportError) else Cause.GARBLED
+    cause: BaseException | None = failure
+    while cause is not None and not isinstance(cause, ssl.SSLError):
         cause = cause.__cause__ or cause.__context__
-    return False
+    return Cause.UNREACHABLE if cause is None else Cause.UNTRUSTED
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -1,0 +1,71 @@
+"""A DynamicKeyVault on an in-process admin API, with time that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from broker.adapters.dynamic import AdminApi, DynamicKey, DynamicKeyVault
+from broker.adapters.shortlived import Asking
+from broker.errors import BrokerError, Kind
+from broker.simulator import Organization
+from broker.simulator.organization import Account, Credential
+from tests.shortlived.clock import SteppedClock
+from tests.shortlived.wire import ADMIN_KEY, OneKey, Wire
+
+INSTANCE = "00112233aabbccdd"
+OURS = f"broker-{INSTANCE}-"
+PROJECT = "proj_chat"
+LIFE, GRACE = 3600, 600.0
+KEY = DynamicKey(PROJECT, ("model.request",), LIFE, GRACE)
+
+
+class Rig:
+    """One organization, and brokers that come and go on it."""
+
+    def __init__(self, keys: Mapping[str, DynamicKey] | None = None) -> None:
+        self.clock = SteppedClock()
+        self.keys = {"chat": KEY} if keys is None else dict(keys)
+        self.organization = Organization(
+            admin_keys=(ADMIN_KEY,),
+            projects=(PROJECT, "proj_other"),
+            now=self.clock.now,
+        )
+        self.wire = Wire(self.organization)
+        self.admin_keys = OneKey()
+        self.vault = self.another()
+
+    def another(self, instance: str = INSTANCE) -> DynamicKeyVault:
+        """Another broker on the same organization."""
+        asking = Asking("OpenAI's admin API", "https://api.openai.test/v1/", transport=self.wire.transport)
+        return DynamicKeyVault(
+            self.keys, AdminApi(asking, self.admin_keys, "openai-admin"), instance, self.clock
+        )
+
+    async def key(self, credential: str = "chat") -> str:
+        return (await self.vault.lease(credential)).secret.reveal()
+
+    def opens(self, key: str) -> bool:
+        """Whether a call with this key would be let in now."""
+        return self.organization.rights(key) is not None
+
+    @property
+    def ours(self) -> list[Account]:
+        """All accounts at OpenAI that bear a name of this instance."""
+        return [one for one in self.organization.accounts.values() if one.name.startswith(OURS)]
+
+    @property
+    def live(self) -> list[Credential]:
+        """All keys of ours that open something."""
+        return [key for account in self.ours for key in self.organization.live(account)]
+
+    async def refused(self, credential: str = "chat") -> BrokerError:
+        with pytest.raises(BrokerError) as caught:
+            await self.vault.lease(credential)
+        error = caught.value
+        assert error.kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
+        assert error.retry_after is not None
+        assert error.retry_after > 0
+        assert error.remedy
+        return error
