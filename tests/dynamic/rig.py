@@ -10,9 +10,9 @@ from broker.adapters.dynamic import AdminApi, DynamicKey, DynamicKeyVault
 from broker.adapters.shortlived import Asking
 from broker.errors import BrokerError, Kind
 from broker.simulator import Organization
-from broker.simulator.organization import Account, Credential
+from broker.simulator.organization import Account, Credential, random_value
 from tests.shortlived.clock import SteppedClock
-from tests.shortlived.wire import ADMIN_KEY, OneKey, Wire
+from tests.shortlived.wire import ADMIN_KEY, Fault, OneKey, Wire
 
 INSTANCE = "00112233aabbccdd"
 OURS = f"broker-{INSTANCE}-"
@@ -26,11 +26,13 @@ class Rig:
 
     def __init__(self, keys: Mapping[str, DynamicKey] | None = None) -> None:
         self.clock = SteppedClock()
+        self.next_values: dict[str, str] = {}
         self.keys = {"chat": KEY} if keys is None else dict(keys)
         self.organization = Organization(
             admin_keys=(ADMIN_KEY,),
             projects=(PROJECT, "proj_other"),
             now=self.clock.now,
+            new_value=self._new_value,
         )
         self.wire = Wire(self.organization)
         self.admin_keys = OneKey()
@@ -38,7 +40,7 @@ class Rig:
 
     def another(self, instance: str = INSTANCE) -> DynamicKeyVault:
         """Another broker on the same organization."""
-        asking = Asking("OpenAI's admin API", "https://api.openai.test/v1/", transport=self.wire.transport)
+        asking = Asking("OpenAI's admin API", "https://api.openai.test/v1", transport=self.wire.transport)
         return DynamicKeyVault(
             self.keys, AdminApi(asking, self.admin_keys, "openai-admin"), instance, self.clock
         )
@@ -59,6 +61,17 @@ class Rig:
     def live(self) -> list[Credential]:
         """All keys of ours that open something."""
         return [key for account in self.ours for key in self.organization.live(account)]
+
+    def store(self, credential: str, key: str) -> None:
+        """The next key of the credential is to be this one."""
+        self.next_values[credential] = key
+
+    def lock(self) -> None:
+        self.wire.fault = Fault.UNREACHABLE
+
+    def _new_value(self, account: Account, prefix: str) -> str:
+        credential = account.name.removeprefix(OURS).rpartition("-")[0]
+        return self.next_values.pop(credential, None) or random_value(account, prefix)
 
     async def refused(self, credential: str = "chat") -> BrokerError:
         with pytest.raises(BrokerError) as caught:

@@ -70,7 +70,9 @@ class History:
         rig = self.rig
         rig.wire.fault, rig.wire.faults = Fault.NONE, []
         await rig.clock.advance(LONGEST_SWEEP)
+        assert len(rig.ours) <= 2 * len(KEYS)  # each credential's present key, and one in its grace
         await rig.vault.aclose()
+        assert rig.ours == []
         rig.vault = rig.another()
         await rig.vault.start()
         await rig.clock.advance(1)

@@ -120,7 +120,7 @@ async def test_garbage_is_refused_and_never_followed(answer: str) -> None:
         sent = request.read().partition(b'"name":"')[2].partition(b'"')[0]
         return httpx.Response(200, stream=httpx.ByteStream(ANSWERS[answer].replace(b"%NAME%", sent)))
 
-    asking = Asking("OpenAI", "https://api.openai.test/v1/", transport=httpx.MockTransport(carry))
+    asking = Asking("OpenAI", "https://api.openai.test/v1", transport=httpx.MockTransport(carry))
     vault = DynamicKeyVault({"chat": KEY}, AdminApi(asking, OneKey(), "admin"), INSTANCE, SteppedClock())
     with pytest.raises(BrokerError, match="reference does not describe"):
         await vault.lease("chat")
@@ -130,6 +130,26 @@ async def test_garbage_is_refused_and_never_followed(answer: str) -> None:
     }
 
 
+async def test_accounts_do_not_pile_up_where_replies_cannot_be_read() -> None:
+    """A release of the API that answers a creation in another shape, say."""
+    rig = Rig()
+    carry = rig.wire._carry
+
+    async def spoiling(request: httpx.Request) -> httpx.Response:
+        reply = await carry(request)
+        created = request.method == "POST" and request.url.path.endswith("/service_accounts")
+        return httpx.Response(200, stream=httpx.ByteStream(b"{}")) if created else reply
+
+    rig.wire._carry = spoiling  # type: ignore[method-assign]
+    rig.vault = rig.another()
+    await rig.vault.start()
+    for _ in range(60):
+        await rig.clock.advance(60)
+        assert len(rig.ours) <= 1
+    rig.wire._carry = carry  # type: ignore[method-assign]
+    await rig.vault.aclose()
+
+
 async def test_a_redirect_is_not_followed_with_the_admin_key() -> None:
     asked: list[str] = []
 
@@ -137,7 +157,7 @@ async def test_a_redirect_is_not_followed_with_the_admin_key() -> None:
         asked.append(request.url.host)
         return httpx.Response(307, headers={"location": "https://evil.example/"})
 
-    asking = Asking("OpenAI", "https://api.openai.test/v1/", transport=httpx.MockTransport(carry))
+    asking = Asking("OpenAI", "https://api.openai.test/v1", transport=httpx.MockTransport(carry))
     vault = DynamicKeyVault({"chat": KEY}, AdminApi(asking, OneKey(), "admin"), INSTANCE, SteppedClock())
     with pytest.raises(BrokerError, match="redirects"):
         await vault.lease("chat")
@@ -149,7 +169,7 @@ async def test_retry_after_is_kept() -> None:
     def carry(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(429, headers={"retry-after": "7"})
 
-    asking = Asking("OpenAI", "https://api.openai.test/v1/", transport=httpx.MockTransport(carry))
+    asking = Asking("OpenAI", "https://api.openai.test/v1", transport=httpx.MockTransport(carry))
     vault = DynamicKeyVault({"chat": KEY}, AdminApi(asking, OneKey(), "admin"), INSTANCE, SteppedClock())
     with pytest.raises(BrokerError) as caught:
         await vault.lease("chat")
@@ -162,7 +182,7 @@ async def test_a_slow_issuer_keeps_a_call_for_two_seconds_at_most() -> None:
         await asyncio.sleep(60)
         return httpx.Response(200)
 
-    asking = Asking("OpenAI", "https://api.openai.test/v1/", transport=httpx.MockTransport(carry))
+    asking = Asking("OpenAI", "https://api.openai.test/v1", transport=httpx.MockTransport(carry))
     vault = DynamicKeyVault({"chat": KEY}, AdminApi(asking, OneKey(), "admin"), INSTANCE, SteppedClock())
     began = time.monotonic()
     with pytest.raises(BrokerError, match="in time"):

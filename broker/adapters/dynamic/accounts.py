@@ -19,6 +19,7 @@ import structlog
 from broker.adapters.dynamic.admin import AdminApi
 from broker.adapters.dynamic.names import NONCE_BYTES, Names
 from broker.adapters.shortlived import Cause, Issued, Refusal
+from broker.adapters.shortlived.pause import Pause
 from broker.adapters.shortlived.refusal import UNDONE
 from broker.model.secret import Secret
 from broker.ports import Clock
@@ -60,10 +61,18 @@ class Accounts:
         self._made: dict[str, _Made] = {}
         self._due: dict[str, int] = {}
         self._sweeps: dict[str, int] = {}
-        self._pause: asyncio.Task[None] | None = None
+        self._lost: set[str] = set()
+        self._pause = Pause(clock)
 
     async def issue(self, credential: str, plan: KeyPlan) -> Issued | Refusal:
-        """A key on an account of its own. Where it fails or is cancelled, no trace stays for long."""
+        """A key on an account of its own. Where it fails or is cancelled, no trace stays for long; while it
+        is not known what a lost reply has left, no other account is made: they would pile up.
+        """
+        if plan.project in self._lost:
+            trouble = await self._swept(plan.project)
+            if trouble is not None:
+                return trouble
+            self._lost.discard(plan.project)
         name = self._names.new(credential, self._clock.random_bytes(NONCE_BYTES))
         self._wanted.add(name)
         outcome: Issued | Refusal | None = None
@@ -78,7 +87,7 @@ class Accounts:
         """Has the account deleted `after_seconds` from now, or earlier where that was said before."""
         at = self._clock.monotonic_ns() + int(after_seconds * _NS)
         self._due[account] = min(at, self._due.get(account, at))
-        self._wake()
+        self._pause.end()
 
     def retire_replaced(self, credential: str) -> None:
         """Has those of the credential's accounts deleted now that were to have a grace."""
@@ -91,7 +100,7 @@ class Accounts:
         at = self._clock.monotonic_ns() + int(after_seconds * _NS)
         for project in projects:
             self._sweeps[project] = at
-        self._wake()
+        self._pause.end()
 
     async def run(self) -> None:
         """Deletes and sweeps what is due; what fails is tried again and again."""
@@ -101,12 +110,7 @@ class Accounts:
             seconds = self._seconds_left()
             if failures:
                 seconds = max(seconds, _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS)) - 1])
-            self._pause = asyncio.ensure_future(self._clock.sleep(seconds))
-            try:
-                await asyncio.wait({self._pause})
-            finally:
-                self._pause.cancel()
-                self._pause = None
+            await self._pause.rest(seconds)
 
     async def work_off(self) -> bool:
         """Does what is due now, once; whether all of it worked."""
@@ -114,8 +118,8 @@ class Accounts:
         ending = [self._made[account] for account, at in self._due.items() if at <= now]
         sweeping = [project for project, at in self._sweeps.items() if at <= now]
         deletions = [self._delete(made) for made in ending]
-        sweeps = [self._swept(project) for project in sweeping]
-        return all(await asyncio.gather(*deletions, *sweeps))
+        sweeps = [self._sweep_due(project) for project in sweeping]
+        return not any(await asyncio.gather(*deletions, *sweeps))
 
     async def delete_all(self, seconds: float) -> None:
         """Ends every account of ours, within `seconds`; what is left is told. Nothing is issued any more."""
@@ -145,34 +149,40 @@ class Accounts:
         for account in known:
             self.retire(account, 0.0)
         if not known and (why is None or why.cause not in UNDONE):
+            self._lost.add(project)
             self.sweep([project], _LOST_SECONDS)
 
-    async def _delete(self, made: _Made) -> bool:
+    async def _delete(self, made: _Made) -> Refusal | None:
         trouble = await self._admin.delete(made.project, made.id)
         if trouble is not None:
             self._tell(trouble, made.project)
-            return False
+            return trouble
         self._made.pop(made.id, None)
         self._due.pop(made.id, None)
         self._wanted.discard(made.name)
         self._log.info("account deleted", project=made.project, account=made.id)
-        return True
+        return None
 
-    async def _swept(self, project: str) -> bool:
+    async def _sweep_due(self, project: str) -> Refusal | None:
         at = self._sweeps[project]
+        trouble = await self._swept(project)
+        if trouble is not None:
+            self._tell(trouble, project)
+        elif self._sweeps.get(project) == at:
+            del self._sweeps[project]
+        return trouble
+
+    async def _swept(self, project: str) -> Refusal | None:
         found = await self._admin.accounts(project)
         if isinstance(found, Refusal):
-            self._tell(found, project)
-            return False
+            return found
         orphans = [
             _Made("", project, account.name, account.id)
             for account in found
             if self._names.are_ours(account.name) and account.name not in self._wanted
         ]
         outcomes = await asyncio.gather(*(self._delete(orphan) for orphan in orphans))
-        if all(outcomes) and self._sweeps.get(project) == at:
-            del self._sweeps[project]
-        return all(outcomes)
+        return next((trouble for trouble in outcomes if trouble is not None), None)
 
     def _tell(self, trouble: Refusal, project: str) -> None:
         level = self._log.error if trouble.cause is Cause.FORBIDDEN else self._log.warning
@@ -189,7 +199,3 @@ class Accounts:
         if soonest is None:
             return _DAY_SECONDS
         return max((soonest - self._clock.monotonic_ns()) / _NS, 0.0)
-
-    def _wake(self) -> None:
-        if self._pause is not None:
-            self._pause.cancel()

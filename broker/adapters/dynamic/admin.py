@@ -122,7 +122,7 @@ class AdminApi:
 def _path(project: str, account: str = "") -> str:
     if not _ID.match(project):
         raise ValueError("a project is 1 to 128 letters, digits and _ -")
-    path = f"organization/projects/{project}/service_accounts"
+    path = f"/organization/projects/{project}/service_accounts"
     return f"{path}/{account}" if account else path
 
 

@@ -51,8 +51,8 @@ class Answer:
 
 
 class Asking:
-    """Asks below `url`. Use it from one event loop. Raises ValueError for a `url` that is neither https nor
-    on this machine, and OSError where `ca` cannot be read.
+    """Asks at `url` and paths appended to it. Use it from one event loop. Raises ValueError for a `url` that
+    is neither https nor on this machine, and OSError where `ca` cannot be read.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class Asking:
         if not _is_safe(url):
             raise ValueError("not an https URL (plain http is for loopback addresses alone)")
         self.who = who
+        self._url = url.rstrip("/")
         self._under_way: set[asyncio.Future[Answer | Refusal]] = set()
         self._client = httpx.AsyncClient(
-            base_url=url,
             verify=ssl.create_default_context(cafile=ca),
             trust_env=False,
             follow_redirects=False,
@@ -109,7 +109,7 @@ class Asking:
         body = None if document is None else msgspec.json.encode(document)
         if body is not None:
             headers["content-type"] = "application/json"
-        async with self._client.stream(method, path, content=body, headers=headers) as reply:
+        async with self._client.stream(method, self._url + path, content=body, headers=headers) as reply:
             if reply.is_redirect:
                 return refused(Cause.ELSEWHERE, self.who)
             if reply.status_code == _BUSY or reply.status_code >= _BROKEN:

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import structlog
 
+from broker.adapters.shortlived.pause import Pause
 from broker.adapters.shortlived.refusal import Cause, Refusal, refused
 from broker.adapters.shortlived.watch import Watch
 from broker.model.secret import Lease, Secret
@@ -24,6 +25,9 @@ RENEW_AT = 2 / 3
 _SPARE_PART, _SPARE_SECONDS = 0.1, 30.0  # so much before its end no call begins with it
 _BACKOFF_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _LONGEST_WITHOUT_KEY = 4.0
+_STUBBORN = frozenset(
+    (Cause.FORBIDDEN, Cause.REJECTED)
+)  # somebody must mend that; asking more often does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class RenewedKey:
         self._dropped = 0
         self._refusal: Refusal | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._pause: asyncio.Task[None] | None = None
+        self._pause = Pause(clock)
         self._answered: asyncio.Future[None] | None = None
 
     def current(self) -> Lease | None:
@@ -118,8 +122,7 @@ class RenewedKey:
         held, self.held = self.held, None
         if held is not None:
             self._retire(held.issued, Ending.DROPPED)
-        if self._pause is not None:
-            self._pause.cancel()
+        self._pause.end()
 
     async def aclose(self) -> None:
         """Gives up the key, and the question that is under way."""
@@ -150,7 +153,7 @@ class RenewedKey:
                 failures += 1
                 self._note(outcome)
             self._tell_waiting()
-            await self._sleep(seconds)
+            await self._pause.rest(seconds)
 
     def _take(self, issued: Issued, began: int) -> None:
         spare = min(issued.seconds * _SPARE_PART, _SPARE_SECONDS)
@@ -173,8 +176,9 @@ class RenewedKey:
         if refusal.retry_after is not None:
             return refusal.retry_after
         seconds = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
-        left = 0.0 if self.held is None else (self.held.use_until - self._clock.monotonic_ns()) / _NS
-        seconds = min(seconds, max(left, _LONGEST_WITHOUT_KEY))
+        if refusal.cause not in _STUBBORN:
+            left = 0.0 if self.held is None else (self.held.use_until - self._clock.monotonic_ns()) / _NS
+            seconds = min(seconds, max(left, _LONGEST_WITHOUT_KEY))
         return seconds * (0.5 + int.from_bytes(self._clock.random_bytes(2)) / 2**17)
 
     def _note(self, refusal: Refusal | None) -> None:
@@ -193,12 +197,3 @@ class RenewedKey:
         answered, self._answered = self._answered, None
         if answered is not None:
             answered.set_result(None)
-
-    async def _sleep(self, seconds: float) -> None:
-        """For so long, or until a drop."""
-        self._pause = asyncio.ensure_future(self._clock.sleep(max(seconds, 0.0)))
-        try:
-            await asyncio.wait({self._pause})
-        finally:
-            self._pause.cancel()
-            self._pause = None
