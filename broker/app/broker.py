@@ -18,8 +18,9 @@ from broker.adapters.decisions import CachingAuthorizer
 from broker.adapters.keyfile import load_or_create_ed25519, load_or_create_secret
 from broker.adapters.ledger import Disk, FileLedger, LogKeys
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Pool, RetryPolicy
-from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics
+from broker.adapters.telemetry import IssuedKeyMetrics, MeteredKeys, MeteredLedger, Metrics
 from broker.administration import Administration
+from broker.app.credentials import all_keys
 from broker.app.keys import key_source
 from broker.app.policy import PolicyEngine, try_candidates
 from broker.catalog.count import load_vocabularies
@@ -64,7 +65,8 @@ class Broker:
         await try_candidates(settings)
         self._policy = PolicyEngine(settings, self._clock)
         self._ledger, _ = await asyncio.gather(self._open_ledger(), asyncio.to_thread(load_vocabularies))
-        self._keys = key_source(settings, self._clock)
+        watch = IssuedKeyMetrics(self._metrics.registry)
+        self._keys = all_keys(settings, key_source(settings, self._clock), self._clock, watch)
         await self._keys.start()
         self._upstream = _upstream(settings, self._clock)
         sockets = [bind(settings.server.https), bind(settings.server.console)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from broker.adapters.keystore import SealedKeyVault, SealedStore
+from broker.adapters.routed import NoKeys
 from broker.adapters.vault import (
     AppRole,
     Certificate,
@@ -49,6 +50,11 @@ def key_source(settings: Settings, clock: Clock) -> KeySource:
             mount=vault.mount,
             prefix=vault.prefix,
             hold_seconds=keys.hold_seconds,
+        )
+    if keys.adapter == "none":
+        return NoKeys(
+            "No store of keys is configured, and no other source for this credential.",
+            "Give the credential a section [credentials.<name>], or set keys.adapter.",
         )
     return SealedKeyVault(SealedStore(keystore(settings)), clock, keys.hold_seconds)
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -62,11 +62,25 @@ def settings_table() -> str:
 def settings() -> Iterator[tuple[str, FieldInfo]]:
     """`section.key` and its field, of every setting."""
     for section, field in Settings.model_fields.items():
-        model = field.annotation
-        assert isinstance(model, type)
-        assert issubclass(model, BaseModel)
-        for key, inner in model.model_fields.items():
-            yield f"{section}.{key}", inner
+        yield from _named(section, field)
+
+
+def _named(name: str, field: FieldInfo) -> Iterator[tuple[str, FieldInfo]]:
+    """A setting, or those of its table: of a table a name, where the names are the operator's own; of each
+    table of a list.
+    """
+    kind = field.annotation
+    inner = next(
+        (each for each in get_args(kind) if isinstance(each, type) and issubclass(each, BaseModel)), kind
+    )
+    if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        yield name, field
+        return
+    place = (
+        f"{name}.<name>" if get_origin(kind) is dict else f"{name}[]" if get_origin(kind) is tuple else name
+    )
+    for key, each in inner.model_fields.items():
+        yield from _named(f"{place}.{key}", each)
 
 
 def errors_table() -> str:
@@ -112,6 +126,8 @@ def _kind(field: FieldInfo) -> str:
         return ", ".join(f"`{choice}`" for choice in choices)
     if "tuple[str" in text:
         return "list of texts"
+    if "dict[str, str]" in text:
+        return "table of texts"
     names: dict[Any, str] = {str: "text", bool: "true, false", int: "integer", float: "number", Path: "path"}
     kind = get_args(field.annotation)[0] if get_args(field.annotation) else field.annotation
     return names[kind]

@@ -37,8 +37,8 @@ def test_the_complete_configuration_names_every_setting_and_loads(tmp_path: Path
     load(path)
     section, named = "", set()
     for line in example.splitlines():
-        if heading := re.match(r"\[(\w+)\]", line):
-            section = heading[1]
+        if heading := re.match(r"(?:# )?\[{1,2}([\w.-]+)\]", line):
+            section = re.sub(r"^credentials\.[\w-]+", "credentials.<name>", heading[1])
         elif key := re.match(r"(?:# )?(\w+) = ", line):
             named.add(f"{section}.{key[1]}")
     assert named == {name for name, _ in settings()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from broker.adapters.dynamic import AdminApi, DynamicKey, DynamicKeyVault
+from broker.adapters.dynamic import AdminApi, DynamicKey, DynamicKeyVault, Instance
 from broker.adapters.shortlived import Asking
 from broker.errors import BrokerError, Kind
 from broker.simulator import Organization
@@ -19,6 +19,16 @@ OURS = f"broker-{INSTANCE}-"
 PROJECT = "proj_chat"
 LIFE, GRACE = 3600, 600.0
 KEY = DynamicKey(PROJECT, ("model.request",), LIFE, GRACE)
+
+
+class Named(Instance):
+    """An instance without a file: several of one name stand for a process and its successor."""
+
+    def __init__(self, name: str = INSTANCE) -> None:
+        self.name = name
+
+    def release(self) -> None:
+        """Nothing is held."""
 
 
 class Rig:
@@ -42,7 +52,7 @@ class Rig:
         """Another broker on the same organization."""
         asking = Asking("OpenAI's admin API", "https://api.openai.test/v1", transport=self.wire.transport)
         return DynamicKeyVault(
-            self.keys, AdminApi(asking, self.admin_keys, "openai-admin"), instance, self.clock
+            self.keys, AdminApi(asking, self.admin_keys, "openai-admin"), Named(instance), self.clock
         )
 
     async def key(self, credential: str = "chat") -> str:

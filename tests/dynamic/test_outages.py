@@ -11,7 +11,7 @@ import pytest
 from broker.adapters.dynamic import AdminApi, DynamicKeyVault
 from broker.adapters.shortlived import Asking
 from broker.errors import BrokerError, Kind
-from tests.dynamic.rig import INSTANCE, KEY, LIFE, Rig
+from tests.dynamic.rig import KEY, LIFE, Named, Rig
 from tests.shortlived.clock import SteppedClock
 from tests.shortlived.wire import Fault, OneKey
 
@@ -121,7 +121,7 @@ async def test_garbage_is_refused_and_never_followed(answer: str) -> None:
         return httpx.Response(200, stream=httpx.ByteStream(ANSWERS[answer].replace(b"%NAME%", sent)))
 
     asking = Asking("OpenAI", "https://api.openai.test/v1", transport=httpx.MockTransport(carry))
-    vault = DynamicKeyVault({"chat": KEY}, AdminApi(asking, OneKey(), "admin"), INSTANCE, SteppedClock())
+    vault = DynamicKeyVault({"chat": KEY}, AdminApi(asking, OneKey(), "admin"), Named(), SteppedClock())
     with pytest.raises(BrokerError, match="reference does not describe"):
         await vault.lease("chat")
     await vault.aclose()
@@ -158,7 +158,7 @@ async def test_a_redirect_is_not_followed_with_the_admin_key() -> None:
         return httpx.Response(307, headers={"location": "https://evil.example/"})
 
     asking = Asking("OpenAI", "https://api.openai.test/v1", transport=httpx.MockTransport(carry))
-    vault = DynamicKeyVault({"chat": KEY}, AdminApi(asking, OneKey(), "admin"), INSTANCE, SteppedClock())
+    vault = DynamicKeyVault({"chat": KEY}, AdminApi(asking, OneKey(), "admin"), Named(), SteppedClock())
     with pytest.raises(BrokerError, match="redirects"):
         await vault.lease("chat")
     await vault.aclose()
@@ -170,7 +170,7 @@ async def test_retry_after_is_kept() -> None:
         return httpx.Response(429, headers={"retry-after": "7"})
 
     asking = Asking("OpenAI", "https://api.openai.test/v1", transport=httpx.MockTransport(carry))
-    vault = DynamicKeyVault({"chat": KEY}, AdminApi(asking, OneKey(), "admin"), INSTANCE, SteppedClock())
+    vault = DynamicKeyVault({"chat": KEY}, AdminApi(asking, OneKey(), "admin"), Named(), SteppedClock())
     with pytest.raises(BrokerError) as caught:
         await vault.lease("chat")
     assert caught.value.retry_after == 7
@@ -183,7 +183,7 @@ async def test_a_slow_issuer_keeps_a_call_for_two_seconds_at_most() -> None:
         return httpx.Response(200)
 
     asking = Asking("OpenAI", "https://api.openai.test/v1", transport=httpx.MockTransport(carry))
-    vault = DynamicKeyVault({"chat": KEY}, AdminApi(asking, OneKey(), "admin"), INSTANCE, SteppedClock())
+    vault = DynamicKeyVault({"chat": KEY}, AdminApi(asking, OneKey(), "admin"), Named(), SteppedClock())
     began = time.monotonic()
     with pytest.raises(BrokerError, match="in time"):
         await vault.lease("chat")

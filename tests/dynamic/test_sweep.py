@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.dynamic import held_instance
+from broker.adapters.dynamic import Instance
 from broker.errors import BrokerError, Kind
 from tests.dynamic.rig import INSTANCE, LIFE, OURS, PROJECT, Rig
 from tests.shortlived.wire import Fault
@@ -123,23 +123,21 @@ async def test_an_account_that_stays_at_the_end_has_no_key_that_lives_on(rig: Ri
 
 def test_an_instance_keeps_its_name_and_is_one_process(tmp_path: Path) -> None:
     path = tmp_path / "state/instance"
-    with (
-        held_instance(path) as name,
-        pytest.raises(BrokerError, match="Another process") as caught,
-        held_instance(path),
-    ):
-        pass
+    first = Instance(path)
+    with pytest.raises(BrokerError, match="Another process") as caught:
+        Instance(path)
     assert caught.value.kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
-    with held_instance(path) as again:
-        assert again == name
-    with held_instance(tmp_path / "other") as other:
-        assert other != name
+    first.release()
+    again, other = Instance(path), Instance(tmp_path / "other")
+    assert again.name == first.name
+    assert other.name != first.name
+    again.release()
+    other.release()
 
 
 def test_an_instance_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "instance"
-    with held_instance(path):
-        pass
+    Instance(path).release()
     path.chmod(0o644)
-    with pytest.raises(BrokerError, match="open to others"), held_instance(path):
-        pass
+    with pytest.raises(BrokerError, match="open to others"):
+        Instance(path)

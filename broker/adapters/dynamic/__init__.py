@@ -4,7 +4,7 @@ Knows: OpenAI's admin API of project service accounts. Must not know: which call
 """
 
 from broker.adapters.dynamic.admin import AdminApi
-from broker.adapters.dynamic.instance import held_instance
+from broker.adapters.dynamic.instance import Instance
 from broker.adapters.dynamic.vault import DynamicKey, DynamicKeyVault
 
-__all__ = ["AdminApi", "DynamicKey", "DynamicKeyVault", "held_instance"]
+__all__ = ["AdminApi", "DynamicKey", "DynamicKeyVault", "Instance"]

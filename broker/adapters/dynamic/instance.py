@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from broker.adapters.dynamic.names import INSTANCE_BYTES
@@ -17,18 +14,23 @@ from broker.adapters.keyfile import load_or_create_secret
 from broker.errors import BrokerError, Kind
 
 
-@contextmanager
-def held_instance(path: Path) -> Iterator[str]:
-    """The instance's name, made where the file is missing; no other process gets it meanwhile: it would
+class Instance:
+    """The name in a file, made where the file is missing. No other process gets it until `release`: it would
     delete our accounts as if we had crashed. Raises CREDENTIAL_STORE_UNAVAILABLE and OSError.
     """
-    name = load_or_create_secret(path, INSTANCE_BYTES).hex()
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _lock(descriptor, path)
-        yield name
-    finally:
-        os.close(descriptor)
+
+    def __init__(self, path: Path) -> None:
+        self.name = load_or_create_secret(path, INSTANCE_BYTES).hex()
+        self._file = path.open("rb")
+        try:
+            _lock(self._file.fileno(), path)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def release(self) -> None:
+        """Lets another process be this instance. Idempotent."""
+        self._file.close()
 
 
 def _lock(descriptor: int, path: Path) -> None:

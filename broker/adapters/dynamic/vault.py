@@ -13,6 +13,7 @@ from functools import partial
 
 from broker.adapters.dynamic.accounts import Accounts, KeyPlan
 from broker.adapters.dynamic.admin import AdminApi
+from broker.adapters.dynamic.instance import Instance
 from broker.adapters.dynamic.names import CREDENTIAL, Names
 from broker.adapters.shortlived import (
     SILENT,
@@ -22,6 +23,7 @@ from broker.adapters.shortlived import (
     RenewedKey,
     Watch,
     refused,
+    unready,
 )
 from broker.model.secret import Lease
 from broker.ports import Clock
@@ -44,7 +46,7 @@ class DynamicKey:
 
 class DynamicKeyVault:
     """Implements ports.KeyVault over project service-account keys. Belongs to one event loop; `start` it
-    there, `aclose` it there.
+    there, `aclose` it there: then it releases its `instance`.
 
     Each key has an end at OpenAI; it is replaced at two thirds of its life, and its account deleted: when it
     was replaced and calls have had their grace, on `revoke` and `aclose` at once, and after a crash by the
@@ -55,13 +57,14 @@ class DynamicKeyVault:
         self,
         keys: Mapping[str, DynamicKey],
         admin: AdminApi,
-        instance: str,
+        instance: Instance,
         clock: Clock,
         watch: Watch = SILENT,
     ) -> None:
         self._keys = dict(keys)
         self._admin = admin
-        self._accounts = Accounts(admin, Names(instance), clock)
+        self._instance = instance
+        self._accounts = Accounts(admin, Names(instance.name), clock)
         self._sweeper: asyncio.Task[None] | None = None
         self._kept: dict[str, RenewedKey] = {}
         self._now = clock.monotonic_ns
@@ -81,6 +84,14 @@ class DynamicKeyVault:
         self._sweeper = asyncio.ensure_future(self._accounts.run())
         for kept in self._kept.values():
             kept.start()
+
+    def unready(self) -> str:
+        """Why there has been no key for any credential since the start, or an empty string."""
+        return unready("dynamic keys", self._kept.values())
+
+    def trouble(self) -> str:
+        """What keeps some credential from its next key, or an empty string."""
+        return "; ".join(kept.trouble for kept in self._kept.values() if kept.trouble)
 
     async def lease(self, credential: str) -> Lease:
         """See ports.KeyVault. Answers within 2 s whatever OpenAI does; a dictionary and a clock where a key
@@ -116,6 +127,7 @@ class DynamicKeyVault:
                 await self._sweeper
         await self._accounts.delete_all(CLOSE_SECONDS)
         await self._admin.aclose()
+        self._instance.release()
 
     def _retire(self, key: DynamicKey, issued: Issued, ending: Ending) -> None:
         after = key.grace_seconds if ending is Ending.REPLACED else 0.0

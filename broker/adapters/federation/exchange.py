@@ -16,7 +16,6 @@ from broker.adapters.shortlived import Answer, Asking, Cause, Issued, Refusal, r
 from broker.model.secret import Secret
 
 WHO = "OpenAI's token endpoint"
-TOKEN_URL = "https://auth.openai.com/oauth/token"  # noqa: S105 - an address
 LONGEST_SECONDS = 86_400.0
 _GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 _JWT = "urn:ietf:params:oauth:token-type:jwt"
@@ -28,7 +27,7 @@ _REMEDIES = {
     "invalid_subject_token": "Check that the subject token's issuer, audience and keys are those of the "
     "workload identity provider at OpenAI.",
 }
-_UNKNOWN_REMEDY = "Check token_url and the credential's section in the configuration."
+_UNKNOWN_REMEDY = "Check workload_identity.url and the credential's section in the configuration."
 
 
 @dataclass(frozen=True, slots=True)

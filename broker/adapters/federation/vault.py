@@ -22,6 +22,7 @@ from broker.adapters.shortlived import (
     RenewedKey,
     Watch,
     refused,
+    unready,
 )
 from broker.errors import BrokerError
 from broker.model.secret import Lease
@@ -78,6 +79,14 @@ class FederatedKeyVault:
         """Begins to exchange. Never fails: while OpenAI is away, it tries again and again."""
         for kept in self._kept.values():
             kept.start()
+
+    def unready(self) -> str:
+        """Why there has been no key for any credential since the start, or an empty string."""
+        return unready("workload identity", self._kept.values())
+
+    def trouble(self) -> str:
+        """What keeps some credential from its next key, or an empty string."""
+        return "; ".join(kept.trouble for kept in self._kept.values() if kept.trouble)
 
     async def lease(self, credential: str) -> Lease:
         """See ports.KeyVault. Answers within 2 s whatever OpenAI does; a dictionary and a clock where a token

@@ -5,7 +5,7 @@ Knows: how long a key lives. Must not know: who issues it, or for what it is goo
 
 from broker.adapters.shortlived.asking import Answer, Asking
 from broker.adapters.shortlived.refusal import Cause, Refusal, refused
-from broker.adapters.shortlived.renewed import Ending, Issued, RenewedKey
+from broker.adapters.shortlived.renewed import Ending, Issued, RenewedKey, unready
 from broker.adapters.shortlived.watch import SILENT, Watch
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "RenewedKey",
     "Watch",
     "refused",
+    "unready",
 ]

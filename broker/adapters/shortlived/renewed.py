@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -89,6 +89,16 @@ class RenewedKey:
         self._keeper: asyncio.Task[None] | None = None
         self._pause = Pause(clock)
         self._answered: asyncio.Future[None] | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there has been a key."""
+        return self._version > 0
+
+    @property
+    def trouble(self) -> str:
+        """Why the last question brought no key, or an empty string."""
+        return f"{self._credential}: {self._refusal.message}" if self._refusal is not None else ""
 
     def current(self) -> Lease | None:
         """The key that a call may begin with now."""
@@ -197,3 +207,10 @@ class RenewedKey:
         answered, self._answered = self._answered, None
         if answered is not None:
             answered.set_result(None)
+
+
+def unready(what: str, keys: Collection[RenewedKey]) -> str:
+    """Why none of the keys has ever been there, or an empty string."""
+    if any(key.has_begun for key in keys):
+        return ""
+    return f"{what} ({'; '.join(key.trouble for key in keys if key.trouble) or 'asking for the first'})"
