@@ -13,7 +13,7 @@ from broker.adapters.shortlived import Asking
 from broker.errors import BrokerError, Kind
 from tests.dynamic.rig import KEY, LIFE, Named, Rig
 from tests.shortlived.clock import SteppedClock
-from tests.shortlived.wire import Fault, OneKey
+from tests.shortlived.wire import ADMIN_KEY, Fault, OneKey
 
 
 @pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.OVERLOADED, Fault.LOST_REQUEST])
@@ -197,3 +197,23 @@ async def test_a_slow_issuer_keeps_a_call_for_two_seconds_at_most() -> None:
 def test_an_admin_key_never_crosses_the_network_in_the_clear(url: str) -> None:
     with pytest.raises(ValueError, match="https"):
         Asking("OpenAI", url)
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE])
+async def test_no_error_carries_a_key_in_its_chain(step: int, fault: Fault) -> None:
+    """Walks causes, contexts and the locals of every frame of ours."""
+    rig = Rig()
+    rig.store("chat", "sk-dynamic-canary-0123456789")
+    rig.wire.faults = [Fault.NONE] * step + [fault]
+    with pytest.raises(BrokerError) as caught:
+        await rig.vault.lease("chat")
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    frame = caught.value.__traceback__
+    while frame is not None:
+        shown = repr(frame.tb_frame.f_locals) + repr(caught.value)
+        assert ADMIN_KEY not in shown
+        assert "sk-dynamic-canary" not in shown
+        frame = frame.tb_next
+    await rig.vault.aclose()
