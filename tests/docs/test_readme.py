@@ -44,6 +44,21 @@ def test_the_complete_configuration_names_every_setting_and_loads(tmp_path: Path
     assert named == {name for name, _ in settings()}
 
 
+@pytest.mark.parametrize(
+    ("page", "way"),
+    [("**Keys made for this broker.**", "dynamic_key"), ("**No key at all.**", "workload_identity")],
+)
+def test_a_credential_that_is_shown_is_one(tmp_path: Path, page: str, way: str) -> None:
+    shown = TEXT.split(page)[1].split("```toml\n")[1].split("```")[0]
+    complete = example_configuration()
+    for section in re.findall(r"^\[(\w+)\]", shown, re.MULTILINE):
+        complete = re.sub(rf"^\[{section}\](?s:.*?)(?=^(?:# )?\[)", "", complete, flags=re.MULTILINE)
+    path = tmp_path / "broker.toml"
+    path.write_text(complete + "\n" + shown)
+    (credential,) = load(path).credentials.values()
+    assert credential.upstream_auth == way
+
+
 def test_every_command_that_is_shown_exists() -> None:
     shown = set(re.findall(r"^(?:TOKEN=\$\()?(?:\.venv/bin/)?broker (\w+)", TEXT, re.MULTILINE))
     commands = {command.name for command in app.registered_commands}
