@@ -65,6 +65,19 @@ def create_private(path: Path, content: bytes) -> None:
         scratch.unlink()
 
 
+def replace_private(path: Path, content: bytes) -> None:
+    """Writes a 0600 file in place of one that may be there: a reader sees the old one or the new one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.unlink(missing_ok=True)
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _OWNER_ONLY)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    scratch.replace(path)
+
+
 def read_private(path: Path) -> bytes:
     """The file's content. Raises CREDENTIAL_STORE_UNAVAILABLE where others may read it."""
     if stat.S_IMODE(path.stat().st_mode) & ~_OWNER_ONLY:

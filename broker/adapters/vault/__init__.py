@@ -5,6 +5,16 @@ Knows: Vault's API, through hvac. Must not know: what a key opens, or which call
 
 from broker.adapters.vault.cluster import Cluster
 from broker.adapters.vault.login import AppRole, Certificate, Jwt, Kubernetes, Login
+from broker.adapters.vault.store import VaultStore
 from broker.adapters.vault.vault import VaultKeyVault
 
-__all__ = ["AppRole", "Certificate", "Cluster", "Jwt", "Kubernetes", "Login", "VaultKeyVault"]
+__all__ = [
+    "AppRole",
+    "Certificate",
+    "Cluster",
+    "Jwt",
+    "Kubernetes",
+    "Login",
+    "VaultKeyVault",
+    "VaultStore",
+]

@@ -29,6 +29,7 @@ class Cause(StrEnum):
     NO_LOGIN = "no_login"
     ABSENT = "absent"
     UNUSABLE = "unusable"
+    QUARANTINED = "quarantined"
 
 
 _TEXTS: dict[Cause, tuple[str, str]] = {
@@ -63,6 +64,10 @@ _TEXTS: dict[Cause, tuple[str, str]] = {
         "The key at {} is not 8 to 4096 visible ASCII characters in the field `key`.",
         "Write it again: vault kv put {} key=-",
     ),
+    Cause.QUARANTINED: (
+        "The key at {} is quarantined.",
+        "Give another: broker keys rotate. Or, where it may be used again: broker keys release",
+    ),
 }
 
 
@@ -78,7 +83,7 @@ class Refusal:
     @property
     def gone(self) -> bool:
         """Vault said it of the key itself: a held copy must not be used. All else is Vault's trouble."""
-        return self.cause in {Cause.ABSENT, Cause.UNUSABLE}
+        return self.cause in {Cause.ABSENT, Cause.UNUSABLE, Cause.QUARANTINED}
 
     def error(self) -> BrokerError:
         """A new CREDENTIAL_STORE_UNAVAILABLE; nothing is chained to it."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +15,14 @@ from typing import TypeVar
 
 import structlog
 
+from broker.adapters.credential import refuse_name
 from broker.adapters.vault.cluster import Cluster
 from broker.adapters.vault.kept import KeptKey
 from broker.adapters.vault.keys import KvKeys
 from broker.adapters.vault.login import Login
-from broker.adapters.vault.refusal import RETRY_SECONDS, Cause, Refusal, RefusedError, refused
+from broker.adapters.vault.refusal import Cause, Refusal, RefusedError, refused
 from broker.adapters.vault.token import OwnToken
 from broker.adapters.vault.wire import Wire
-from broker.errors import BrokerError, Kind
 from broker.model.secret import Lease
 from broker.ports import Clock
 
@@ -34,7 +33,6 @@ _THREADS = 4
 _SWEEP_ABOVE = 64
 _SELF = "the broker"  # no credential has a space in its name
 _BACKOFF_SECONDS = (0.25, 0.5, 1.0, 2.0)
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 _T = TypeVar("_T")
 
 
@@ -121,13 +119,7 @@ class VaultKeyVault:
         self._wire.close()
 
     def _keep(self, credential: str) -> KeptKey:
-        if not _NAME.match(credential):
-            raise BrokerError(
-                Kind.CREDENTIAL_STORE_UNAVAILABLE,
-                "The credential's name is not 1 to 63 lower-case letters, digits and . _ -",
-                remedy="Correct it in the policy.",
-                retry_after=RETRY_SECONDS,
-            )
+        refuse_name(credential)
         if len(self._kept) >= _SWEEP_ABOVE:
             self._kept = {name: kept for name, kept in self._kept.items() if not kept.idle}
             self._troubles = {
