@@ -14,7 +14,7 @@ from broker.ports import KeyVault
 
 
 class Source(KeyVault, Protocol):
-    """A KeyVault from `start` to `aclose`, and how it is."""
+    """A KeyVault from `start` to `aclose`, and how it is. `start` succeeds also where its keys are away."""
 
     def lease(self, credential: str) -> Coroutine[Any, Any, Lease]: ...
 
@@ -22,9 +22,11 @@ class Source(KeyVault, Protocol):
 
     async def aclose(self) -> None: ...
 
-    def unready(self) -> str: ...
+    def unready(self) -> str:
+        """What has kept every call from a key since the start, or an empty string."""
 
-    def trouble(self) -> str: ...
+    def trouble(self) -> str:
+        """What keeps some call from a key now, or would soon; an empty string where all is well."""
 
 
 class RoutedKeys:

@@ -6,10 +6,8 @@ Knows: which adapter each setting means. Must not know: how a call uses a key.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
-
 from broker.adapters.keystore import SealedKeyVault, SealedStore
-from broker.adapters.routed import NoKeys
+from broker.adapters.routed import NoKeys, Source
 from broker.adapters.vault import (
     AppRole,
     Certificate,
@@ -21,24 +19,10 @@ from broker.adapters.vault import (
 )
 from broker.adapters.vault.login import SERVICE_ACCOUNT_TOKEN
 from broker.config import ConfigError, Settings, Vault
-from broker.ports import Clock, KeyVault
+from broker.ports import Clock
 
 
-class KeySource(KeyVault, Protocol):
-    """A KeyVault from `start` to `aclose`, and how it is. `start` succeeds also where the store is away."""
-
-    async def start(self) -> None: ...
-
-    async def aclose(self) -> None: ...
-
-    def unready(self) -> str:
-        """What has kept every call from a key since the start, or an empty string."""
-
-    def trouble(self) -> str:
-        """What keeps some call from a key now, or would soon; an empty string where all is well."""
-
-
-def key_source(settings: Settings, clock: Clock) -> KeySource:
+def key_source(settings: Settings, clock: Clock) -> Source:
     """The adapter of `keys.adapter`. Raises ConfigError where what it needs is absent or malformed."""
     keys = settings.keys
     if keys.adapter == "vault":

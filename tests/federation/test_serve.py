@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,3 +128,16 @@ def test_what_writes_the_token_late_is_waited_for(here: Site, issuer: Issuer) ->
         except openai.APIStatusError:
             assert time.monotonic() < deadline, "no recovery within 5 s"
             time.sleep(0.1)
+
+
+def test_there_is_no_key_to_list_where_none_is_stored(here: Site) -> None:
+    here.serve(sections(here))
+    config = str(here.directory / "broker.toml")
+    ended = subprocess.run(
+        [sys.executable, "-m", "broker.cli.main", "keys", "list", "--config", config],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 3
+    assert "stores no key" in ended.stderr + ended.stdout
