@@ -29,10 +29,17 @@ class Source(KeyVault, Protocol):
         """What keeps some call from a key now, or would soon; an empty string where all is well."""
 
 
+class Issuing(Source, Protocol):
+    """A source that issues its keys itself."""
+
+    def revoke(self, credential: str) -> None:
+        """No call gets the present key any more; another is issued. Returns at once."""
+
+
 class RoutedKeys:
     """Implements ports.KeyVault and its life. Of `sources` some may be the same under several names."""
 
-    def __init__(self, store: Source, sources: Mapping[str, Source]) -> None:
+    def __init__(self, store: Source, sources: Mapping[str, Issuing]) -> None:
         self._store = store
         self._sources = dict(sources)
         self._distinct = tuple(dict.fromkeys(self._sources.values()))
@@ -40,6 +47,14 @@ class RoutedKeys:
     def lease(self, credential: str) -> Coroutine[Any, Any, Lease]:
         """See ports.KeyVault."""
         return self._sources.get(credential, self._store).lease(credential)
+
+    def revoke(self, credential: str) -> None:
+        """Has the credential's key replaced now, where its source can: after OpenAI refused it, say. A stored
+        key is its operator's to rotate.
+        """
+        source = self._sources.get(credential)
+        if source is not None:
+            source.revoke(credential)
 
     async def start(self) -> None:
         """The store first: other sources may ask it for what they need."""
@@ -76,6 +91,9 @@ class NoKeys:
         raise BrokerError(
             Kind.CREDENTIAL_STORE_UNAVAILABLE, self._message, remedy=self._remedy, retry_after=60.0
         )
+
+    def revoke(self, credential: str) -> None:
+        """Nothing to revoke."""
 
     async def start(self) -> None:
         """Nothing to start."""

@@ -12,15 +12,15 @@ from broker.adapters.dynamic.admin import WHO as ADMIN_API
 from broker.adapters.federation import FederatedKeyVault, SubjectToken, TokenEndpoint, Trust
 from broker.adapters.federation.exchange import WHO as TOKEN_ENDPOINT
 from broker.adapters.federation.vault import Federated
-from broker.adapters.routed import NoKeys, RoutedKeys, Source
+from broker.adapters.routed import Issuing, NoKeys, RoutedKeys, Source
 from broker.adapters.shortlived import Asking, Watch
 from broker.config import ConfigError, CredentialSettings, Settings
 from broker.ports import Clock
 
 
-def all_keys(settings: Settings, store: Source, clock: Clock, watch: Watch) -> Source:
+def all_keys(settings: Settings, store: Source, clock: Clock, watch: Watch) -> RoutedKeys:
     """The store, and beside it what `credentials` names. Raises ConfigError, BrokerError and OSError."""
-    sources: dict[str, Source] = {}
+    sources: dict[str, Issuing] = {}
     dynamic = _those(settings, "dynamic_key")
     if dynamic:
         sources |= dict.fromkeys(dynamic, _dynamic(settings, dynamic, store, clock, watch))
@@ -30,7 +30,7 @@ def all_keys(settings: Settings, store: Source, clock: Clock, watch: Watch) -> S
     federated = _those(settings, "workload_identity")
     if federated:
         sources |= dict.fromkeys(federated, _federated(settings, federated, store, clock, watch))
-    return RoutedKeys(store, sources) if sources else store
+    return RoutedKeys(store, sources)
 
 
 def _those(settings: Settings, way: str) -> dict[str, CredentialSettings]:

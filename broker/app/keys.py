@@ -6,6 +6,7 @@ Knows: which adapter each setting means. Must not know: how a call uses a key.
 from __future__ import annotations
 
 from pathlib import Path
+
 from broker.adapters.keystore import SealedKeyVault, SealedStore
 from broker.adapters.routed import NoKeys, Source
 from broker.adapters.vault import (
