@@ -41,12 +41,16 @@ class SubjectToken:
         """The token that is there now; a Refusal where it is missing, no JWT, or past its end: whoever it is
         shown to would refuse it. Its signature is for them to check. Never raises.
         """
-        reading = asyncio.get_running_loop().run_in_executor(self._thread, self._content)
+        reading = asyncio.get_running_loop().run_in_executor(self._thread, self.read_blocking)
         await asyncio.wait({reading}, timeout=_SECONDS)
         if not reading.done():
             reading.cancel()
             return self._refused("cannot be read in time")
-        content = reading.result()
+        return reading.result()
+
+    def read_blocking(self) -> Secret | Refusal:
+        """What `read` gives, without its deadline."""
+        content = self._content()
         if content is None:
             return self._refused("cannot be read")
         ends = _end_of(content)
@@ -60,7 +64,6 @@ class SubjectToken:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _content(self) -> str | None:
-        """Runs in the thread."""
         try:
             with self._path.open("rb") as file:
                 return file.read(_LARGEST_BYTES + 1).decode("ascii").strip()
