@@ -77,7 +77,7 @@ class Dispatching:
             return True
         code = refusal_code(answer) if answer.status == UNAUTHORIZED else None
         if code is not None:
-            self._keys.quarantine(lease, code)
+            self._keys.quarantine(passage.decided.credential, lease, code)
         return code is not None
 
 

@@ -107,7 +107,7 @@ class KeyPool(Protocol):
 
     def lease(self, credential: str, placement: Placement, model: str | None) -> Awaitable[Lease]: ...
 
-    def quarantine(self, lease: Lease, code: str) -> None:
+    def quarantine(self, credential: str, lease: Lease, code: str) -> None:
         """Upstream refused the key (401, with this error code): no call gets this version of it any more.
         Told to the log and the ledger, once.
         """

@@ -19,8 +19,15 @@ from broker.adapters.keyfile import load_or_create_ed25519, load_or_create_secre
 from broker.adapters.keypool import PooledKeys
 from broker.adapters.ledger import Disk, FileLedger, LogKeys
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Origin, RetryPolicy
-from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics, PooledKeysMetric
+from broker.adapters.telemetry import (
+    IssuedKeyMetrics,
+    MeteredKeys,
+    MeteredLedger,
+    Metrics,
+    PooledKeysMetric,
+)
 from broker.administration import Administration
+from broker.app.credentials import all_keys
 from broker.app.keys import key_source
 from broker.app.policy import PolicyEngine, try_candidates
 from broker.catalog.count import load_vocabularies
@@ -65,7 +72,8 @@ class Broker:
         await try_candidates(settings)
         self._policy = PolicyEngine(settings, self._clock)
         self._ledger, _ = await asyncio.gather(self._open_ledger(), asyncio.to_thread(load_vocabularies))
-        self._keys = key_source(settings, self._clock)
+        watch = IssuedKeyMetrics(self._metrics.registry)
+        self._keys = all_keys(settings, key_source(settings, self._clock), self._clock, watch)
         await self._keys.start()
         self._upstream = _upstream(settings, self._clock)
         sockets = [bind(settings.server.https), bind(settings.server.console)]
@@ -120,7 +128,7 @@ class Broker:
         identity = settings.identity
         ledger = self._metered = MeteredLedger(self._ledger, self._metrics)
         metered = MeteredKeys(self._keys, self._metrics, self._clock)
-        self._pools = PooledKeys(metered, settings.key_pools(), self._clock, ledger)
+        self._pools = PooledKeys(metered, settings.key_pools(), self._clock, ledger, self._keys.revoke)
         self._metrics.registry.register(PooledKeysMetric(self._pools.census))
         revocations = RevocationSet()
         issuer = TokenIssuer(load_or_create_ed25519(identity.token_key), identity.issuer, identity.audience)

@@ -6,9 +6,9 @@ Knows: which adapter each setting means. Must not know: how a call uses a key.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
 from broker.adapters.keystore import SealedKeyVault, SealedStore
+from broker.adapters.routed import NoKeys, Source
 from broker.adapters.vault import (
     AppRole,
     Certificate,
@@ -20,24 +20,10 @@ from broker.adapters.vault import (
 )
 from broker.adapters.vault.login import SERVICE_ACCOUNT_TOKEN
 from broker.config import ConfigError, Settings, Vault
-from broker.ports import Clock, KeyVault
+from broker.ports import Clock
 
 
-class KeySource(KeyVault, Protocol):
-    """A KeyVault from `start` to `aclose`, and how it is. `start` succeeds also where the store is away."""
-
-    async def start(self) -> None: ...
-
-    async def aclose(self) -> None: ...
-
-    def unready(self) -> str:
-        """What has kept every call from a key since the start, or an empty string."""
-
-    def trouble(self) -> str:
-        """What keeps some call from a key now, or would soon; an empty string where all is well."""
-
-
-def key_source(settings: Settings, clock: Clock) -> KeySource:
+def key_source(settings: Settings, clock: Clock) -> Source:
     """The adapter of `keys.adapter`. Raises ConfigError where what it needs is absent or malformed."""
     keys = settings.keys
     if keys.adapter == "vault":
@@ -49,6 +35,11 @@ def key_source(settings: Settings, clock: Clock) -> KeySource:
             mount=vault.mount,
             prefix=vault.prefix,
             hold_seconds=keys.hold_seconds,
+        )
+    if keys.adapter == "none":
+        return NoKeys(
+            "No store of keys is configured, and no other source for this credential.",
+            "Give the credential a section [credentials.<name>], or set keys.adapter.",
         )
     return SealedKeyVault(SealedStore(keystore(settings)), clock, keys.hold_seconds)
 

@@ -64,6 +64,8 @@ def opened(chosen: Chosen) -> Iterator[tuple[KeyStore, str]]:
     if chosen.keystore is not None:
         raise ConfigError("--config and --keystore name two stores: give one of them")
     settings = load(chosen.config)
+    if settings.keys.adapter == "none":
+        raise ConfigError("keys.adapter is none: this broker stores no key; set it to sealed or vault")
     if settings.keys.adapter == "sealed":
         directory = keystore(settings)
         yield SealedStore(directory), str(directory)

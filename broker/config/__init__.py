@@ -5,9 +5,10 @@ reader of the environment: every key is also `BROKER__SECTION__KEY`. No setting 
 files, named here by their path.
 """
 
+from broker.config.credentials import CredentialSettings
 from broker.config.keys import Keys, Vault
 from broker.config.policy import Opa
 from broker.config.section import ConfigError
 from broker.config.settings import Settings, load, parse
 
-__all__ = ["ConfigError", "Keys", "Opa", "Settings", "Vault", "load", "parse"]
+__all__ = ["ConfigError", "CredentialSettings", "Keys", "Opa", "Settings", "Vault", "load", "parse"]

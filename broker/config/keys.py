@@ -18,8 +18,9 @@ from broker.config.section import Section
 class Keys(Section):
     """Where the real OpenAI keys are."""
 
-    adapter: Literal["sealed", "vault"] = Field(
-        "sealed", description="the store: sealed (AES-256-GCM file) or vault (HashiCorp Vault, OpenBao)"
+    adapter: Literal["sealed", "vault", "none"] = Field(
+        "sealed",
+        description="the store: sealed (AES-256-GCM file), vault (HashiCorp Vault, OpenBao) or none",
     )
     directory: Path | None = Field(
         None, description="sealed, required there: the folder of the keystore and its 0600 seal key"

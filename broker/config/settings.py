@@ -17,6 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from broker.config.credentials import CredentialName, CredentialSettings, DynamicKeys, WorkloadIdentity
 from broker.config.doors import Identity, Server, Tls
 from broker.config.ends import Audit, Log, Upstream
 from broker.config.keys import Keys, Vault
@@ -44,6 +45,11 @@ class Settings(BaseSettings):
     keys: Keys = Field(description="the keys of the upstream")
     vault: Vault = Field(Vault(), description="Vault, where it holds the keys")
     pools: dict[Credential, PoolSettings] = Field({}, description="several keys behind one credential")
+    credentials: dict[CredentialName, CredentialSettings] = Field(
+        {}, description="credentials that are in no store"
+    )
+    dynamic_keys: DynamicKeys = Field(DynamicKeys(), description="OpenAI's admin API")
+    workload_identity: WorkloadIdentity = Field(WorkloadIdentity(), description="OpenAI's token endpoint")
     upstream: Upstream = Field(Upstream(), description="the OpenAI API")
     audit: Audit = Field(description="the log")
     limits: Limits = Field(Limits(), description="rate limits and budgets")
@@ -83,6 +89,24 @@ class Settings(BaseSettings):
     def _vault_is_complete(self) -> Self:
         """A Vault that holds the keys has all that its way to log in needs."""
         missing = list(self.vault.missing()) if self.keys.adapter == "vault" else []
+        if missing:
+            raise ValueError("\n  ".join(missing))
+        return self
+
+    @model_validator(mode="after")
+    def _credentials_are_complete(self) -> Self:
+        """Each has what its way needs, and there is a store for what only a store can give."""
+        missing = [line for name, one in self.credentials.items() for line in one.missing(name)]
+        dynamic = any(one.upstream_auth == "dynamic_key" for one in self.credentials.values())
+        stored = dynamic or any(one.fallback is not None for one in self.credentials.values())
+        if dynamic and self.dynamic_keys.instance is None:
+            missing.append("dynamic_keys.instance: needed where a credential's upstream_auth is dynamic_key")
+        if self.dynamic_keys.admin_credential in self.credentials:
+            missing.append("dynamic_keys.admin_credential: must be in the store, not among the credentials")
+        if self.keys.adapter == "none" and not self.credentials:
+            missing.append("keys.adapter: where it is none, every credential needs a section of its own")
+        if self.keys.adapter == "none" and stored:
+            missing.append("keys.adapter: an admin key and a fallback need a store: sealed or vault")
         if missing:
             raise ValueError("\n  ".join(missing))
         return self

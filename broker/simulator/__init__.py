@@ -22,12 +22,19 @@ A key can have knobs, too: `POST /sim/keys` with `{"last4": "wxyz", "knobs": "42
 gives them to every request with the key of these last four characters (`401` revokes it), and `""` takes
 them away.
 
+An `Organization` adds the admin API of project service accounts (`/v1/organization/projects/…`) and, with
+`Provider`s, the token endpoint of workload identity federation (`POST /oauth/token`); what they issue opens
+`/v1` until it ends, within its scopes. `GET /sim/organization` tells its accounts and what happened to them.
+
 `GET /sim/received` tells what arrived (`?entries=0`: the counts alone); `POST /sim/reset` forgets
-that, all stored objects, all attempts and the keys' knobs. None of them wants a key, and none is counted.
+that, all stored objects, all attempts and the keys' knobs, not the organization. None of them wants a key,
+and none is counted.
 """
 
+from broker.simulator.federation import Mapped, Provider
 from broker.simulator.journal import Received
 from broker.simulator.knobs import Knob
+from broker.simulator.organization import Organization
 from broker.simulator.server import SIMULATED_KEY, Simulator
 
-__all__ = ["SIMULATED_KEY", "Knob", "Received", "Simulator"]
+__all__ = ["SIMULATED_KEY", "Knob", "Mapped", "Organization", "Provider", "Received", "Simulator"]

@@ -65,12 +65,12 @@ def wrong_key(key: str) -> ApiError:
     )
 
 
-def missing_scope() -> ApiError:
+def missing_scope(scope: str) -> ApiError:
     return ApiError(
         401,
-        "You have insufficient permissions for this operation. Missing scopes: model.request. Check that you "
-        "have the correct role in your organization (Reader, Writer, Owner) and project (Member, Owner), and "
-        "if you're using a restricted API key, that it has the necessary scopes.",
+        f"You have insufficient permissions for this operation. Missing scopes: {scope}. Check that you have "
+        "the correct role in your organization (Reader, Writer, Owner) and project (Member, Owner), and if "
+        "you're using a restricted API key, that it has the necessary scopes.",
     )
 
 

@@ -11,29 +11,37 @@ from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
-import orjson
-
-from broker.simulator import api_error, knobs, routes
+from broker.simulator import api_error, knobs
+from broker.simulator.administration import Administration
+from broker.simulator.admittance import Admittance, bearer_of
 from broker.simulator.api_error import ApiError
 from broker.simulator.delivery import Delivery, Receive, Send
 from broker.simulator.faults import damaged, refuse_if_asked
+from broker.simulator.federation import Provider, TokenEndpoint
 from broker.simulator.journal import KEY_TAIL, Journal, entry_of
 from broker.simulator.knobs import Knob, Knobs
+from broker.simulator.organization import Organization
 from broker.simulator.reply import Reply, ok
-from broker.simulator.request import Arrival, Request
+from broker.simulator.request import Arrival, Request, document_of
+from broker.simulator.routes import OPERATIONS
+from broker.simulator.scopes import needed
 from broker.simulator.shelf import Shelf
-
-_BEARER = "Bearer "
 
 
 class SimulatedOpenAI:
-    """Answers `/v1/*` as OpenAI does, to whoever has one of `keys`; `open_replies` are under way."""
+    """Answers `/v1/*` as OpenAI does, to whoever has one of `keys` or a key or token of the organization;
+    `open_replies` are under way.
+    """
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(
+        self, keys: Sequence[str], organization: Organization, providers: Sequence[Provider]
+    ) -> None:
         self.journal = Journal()
         self.shelf = Shelf()
         self.open_replies = 0
-        self._keys = frozenset(keys)
+        self._admittance = Admittance(keys, organization)
+        tokens = TokenEndpoint(organization, providers)
+        self._administration = Administration(organization, tokens, self._admittance, self.shelf)
         self._key_knobs: dict[str, str] = {}
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -41,6 +49,8 @@ class SimulatedOpenAI:
         arrival = await _arrival(scope, receive)
         if arrival.path.startswith("/sim/"):
             reply, wanted = self._control(arrival), knobs.NO_KNOBS
+        elif self._administration.answers(arrival.path):
+            reply, wanted = self._administration.answer(arrival)
         else:
             self.journal.add(entry_of(arrival))
             reply, wanted = self._answer(arrival)
@@ -54,9 +64,11 @@ class SimulatedOpenAI:
     def _answer(self, arrival: Arrival) -> tuple[Reply, Knobs]:
         wanted = knobs.NO_KNOBS
         try:
-            key = self._authenticate(arrival.headers.get(b"authorization"))
-            match = routes.match(arrival.method, arrival.path)
-            document = _document(arrival.headers.get(b"content-type"), arrival.body)
+            rights = self._admittance.rights(arrival.headers)
+            match = OPERATIONS.match(arrival.method, arrival.path)
+            rights.require(needed(arrival.method, arrival.path))
+            document = document_of(arrival)
+            key = bearer_of(arrival.headers)
             wanted = _knobs(arrival.headers, document, self._key_knobs.get(key[-KEY_TAIL:], ""))
             refuse_if_asked(wanted, self.shelf, _attempt_key(arrival), key)
             request = Request(
@@ -72,18 +84,6 @@ class SimulatedOpenAI:
         except ApiError as error:
             return error.reply(), wanted
 
-    def _authenticate(self, authorization: bytes | None) -> str:
-        """The key it came with."""
-        if authorization is None:
-            raise api_error.no_key()
-        value = authorization.decode("latin-1")
-        key = value[len(_BEARER) :] if value.startswith(_BEARER) else ""
-        if not key:
-            raise api_error.no_key()
-        if key not in self._keys:
-            raise api_error.wrong_key(key)
-        return key
-
     def _control(self, arrival: Arrival) -> Reply:
         match arrival.method, arrival.path:
             case "GET", "/sim/received":
@@ -93,6 +93,8 @@ class SimulatedOpenAI:
                 return ok(counts | {"entries": [entry.as_document() for entry in self.journal.entries]})
             case "POST", "/sim/keys":
                 return self._trouble(arrival)
+            case "GET", "/sim/organization":
+                return ok(self._administration.shown())
             case "POST", "/sim/reset":
                 self.reset()
                 return ok({"count": 0})
@@ -107,7 +109,7 @@ class SimulatedOpenAI:
 
     def _trouble(self, arrival: Arrival) -> Reply:
         try:
-            document = _document(arrival.headers.get(b"content-type"), arrival.body)
+            document = document_of(arrival)
             self.trouble(str(document.get("last4", "")), str(document.get("knobs", "")))
         except ApiError as error:
             return error.reply()
@@ -143,21 +145,6 @@ async def _read(receive: Receive) -> bytes:
         chunks.append(message.get("body", b""))
         if not message.get("more_body", False):
             return b"".join(chunks)
-
-
-def _document(content_type: bytes | None, body: bytes) -> Mapping[str, object]:
-    if not body:
-        return {}
-    sent = (content_type or b"").decode("latin-1")
-    if sent.partition(";")[0].strip().lower() != "application/json":
-        raise api_error.wrong_content_type(sent)
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise api_error.not_json() from None
-    if not isinstance(document, dict):
-        raise api_error.not_json()
-    return document
 
 
 def _knobs(headers: Mapping[bytes, bytes], document: Mapping[str, object], of_key: str) -> Knobs:

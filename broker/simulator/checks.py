@@ -180,3 +180,16 @@ def fields(known: Mapping[str, Check], *required: str) -> Check:
                 of(item, prefix + name)
 
     return check
+
+
+def closed_fields(known: Mapping[str, Check], *required: str) -> Check:
+    """An object with named fields and no others."""
+    of = fields(known, *required)
+
+    def check(value: object, place: str) -> None:
+        of(value, place)
+        for name in value if isinstance(value, dict) else ():
+            if name not in known:
+                raise ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+
+    return check

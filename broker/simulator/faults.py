@@ -23,7 +23,7 @@ def refuse_if_asked(knobs: Knobs, shelf: Shelf, attempt_key: str, api_key: str) 
     if Knob.WRONG_KEY in knobs:
         raise api_error.wrong_key(api_key)
     if Knob.LACKS_SCOPE in knobs:
-        raise api_error.missing_scope()
+        raise api_error.missing_scope("model.request")
     if Knob.RATE_LIMIT in knobs:
         raise api_error.rate_limited(_retry_after(knobs))
     failing = knobs.get(Knob.RATE_LIMIT_THEN_OK)

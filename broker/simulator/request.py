@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+import orjson
+
+from broker.simulator import api_error
 from broker.simulator.knobs import Knobs
 
 _EPOCH = 1_760_000_000
@@ -28,6 +31,22 @@ class Arrival:
     body: bytes
     digest: str
     request_id: str
+
+
+def document_of(arrival: Arrival) -> Mapping[str, object]:
+    """The JSON object in the body, empty where there is none. Raises ApiError 400."""
+    if not arrival.body:
+        return {}
+    sent = arrival.headers.get(b"content-type", b"").decode("latin-1")
+    if sent.partition(";")[0].strip().lower() != "application/json":
+        raise api_error.wrong_content_type(sent)
+    try:
+        document = orjson.loads(arrival.body)
+    except orjson.JSONDecodeError:
+        raise api_error.not_json() from None
+    if not isinstance(document, dict):
+        raise api_error.not_json()
+    return document
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ Knows: the table. Must not know: what any operation does. What it does not name 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 from urllib.parse import unquote
 
 from broker.simulator import (
@@ -26,6 +27,7 @@ from broker.simulator.request import Request
 from broker.simulator.shelf import Shelf
 
 Operation = Callable[[Request, Shelf], Reply]
+Run = TypeVar("Run")
 _HOLE = "{}"
 
 _TABLE: dict[tuple[str, str], Operation] = {
@@ -48,31 +50,43 @@ _TABLE: dict[tuple[str, str], Operation] = {
     ("GET", "/v1/models/{}"): models.get_model,
     ("DELETE", "/v1/models/{}"): models.delete_model,
 }
-_PATTERNS = [(tuple(path.split("/")), method, run) for (method, path), run in _TABLE.items() if _HOLE in path]
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class Match(Generic[Run]):
     """An operation and what its path's holes held, percent-decoded."""
 
-    run: Operation
+    run: Run
     arguments: tuple[str, ...]
 
 
-def match(method: str, path: str) -> Match:
-    """Finds the operation of a raw path. Raises ApiError 404, or 405 where only the method is wrong."""
-    exact = _TABLE.get((method, path))
-    if exact is not None and _HOLE not in path:
-        return Match(exact, ())
-    segments = path.split("/")
-    methods: set[str] = {allowed for allowed, known in _TABLE if known == path}
-    for pattern, allowed, run in _PATTERNS:
-        arguments = _holes(pattern, segments)
-        if arguments is not None:
-            if allowed == method:
-                return Match(run, arguments)
-            methods.add(allowed)
-    raise wrong_method(method, path) if methods else unknown_url(method, path)
+class Routes(Generic[Run]):
+    """A table of (method, path with `{}` for each hole) and what answers there."""
+
+    def __init__(self, table: Mapping[tuple[str, str], Run]) -> None:
+        self._table = table
+        self._patterns = [
+            (tuple(path.split("/")), method, run) for (method, path), run in table.items() if _HOLE in path
+        ]
+
+    def match(self, method: str, path: str) -> Match[Run]:
+        """Finds the operation of a raw path. Raises ApiError 404, or 405 where only the method is wrong."""
+        exact = self._table.get((method, path))
+        if exact is not None and _HOLE not in path:
+            return Match(exact, ())
+        segments = path.split("/")
+        methods: set[str] = {allowed for allowed, known in self._table if known == path}
+        for pattern, allowed, run in self._patterns:
+            arguments = _holes(pattern, segments)
+            if arguments is not None:
+                if allowed == method:
+                    return Match(run, arguments)
+                methods.add(allowed)
+        raise wrong_method(method, path) if methods else unknown_url(method, path)
+
+
+OPERATIONS = Routes(_TABLE)
+"""What a caller of the API can ask."""
 
 
 def _holes(pattern: tuple[str, ...], segments: list[str]) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""Serves the simulated OpenAI over plain HTTP on loopback, on the loop that runs.
+"""Serves the simulated OpenAI over HTTP on loopback, on the loop that runs.
 
 Knows: uvicorn's protocol. Must not know: OpenAI. It leaves signal handlers and logging to the process.
 """
@@ -6,6 +6,7 @@ Knows: uvicorn's protocol. Must not know: OpenAI. It leaves signal handlers and 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from types import TracebackType
 from typing import cast
@@ -16,7 +17,9 @@ from uvicorn.server import ServerState
 
 from broker.simulator.app import SimulatedOpenAI
 from broker.simulator.composition import count_tokens
+from broker.simulator.federation import Provider
 from broker.simulator.journal import Received
+from broker.simulator.organization import Organization
 
 SIMULATED_KEY = "sk-simulated-0000000000000000000000000000wxyz"
 """Opens the simulator where no other key was configured; worth nothing anywhere else."""
@@ -35,26 +38,38 @@ class _Protocol(HttpToolsProtocol):
 class Simulator:
     """A simulated OpenAI while the context is open; `url` has no path and no slash at its end.
 
-    `keys` are those it accepts. Raises OSError where the port is taken. On leaving, open replies are cut.
+    `keys` are those it accepts besides the organization's, and `providers` those whose tokens it exchanges.
+    With `tls` it speaks HTTPS. Raises OSError where the port is taken. On leaving, open replies are cut.
     """
 
     def __init__(
-        self, host: str = "127.0.0.1", port: int = 0, *, keys: Sequence[str] = (SIMULATED_KEY,)
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        keys: Sequence[str] = (SIMULATED_KEY,),
+        organization: Organization | None = None,
+        providers: Sequence[Provider] = (),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.key = keys[0]
+        self.key = keys[0] if keys else ""
+        self.organization = organization or Organization()
         self._host = host
         self._port = port
-        self._app = SimulatedOpenAI(keys)
+        self._tls = tls
+        self._app = SimulatedOpenAI(keys, self.organization, providers)
         self._state = ServerState()
         self._server: asyncio.Server | None = None
 
     @property
     def url(self) -> str:
-        return f"http://{self._host}:{self._port}"
+        return f"http{'s' if self._tls else ''}://{self._host}:{self._port}"
 
     @property
     def received(self) -> list[Received]:
-        """Every `/v1` request so far, refused ones too, oldest first (the last 200,000 are kept)."""
+        """Every call of `/v1` so far, refused ones too, oldest first (the last 200,000 are kept). Requests to
+        the admin API and the token endpoint are in `organization.journal` instead.
+        """
         return self._app.journal.entries
 
     @property
@@ -87,7 +102,11 @@ class Simulator:
         )
         config.load()
         self._server = await loop.create_server(
-            lambda: _Protocol(config, self._state, {}, loop), self._host, self._port, backlog=_BACKLOG
+            lambda: _Protocol(config, self._state, {}, loop),
+            self._host,
+            self._port,
+            backlog=_BACKLOG,
+            ssl=self._tls,
         )
         self._port = self._server.sockets[0].getsockname()[1]
         return self

@@ -1,4 +1,6 @@
-"""What every KeyVault must do. A test module subclasses `KeyVaultContract` and says how to set keys up."""
+"""What every KeyVault must do. A test module subclasses `KeySourceContract`, or `KeyVaultContract` where keys
+are stored, and says how to set keys up.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,21 @@ FIRST = "sk-contract-first-0000"
 SECOND = "sk-contract-second-0000"
 
 
-class VaultRig(Protocol):
-    """A vault under test, with what only its operator can do."""
+class SourceRig(Protocol):
+    """A source of keys under test, with what only its operator can do. It knows `openai` and `other`."""
 
     @property
     def vault(self) -> KeyVault: ...
 
     def store(self, credential: str, key: str) -> None:
         """Makes `key` the newest version of `credential`."""
+
+    def lock(self) -> None:
+        """Makes the source unusable: sealed, away, or without its own key."""
+
+
+class VaultRig(SourceRig, Protocol):
+    """A store of keys under test."""
 
     def delete(self, credential: str) -> None:
         """Deletes the newest version of `credential`."""
@@ -36,14 +45,72 @@ class VaultRig(Protocol):
     def shown(self, credential: str) -> list[KeyVersion]:
         """What `broker keys list` shows of it."""
 
-    def lock(self) -> None:
-        """Makes the store unusable: sealed, away, or without its own key."""
-
     async def pass_second(self) -> None:
         """Lets a second go by, as far as the vault can tell."""
 
 
-class KeyVaultContract:
+class KeySourceContract:
+    """Needs a fixture `rig`: SourceRig."""
+
+    async def test_a_key_is_known_by_its_place_alone(self, rig: SourceRig) -> None:
+        rig.store("openai", FIRST)
+        rig.store("other", FIRST)
+        ours, theirs = [await rig.vault.lease(name) for name in ("openai", "other")]
+        assert ours.key_ref != theirs.key_ref
+        assert "openai" in ours.key_ref
+        assert FIRST not in ours.key_ref
+
+    async def test_credentials_do_not_mix(self, rig: SourceRig) -> None:
+        rig.store("openai", FIRST)
+        rig.store("other", SECOND)
+        leases = [await rig.vault.lease(name) for name in ("openai", "other")]
+        assert [lease.secret.reveal() for lease in leases] == [FIRST, SECOND]
+
+    @pytest.mark.parametrize("name", ["../openai", "", "a/b", "A", "a" * 64, "a\0b", "a\n", "%2e%2e"])
+    async def test_a_name_that_could_be_a_path_is_refused(self, rig: SourceRig, name: str) -> None:
+        await self._refused(rig, name)
+
+    async def test_a_cancelled_call_does_not_cancel_the_others(self, rig: SourceRig) -> None:
+        rig.store("openai", FIRST)
+        first, second = (asyncio.ensure_future(rig.vault.lease("openai")) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).secret.reveal() == FIRST
+
+    async def test_concurrent_calls_get_the_same_key(self, rig: SourceRig) -> None:
+        rig.store("openai", FIRST)
+        leases = await asyncio.gather(*(rig.vault.lease("openai") for _ in range(50)))
+        assert {lease.secret.reveal() for lease in leases} == {FIRST}
+
+    async def test_an_unknown_credential_is_refused_with_a_remedy(self, rig: SourceRig) -> None:
+        rig.store("openai", FIRST)
+        await self._refused(rig, "nobody")
+
+    async def test_a_locked_store_is_refused_and_not_remembered(self, rig: SourceRig) -> None:
+        rig.store("openai", FIRST)
+        rig.lock()
+        await self._refused(rig, "openai")
+        await self._refused(rig, "openai")
+
+    async def test_no_repr_and_no_error_shows_a_key(self, rig: SourceRig) -> None:
+        rig.store("openai", FIRST)
+        lease = await rig.vault.lease("openai")
+        error = await self._refused(rig, "nobody")
+        for text in (repr(lease), str(lease), repr(rig.vault), repr(error), str(error)):
+            assert FIRST not in text
+
+    async def _refused(self, rig: SourceRig, credential: str) -> BrokerError:
+        with pytest.raises(BrokerError) as caught:
+            await rig.vault.lease(credential)
+        error = caught.value
+        assert error.kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
+        assert error.retry_after is not None
+        assert error.retry_after > 0
+        assert error.remedy
+        return error
+
+
+class KeyVaultContract(KeySourceContract):
     """Needs a fixture `rig`: VaultRig."""
 
     async def test_a_lease_holds_the_newest_version(self, rig: VaultRig) -> None:
@@ -52,12 +119,6 @@ class KeyVaultContract:
         lease = await rig.vault.lease("openai")
         assert (lease.secret.reveal(), lease.key_version) == (SECOND, 2)
         assert "openai" in lease.key_ref
-
-    async def test_credentials_do_not_mix(self, rig: VaultRig) -> None:
-        rig.store("openai", FIRST)
-        rig.store("other", SECOND)
-        leases = [await rig.vault.lease(name) for name in ("openai", "other")]
-        assert [lease.secret.reveal() for lease in leases] == [FIRST, SECOND]
 
     async def test_a_rotated_key_is_used_by_calls_a_second_later(self, rig: VaultRig) -> None:
         rig.store("openai", FIRST)
@@ -130,46 +191,3 @@ class KeyVaultContract:
         assert ours.key_ref != theirs.key_ref
         assert ours.key_version == theirs.key_version == 1
         assert FIRST not in ours.key_ref
-
-    @pytest.mark.parametrize("name", ["../openai", "", "a/b", "A", "a" * 64, "a\0b", "a\n", "%2e%2e"])
-    async def test_a_name_that_could_be_a_path_is_refused(self, rig: VaultRig, name: str) -> None:
-        await self._refused(rig, name)
-
-    async def test_a_cancelled_call_does_not_cancel_the_others(self, rig: VaultRig) -> None:
-        rig.store("openai", FIRST)
-        first, second = (asyncio.ensure_future(rig.vault.lease("openai")) for _ in range(2))
-        await asyncio.sleep(0)
-        first.cancel()
-        assert (await second).secret.reveal() == FIRST
-
-    async def test_concurrent_calls_get_the_same_key(self, rig: VaultRig) -> None:
-        rig.store("openai", FIRST)
-        leases = await asyncio.gather(*(rig.vault.lease("openai") for _ in range(50)))
-        assert {lease.secret.reveal() for lease in leases} == {FIRST}
-
-    async def test_an_unknown_credential_is_refused_with_a_remedy(self, rig: VaultRig) -> None:
-        rig.store("openai", FIRST)
-        await self._refused(rig, "nobody")
-
-    async def test_a_locked_store_is_refused_and_not_remembered(self, rig: VaultRig) -> None:
-        rig.store("openai", FIRST)
-        rig.lock()
-        await self._refused(rig, "openai")
-        await self._refused(rig, "openai")
-
-    async def test_no_repr_and_no_error_shows_a_key(self, rig: VaultRig) -> None:
-        rig.store("openai", FIRST)
-        lease = await rig.vault.lease("openai")
-        error = await self._refused(rig, "nobody")
-        for text in (repr(lease), str(lease), repr(rig.vault), repr(error), str(error)):
-            assert FIRST not in text
-
-    async def _refused(self, rig: VaultRig, credential: str) -> BrokerError:
-        with pytest.raises(BrokerError) as caught:
-            await rig.vault.lease(credential)
-        error = caught.value
-        assert error.kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
-        assert error.retry_after is not None
-        assert error.retry_after > 0
-        assert error.remedy
-        return error

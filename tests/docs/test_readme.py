@@ -41,8 +41,9 @@ def test_the_complete_configuration_names_every_setting_and_loads(tmp_path: Path
     load(path)
     section, named = "", set()
     for line in example.splitlines():
-        if heading := re.match(r"(?:# )?\[{1,2}([\w.]+)\]", line):
-            section = re.sub(r"^pools\.\w+\.members", "pools.<name>.members[]", heading[1])
+        if heading := re.match(r"(?:# )?\[{1,2}([\w.-]+)\]", line):
+            section = re.sub(r"^credentials\.[\w-]+", "credentials.<name>", heading[1])
+            section = re.sub(r"^pools\.\w+\.members", "pools.<name>.members[]", section)
         elif key := re.match(r"(?:# )?(\w+) = ", line):
             named.add(f"{section}.{key[1]}")
     assert named == {name for name, _ in settings()}
@@ -60,6 +61,21 @@ def test_the_pool_that_is_shown_is_one(tmp_path: Path) -> None:
         ("openai-b", 1, None),
         ("openai-claims-eu", 1, "claims"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("page", "way"),
+    [("**Keys made for this broker.**", "dynamic_key"), ("**No key at all.**", "workload_identity")],
+)
+def test_a_credential_that_is_shown_is_one(tmp_path: Path, page: str, way: str) -> None:
+    shown = TEXT.split(page)[1].split("```toml\n")[1].split("```")[0]
+    complete = example_configuration()
+    for section in re.findall(r"^\[(\w+)\]", shown, re.MULTILINE):
+        complete = re.sub(rf"^\[{section}\](?s:.*?)(?=^(?:# )?\[)", "", complete, flags=re.MULTILINE)
+    path = tmp_path / "broker.toml"
+    path.write_text(complete + "\n" + shown)
+    (credential,) = load(path).credentials.values()
+    assert credential.upstream_auth == way
 
 
 def test_every_command_that_is_shown_exists() -> None:

@@ -90,7 +90,7 @@ class AnyHistory(RuleBasedStateMachine):
     async def _answered(self, lease: Lease, model: str, answer: int) -> None:
         assert lease.member is not None
         if answer == 401:
-            self.rig.keys.quarantine(lease, "invalid_api_key")
+            self.rig.keys.quarantine("openai", lease, "invalid_api_key")
             self.quarantined.add(lease.member)
         elif answer == 429:
             self.rig.keys.rest(lease, model, REST_SECONDS)

@@ -61,7 +61,7 @@ async def test_a_credential_without_a_pool_is_the_vaults_own_lease(rig: PoolRig)
     got = await rig.keys.lease("lone", ANYWHERE, MODEL)
     assert (got.key_ref, got.member, got.alone) == ("memory:lone", None, True)
     rig.keys.rest(got, MODEL, 60)
-    rig.keys.quarantine(got, CODE)
+    rig.keys.quarantine("openai", got, CODE)
     assert (await rig.keys.lease("lone", ANYWHERE, MODEL)).key_version == 1
     await rig.settle()
     assert [(r.reason, r.key_ref, r.key_version) for r in rig.ledger.records] == [
@@ -72,7 +72,7 @@ async def test_a_credential_without_a_pool_is_the_vaults_own_lease(rig: PoolRig)
 async def test_a_lone_key_that_is_refused_again_and_again_is_told_of_once_a_version(rig: PoolRig) -> None:
     for version in (1, 1, 2, 2):
         rig.vault.versions["lone"] = version
-        rig.keys.quarantine(await rig.keys.lease("lone", ANYWHERE, MODEL), CODE)
+        rig.keys.quarantine("openai", await rig.keys.lease("lone", ANYWHERE, MODEL), CODE)
     await rig.settle()
     assert [record.key_version for record in rig.ledger.records] == [1, 2]
 
@@ -116,8 +116,8 @@ async def test_a_429_that_says_nothing_or_now_still_sends_the_call_elsewhere(rig
 async def test_a_refused_key_is_quarantined_and_told_of_without_itself(rig: PoolRig) -> None:
     first = await lease(rig)
     with structlog.testing.capture_logs() as lines:
-        rig.keys.quarantine(first, CODE)
-        rig.keys.quarantine(first, CODE)
+        rig.keys.quarantine("openai", first, CODE)
+        rig.keys.quarantine("openai", first, CODE)
     assert {(await lease(rig)).member for _ in range(8)} == {"a", "b"} - {first.member}
     await rig.settle()
     assert [line["event"] for line in lines] == ["key_quarantined"]
@@ -132,7 +132,7 @@ async def test_a_refused_key_is_quarantined_and_told_of_without_itself(rig: Pool
 
 async def test_where_all_are_quarantined_the_call_is_refused_and_the_pool_is_named(rig: PoolRig) -> None:
     for _ in range(2):
-        rig.keys.quarantine(await lease(rig), CODE)
+        rig.keys.quarantine("openai", await lease(rig), CODE)
     assert (await refused(rig)).kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
     assert rig.keys.problem() == "every key is quarantined: openai"
     assert rig.keys.census() == (Census("openai", 0, 0, 2),)
@@ -140,7 +140,7 @@ async def test_where_all_are_quarantined_the_call_is_refused_and_the_pool_is_nam
 
 async def test_a_rotated_key_is_released(rig: PoolRig) -> None:
     for _ in range(2):
-        rig.keys.quarantine(await lease(rig), CODE)
+        rig.keys.quarantine("openai", await lease(rig), CODE)
     rig.vault.versions["b"] = 2
     await rig.settle()
     got = await lease(rig)
@@ -158,17 +158,17 @@ async def test_a_late_401_or_429_of_an_old_version_does_not_touch_the_new_one(ri
     for _ in range(4):
         await lease(rig)
     for each in old:
-        rig.keys.quarantine(each, CODE)
+        rig.keys.quarantine("openai", each, CODE)
         rig.keys.rest(each, MODEL, 60)
     assert rig.keys.census() == (Census("openai", 2, 0, 0),)
 
 
 async def test_a_late_401_does_not_quarantine_the_version_that_has_just_been_released(rig: PoolRig) -> None:
     old = await lease(rig)
-    rig.keys.quarantine(old, CODE)
+    rig.keys.quarantine("openai", old, CODE)
     rig.vault.versions["a"] = 2
     await rig.settle()
-    rig.keys.quarantine(old, CODE)
+    rig.keys.quarantine("openai", old, CODE)
     assert rig.keys.census() == (Census("openai", 2, 0, 0),)
 
 
@@ -233,7 +233,7 @@ async def test_a_placed_call_gets_the_keys_of_its_place_alone(placement: Placeme
 async def test_a_call_pinned_to_a_region_is_refused_rather_than_served_elsewhere() -> None:
     rig = PoolRig(Member("eu", region="eu"), Member("us", region="us"))
     eu = Placement(None, "eu")
-    rig.keys.quarantine(await lease(rig, eu), CODE)
+    rig.keys.quarantine("openai", await lease(rig, eu), CODE)
     assert (await refused(rig, eu)).kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
     error = await refused(rig, Placement(None, "jp"))
     assert "region 'jp'" in error.message
@@ -260,13 +260,13 @@ async def test_models_that_callers_make_up_do_not_fill_the_memory(rig: PoolRig) 
 
 async def test_a_key_in_two_pools_is_quarantined_in_both() -> None:
     rig = PoolRig(Member("a"), Member("a", team="claims"))
-    rig.keys.quarantine(await lease(rig), CODE)
+    rig.keys.quarantine("openai", await lease(rig), CODE)
     await refused(rig, Placement("claims"))
     await rig.keys.aclose()
 
 
 async def test_what_is_to_be_recorded_is_recorded_before_the_end(rig: PoolRig) -> None:
-    rig.keys.quarantine(await lease(rig), CODE)
+    rig.keys.quarantine("openai", await lease(rig), CODE)
     await rig.keys.aclose()
     assert [record.reason for record in rig.ledger.records] == ["quarantined"]
 
@@ -274,6 +274,6 @@ async def test_what_is_to_be_recorded_is_recorded_before_the_end(rig: PoolRig) -
 async def test_a_ledger_that_is_lost_does_not_keep_a_refused_key_in_use(rig: PoolRig) -> None:
     rig.ledger.lost = True
     first = await lease(rig)
-    rig.keys.quarantine(first, CODE)
+    rig.keys.quarantine("openai", first, CODE)
     await rig.settle()
     assert {(await lease(rig)).member for _ in range(8)} == {"a", "b"} - {first.member}

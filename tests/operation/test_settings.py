@@ -213,3 +213,43 @@ def test_a_key_pasted_where_its_name_belongs_is_refused_and_not_repeated(loaded:
 )
 def test_a_pool_that_cannot_work_is_refused(loaded: Load, text: str, named: str) -> None:
     assert named in refusal(loaded, text)
+
+    for place, field in settings():
+        name = place.rpartition(".")[2]
+        suspicious = any(word in name for word in ("key", "secret", "password", "token"))
+        assert not suspicious or field.annotation in (Path, Path | None), place
+
+
+DYNAMIC = "[credentials.chat]\nupstream_auth = 'dynamic_key'\n"
+FEDERATED = "[credentials.chat]\nupstream_auth = 'workload_identity'\n"
+TRUST = "subject_token = '/t'\nidentity_provider_id = 'i'\nservice_account_id = 's'\n"
+
+
+@pytest.mark.parametrize(
+    ("added", "named"),
+    [
+        (DYNAMIC + "project = 'p'", "dynamic_keys.instance"),
+        (DYNAMIC + "[dynamic_keys]\ninstance = '/i'", "credentials.chat.project"),
+        (DYNAMIC + "project = '../p'", "credentials.chat.project"),
+        (DYNAMIC + TRUST + "project = 'p'", "credentials.chat.subject_token"),
+        (DYNAMIC + "project = 'p'\nlife_seconds = 31536001", "credentials.chat.life_seconds"),
+        (DYNAMIC + "project = 'p'\nfallback = 'openai'", "credentials.chat.fallback"),
+        (FEDERATED, "credentials.chat.identity_provider_id"),
+        (FEDERATED + TRUST + "project = 'p'", "credentials.chat.project"),
+        ("[credentials.'Chat Team']\nupstream_auth = 'workload_identity'\n", "credentials.Chat Team"),
+        ("[credentials.openai-admin]\nupstream_auth = 'workload_identity'\n" + TRUST, "admin_credential"),
+        ("[dynamic_keys]\nurl = 'http://api.openai.com/v1'", "dynamic_keys.url"),
+        ("[workload_identity]\nurl = 'http://auth.openai.com/'", "workload_identity.url"),
+    ],
+)
+def test_a_credential_lacks_nothing_and_has_nothing_of_the_other_way(
+    loaded: Load, added: str, named: str
+) -> None:
+    assert named in refusal(loaded, MINIMAL + added)
+
+
+def test_without_a_store_there_is_no_admin_key_and_no_fallback(loaded: Load) -> None:
+    stateless = MINIMAL.replace("[keys]\n", "[keys]\nadapter = 'none'\n")
+    assert "keys.adapter" in refusal(loaded, stateless)
+    assert loaded(stateless + FEDERATED + TRUST).keys.adapter == "none"
+    assert "keys.adapter" in refusal(loaded, stateless + FEDERATED + TRUST + "fallback = 'openai'")

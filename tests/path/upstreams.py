@@ -16,9 +16,10 @@ import httpx
 
 
 @contextmanager
-def simulator_process(key_file: Path) -> Iterator[str]:
+def simulator_process(key_file: Path, *arguments: str | Path) -> Iterator[str]:
     """A simulated OpenAI that outlives any broker; yields its URL."""
     command = [sys.executable, "-m", "broker.simulator", "--port", "0", "--key-file", str(key_file)]
+    command += [str(argument) for argument in arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

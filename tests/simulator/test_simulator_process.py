@@ -32,3 +32,30 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
         ended = subprocess.run([*COMMAND, "--port", port], capture_output=True, text=True, check=False)
     assert ended.returncode == 3
     assert "--port" in ended.stderr
+
+
+def test_it_takes_an_organization_from_a_file(tmp_path: Path) -> None:
+    owned = tmp_path / "organization.json"
+    owned.write_text('{"admin_keys": ["sk-admin-one"], "projects": ["proj_one"]}')
+    command = [*COMMAND, "--organization", str(owned)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1]
+        reply = httpx.post(
+            f"{url}/v1/organization/projects/proj_one/service_accounts",
+            json={"name": "app"},
+            headers={"authorization": "Bearer sk-admin-one"},
+            trust_env=False,
+        )
+        assert reply.json()["api_key"]["value"].startswith("sk-svcacct-")
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+
+
+def test_a_misspelt_organization_is_told(tmp_path: Path) -> None:
+    owned = tmp_path / "organization.json"
+    owned.write_text('{"admin_key": ["sk-admin-one"]}')
+    ended = subprocess.run(
+        [*COMMAND, "--organization", str(owned)], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, "--organization" in ended.stderr) == (3, True)

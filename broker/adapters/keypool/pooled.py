@@ -7,7 +7,7 @@ upstream turned a key down, what is in the log about it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 from broker.adapters.keypool.bench import RETRY_SECONDS, Bench, Seat
@@ -20,6 +20,7 @@ from broker.ports import Clock, KeyVault, Ledger
 
 _NS = 1_000_000_000
 _AWAY_NS = 1 * _NS
+_REPLACE_EVERY_NS = 60 * _NS
 _FURTHER_SECONDS = 0.08
 _LONGEST_NS = 2_020_000_000
 """A vault has two seconds to say no; a call that it said no to is answered within a tenth more."""
@@ -32,8 +33,20 @@ class PooledKeys:
     It has nothing to turn to, so it neither rests nor is it quarantined: it is told of, and used on.
     """
 
-    def __init__(self, vault: KeyVault, pools: Iterable[Pool], clock: Clock, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        vault: KeyVault,
+        pools: Iterable[Pool],
+        clock: Clock,
+        ledger: Ledger,
+        replace: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        """`replace` has the vault's key of this name issued anew, where it is one that can be; at most once a
+        minute each, or an upstream that refuses whatever it is given would have one made for every call.
+        """
         pools = tuple(pools)
+        self._replace = replace
+        self._replaced: dict[str, int] = {}
         self._vault = vault
         self._clock = clock
         self._standings = {member.key: Standing(member.key) for pool in pools for member in pool.members}
@@ -49,15 +62,17 @@ class PooledKeys:
             raise _unlabelled(credential)
         return self._vault.lease(credential)
 
-    def quarantine(self, lease: Lease, code: str) -> None:
+    def quarantine(self, credential: str, lease: Lease, code: str) -> None:
         """See ports.KeyPool."""
         version = Version(lease.key_ref, lease.key_version)
         if lease.member is None:
-            self._quarantine.report(version, code)
+            if self._quarantine.report(version, code):
+                self._have_replaced(credential)
             return
         standing = self._standings[lease.member]
         if standing.current == version and standing.refused != version:
             self._quarantine.take(standing, version, code)
+            self._have_replaced(lease.member)
 
     def rest(self, lease: Lease, model: str | None, seconds: float | None) -> None:
         """See ports.KeyPool."""
@@ -74,6 +89,12 @@ class PooledKeys:
         """Which pools have no key left, or an empty string."""
         spent = [census.credential for census in self.census() if not census.usable + census.resting]
         return f"every key is quarantined: {', '.join(spent)}" if spent else ""
+
+    def _have_replaced(self, name: str) -> None:
+        now = self._clock.monotonic_ns()
+        if now - self._replaced.get(name, -_REPLACE_EVERY_NS) >= _REPLACE_EVERY_NS:
+            self._replaced[name] = now
+            self._replace(name)
 
     async def aclose(self) -> None:
         """Stops watching the quarantined keys; what is to be recorded of them is recorded first."""

@@ -47,10 +47,10 @@ class Quarantine:
         )
         self._record(version, "quarantined")
 
-    def report(self, version: Version, code: str) -> None:
-        """The only key of its credential: it is told of, once a version, and used on."""
+    def report(self, version: Version, code: str) -> bool:
+        """The only key of its credential: it is told of, once a version, and used on. Whether it was news."""
         if self._told.get(version.key_ref) == version.number:
-            return
+            return False
         self._told[version.key_ref] = version.number
         self._log.error(
             "key_refused",
@@ -60,6 +60,7 @@ class Quarantine:
             remedy="Find out why OpenAI refuses it, then rotate it; a pool would have had another key.",
         )
         self._record(version, "key_refused")
+        return True
 
     async def aclose(self) -> None:
         """Ends the task; what is not yet in the log goes there first."""

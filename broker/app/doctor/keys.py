@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from broker.adapters.keystore import SealedStore
 from broker.app.doctor.check import Check, Level
+from broker.app.doctor.sources import check_sources, stored
 from broker.app.doctor.vault import VaultProof, check_vault
 from broker.app.keys import keystore
 from broker.config import ConfigError, Settings
@@ -20,13 +21,22 @@ _SUBJECT = "keys"
 
 def check_keys(settings: Settings, proof: VaultProof, credentials: Sequence[str]) -> Iterator[Check]:
     """The store, and each credential of it. Blocking."""
+    yield from check_sources(settings)
+    credentials = sorted(stored(settings, credentials))
     try:
-        if settings.keys.adapter == "sealed":
+        if settings.keys.adapter == "none":
+            yield from (_nowhere(name) for name in credentials)
+        elif settings.keys.adapter == "sealed":
             yield from _sealed(SealedStore(keystore(settings)), credentials)
         else:
             yield from check_vault(settings, proof, credentials)
     except ConfigError as error:
         yield Check(_SUBJECT, Level.BAD, str(error))
+
+
+def _nowhere(name: str) -> Check:
+    told = f"There is no store, and no other source, for the credential {name}."
+    return Check(_SUBJECT, Level.BAD, told, f"Add [credentials.{name}], or set keys.adapter.")
 
 
 def _sealed(store: SealedStore, credentials: Sequence[str]) -> Iterator[Check]:

@@ -1,0 +1,143 @@
+"""`broker serve` without any key: its own token, exchanged; and with a stored key to fall back on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+
+from broker.simulator import Mapped
+from tests.shortlived.site import PROJECT, STORED, Site, key_refs, say_hello, site
+from tests.simulator.issuer import SUBJECT, Issuer
+from tests.vault.serving import Sections
+
+ACCOUNT = "svc_acct_broker"
+NOWHERE = "http://127.0.0.1:1/oauth/token"
+
+
+@pytest.fixture
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@pytest.fixture
+def here(tmp_path: Path, issuer: Issuer) -> Iterator[Site]:
+    with site(tmp_path / "broker", [issuer.provider(Mapped(SUBJECT, ACCOUNT, PROJECT))]) as here:
+        write_token(here, issuer)
+        yield here
+
+
+def write_token(here: Site, issuer: Issuer) -> str:
+    token = issuer.token(600)
+    (here.directory / "subject.jwt").write_text(token)
+    return token
+
+
+def sections(here: Site, url: str = "", fallback: str = "") -> Sections:
+    credential = {
+        "upstream_auth": "workload_identity",
+        "subject_token": str(here.directory / "subject.jwt"),
+        "identity_provider_id": "idp_one",
+        "service_account_id": ACCOUNT,
+    }
+    stored = {"directory": str(here.directory / "keys")} if fallback else {"adapter": "none"}
+    return {
+        "keys": stored,
+        "credentials.openai": {**credential, **({"fallback": fallback} if fallback else {})},
+        "workload_identity": {"url": url or f"{here.openai}/oauth/token"},
+    }
+
+
+def metrics(here: Site) -> str:
+    broker = here.brokers[-1]
+    with broker.http(None) as client:
+        return client.get(f"{broker.console}/metrics").text
+
+
+def test_calls_go_without_any_stored_key(here: Site, issuer: Issuer) -> None:
+    subject = write_token(here, issuer)
+    broker = here.serve(sections(here))
+    assert say_hello(broker).startswith("Echo: hello")
+    ((key_ref, key_version),) = key_refs(broker)
+    assert key_ref == "workload_identity:openai"
+    assert abs(key_version - time.time()) < 120
+    assert [account["id"] for account in here.organization()["accounts"] if account["live"]] == [ACCOUNT]
+    broker.stop()
+    written = here.written()
+    assert "key issued" in written
+    assert subject not in written
+    assert subject.rpartition(".")[2] not in written
+    assert "at-simulated" not in written
+
+
+def test_a_credential_without_a_source_is_refused_where_there_is_no_store(here: Site) -> None:
+    broker = here.serve(sections(here))
+    with openai.OpenAI(
+        base_url=f"{broker.https}/v1",
+        api_key=broker.token("batch"),
+        http_client=broker.http("batch"),  # type: ignore[arg-type]
+        max_retries=0,
+    ) as client:
+        with pytest.raises(openai.APIStatusError, match="No store of keys") as caught:
+            client.embeddings.create(model="text-embedding-3-small", input="hello")
+        assert caught.value.status_code == 503
+
+
+def test_without_the_token_endpoint_calls_are_refused_in_time_and_told_why(here: Site) -> None:
+    broker = here.serve(sections(here, NOWHERE))
+    began = time.monotonic()
+    with pytest.raises(openai.APIStatusError, match="token endpoint cannot be reached") as caught:
+        say_hello(broker)
+    assert time.monotonic() - began < 2.5
+    assert caught.value.status_code == 503
+    assert "retry-after" in caught.value.response.headers
+    with broker.http(None) as client:
+        ready = client.get(f"{broker.console}/readyz")
+    assert ready.status_code == 503
+    assert "workload identity" in ready.text
+
+
+def test_with_a_fallback_calls_get_the_stored_key_and_the_operator_is_told(here: Site) -> None:
+    broker = here.serve(sections(here, NOWHERE, "stored"))
+    assert say_hello(broker).startswith("Echo: hello")
+    assert {ref for ref, _ in key_refs(broker)} == {"sealed:stored"}
+    told = metrics(here)
+    assert 'broker_key_fallback{credential="openai"} 1.0' in told
+    assert 'broker_key_fallback_leases_total{credential="openai"} 1.0' in told
+    errors = broker.errors.read_text()
+    assert "calls get a stored key" in errors
+    assert STORED not in errors
+
+
+def test_what_writes_the_token_late_is_waited_for(here: Site, issuer: Issuer) -> None:
+    (here.directory / "subject.jwt").unlink()
+    broker = here.serve(sections(here))
+    with pytest.raises(openai.APIStatusError, match="cannot be read"):
+        say_hello(broker)
+    write_token(here, issuer)
+    deadline = time.monotonic() + 5.0
+    while True:
+        try:
+            assert say_hello(broker).startswith("Echo: hello")
+            break
+        except openai.APIStatusError:
+            assert time.monotonic() < deadline, "no recovery within 5 s"
+            time.sleep(0.1)
+
+
+def test_there_is_no_key_to_list_where_none_is_stored(here: Site) -> None:
+    here.serve(sections(here))
+    config = str(here.directory / "broker.toml")
+    ended = subprocess.run(
+        [sys.executable, "-m", "broker.cli.main", "keys", "list", "--config", config],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 3
+    assert "stores no key" in ended.stderr + ended.stdout
