@@ -40,7 +40,8 @@ class Record:
     Never holds a key, a token, a prompt or a reply. Times `t_*_us` are microseconds. `policy_input` is the
     JSON that policy judged, `alert` what it wants people told, `purpose` why the caller broke the glass;
     in a `shadow` record `decision` and `rule` are the candidate's and `enforced` is what really happened.
-    The ledger adds
+    `certifications` of a `key` record are the texts of `tlog.certification`, of keys that are used from here
+    on. The ledger adds
     `v`, `instance`, `seq`, `time`, `kid` and `sig` when it sequences the record.
     """
 
@@ -85,6 +86,7 @@ class Record:
     alert: str | None = None
     purpose: str | None = None
     enforced: str | None = None
+    certifications: tuple[str, ...] | None = None
 
 
 RECORD_FIELDS = tuple(f.name for f in fields(Record))
