@@ -16,11 +16,11 @@ from broker.adapters.clock import SystemClock
 from broker.adapters.counters import MemoryCounters
 from broker.adapters.decisions import CachingAuthorizer
 from broker.adapters.keyfile import load_or_create_ed25519, load_or_create_secret
-from broker.adapters.keystore import SealedKeyVault, SealedStore
 from broker.adapters.ledger import Disk, FileLedger, LogKeys
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Pool, RetryPolicy
-from broker.adapters.telemetry import MeteredLedger, Metrics
+from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics
 from broker.administration import Administration
+from broker.app.keys import key_source
 from broker.app.policy import PolicyEngine, try_candidates
 from broker.catalog.count import load_vocabularies
 from broker.config import Settings
@@ -64,8 +64,8 @@ class Broker:
         await try_candidates(settings)
         self._policy = PolicyEngine(settings, self._clock)
         self._ledger, _ = await asyncio.gather(self._open_ledger(), asyncio.to_thread(load_vocabularies))
-        store = SealedStore(settings.keys.directory)
-        self._keys = SealedKeyVault(store, self._clock, settings.keys.hold_seconds)
+        self._keys = key_source(settings, self._clock)
+        await self._keys.start()
         self._upstream = _upstream(settings, self._clock)
         sockets = [bind(settings.server.https), bind(settings.server.console)]
         self.https_url = f"https://{address_of(sockets[0])}"
@@ -86,24 +86,24 @@ class Broker:
         await self._console.start()
         await self._policy.open(self._metered)
         self._watching = asyncio.create_task(self._vigil.run())
-        self._metrics.ready.set(1)
+        self._metrics.watch(self.unready, self._keys.trouble)
         self._log.info(
             "started",
             https=self.https_url,
             grpc=self.grpc_address,
             policy=self._policy.authorizer.version.revision,
+            missing=self.unready(),
         )
 
     async def stop(self) -> None:
         """Stops accepting, lets calls end, closes the log."""
-        self._metrics.ready.set(0)
         await asyncio.gather(
             self._https.stop(), self._grpc.stop(CLOSE_SECONDS), self._console.stop(), return_exceptions=True
         )
         self._watching.cancel()
         await self._policy.aclose()
         await self._upstream.aclose()
-        self._keys.close()
+        await self._keys.aclose()
         await self._ledger.close()
         self._log.info("stopped")
 
@@ -127,7 +127,7 @@ class Broker:
         deciding = Deciding(authorizer, self._clock, zone, self._policy.observer(ledger))
         self._vigil = Vigil(self._clock, deciding.circumstances)
         ports = Ports(
-            keys=self._keys,
+            keys=MeteredKeys(self._keys, self._metrics, self._clock),
             upstream=self._upstream,
             ledger=ledger,
             counters=MemoryCounters(self._clock),
@@ -178,7 +178,9 @@ class Broker:
 
     def unready(self) -> str:
         """What keeps calls from being served, or an empty string."""
-        return self._policy.unready() if self._ledger.ready else "audit log"
+        if not self._ledger.ready:
+            return "audit log"
+        return self._policy.unready() or self._keys.unready()
 
     def _new_call_id(self) -> str:
         return f"call_{self._clock.random_bytes(16).hex()}"
@@ -190,7 +192,8 @@ class Broker:
             ("Log", self._settings.audit.origin),
             ("Policy revision", self._policy.authorizer.version.revision),
         )
-        return Status(facts, self.unready, self._metrics.render, self._settings.policy.bundle)
+        bundle = self._settings.policy.bundle
+        return Status(facts, self.unready, self._metrics.render, bundle, self._keys.trouble)
 
 
 def _upstream(settings: Settings, clock: SystemClock) -> OpenAIUpstream:

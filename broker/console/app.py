@@ -32,6 +32,8 @@ class Status:
     metrics: Callable[[], bytes]
     bundle: Path | None = None
     """The signed bundle that OPA may fetch here; who fetches it verifies it."""
+    trouble: Callable[[], str] = lambda: ""
+    """What ails the key store: shown, but it takes no broker out of service (adr/0015)."""
 
 
 class ConsoleApp:
@@ -71,18 +73,21 @@ class ConsoleApp:
         if path == "/healthz":
             return 200, b"text/plain", b"alive\n"
         if path == "/readyz":
-            return (
-                (503, b"text/plain", missing.encode() + b"\n")
-                if missing
-                else (200, b"text/plain", b"ready\n")
-            )
+            lines = [missing or "ready", *self._ailing()]
+            return (503 if missing else 200), b"text/plain", "".join(f"{line}\n" for line in lines).encode()
         if path == "/":
             return 200, _HTML, self._page(missing)
         return 404, b"text/plain", b"no such page\n"
 
+    def _ailing(self) -> list[str]:
+        trouble = self._status.trouble()
+        return [f"key store: {trouble}"] if trouble else []
+
     def _page(self, missing: str) -> bytes:
         facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in self._status.facts)
-        state = f"not ready: {escape(missing)}" if missing else "ready"
+        state = "; ".join(
+            escape(part) for part in (f"not ready: {missing}" if missing else "ready", *self._ailing())
+        )
         return _PAGE.format(css="unready" if missing else "ready", state=state, facts=facts).encode()
 
 

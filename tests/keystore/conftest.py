@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from tests.keystore.rig import SealedRig
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[SealedRig]:
+async def rig(tmp_path: Path) -> AsyncIterator[SealedRig]:
     rig = SealedRig(tmp_path / "keys")
     yield rig
-    rig.vault.close()
+    await rig.vault.aclose()

@@ -68,7 +68,7 @@ async def test_an_idle_vault_forgets_its_keys(tmp_path: Path) -> None:
     assert rig.vault._held
     await asyncio.sleep(0.1)
     assert not rig.vault._held
-    rig.vault.close()
+    await rig.vault.aclose()
 
 
 async def test_a_warm_lease_is_cheap(rig: SealedRig) -> None:

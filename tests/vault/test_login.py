@@ -142,7 +142,7 @@ async def test_a_client_certificate_logs_in_and_renews(server: RealVault, tmp_pa
     token = own_token(vault)
     await asyncio.sleep(3.5)
     assert server.alive(token)
-    assert vault.trouble == ""
+    assert vault.trouble() == ""
     await vault.aclose()
 
 
@@ -238,7 +238,7 @@ async def test_a_start_without_vault_does_not_fail_and_comes_back(server: RealVa
     vault = vault_on(server, login)
     await vault.start()
     await refused(vault)
-    assert "sealed" in vault.trouble
+    assert "sealed" in vault.trouble()
     await asyncio.to_thread(server.unseal)
     await well_again(vault, "openai", KEY)
     assert await _cleared(vault)
@@ -247,7 +247,7 @@ async def test_a_start_without_vault_does_not_fail_and_comes_back(server: RealVa
 
 async def _cleared(vault: VaultKeyVault) -> bool:
     for _ in range(100):
-        if not vault.trouble:
+        if not vault.trouble():
             return True
         await asyncio.sleep(0.05)
     return False

@@ -9,8 +9,11 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import structlog
+
 from broker.adapters.keystore.faults import unusable
 from broker.adapters.keystore.store import SealedStore
+from broker.errors import BrokerError
 from broker.model.secret import Lease
 from broker.ports import Clock
 
@@ -30,7 +33,7 @@ class _Held:
 
 
 class SealedKeyVault:
-    """Implements ports.KeyVault. Belongs to one event loop; `close` ends its thread and forgets all keys."""
+    """Implements ports.KeyVault. Belongs to one event loop; `aclose` ends its thread and forgets all keys."""
 
     def __init__(self, store: SealedStore, clock: Clock, hold_seconds: float = 60.0) -> None:
         self._store = store
@@ -40,6 +43,11 @@ class SealedKeyVault:
         self._newest: dict[str, int] = {}
         self._opening: dict[str, asyncio.Task[Lease]] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="keystore")
+        self._troubles: dict[str, str] = {}
+        self._log = structlog.get_logger()
+
+    async def start(self) -> None:
+        """Nothing: a key is opened when a call wants it."""
 
     async def lease(self, credential: str) -> Lease:
         """See ports.KeyVault. The newest version; a replaced file is noticed within half a second."""
@@ -53,7 +61,15 @@ class SealedKeyVault:
             opening.add_done_callback(lambda done: self._opened(credential, done))
         return await asyncio.shield(opening)
 
-    def close(self) -> None:
+    def unready(self) -> str:
+        """An empty string: the store is this machine's, and each call tells by itself."""
+        return ""
+
+    def trouble(self) -> str:
+        """Why the last call for some credential got no key, or an empty string."""
+        return next(iter(self._troubles.values()), "")
+
+    async def aclose(self) -> None:
         self._held.clear()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
@@ -92,8 +108,20 @@ class SealedKeyVault:
     def _opened(self, credential: str, done: asyncio.Task[Lease]) -> None:
         """The refresh is over. One that failed forgets the key: what cannot be confirmed is not served."""
         del self._opening[credential]
-        if done.cancelled() or done.exception() is not None:
+        fault = None if done.cancelled() else done.exception()
+        if done.cancelled() or fault is not None:
             self._held.pop(credential, None)
+        self._note(credential, fault)
+
+    def _note(self, credential: str, fault: BaseException | None) -> None:
+        """One log line when trouble with a credential begins, changes and ends."""
+        before = self._troubles.pop(credential, "")
+        now = str(fault) if isinstance(fault, BrokerError) else ""
+        if now:
+            self._troubles[credential] = now
+        if now != before:
+            log = self._log.bind(concerning=credential)
+            log.warning("keystore trouble", why=now) if now else log.info("keystore well again")
 
     def _forget(self, credential: str, drop_at: int) -> None:
         held = self._held.get(credential)

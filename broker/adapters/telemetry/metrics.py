@@ -6,14 +6,19 @@ or a model name that a caller made up.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from broker.model.record import Receipt, Record, RecordType
-from broker.ports import Ledger
+from broker.model.secret import Lease
+from broker.ports import Clock, KeyVault, Ledger
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
+_LEASE_SECONDS = (0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.1)
 _MICRO = 1e-6
+_NANO = 1e-9
 
 
 class Metrics:
@@ -46,7 +51,21 @@ class Metrics:
         self._kept: dict[tuple[str, str, str], Counter] = {}
         self._in, self._out = self._tokens.labels("in"), self._tokens.labels("out")
         self._durations: dict[str, Histogram] = {}
-        self.ready = Gauge("broker_ready", "1 while calls can be served", registry=self.registry)
+        self.lease = Histogram(
+            "broker_lease_seconds",
+            "Leases of a key, refused ones too",
+            buckets=_LEASE_SECONDS,
+            registry=self.registry,
+        )
+        self._ready = Gauge("broker_ready", "1 while calls can be served", registry=self.registry)
+        self._keys_up = Gauge(
+            "broker_key_store_up", "1 while the key store is well; held keys serve on", registry=self.registry
+        )
+
+    def watch(self, unready: Callable[[], str], trouble: Callable[[], str]) -> None:
+        """From now on the gauges say whether calls can be served, and how the key store is."""
+        self._ready.set_function(lambda: float(not unready()))
+        self._keys_up.set_function(lambda: float(not trouble()))
 
     def count(self, record: Record) -> None:
         """Counts one durable record."""
@@ -91,6 +110,23 @@ class MeteredLedger:
         if record.alert is not None:
             self._log.warning("alert", alert=record.alert, rule=record.rule, call_id=record.call_id)
         return receipt
+
+
+class MeteredKeys:
+    """A KeyVault that tells how long another one's leases took."""
+
+    def __init__(self, keys: KeyVault, metrics: Metrics, clock: Clock) -> None:
+        self._keys = keys
+        self._lease = metrics.lease
+        self._clock = clock
+
+    async def lease(self, credential: str) -> Lease:
+        """See ports.KeyVault."""
+        began = self._clock.monotonic_ns()
+        try:
+            return await self._keys.lease(credential)
+        finally:
+            self._lease.observe((self._clock.monotonic_ns() - began) * _NANO)
 
 
 def _outcome(record: Record) -> str:

@@ -68,16 +68,30 @@ class VaultKeyVault:
         self._keeper: asyncio.Task[None] | None = None
         self._log = structlog.get_logger()
         self._troubles: dict[str, Refusal] = {}
+        self._welcome = False
 
     async def start(self) -> None:
         """Logs in and keeps the token alive. Never fails: while Vault is away, it tries again and again."""
         self._keeper = asyncio.ensure_future(self._keep_token())
 
-    @property
-    def trouble(self) -> str:
-        """Why the broker's own token could not be had or renewed the last time; empty while all is well."""
+    def unready(self) -> str:
+        """Why the broker has not been able to log in since it started, or an empty string. Once it has, Vault
+        may go away: that takes no broker out of service, because held keys go on.
+        """
         refusal = self._troubles.get(_SELF)
-        return refusal.message if refusal else ""
+        if self._welcome:
+            return ""
+        return f"key store (Vault: {refusal.message})" if refusal else "key store (Vault: logging in)"
+
+    def trouble(self) -> str:
+        """Why the broker's own token, or a key that is in use, could not be had or confirmed the last time;
+        empty while all is well.
+        """
+        for subject, refusal in self._troubles.items():
+            kept = self._kept.get(subject)
+            if subject == _SELF or (kept is not None and not kept.idle):
+                return refusal.message
+        return ""
 
     async def lease(self, credential: str) -> Lease:
         """See ports.KeyVault. Answers within 2 s whatever Vault does."""
@@ -153,6 +167,7 @@ class VaultKeyVault:
                 failures += 1
             else:
                 seconds, failures = outcome, 0
+                self._welcome = True
             await self._clock.sleep(seconds)
 
     def _jittered(self, seconds: float) -> float:

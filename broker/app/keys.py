@@ -1,0 +1,83 @@
+"""The store of the real keys that a configuration names: which adapter leases them, how it logs in.
+
+Knows: which adapter each setting means. Must not know: how a call uses a key.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from broker.adapters.keystore import SealedKeyVault, SealedStore
+from broker.adapters.vault import (
+    AppRole,
+    Certificate,
+    Cluster,
+    Jwt,
+    Kubernetes,
+    Login,
+    VaultKeyVault,
+)
+from broker.adapters.vault.login import SERVICE_ACCOUNT_TOKEN
+from broker.config import ConfigError, Settings, Vault
+from broker.ports import Clock, KeyVault
+
+
+class KeySource(KeyVault, Protocol):
+    """A KeyVault from `start` to `aclose`, and how it is. `start` succeeds also where the store is away."""
+
+    async def start(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+    def unready(self) -> str:
+        """What has kept every call from a key since the start, or an empty string."""
+
+    def trouble(self) -> str:
+        """What keeps some call from a key now, or would soon; an empty string where all is well."""
+
+
+def key_source(settings: Settings, clock: Clock) -> KeySource:
+    """The adapter of `keys.adapter`. Raises ConfigError where what it needs is absent or malformed."""
+    keys = settings.keys
+    if keys.adapter == "vault":
+        vault = settings.vault
+        return VaultKeyVault(
+            cluster(vault),
+            login(vault),
+            clock,
+            mount=vault.mount,
+            prefix=vault.prefix,
+            hold_seconds=keys.hold_seconds,
+        )
+    return SealedKeyVault(SealedStore(keystore(settings)), clock, keys.hold_seconds)
+
+
+def keystore(settings: Settings) -> Path:
+    """The folder of the sealed keystore. Raises ConfigError."""
+    if settings.keys.directory is None:
+        raise ConfigError("keys.directory: needed where keys.adapter is sealed")
+    return settings.keys.directory
+
+
+def cluster(vault: Vault) -> Cluster:
+    """Where Vault is. Raises ConfigError."""
+    pair = (vault.certificate, vault.key) if vault.certificate and vault.key else None
+    try:
+        return Cluster(vault.addresses, vault.namespace, vault.ca, pair)
+    except ValueError as error:
+        raise ConfigError(f"vault.addresses: {error}") from None
+
+
+def login(vault: Vault) -> Login:
+    """How the broker logs in. Raises ConfigError, naming what is missing."""
+    mount = vault.auth_mount or vault.auth
+    if vault.auth == "approle" and vault.role_id and vault.wrapped_secret_id:
+        return AppRole(vault.role_id, vault.wrapped_secret_id, mount)
+    if vault.auth == "cert" and vault.certificate:
+        return Certificate(vault.certificate, vault.role, mount)
+    if vault.auth == "jwt" and vault.jwt:
+        return Jwt(vault.role, vault.jwt, mount)
+    if vault.auth == "kubernetes":
+        return Kubernetes(vault.role, vault.jwt or SERVICE_ACCOUNT_TOKEN, mount)
+    raise ConfigError("\n".join(vault.missing()))

@@ -1,0 +1,40 @@
+"""Settings of where a call ends: the upstream, the audit log, the process's own log.
+
+Knows: names, defaults, limits. Must not know: adapters.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from broker.config.section import Section
+
+
+class Upstream(Section):
+    """The OpenAI API."""
+
+    adapter: Literal["openai"] = Field("openai", description="the upstream: openai (HTTP)")
+    base_url: str = Field("https://api.openai.com/v1", description="the base URL of the OpenAI API")
+    attempts: int = Field(4, ge=1, le=10, description="sends at most, the first included")
+    connect_seconds: float = Field(5.0, gt=0, description="deadline to connect")
+    read_seconds: float = Field(600.0, gt=0, description="deadline for the next bytes of a reply")
+    max_connections: int = Field(2000, gt=0, description="open connections to the upstream at most")
+
+
+class Audit(Section):
+    """The log."""
+
+    adapter: Literal["files"] = Field("files", description="the ledger: files (tlog-tiles in a folder)")
+    directory: Path = Field(description="the folder of the log; one broker process writes it")
+    origin: str = Field(description="the log's origin line, unique to it, e.g. broker.example.com/log1")
+    keys: Path = Field(description="the folder of the 0600 keys that sign records and checkpoints")
+
+
+class Log(Section):
+    """The process's own log on standard error. It never holds what a caller sent."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least level shown")
+    format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, else json")

@@ -1,0 +1,94 @@
+"""Settings of where the real OpenAI keys are: a sealed file, or Vault and how the broker logs in there.
+
+Knows: names, defaults, limits, what each way to log in needs. Must not know: stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from broker.config.section import Section
+
+
+class Keys(Section):
+    """Where the real OpenAI keys are."""
+
+    adapter: Literal["sealed", "vault"] = Field(
+        "sealed", description="the store: sealed (AES-256-GCM file) or vault (HashiCorp Vault, OpenBao)"
+    )
+    directory: Path | None = Field(
+        None, description="sealed, required there: the folder of the keystore and its 0600 seal key"
+    )
+    hold_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=300,
+        description="how long a key may stay in memory, and be used while its store is away",
+    )
+
+    @model_validator(mode="after")
+    def _sealed_is_complete(self) -> Self:
+        if self.adapter == "sealed" and self.directory is None:
+            raise ValueError("the sealed store needs `directory`, the folder of the keystore")
+        return self
+
+
+class Vault(Section):
+    """Vault: used where keys.adapter is vault."""
+
+    addresses: tuple[str, ...] = Field(
+        (), description="https origins of one cluster's nodes or its load balancer; asked in this order"
+    )
+    namespace: str | None = Field(None, description="the namespace (Enterprise, OpenBao), e.g. teams/broker")
+    ca: Path | None = Field(None, description="PEM file: the CA of Vault's certificate; absent: public CAs")
+    certificate: Path | None = Field(None, description="PEM file: the broker's client certificate for Vault")
+    key: Path | None = Field(None, description="PEM file: its private key")
+    mount: str = Field("secret", min_length=1, description="the KV version 2 mount with the keys")
+    prefix: str = Field(
+        "openai", min_length=1, description="the folder below the mount; keys are mount/prefix/name"
+    )
+    auth: Literal["approle", "cert", "jwt", "kubernetes"] = Field(
+        "approle", description="how the broker logs in"
+    )
+    auth_mount: str | None = Field(
+        None, description="where that auth method is mounted; absent: its own name"
+    )
+    role: str = Field("broker", min_length=1, description="cert, jwt, kubernetes: the role to log in as")
+    role_id: str | None = Field(None, description="approle: the role id, no secret")
+    wrapped_secret_id: Path | None = Field(
+        None, description="approle: 0600 file with the response-wrapping token of a secret id"
+    )
+    jwt: Path | None = Field(
+        None,
+        description="jwt: file with the JWT that something keeps fresh; kubernetes: absent: the pod's own",
+    )
+
+    @field_validator("addresses")
+    @classmethod
+    def _https_origins(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        """Only https: a token must not cross the network in the clear."""
+        for address in addresses:
+            parts = urlsplit(address)
+            if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
+                raise ValueError("give origins such as https://vault.example.org:8200")
+        return addresses
+
+    def missing(self) -> Iterator[str]:
+        """Each setting that is needed and absent, and why; for a broker whose keys are in Vault."""
+        if not self.addresses:
+            yield "vault.addresses: needed where keys.adapter is vault, e.g. https://vault.example.org:8200"
+        if (self.certificate is None) is not (self.key is None):
+            yield "vault.certificate, vault.key: a certificate and its private key go together"
+        needed = {
+            "approle": ("role_id", "wrapped_secret_id"),
+            "cert": ("certificate", "key"),
+            "jwt": ("jwt",),
+        }
+        for name in needed.get(self.auth, ()):
+            if getattr(self, name) is None:
+                yield f"vault.{name}: needed where vault.auth is {self.auth}"

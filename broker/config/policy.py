@@ -1,0 +1,88 @@
+"""Settings of what decides: the engine, its candidate, what the prefilter looks for, where limits count.
+
+Knows: names, defaults, limits. Must not know: engines.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, model_validator
+
+from broker.config.section import Section
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("not a time zone of the IANA database, such as Europe/Berlin") from None
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+
+
+class Opa(Section):
+    """The OPA sidecar: used where policy.adapter is opa."""
+
+    url: str = Field("http://127.0.0.1:8181", description="where OPA answers; https with `ca`")
+    deadline_ms: int = Field(50, gt=0, le=5000, description="the longest wait for one decision")
+    ca: Path | None = Field(None, description="PEM file: the CA of OPA's certificate")
+    certificate: Path | None = Field(None, description="PEM file: the broker's certificate towards OPA")
+    key: Path | None = Field(None, description="PEM file: its private key")
+    bundle: str | None = Field(
+        "broker",
+        description="the bundle every answer must come from; absent from none: records say unversioned",
+    )
+
+
+class Shadow(Section):
+    """A candidate policy that is evaluated on real calls and never enforced."""
+
+    directory: Path | None = Field(None, description="the folder of the candidate; absent: no shadow")
+    sample: float = Field(1.0, gt=0, le=1, description="the share of calls that the candidate judges, too")
+
+
+class Policy(Section):
+    """Who decides."""
+
+    adapter: Literal["embedded", "opa"] = Field(
+        "embedded", description="the engine: embedded (rego-cpp) or opa (a sidecar)"
+    )
+    directory: Path | None = Field(
+        None, description="embedded: the folder of Rego modules and data, unsigned, for development"
+    )
+    bundle: Path | None = Field(
+        None, description="the signed bundle: what embedded evaluates, and what the console serves to OPA"
+    )
+    verification_key: Path | None = Field(
+        None, description="PEM file: the public key of who signs bundles; without it no bundle is used"
+    )
+    time_zone: TimeZone = Field("UTC", description="where `input.time.weekday` and `.clock` are read")
+
+    @model_validator(mode="after")
+    def _sources(self) -> Self:
+        """Exactly one source for the embedded engine, and no bundle that nobody could have signed."""
+        if self.adapter == "embedded" and (self.directory is None) is (self.bundle is None):
+            raise ValueError("the embedded engine needs either `directory` or `bundle`")
+        if self.bundle is not None and self.verification_key is None:
+            raise ValueError("`bundle` needs `verification_key`: an unsigned bundle is never used")
+        return self
+
+
+class Limits(Section):
+    """Where rate limits and budgets are counted."""
+
+    adapter: Literal["memory"] = Field("memory", description="the counters: memory (this process)")
+
+
+class Content(Section):
+    """Lists the prefilter looks for; what follows from a finding is policy's."""
+
+    banned_topics: tuple[str, ...] = Field((), description="phrases reported as topic.banned")
+    injection_phrases: tuple[str, ...] | None = Field(
+        None, description="phrases reported as injection.phrase; absent means the built-in list"
+    )
