@@ -6,7 +6,6 @@ Knows: every part. Must not know: how any part does its work.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -15,12 +14,12 @@ import structlog
 from broker.adapters.clock import SystemClock
 from broker.adapters.counters import MemoryCounters
 from broker.adapters.decisions import CachingAuthorizer
-from broker.adapters.keyfile import load_or_create_ed25519, load_or_create_secret
-from broker.adapters.ledger import Disk, FileLedger, LogKeys
+from broker.adapters.keyfile import load_or_create_secret
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Pool, RetryPolicy
 from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics
 from broker.administration import Administration
-from broker.app.keys import key_source
+from broker.app.keys import key_source, vault_session
+from broker.app.log import Log
 from broker.app.policy import PolicyEngine, try_candidates
 from broker.catalog.count import load_vocabularies
 from broker.config import Settings
@@ -63,8 +62,11 @@ class Broker:
         settings = self._settings
         await try_candidates(settings)
         self._policy = PolicyEngine(settings, self._clock)
-        self._ledger, _ = await asyncio.gather(self._open_ledger(), asyncio.to_thread(load_vocabularies))
-        self._keys = key_source(settings, self._clock)
+        self._vault = vault_session(settings, self._clock)
+        self._keys = key_source(settings, self._clock, self._vault)
+        self._record = await asyncio.to_thread(Log, settings, self._clock, self._vault)
+        self._ledger, _ = await asyncio.gather(self._record.open(), asyncio.to_thread(load_vocabularies))
+        self._ledger.failed.add_done_callback(lambda _future: self.log_lost.set())
         await self._keys.start()
         self._upstream = _upstream(settings, self._clock)
         sockets = [bind(settings.server.https), bind(settings.server.console)]
@@ -103,8 +105,10 @@ class Broker:
         self._watching.cancel()
         await self._policy.aclose()
         await self._upstream.aclose()
+        await self._record.aclose()
         await self._keys.aclose()
-        await self._ledger.close()
+        if self._vault is not None:
+            await self._vault.aclose()
         self._log.info("stopped")
 
     @property
@@ -118,7 +122,7 @@ class Broker:
         identity = settings.identity
         ledger = self._metered = MeteredLedger(self._ledger, self._metrics)
         revocations = RevocationSet()
-        issuer = TokenIssuer(load_or_create_ed25519(identity.token_key), identity.issuer, identity.audience)
+        issuer = TokenIssuer(self._record.token_key, identity.issuer, identity.audience)
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
         content = settings.content
         stages = Stages(partial(Inspector, content.banned_topics, content.injection_phrases))
@@ -142,7 +146,13 @@ class Broker:
         )
         explaining = Explaining(authorizer, self._policy.explainer, administration, self._policy.problem)
         reader = CertificateReader(identity.trust_domain, settings.tls.max_client_life_seconds)
-        oauth = OAuth(issuance, administration, issuer.public_jwks(), identity.issuer, self.https_url)
+        oauth = OAuth(
+            issuance,
+            administration,
+            issuer.public_jwks(self._record.token_certification()),
+            identity.issuer,
+            self.https_url,
+        )
         self._door = Door(
             calls=pipeline,
             oauth=oauth,
@@ -161,20 +171,6 @@ class Broker:
             new_call_id=self._new_call_id,
             forwarded=settings.server.forward_headers,
         )
-
-    async def _open_ledger(self) -> FileLedger:
-        audit = self._settings.audit
-        ledger = FileLedger(
-            audit.directory,
-            origin=audit.origin,
-            keys=LogKeys.load_or_create(audit.keys),
-            instance=secrets.token_hex(8),
-            clock=self._clock,
-            disk=Disk(),
-        )
-        await ledger.open()
-        ledger.failed.add_done_callback(lambda _future: self.log_lost.set())
-        return ledger
 
     def unready(self) -> str:
         """What keeps calls from being served, or an empty string."""

@@ -1,4 +1,4 @@
-# What one broker may do in Vault, and nothing else. Written for the mounts `secret` (KV version 2) and the
+# What one broker may do in Vault, and nothing else. Written for the mounts `secret` (KV version 2) with the
 # prefix `openai`; change both here where they differ in broker.toml ([keys.vault] mount, prefix).
 #   vault policy write broker deploy/vault/broker.hcl
 
@@ -21,6 +21,24 @@ path "auth/token/renew-self" {
 
 # At shutdown, and where a token is replaced, the old one is ended: none lies around until it expires.
 path "auth/token/revoke-self" {
+  capabilities = ["update"]
+}
+
+# [vault] certify: Transit signs a statement about each new key, and one checkpoint a minute. Only this key, only to
+# sign: the path does not let it be read, rotated or deleted.
+path "transit/sign/broker" {
+  capabilities = ["update"]
+}
+
+# Its public halves, and whether it can be exported: the broker checks what Transit signed before the log, which
+# forgets nothing, takes it, and refuses a key that could have left Vault. Nothing secret is in the answer.
+path "transit/keys/broker" {
+  capabilities = ["read"]
+}
+
+# [vault] pki_role: the certificate of the doors, for a private key that the broker makes and keeps. Only this role,
+# and only to sign a request: `issue`, where Vault makes the private key, is another path.
+path "pki/sign/broker" {
   capabilities = ["update"]
 }
 

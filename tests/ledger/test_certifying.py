@@ -169,7 +169,7 @@ async def test_a_log_written_anew_by_whoever_holds_the_disk_is_refused(tmp_path:
 async def test_checkpoints_are_certified_while_the_log_grows_and_fsck_agrees(tmp_path: Path) -> None:
     certifier = MemoryCertifier()
     async with running(tmp_path, certifier, every_seconds=0.2) as run:
-        sizes = set()
+        sizes: set[int] = set()
         until = time.monotonic() + 15
         while len(sizes) < 3 and time.monotonic() < until:
             await run.ledger.append(intent(f"c{len(sizes)}-{time.monotonic_ns()}"))
