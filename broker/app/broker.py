@@ -36,7 +36,7 @@ from broker.listeners.grpc.server import GrpcServer
 from broker.listeners.https.app import Door, HttpsApp
 from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.server import HttpServer, address_of, bind, tls_context
-from broker.listeners.tlsfiles import TlsFiles
+from broker.listeners.tlsfiles import TlsFiles, TlsInUse
 from broker.pipeline import Pipeline, Ports
 from broker.prefilter.inspector import Inspector
 from broker.stages import Stages
@@ -74,15 +74,16 @@ class Broker:
         self.console_url = f"http://{address_of(sockets[1])}"
         self._assemble()
         files = TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.client_ca)
-        tls = tls_context(files)
-        self._https = HttpServer(HttpsApp(self._door), sockets[0], tls)
+        self._tls = TlsInUse(files, self._clock)
+        self._https = HttpServer(HttpsApp(self._door), sockets[0], tls_context(self._tls))
         self._grpc = GrpcServer(
             self._core,
-            files,
+            self._tls,
             settings.server.grpc,
             reflection=settings.server.reflection,
         )
         await asyncio.gather(self._https.start(), self._grpc.start())
+        self._tls.start()
         self.grpc_address = self._grpc.address
         self._console = HttpServer(ConsoleApp(self._status()), sockets[1], None)
         await self._console.start()
@@ -103,6 +104,7 @@ class Broker:
             self._https.stop(), self._grpc.stop(CLOSE_SECONDS), self._console.stop(), return_exceptions=True
         )
         self._watching.cancel()
+        await self._tls.aclose()
         await self._policy.aclose()
         await self._upstream.aclose()
         await self._record.aclose()
