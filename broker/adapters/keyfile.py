@@ -1,4 +1,5 @@
-"""Secrets of this host in files that only their owner may read: made once, never overwritten.
+"""Secrets of this host in files that only their owner may read; lasting ones are made once, never
+overwritten.
 
 Knows: files and their modes. Must not know: what a key is for. Blocking; used at start-up only.
 """
@@ -63,6 +64,20 @@ def create_private(path: Path, content: bytes) -> None:
         return
     finally:
         scratch.unlink()
+
+
+def replace_private(path: Path, content: bytes) -> None:
+    """Puts a 0600 file in place of another: whoever reads sees the old one or the new one, whole."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.unlink(missing_ok=True)
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _OWNER_ONLY)
+    try:
+        os.write(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    scratch.replace(path)
 
 
 def read_private(path: Path) -> bytes:

@@ -18,6 +18,7 @@ from broker.adapters.keyfile import load_or_create_secret
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Pool, RetryPolicy
 from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics
 from broker.administration import Administration
+from broker.app.certificates import Certificates
 from broker.app.keys import key_source, vault_session
 from broker.app.log import Log
 from broker.app.policy import PolicyEngine, try_candidates
@@ -36,7 +37,6 @@ from broker.listeners.grpc.server import GrpcServer
 from broker.listeners.https.app import Door, HttpsApp
 from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.server import HttpServer, address_of, bind, tls_context
-from broker.listeners.tlsfiles import TlsFiles, TlsInUse
 from broker.pipeline import Pipeline, Ports
 from broker.prefilter.inspector import Inspector
 from broker.stages import Stages
@@ -73,17 +73,16 @@ class Broker:
         self.https_url = f"https://{address_of(sockets[0])}"
         self.console_url = f"http://{address_of(sockets[1])}"
         self._assemble()
-        files = TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.client_ca)
-        self._tls = TlsInUse(files, self._clock)
-        self._https = HttpServer(HttpsApp(self._door), sockets[0], tls_context(self._tls))
+        self._certificates = Certificates(settings, self._clock, self._vault)
+        tls = await self._certificates.open()
+        self._https = HttpServer(HttpsApp(self._door), sockets[0], tls_context(tls))
         self._grpc = GrpcServer(
             self._core,
-            self._tls,
+            tls,
             settings.server.grpc,
             reflection=settings.server.reflection,
         )
         await asyncio.gather(self._https.start(), self._grpc.start())
-        self._tls.start()
         self.grpc_address = self._grpc.address
         self._console = HttpServer(ConsoleApp(self._status()), sockets[1], None)
         await self._console.start()
@@ -104,7 +103,7 @@ class Broker:
             self._https.stop(), self._grpc.stop(CLOSE_SECONDS), self._console.stop(), return_exceptions=True
         )
         self._watching.cancel()
-        await self._tls.aclose()
+        await self._certificates.aclose()
         await self._policy.aclose()
         await self._upstream.aclose()
         await self._record.aclose()

@@ -4,7 +4,9 @@ Knows: Vault's API, through hvac. Must not know: what a key opens, or which call
 """
 
 from broker.adapters.vault.cluster import Cluster
+from broker.adapters.vault.doorcertificate import DoorCertificate, DoorFiles, door_names
 from broker.adapters.vault.login import AppRole, Certificate, Jwt, Kubernetes, Login
+from broker.adapters.vault.pki import PkiRole
 from broker.adapters.vault.session import Session
 from broker.adapters.vault.transit import TransitCertifier
 from broker.adapters.vault.vault import VaultKeyVault
@@ -13,10 +15,14 @@ __all__ = [
     "AppRole",
     "Certificate",
     "Cluster",
+    "DoorCertificate",
+    "DoorFiles",
     "Jwt",
     "Kubernetes",
     "Login",
+    "PkiRole",
     "Session",
     "TransitCertifier",
     "VaultKeyVault",
+    "door_names",
 ]
