@@ -9,6 +9,7 @@ from typing import Protocol
 
 from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Charge, Reservation, Unit
+from broker.model.credential import KeyVersion
 from broker.model.decision import CallDecision, PolicyVersion
 from broker.model.record import Receipt, Record
 from broker.model.secret import Lease, Secret
@@ -111,6 +112,29 @@ class Certifier(Protocol):
     """
 
     async def sign(self, message: bytes) -> Signed: ...
+
+
+class KeyStore(Protocol):
+    """What an operator does to the keys behind a KeyVault. Calls that begin a second later see it.
+
+    Blocking. Raises BrokerError CREDENTIAL_STORE_UNAVAILABLE with what to do about it; no key is in it. What
+    `put`, `quarantine` and `release` did is durable when they return.
+    """
+
+    def names(self) -> tuple[str, ...]:
+        """The credentials of the store, sorted."""
+
+    def versions(self, name: str) -> tuple[KeyVersion, ...]:
+        """All versions of one, oldest first."""
+
+    def put(self, name: str, value: str) -> KeyVersion:
+        """Stores `value` as the next version, which is leased from then on."""
+
+    def quarantine(self, name: str, reason: str) -> KeyVersion:
+        """Takes the newest version out of use: until it is released, or another one is stored."""
+
+    def release(self, name: str) -> KeyVersion:
+        """Ends the quarantine of the newest version; nothing where there is none."""
 
 
 class Upstream(Protocol):

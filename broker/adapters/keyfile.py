@@ -1,5 +1,4 @@
-"""Secrets of this host in files that only their owner may read; lasting ones are made once, never
-overwritten.
+"""Secrets of this host in files that only their owner may read: made once, never overwritten.
 
 Knows: files and their modes. Must not know: what a key is for. Blocking; used at start-up only.
 """
@@ -67,16 +66,15 @@ def create_private(path: Path, content: bytes) -> None:
 
 
 def replace_private(path: Path, content: bytes) -> None:
-    """Puts a 0600 file in place of another: whoever reads sees the old one or the new one, whole."""
+    """Writes a 0600 file in place of one that may be there: a reader sees the old one or the new one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     scratch.unlink(missing_ok=True)
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _OWNER_ONLY)
-    try:
-        os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
     scratch.replace(path)
 
 

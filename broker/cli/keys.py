@@ -1,13 +1,15 @@
-"""`broker keys`: import, rotate and list the upstream's keys.
+"""`broker keys`: import, list, rotate, quarantine and release the upstream's keys, in whichever store.
 
 Knows: where a key may come from: standard input or a file, never the command line or the environment.
-Must not know: how it is sealed.
+Must not know: how it is stored.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from getpass import getpass
 from pathlib import Path
@@ -17,18 +19,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from broker.adapters.keystore import KeyVersion, SealedStore
+from broker.cli.keystores import Cert, Chosen, Config, Key, Keystore, Role, Token, opened
+from broker.config import ConfigError
 from broker.errors import BrokerError
+from broker.model.credential import KeyState, KeyVersion
+from broker.ports import KeyStore
 
 app = typer.Typer(no_args_is_help=True)
 _COULD_NOT_RUN = 3
 _MAX_BYTES = 8192
 _KEY_LIKE = 32  # no credential needs a name this long, and no key is shorter
-DEFAULT_KEYSTORE = Path(".broker/keys")
+_STYLES = {KeyState.CURRENT: "green", KeyState.QUARANTINED: "red", KeyState.DELETED: "red"}
 
 Name = Annotated[str, typer.Argument(help="The credential's name, as policy names it, e.g. openai.")]
 File = Annotated[Path | None, typer.Option("--file", help="The file that holds the key; absent: stdin.")]
-Keystore = Annotated[Path, typer.Option("--keystore", help="The keystore's directory.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; `broker keys list` shows it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Rest = Annotated[list[str] | None, typer.Argument(hidden=True)]
 
@@ -38,12 +43,18 @@ def import_key(
     name: Name,
     rest: Rest = None,
     file: File = None,
-    keystore: Keystore = DEFAULT_KEYSTORE,
+    keystore: Keystore = None,
+    config: Config = None,
+    token_file: Token = None,
+    cert: Cert = None,
+    key: Key = None,
+    role: Role = "",
     as_json: Json = False,
 ) -> None:
-    """Seals a key, read from standard input or a file; one that exists gets a further version."""
+    """Stores a key, read from standard input or a file; one that exists gets a further version."""
     _refuse_typed_key(name, rest)
-    _put(name, file, keystore, as_json)
+    with _store(Chosen(keystore, config, token_file, cert, key, role)) as (store, place):
+        _say(store.put(name, _read_key(file)), "stored", place, as_json)
 
 
 @app.command()
@@ -51,44 +62,93 @@ def rotate(
     name: Name,
     rest: Rest = None,
     file: File = None,
-    keystore: Keystore = DEFAULT_KEYSTORE,
+    keystore: Keystore = None,
+    config: Config = None,
+    token_file: Token = None,
+    cert: Cert = None,
+    key: Key = None,
+    role: Role = "",
     as_json: Json = False,
 ) -> None:
-    """Seals the next version of a key that exists; calls that begin a second later use it."""
+    """Stores the next version of a key that exists; calls that begin a second later use it."""
     _refuse_typed_key(name, rest)
-    try:
-        SealedStore(keystore).versions(name)
-    except BrokerError as error:
-        raise _stopped(error) from None
-    _put(name, file, keystore, as_json)
+    with _store(Chosen(keystore, config, token_file, cert, key, role)) as (store, place):
+        store.versions(name)
+        _say(store.put(name, _read_key(file)), "stored", place, as_json)
 
 
 @app.command("list")
-def list_keys(keystore: Keystore = DEFAULT_KEYSTORE, as_json: Json = False) -> None:
-    """Shows names and versions, never a key."""
-    store = SealedStore(keystore)
-    try:
+def list_keys(
+    keystore: Keystore = None,
+    config: Config = None,
+    token_file: Token = None,
+    cert: Cert = None,
+    key: Key = None,
+    role: Role = "",
+    as_json: Json = False,
+) -> None:
+    """Shows names, versions and what became of them; never a key."""
+    with _store(Chosen(keystore, config, token_file, cert, key, role)) as (store, _):
         versions = [each for name in store.names() for each in store.versions(name)]
-    except BrokerError as error:
-        raise _stopped(error) from None
     if as_json:
         typer.echo(json.dumps([_shown(each) for each in versions]))
         return
-    table = Table("name", "version", "kind", "created")
+    table = Table("name", "version", "kind", "state", "created", "reason")
     for each in versions:
-        table.add_row(each.name, str(each.version), each.kind, f"{_created(each):%Y-%m-%d %H:%M:%S} UTC")
+        state = f"[{_STYLES[each.state]}]{each.state}[/]" if each.state in _STYLES else each.state
+        created = f"{_created(each):%Y-%m-%d %H:%M:%S} UTC"
+        table.add_row(each.name, str(each.version), each.kind, state, created, _plain(each.reason))
     Console().print(table)
 
 
-def _put(name: str, file: Path | None, keystore: Path, as_json: bool) -> None:
+@app.command()
+def quarantine(
+    name: Name,
+    reason: Reason,
+    keystore: Keystore = None,
+    config: Config = None,
+    token_file: Token = None,
+    cert: Cert = None,
+    key: Key = None,
+    role: Role = "",
+    as_json: Json = False,
+) -> None:
+    """Takes a key out of use: no call starts with it a second later. A rotation or `release` ends it."""
+    _refuse_typed_key(name, None)
+    with _store(Chosen(keystore, config, token_file, cert, key, role)) as (store, place):
+        _say(store.quarantine(name, reason), "quarantined", place, as_json)
+
+
+@app.command()
+def release(
+    name: Name,
+    keystore: Keystore = None,
+    config: Config = None,
+    token_file: Token = None,
+    cert: Cert = None,
+    key: Key = None,
+    role: Role = "",
+    as_json: Json = False,
+) -> None:
+    """Ends a quarantine; calls that begin two seconds later may use the key again."""
+    _refuse_typed_key(name, None)
+    with _store(Chosen(keystore, config, token_file, cert, key, role)) as (store, place):
+        _say(store.release(name), "released", place, as_json)
+
+
+@contextmanager
+def _store(chosen: Chosen) -> Iterator[tuple[KeyStore, str]]:
     try:
-        version = SealedStore(keystore).put(name, _read_key(file))
-    except (BrokerError, OSError) as error:
-        raise _stopped(error) from None
-    if as_json:
-        typer.echo(json.dumps(_shown(version)))
-    else:
-        typer.echo(f"sealed {version.name} version {version.version} in {keystore}")
+        with opened(chosen) as found:
+            yield found
+    except (BrokerError, ConfigError, OSError) as error:
+        typer.echo(f"broker: {error}", err=True)
+        raise typer.Exit(_COULD_NOT_RUN) from None
+
+
+def _say(version: KeyVersion, done: str, place: str, as_json: bool) -> None:
+    text = f"{done} {version.name} version {version.version} in {place}"
+    typer.echo(json.dumps(_shown(version)) if as_json else text)
 
 
 def _read_key(file: Path | None) -> str:
@@ -115,18 +175,20 @@ def _refuse_typed_key(name: str, rest: list[str] | None) -> None:
 
 
 def _shown(version: KeyVersion) -> dict[str, object]:
-    return {
+    shown: dict[str, object] = {
         "name": version.name,
         "version": version.version,
         "kind": version.kind,
+        "state": version.state.value,
         "created": f"{_created(version):%Y-%m-%dT%H:%M:%SZ}",
     }
+    return shown | ({"reason": version.reason} if version.reason else {})
+
+
+def _plain(text: str) -> str:
+    """Somebody else may have written it: no markup, nothing that steers a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text).replace("[", "\\[")
 
 
 def _created(version: KeyVersion) -> datetime:
     return datetime.fromtimestamp(version.created, UTC)
-
-
-def _stopped(error: Exception) -> typer.Exit:
-    typer.echo(f"broker: {error}", err=True)
-    return typer.Exit(_COULD_NOT_RUN)

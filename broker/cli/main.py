@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import Abort, TyperException
 
-from broker.cli import audit, call, dev, keys, policy, serve, token
+from broker.cli import audit, call, dev, keys, policy, serve, token, vault
 from broker.config import ConfigError
 from broker.errors import BrokerError
 
@@ -25,7 +25,8 @@ app.command("serve")(serve.serve)
 app.add_typer(token.app, name="token", help="Issue and look into tokens.")
 app.add_typer(call.app, name="call", help="Call OpenAI through the broker.")
 app.add_typer(audit.app, name="audit", help="Verify and read the log.")
-app.add_typer(keys.app, name="keys", help="Import and list the upstream keys.")
+app.add_typer(keys.app, name="keys", help="Import, list, rotate and quarantine the upstream keys.")
+app.add_typer(vault.app, name="vault", help="Set Vault up for the broker.")
 app.add_typer(policy.app, name="policy", help="Test, check, explain and replay policies.")
 
 

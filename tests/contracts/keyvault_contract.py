@@ -8,6 +8,7 @@ from typing import Protocol
 import pytest
 
 from broker.errors import BrokerError, Kind
+from broker.model.credential import KeyState, KeyVersion
 from broker.ports import KeyVault
 
 FIRST = "sk-contract-first-0000"
@@ -25,6 +26,15 @@ class VaultRig(Protocol):
 
     def delete(self, credential: str) -> None:
         """Deletes the newest version of `credential`."""
+
+    def quarantine(self, credential: str, reason: str) -> None:
+        """Takes the newest version out of use, as `broker keys quarantine` does."""
+
+    def release(self, credential: str) -> None:
+        """Ends that, as `broker keys release` does."""
+
+    def shown(self, credential: str) -> list[KeyVersion]:
+        """What `broker keys list` shows of it."""
 
     def lock(self) -> None:
         """Makes the store unusable: sealed, away, or without its own key."""
@@ -63,6 +73,55 @@ class KeyVaultContract:
         rig.delete("openai")
         await rig.pass_second()
         await self._refused(rig, "openai")
+
+    async def test_a_quarantined_key_is_used_by_no_call_a_second_later(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        rig.store("openai", SECOND)
+        await rig.vault.lease("openai")
+        rig.quarantine("openai", "seen in a public repository")
+        await rig.pass_second()
+        error = await self._refused(rig, "openai")
+        assert "quarantined" in error.message
+        assert "seen in" not in str(error), "a caller reads the operator's reason"
+        assert [(each.version, each.state, each.reason) for each in rig.shown("openai")] == [
+            (1, KeyState.REPLACED, ""),
+            (2, KeyState.QUARANTINED, "seen in a public repository"),
+        ]
+
+    async def test_a_quarantined_key_that_nobody_held_is_refused(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        rig.quarantine("openai", "lost laptop")
+        await self._refused(rig, "openai")
+
+    async def test_a_quarantine_concerns_one_credential(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        rig.store("other", SECOND)
+        rig.quarantine("openai", "lost laptop")
+        assert (await rig.vault.lease("other")).secret.reveal() == SECOND
+
+    async def test_a_key_stored_after_a_quarantine_is_used(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        rig.quarantine("openai", "lost laptop")
+        rig.store("openai", SECOND)
+        assert (await rig.vault.lease("openai")).secret.reveal() == SECOND
+        assert [each.state for each in rig.shown("openai")] == [KeyState.QUARANTINED, KeyState.CURRENT]
+
+    async def test_a_released_key_is_used_again(self, rig: VaultRig) -> None:
+        rig.store("openai", FIRST)
+        rig.quarantine("openai", "false alarm")
+        rig.release("openai")
+        rig.release("openai")
+        assert (await rig.vault.lease("openai")).secret.reveal() == FIRST
+        assert [each.state for each in rig.shown("openai")] == [KeyState.CURRENT]
+
+    @pytest.mark.parametrize("reason", ["", "   ", "a\nb", "x" * 201, "it was sk-abc", "a" * 40])
+    async def test_a_reason_that_is_none_or_may_hold_the_key_is_refused(
+        self, rig: VaultRig, reason: str
+    ) -> None:
+        rig.store("openai", FIRST)
+        with pytest.raises(BrokerError, match="reason"):
+            rig.quarantine("openai", reason)
+        assert (await rig.vault.lease("openai")).secret.reveal() == FIRST
 
     async def test_a_key_is_known_by_its_place_and_version_alone(self, rig: VaultRig) -> None:
         rig.store("openai", FIRST)

@@ -14,6 +14,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from broker.adapters.vault.grants import Names, broker_policy, keys_policy
 from broker.config import Settings
 from broker.errors import Kind
 from broker.listeners.grpc.errors import CODES
@@ -23,6 +24,7 @@ from broker.listeners.https.errors import ROWS
 from broker.listeners.https.routes import ROUTES, Issue, Open
 
 README = Path(__file__).parents[2] / "README.md"
+VAULT_POLICIES = README.parent / "deploy/vault"
 
 MEANING: Mapping[Kind, str] = {
     Kind.POLICY_DENIED: "Policy said no. `rule` names what failed.",
@@ -132,6 +134,12 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """A GitHub table. A bar inside a cell would end it, so it is escaped."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def vault_policies() -> Mapping[Path, str]:
+    """deploy/vault/*.hcl: what `broker vault init` writes with its default names."""
+    policies = (broker_policy(Names()), keys_policy(Names()))
+    return {VAULT_POLICIES / f"{policy.name}.hcl": policy.text for policy in policies}
 
 
 TABLES: Mapping[str, Callable[[], str]] = {

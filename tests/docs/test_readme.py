@@ -10,7 +10,7 @@ import pytest
 from broker.cli.main import app
 from broker.config import load
 from broker.errors import Kind
-from tests.docs.tables import MEANING, README, TABLES, between, settings
+from tests.docs.tables import MEANING, README, TABLES, VAULT_POLICIES, between, settings, vault_policies
 
 TEXT = README.read_text()
 
@@ -24,6 +24,10 @@ def test_every_setting_is_documented() -> None:
     undocumented = [name for name, field in settings() if not field.description]
     missing = [name for name, _ in settings() if f"`{name}`" not in TEXT]
     assert (undocumented, missing) == ([], [])
+
+
+def test_the_policies_of_deploy_are_those_that_vault_init_writes() -> None:
+    assert {path: path.read_text() for path in VAULT_POLICIES.glob("*.hcl")} == vault_policies()
 
 
 def test_every_error_is_explained() -> None:

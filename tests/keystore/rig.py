@@ -7,6 +7,7 @@ from pathlib import Path
 from broker.adapters.clock import SystemClock
 from broker.adapters.keystore import SealedKeyVault, SealedStore
 from broker.adapters.keystore.store import Opened
+from broker.model.credential import KeyVersion
 
 KEY = "sk-test-0123456789abcdef"
 
@@ -44,6 +45,15 @@ class SealedRig:
 
     def delete(self, credential: str) -> None:
         self.file(credential).unlink()
+
+    def quarantine(self, credential: str, reason: str) -> None:
+        SealedStore(self.directory).quarantine(credential, reason)
+
+    def release(self, credential: str) -> None:
+        SealedStore(self.directory).release(credential)
+
+    def shown(self, credential: str) -> list[KeyVersion]:
+        return list(SealedStore(self.directory).versions(credential))
 
     def lock(self) -> None:
         (self.directory / "seal.key").rename(self.directory / "seal.away")

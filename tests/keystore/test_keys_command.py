@@ -74,3 +74,24 @@ def test_a_missing_file_is_named(keystore: Path) -> None:
     done = _run(keystore, "import", "openai", "--file", "/nowhere/key")
     assert done.exit_code == 3
     assert "/nowhere/key" in done.output
+
+
+def test_a_quarantined_key_is_listed_with_its_reason_until_it_is_released(keystore: Path) -> None:
+    _run(keystore, "import", "openai", stdin=KEY)
+    assert _run(keystore, "quarantine", "openai", "--reason", "lost laptop").exit_code == 0
+    (listed,) = json.loads(_run(keystore, "list", "--json").output)
+    assert (listed["state"], listed["reason"]) == ("quarantined", "lost laptop")
+    assert _run(keystore, "release", "openai").exit_code == 0
+    (listed,) = json.loads(_run(keystore, "list", "--json").output)
+    assert listed["state"] == "current"
+    assert "reason" not in listed
+
+
+def test_a_keystore_of_before_quarantines_still_opens(keystore: Path) -> None:
+    _run(keystore, "import", "openai", stdin=KEY)
+    assert "quarantined" not in (keystore / "openai.sealed.json").read_text()
+
+
+def test_two_stores_at_once_are_refused(keystore: Path, tmp_path: Path) -> None:
+    done = _run(keystore, "list", "--config", str(tmp_path / "broker.toml"))
+    assert (done.exit_code, "give one of them" in done.output) == (3, True)

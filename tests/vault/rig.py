@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from broker.adapters.clock import SystemClock
-from broker.adapters.vault import AppRole, Cluster, Login, Session, VaultKeyVault
+from broker.adapters.vault import AppRole, Cluster, Login, Session, VaultKeyVault, VaultStore
+from broker.adapters.vault.operator import TokenFile, operator
 from broker.errors import BrokerError, Kind
+from broker.model.credential import KeyVersion
 from broker.ports import Clock
 from tests.keystore.rig import SetClock
 from tests.vault.server import RealVault
@@ -101,6 +104,13 @@ async def well_again(vault: VaultKeyVault, credential: str, key: str) -> None:
         await asyncio.sleep(0.05)
 
 
+@contextlib.contextmanager
+def key_store(server: RealVault) -> Iterator[VaultStore]:
+    """The operator's side, with a token that has the policy broker-keys and no other."""
+    with operator(cluster(server), TokenFile(server.keys_token)) as one:
+        yield VaultStore(one, "secret", "openai")
+
+
 class RealRig:
     """Implements VaultRig of the contract."""
 
@@ -110,7 +120,20 @@ class RealRig:
         self.vault = vault_on(server, app_role(server, role), self.clock)
 
     def store(self, credential: str, key: str) -> None:
-        self.server.put(credential, key)
+        with key_store(self.server) as store:
+            store.put(credential, key)
+
+    def quarantine(self, credential: str, reason: str) -> None:
+        with key_store(self.server) as store:
+            store.quarantine(credential, reason)
+
+    def release(self, credential: str) -> None:
+        with key_store(self.server) as store:
+            store.release(credential)
+
+    def shown(self, credential: str) -> list[KeyVersion]:
+        with key_store(self.server) as store:
+            return list(store.versions(credential))
 
     def delete(self, credential: str) -> None:
         self.server.call("DELETE", f"secret/data/openai/{credential}")

@@ -44,6 +44,7 @@ class RealVault:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        directory.mkdir(exist_ok=True)
         self.pki = DevPki.load_or_create(directory / "pki")
         self.port = _free_port()
         self.address = f"https://127.0.0.1:{self.port}"
@@ -130,6 +131,21 @@ class RealVault:
         text = (ROOT / "deploy/vault" / f"{name}.hcl").read_text()
         self.call("PUT", f"sys/policies/acl/{name}", {"policy": text})
 
+    @property
+    def keys_token(self) -> Path:
+        """A 0600 file with an operator's token that may do what `broker keys` needs, and nothing else."""
+        file = self.directory / "keys.token"
+        if not file.exists():
+            self.token_file(file, "broker-keys")
+        return file
+
+    def token_file(self, file: Path, *policies: str) -> None:
+        """Writes a new token with these policies to a 0600 file."""
+        asked = {"policies": list(policies), "no_default_policy": True, "ttl": "1h"}
+        token = self.call("POST", "auth/token/create", asked)["auth"]["client_token"]
+        file.touch(0o600)
+        file.write_text(token + "\n")
+
     def audited(self) -> list[dict[str, Any]]:
         """The requests that Vault's audit device saw so far, without their answers."""
         lines = (self.directory / "audit.log").read_text().splitlines()
@@ -186,4 +202,5 @@ def prepare(vault: RealVault) -> None:
         "POST", "sys/auth/kubernetes", {"type": "jwt"}
     )  # that plugin is not built; its login is the same
     vault.grant()
+    vault.grant("broker-keys")
     vault.audit()

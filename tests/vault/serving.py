@@ -34,8 +34,7 @@ def start_serving(directory: Path, upstream: str, sections: Sections) -> Running
     """
     pki = DevPki.load_or_create(directory / "pki")
     console = f"127.0.0.1:{_free_port()}"
-    config = directory / "broker.toml"
-    config.write_text(_toml({**_configuration(directory, pki, upstream, console), **sections}))
+    config = configuration(directory, upstream, sections, console)
     errors = directory.with_name(f"{directory.name}.err")
     with errors.open("a") as stderr:
         process = subprocess.Popen(
@@ -63,6 +62,16 @@ def start_serving(directory: Path, upstream: str, sections: Sections) -> Running
         policies=directory / "policies",
         upstream=upstream,
     )
+
+
+def configuration(
+    directory: Path, upstream: str, sections: Sections, console: str = "127.0.0.1:8445"
+) -> Path:
+    """Writes `broker.toml` there, with certificates and policies to go with it."""
+    pki = DevPki.load_or_create(directory / "pki")
+    config = directory / "broker.toml"
+    config.write_text(_toml({**_configuration(directory, pki, upstream, console), **sections}))
+    return config
 
 
 @contextmanager

@@ -100,7 +100,7 @@ async def test_a_missing_file_is_named(server: RealVault, tmp_path: Path) -> Non
     await vault.aclose()
 
 
-def _certificate(directory: Path, name: str) -> tuple[Path, Path]:
+def certificate(directory: Path, name: str) -> tuple[Path, Path]:
     """A self-signed client certificate. Vault names the identity by its CN, and refuses one without."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -133,7 +133,7 @@ def _trust(server: RealVault, certificate: Path) -> None:
 
 async def test_a_client_certificate_logs_in_and_renews(server: RealVault, tmp_path: Path) -> None:
     server.put("openai", KEY)
-    ours = _certificate(tmp_path, "broker")
+    ours = certificate(tmp_path, "broker")
     _trust(server, ours[0])
     vault = vault_at(cluster(server, ours), Certificate(ours[0], "broker"))
     await vault.start()
@@ -149,7 +149,7 @@ async def test_a_replaced_client_certificate_is_used_by_the_next_login(
     server: RealVault, tmp_path: Path
 ) -> None:
     server.put("openai", KEY)
-    ours, theirs = _certificate(tmp_path, "broker"), _certificate(tmp_path, "stranger")
+    ours, theirs = certificate(tmp_path, "broker"), certificate(tmp_path, "stranger")
     _trust(server, ours[0])
     vault = vault_at(cluster(server, theirs), Certificate(theirs[0], "broker"))
     assert "client certificate" in str(await refused(vault))

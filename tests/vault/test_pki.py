@@ -18,13 +18,13 @@ from broker.adapters.clock import SystemClock
 from broker.adapters.vault import DoorCertificate, DoorFiles, PkiRole, Session, door_names
 from broker.errors import BrokerError, Kind
 from broker.listeners.tlsfiles import TlsFiles
-from tests.vault.authority import BROKER_ID, enable_pki
+from tests.vault.authority import BROKER_ID, SERVER_NAMES, authority, set_up, shorten
 from tests.vault.rig import JumpingClock, app_role, cluster
 from tests.vault.server import RealVault
 
 pytestmark = pytest.mark.servers
 
-NAMES = door_names(BROKER_ID, ("localhost", "127.0.0.1"))
+NAMES = door_names(BROKER_ID, SERVER_NAMES)
 
 
 @dataclass
@@ -47,11 +47,11 @@ class Scene:
 
 @pytest.fixture
 async def scene(server: RealVault, tmp_path: Path) -> AsyncIterator[Scene]:
-    enable_pki(server, tmp_path / "ca.pem")
+    set_up(server)
     session = Session(cluster(server), app_role(server, "doors"), SystemClock())
     await session.start()
     files = DoorFiles(tmp_path / "tls/server.pem", tmp_path / "tls/server.key")
-    yield Scene(session, files, tmp_path / "ca.pem", JumpingClock())
+    yield Scene(session, files, authority(server, tmp_path / "ca.pem"), JumpingClock())
     await session.aclose()
 
 
@@ -134,14 +134,12 @@ async def test_names_that_the_role_does_not_allow_are_refused(
 
 
 async def test_another_role_is_forbidden(scene: Scene) -> None:
-    with pytest.raises(BrokerError, match="Vault does not let the broker use pki/sign/workload"):
-        await scene.certificate(role="workload").ensure()
+    with pytest.raises(BrokerError, match="Vault does not let the broker use pki/sign/broker-service"):
+        await scene.certificate(role="broker-service").ensure()
 
 
-async def test_a_certificate_is_renewed_at_two_thirds_of_its_life(
-    scene: Scene, server: RealVault, tmp_path: Path
-) -> None:
-    enable_pki(server, tmp_path / "ca.pem", life="4s")  # and 30 s before now, as Vault backdates
+async def test_a_certificate_is_renewed_at_two_thirds_of_its_life(scene: Scene, server: RealVault) -> None:
+    shorten(server, "4s")
     certificate = scene.certificate()
     await certificate.ensure()
     first = scene.leaf()

@@ -24,7 +24,16 @@ from broker.tlog.certification import KeyUse, parse_certification
 from broker.tlog.certifier import parse_certifier
 from tests.path.upstreams import simulator_process
 from tests.running import Identity, RunningBroker
-from tests.vault.authority import certifier, enable_pki, enable_transit, issue, rotate
+from tests.vault.authority import (
+    SERVER_NAMES,
+    authority,
+    careless_authority,
+    certifier,
+    issue,
+    rotate,
+    set_up,
+    shorten,
+)
 from tests.vault.server import RealVault
 from tests.vault.serving import sdk, start_serving, vault_sections
 
@@ -44,8 +53,7 @@ class Site:
 
 def _sections(server: RealVault, directory: Path, role: str) -> Mapping[str, Mapping[str, object]]:
     sections = dict(vault_sections(server, server.approle(role)))
-    names = ["localhost", "127.0.0.1"]
-    issued = {"pki_role": "broker", "server_names": names, "certify": True, "certify_seconds": 1}
+    issued = {"pki_role": "broker", "server_names": list(SERVER_NAMES), "certify": True, "certify_seconds": 1}
     tls = {
         "certificate": directory / "tls.pem",
         "key": directory / "tls.key",
@@ -61,8 +69,11 @@ def _sections(server: RealVault, directory: Path, role: str) -> Mapping[str, Map
 @contextmanager
 def certified_broker(server: RealVault, directory: Path, life: str = "24h") -> Iterator[Site]:
     directory.mkdir(exist_ok=True)
-    enable_transit(server)
-    enable_pki(server, directory / "ca.pem", life)
+    set_up(server)
+    shorten(server, life)
+    authority(server, directory / "ca.pem")
+    with (directory / "ca.pem").open("a") as trusted:  # a CA that does not keep to the trust domain
+        trusted.write("\n" + careless_authority(server))
     server.put("openai", KEY)
     accepted = directory / "accepted.keys"
     accepted.write_text(KEY)
@@ -85,7 +96,9 @@ def site(real_vault: RealVault, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def workload(server: RealVault, directory: Path, name: str) -> Identity:
     """An SVID as a service of the trust domain gets it from Vault."""
     return _written(
-        directory, name, issue(server, "workload", uri_sans=f"spiffe://dev.broker/ns/demo/sa/{name}")
+        directory,
+        name,
+        issue(server, "pki", "broker-service", uri_sans=f"spiffe://dev.broker/ns/demo/sa/{name}"),
     )
 
 
@@ -128,7 +141,7 @@ def test_a_service_with_a_certificate_from_vault_calls_over_both_doors(site: Sit
     )
 
 
-ROGUES = {
+ROGUES: dict[str, dict[str, object]] = {
     "a foreign trust domain": {"uri_sans": "spiffe://other.example/ns/demo/sa/assistant"},
     "a trust domain that begins alike": {"uri_sans": "spiffe://dev.broker.evil.example/ns/demo/sa/assistant"},
     "a common name only": {"common_name": "assistant", "exclude_cn_from_sans": True},
@@ -140,22 +153,9 @@ def test_a_certificate_outside_the_trust_domain_is_refused_by_the_role_and_by_th
     site: Site, rogue: str
 ) -> None:
     server, names = site.server, ROGUES[rogue]
-    answer = server._http.post("pki/issue/workload", json=names)
+    answer = server._http.post("pki/issue/broker-service", json=names)
     assert answer.status_code == 400, answer.text
-    server.call(
-        "POST",
-        "pki/roles/rogue",
-        {
-            "allow_any_name": True,
-            "enforce_hostnames": False,
-            "require_cn": False,
-            "allowed_uri_sans": "*",
-            "key_type": "ec",
-            "key_bits": 256,
-            "ttl": "24h",
-        },
-    )
-    who = _written(site.directory, "rogue", issue(server, "rogue", **names))
+    who = _written(site.directory, "rogue", issue(server, "careless", "any", ttl="24h", **names))
     context = ssl.create_default_context(cafile=str(site.broker.ca))
     context.load_cert_chain(who.cert, who.key)
     with httpx.Client(verify=context) as client:
@@ -240,9 +240,9 @@ def test_a_broker_whose_new_keys_vault_does_not_certify_does_not_start(
 ) -> None:
     directory = tmp_path / "b"
     directory.mkdir()
-    enable_pki(server, directory / "ca.pem")
+    set_up(server)
+    authority(server, directory / "ca.pem")
     server.put("openai", KEY)
-    enable_transit(server)
     policy = (Path(__file__).parents[2] / "deploy/vault/broker.hcl").read_text()
     server.call(
         "PUT",

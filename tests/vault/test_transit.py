@@ -15,7 +15,7 @@ from broker.adapters.vault import Session, TransitCertifier
 from broker.adapters.vault.refusal import Cause, Refusal
 from broker.errors import BrokerError, Kind
 from broker.tlog.certifier import parse_certifier
-from tests.vault.authority import certifier, enable_transit, rotate
+from tests.vault.authority import certifier, rotate, set_up
 from tests.vault.rig import app_role, cluster
 from tests.vault.server import RealVault
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.servers
 @pytest.fixture
 async def session(server: RealVault) -> AsyncIterator[Session]:
     """Logged in with no more than deploy/vault/broker.hcl allows."""
-    enable_transit(server)
+    set_up(server)
     session = Session(cluster(server), app_role(server, "certifying"), SystemClock())
     await session.start()
     yield session
@@ -99,7 +99,7 @@ async def test_the_policy_allows_to_sign_and_nothing_else(session: Session, serv
         ("post", "transit/sign/another"),
         ("get", "transit/keys"),
         ("post", "pki/issue/broker"),
-        ("post", "pki/sign/workload"),
+        ("post", "pki/sign/broker-service"),
         ("post", "pki/sign-verbatim/broker"),
         ("post", "pki/root/rotate/internal"),
     ):

@@ -3,7 +3,7 @@
 Knows: files and their seal. Must not know: what a key opens, or which call it is for.
 """
 
-from broker.adapters.keystore.store import KeyVersion, SealedStore
+from broker.adapters.keystore.store import SealedStore
 from broker.adapters.keystore.vault import SealedKeyVault
 
-__all__ = ["KeyVersion", "SealedKeyVault", "SealedStore"]
+__all__ = ["SealedKeyVault", "SealedStore"]

@@ -10,7 +10,6 @@ import base64
 import binascii
 import fcntl
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,39 +18,30 @@ from pathlib import Path
 
 import msgspec
 
+from broker.adapters.credential import is_name, refuse_key, refuse_name, refuse_reason
 from broker.adapters.keystore.faults import unusable
 from broker.adapters.keystore.seal import Place, create_seal_key, read_seal
+from broker.model.credential import KeyState, KeyVersion
 from broker.model.secret import Secret
 
 SEAL_KEY = "seal.key"
 _SUFFIX = ".sealed.json"
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
-_VALUE = re.compile(r"[\x21-\x7e]{8,4096}\Z")
 _MAX_FILE_BYTES = 1024 * 1024
 _KIND = "api-key"
 
 
-class _Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     version: int
     kind: str
     created: int
     sealed: str
+    quarantined: str = ""  # the reason; empty: it is not
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     v: int
     name: str
     versions: tuple[_Version, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KeyVersion:
-    """What may be shown of one version of a key. `created` is in unix seconds."""
-
-    name: str
-    version: int
-    kind: str
-    created: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +53,7 @@ class Opened:
 
 
 class SealedStore:
-    """The keystore in `directory`; its seal key is the file `seal.key` there.
+    """Implements ports.KeyStore in `directory`; its seal key is the file `seal.key` there.
 
     Every method raises BrokerError CREDENTIAL_STORE_UNAVAILABLE with what to do about it.
     """
@@ -75,11 +65,7 @@ class SealedStore:
         """Seals `value` as the next version of `name`; durable when it returns. The first one of all makes
         the directory (0700) and its seal key (0600).
         """
-        if not _VALUE.match(value):
-            raise unusable(
-                "The key is not 8 to 4096 visible ASCII characters.",
-                "Give the key alone, without quotes, spaces or further lines.",
-            )
+        refuse_key(value)
         path = self._path(name)
         with self._writing():
             seal = read_seal(self._directory / SEAL_KEY)
@@ -92,9 +78,14 @@ class SealedStore:
         return about
 
     def newest(self, name: str) -> Opened:
-        """The newest version, opened."""
+        """The newest version, opened; none where it is quarantined."""
         path = self._path(name)
         last = self._load(name, path).versions[-1]
+        if last.quarantined:
+            raise unusable(
+                f"The key of {name!r} is quarantined.",
+                f"Give another: broker keys rotate {name}. Or end it: broker keys release {name}",
+            )
         seal = read_seal(self._directory / SEAL_KEY)
         try:
             sealed = base64.b64decode(last.sealed, validate=True)
@@ -105,15 +96,30 @@ class SealedStore:
 
     def versions(self, name: str) -> tuple[KeyVersion, ...]:
         """All versions of one key, oldest first."""
-        return tuple(
-            KeyVersion(name, each.version, each.kind, each.created)
-            for each in self._load(name, self._path(name)).versions
-        )
+        versions = self._load(name, self._path(name)).versions
+        return tuple(_shown(name, each, newest=each is versions[-1]) for each in versions)
+
+    def quarantine(self, name: str, reason: str) -> KeyVersion:
+        """See ports.KeyStore."""
+        refuse_reason(reason)
+        return self._mark(name, reason)
+
+    def release(self, name: str) -> KeyVersion:
+        """See ports.KeyStore."""
+        return self._mark(name, "")
+
+    def _mark(self, name: str, reason: str) -> KeyVersion:
+        path = self._path(name)
+        with self._writing():
+            *before, newest = self._load(name, path).versions
+            marked = msgspec.structs.replace(newest, quarantined=reason)
+            _replace(path, msgspec.json.encode(_File(1, name, (*before, marked))))
+        return _shown(name, marked, newest=True)
 
     def names(self) -> tuple[str, ...]:
         """The credentials that the keystore holds, sorted."""
         found = sorted(path.name.removesuffix(_SUFFIX) for path in self._directory.glob(f"*{_SUFFIX}"))
-        return tuple(name for name in found if _NAME.match(name))
+        return tuple(name for name in found if is_name(name))
 
     def fingerprint(self, name: str) -> tuple[int, int, int]:
         """Changes whenever the key's file is replaced."""
@@ -125,10 +131,7 @@ class SealedStore:
         return facts.st_ino, facts.st_mtime_ns, facts.st_size
 
     def _path(self, name: str) -> Path:
-        if not _NAME.match(name):
-            raise unusable(
-                "The credential's name is not 1 to 63 lower-case letters, digits and . _ -", "Choose another."
-            )
+        refuse_name(name)
         return self._directory / f"{name}{_SUFFIX}"
 
     def _load(self, name: str, path: Path) -> _File:
@@ -160,6 +163,13 @@ class SealedStore:
             yield
         finally:
             os.close(lock)
+
+
+def _shown(name: str, version: _Version, *, newest: bool) -> KeyVersion:
+    state = KeyState.CURRENT if newest else KeyState.REPLACED
+    if version.quarantined:
+        state = KeyState.QUARANTINED
+    return KeyVersion(name, version.version, version.kind, version.created, state, version.quarantined)
 
 
 def _replace(path: Path, content: bytes) -> None:

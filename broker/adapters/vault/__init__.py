@@ -8,6 +8,7 @@ from broker.adapters.vault.doorcertificate import DoorCertificate, DoorFiles, do
 from broker.adapters.vault.login import AppRole, Certificate, Jwt, Kubernetes, Login
 from broker.adapters.vault.pki import PkiRole
 from broker.adapters.vault.session import Session
+from broker.adapters.vault.store import VaultStore
 from broker.adapters.vault.transit import TransitCertifier
 from broker.adapters.vault.vault import VaultKeyVault
 
@@ -24,5 +25,6 @@ __all__ = [
     "Session",
     "TransitCertifier",
     "VaultKeyVault",
+    "VaultStore",
     "door_names",
 ]

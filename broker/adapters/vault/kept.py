@@ -15,6 +15,7 @@ from broker.ports import Clock
 
 _NS = 1_000_000_000
 CONFIRM_SECONDS = 1.0  # a call uses no key that was not the current one this much earlier, or later
+_AHEAD_SECONDS = 0.05  # a check begins this much early: where Vault is quick, no call waits for it
 PATIENCE_SECONDS = 0.25  # a slower Vault counts as away for calls that have a key
 REST_SECONDS = 1.0
 _REST_JITTER_SECONDS = 0.5
@@ -123,7 +124,7 @@ class KeptKey:
         else:
             self._held = _Held(found, now, now, now + self._hold)
             self._drop_later()
-        self._tick_in(max(0.0, CONFIRM_SECONDS - (self._clock.monotonic_ns() - now) / _NS))
+        self._tick_in(max(0.0, CONFIRM_SECONDS - _AHEAD_SECONDS - (self._clock.monotonic_ns() - now) / _NS))
         return found
 
     def _refused(self, refusal: Refusal) -> Lease:

@@ -5,17 +5,17 @@ Knows: KV v2's paths and answers. Must not know: caching, event loops. Blocking.
 
 from __future__ import annotations
 
-import re
 from typing import Any, TypeVar
 
 import msgspec
 from hvac.api.secrets_engines import KvV2  # type: ignore[import-untyped]
 
+from broker.adapters.credential import is_key
+from broker.adapters.vault.quarantine import quarantine_of
 from broker.adapters.vault.refusal import Cause, RefusedError, refused
 from broker.adapters.vault.visit import Visit
 from broker.model.secret import Lease, Secret
 
-_VALUE = re.compile(r"[\x21-\x7e]{8,4096}\Z")
 _T = TypeVar("_T")
 
 
@@ -27,10 +27,12 @@ class _Version(msgspec.Struct, frozen=True):
 class _Metadata(msgspec.Struct, frozen=True):
     current_version: int
     versions: dict[str, _Version]
+    custom_metadata: dict[str, str] | None = None
 
 
 class _About(msgspec.Struct, frozen=True):
     version: int
+    custom_metadata: dict[str, str] | None = None
 
 
 class _Secret(msgspec.Struct, frozen=True):
@@ -49,9 +51,9 @@ class KvKeys:
         """`known` itself while it is the current version and not deleted; otherwise the key, read anew."""
         api = KvV2(visit)
         path = f"{self._prefix}/{credential}"
+        place = f"{self._mount}/{path}"
         if known is not None and self._is_current(api, path, known.key_version):
             return known
-        place = f"{self._mount}/{path}"
         try:
             answer = api.read_secret_version(path, mount_point=self._mount, raise_on_deleted_version=True)
         except RefusedError as error:
@@ -71,6 +73,8 @@ class KvKeys:
                 return False
             raise
         metadata = _convert(answer, _Metadata)
+        if quarantine_of(metadata.custom_metadata, metadata.current_version):
+            raise refused(Cause.QUARANTINED, f"{self._mount}/{path}")
         current = metadata.versions.get(str(version))
         alive = current is not None and not current.destroyed and not current.deletion_time
         return alive and metadata.current_version == version
@@ -78,8 +82,10 @@ class KvKeys:
 
 def _lease(answer: dict[str, Any], place: str) -> Lease:
     secret = _convert(answer, _Secret)
+    if quarantine_of(secret.metadata.custom_metadata, secret.metadata.version):
+        raise refused(Cause.QUARANTINED, place)
     key = secret.data.get("key")
-    if not isinstance(key, str) or not _VALUE.match(key):
+    if not isinstance(key, str) or not is_key(key):
         raise refused(Cause.UNUSABLE, place)
     return Lease(f"vault:{place}", secret.metadata.version, Secret(key))
 

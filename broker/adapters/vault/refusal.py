@@ -30,6 +30,7 @@ class Cause(StrEnum):
     ABSENT = "absent"
     UNUSABLE = "unusable"
     UNFIT = "unfit"
+    QUARANTINED = "quarantined"
 
 
 _TEXTS: dict[Cause, tuple[str, str]] = {
@@ -69,6 +70,10 @@ _TEXTS: dict[Cause, tuple[str, str]] = {
         "Make one under another name, with exportable, allow_plaintext_backup and derived off, as "
         "deploy/vault/README.md does; then set vault.transit_key.",
     ),
+    Cause.QUARANTINED: (
+        "The key at {} is quarantined.",
+        "Give another: broker keys rotate. Or, where it may be used again: broker keys release",
+    ),
 }
 
 
@@ -84,7 +89,7 @@ class Refusal:
     @property
     def gone(self) -> bool:
         """Vault said it of the key itself: a held copy must not be used. All else is Vault's trouble."""
-        return self.cause in {Cause.ABSENT, Cause.UNUSABLE}
+        return self.cause in {Cause.ABSENT, Cause.UNUSABLE, Cause.QUARANTINED}
 
     def error(self) -> BrokerError:
         """A new CREDENTIAL_STORE_UNAVAILABLE; nothing is chained to it."""

@@ -5,20 +5,18 @@ Knows: which piece does what. Must not know: HTTP, threads, how long a key is he
 
 from __future__ import annotations
 
-import re
 from functools import partial
 
+from broker.adapters.credential import refuse_name
 from broker.adapters.vault.kept import KeptKey
 from broker.adapters.vault.keys import KvKeys
-from broker.adapters.vault.refusal import RETRY_SECONDS, Refusal
+from broker.adapters.vault.refusal import Refusal
 from broker.adapters.vault.session import Session
-from broker.errors import BrokerError, Kind
 from broker.model.secret import Lease
 from broker.ports import Clock
 
 LONGEST_HOLD_SECONDS = 300.0
 _SWEEP_ABOVE = 64
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 
 
 class VaultKeyVault:
@@ -84,13 +82,7 @@ class VaultKeyVault:
         await self._session.aclose()
 
     def _keep(self, credential: str) -> KeptKey:
-        if not _NAME.match(credential):
-            raise BrokerError(
-                Kind.CREDENTIAL_STORE_UNAVAILABLE,
-                "The credential's name is not 1 to 63 lower-case letters, digits and . _ -",
-                remedy="Correct it in the policy.",
-                retry_after=RETRY_SECONDS,
-            )
+        refuse_name(credential)
         if len(self._kept) >= _SWEEP_ABOVE:
             for name in [name for name, kept in self._kept.items() if kept.idle]:
                 del self._kept[name]

@@ -1,0 +1,154 @@
+"""What each policy in Vault allows, path by path, and why: the one source of deploy/vault/*.hcl, of what
+`broker vault init` writes and of what `broker doctor` checks.
+
+Knows: paths and capabilities. Must not know: requests. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from textwrap import wrap
+
+_LINE = 110
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How an operator calls things in Vault. Names without slashes at their ends."""
+
+    mount: str = "secret"
+    prefix: str = "openai"
+    approle: str = "approle"
+    role: str = "broker"
+    transit: str = "transit"
+    pki: str = "pki"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One stanza of a policy. `path` is Vault's pattern: a star at its end means whatever follows."""
+
+    path: str
+    capabilities: tuple[str, ...]
+    why: str
+
+    @property
+    def stanza(self) -> str:
+        """As it stands in the policy, on one line."""
+        listed = ", ".join(f'"{capability}"' for capability in self.capabilities)
+        return f'path "{self.path}" {{ capabilities = [{listed}] }}'
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy: its name, who gets it, what it allows."""
+
+    name: str
+    purpose: str
+    grants: tuple[Grant, ...]
+    absent: str = ""
+
+    @property
+    def text(self) -> str:
+        """The policy in HCL, with every path's reason."""
+        stanzas = [f"{_comment(grant.why)}\n{grant.stanza}" for grant in self.grants]
+        rest = [_comment(self.absent)] if self.absent else []
+        return "\n\n".join([_comment(self.purpose), *stanzas, *rest]) + "\n"
+
+
+def broker_policy(names: Names) -> Policy:
+    """All that a running broker may do."""
+    return Policy(
+        name=names.role,
+        purpose="What one broker may do in Vault, and nothing else: KV version 2 at "
+        f"`{names.mount}`, keys below `{names.prefix}`. Made by `broker vault init`; `broker doctor` checks "
+        "it line by line.",
+        grants=(
+            Grant(
+                f"{names.mount}/data/{names.prefix}/*",
+                ("read",),
+                "The keys themselves: one read per version and credential, and one in each half hold (30 s).",
+            ),
+            Grant(
+                f"{names.mount}/metadata/{names.prefix}/*",
+                ("read",),
+                "Which version is current, and whether it is deleted or quarantined: once a second per "
+                "credential in use. That is how a rotation is seen within a second without the key's leaving "
+                "Vault each time. No list: names come from policy.",
+            ),
+            Grant(
+                "auth/token/renew-self",
+                ("update",),
+                "The broker's own token, renewed at two thirds of its life. Named here, so that roles can do "
+                "without Vault's `default` policy (token_no_default_policy=true), which also opens "
+                "cubbyholes, wrapping and identity.",
+            ),
+            Grant(
+                "auth/token/revoke-self",
+                ("update",),
+                "At shutdown, and where a token is replaced, the old one is ended: none lies around until it "
+                "expires.",
+            ),
+            Grant(
+                f"{names.transit}/sign/{names.role}",
+                ("update",),
+                "[vault] certify: Transit signs a statement about each new key, and one checkpoint a minute. "
+                "Only this key, and only to sign: it can be neither rotated nor deleted nor configured.",
+            ),
+            Grant(
+                f"{names.transit}/keys/{names.role}",
+                ("read",),
+                "Its public halves, and whether it can be exported; nothing secret is in the answer. The "
+                "broker checks what Transit signed before a log, which forgets nothing, takes it, and refuses "
+                "a key that could have left Vault.",
+            ),
+            Grant(
+                f"{names.pki}/sign/{names.role}",
+                ("update",),
+                "[vault] pki_role: the certificate of the doors, for a private key that the broker makes and "
+                "keeps. Only this role, and only to sign a request: `issue`, where Vault makes the private "
+                "key, is another path.",
+            ),
+            Grant(
+                "sys/capabilities-self",
+                ("update",),
+                "`broker doctor` asks which of these lines the broker has, and whether it has more. It tells "
+                "of nobody else's rights.",
+            ),
+        ),
+        absent="Not here, because Vault answers these without a token: auth/*/login, sys/wrapping/lookup. "
+        "And not sys/wrapping/unwrap: the wrapping token itself may do that.",
+    )
+
+
+def keys_policy(names: Names) -> Policy:
+    """What `broker keys` needs: for operators, never for a broker."""
+    data, metadata = (f"{names.mount}/{part}/{names.prefix}" for part in ("data", "metadata"))
+    return Policy(
+        name=f"{names.role}-keys",
+        purpose="What an operator needs for `broker keys`, and nothing else. It cannot read a key.",
+        grants=(
+            Grant(
+                f"{data}/*",
+                ("create", "update"),
+                "import, rotate: a new version is written; none is ever read back.",
+            ),
+            Grant(f"{metadata}/", ("list",), "list: the names of the credentials."),
+            Grant(
+                f"{metadata}/*",
+                ("read", "patch"),
+                "list: versions and their state. quarantine, release: custom metadata beside what is there.",
+            ),
+        ),
+    )
+
+
+def concrete(grant: Grant, credential: str) -> Grant:
+    """The grant for one credential: what Vault can be asked about."""
+    return replace(
+        grant, path=grant.path.removesuffix("*") + credential if grant.path.endswith("*") else grant.path
+    )
+
+
+def _comment(text: str) -> str:
+    return "\n".join(wrap(text, _LINE, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False))

@@ -1,0 +1,182 @@
+"""`broker vault init`: shows what the broker needs in Vault, asks, and makes it so.
+
+Knows: how a plan is shown and what follows from an answer. Must not know: what the plan holds.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from broker.adapters.vault import Cluster
+from broker.adapters.vault.grants import Names
+from broker.adapters.vault.operator import Operator, operator
+from broker.adapters.vault.plan import Finding, State, Step, plan
+from broker.adapters.vault.setup import carry_out, role_id, survey, wrap_secret_id
+from broker.cli.keystores import Cert, Key, Role, Token, proof
+from broker.config import ConfigError
+
+app = typer.Typer(no_args_is_help=True)
+_BAD = 1
+_USUAL = Names()
+_MARKS = {State.DONE: ("✓", "green"), State.MISSING: ("+", "yellow"), State.DIFFERENT: ("~", "yellow")}
+_CLASH = ("✗", "red")
+
+Address = Annotated[
+    list[str], typer.Option("--address", help="https://host:port of Vault; again for every further node.")
+]
+TrustDomain = Annotated[str, typer.Option("--trust-domain", help="The SPIFFE trust domain of the services.")]
+ServerName = Annotated[
+    list[str] | None,
+    typer.Option("--server-name", help="DNS name or IP address of the broker; again for every further one."),
+]
+Ca = Annotated[Path | None, typer.Option("--ca", help="CA of Vault's certificate (PEM); absent: public CAs.")]
+Namespace = Annotated[str | None, typer.Option("--namespace", help="Vault's namespace.")]
+Secret = Annotated[
+    Path | None,
+    typer.Option("--wrapped-secret-id", help="Also issue a wrapped secret id into this 0600 file."),
+]
+Seconds = Annotated[int, typer.Option("--wrap-seconds", min=10, help="How long that one can be opened.")]
+OnlyPlan = Annotated[bool, typer.Option("--plan", help="Show what would be done; write nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback()
+def group() -> None:
+    """Set Vault up for the broker."""
+
+
+@app.command()
+def init(
+    address: Address,
+    trust_domain: TrustDomain,
+    ca: Ca = None,
+    namespace: Namespace = None,
+    mount: Annotated[str, typer.Option(help="The KV version 2 mount for the keys.")] = _USUAL.mount,
+    prefix: Annotated[str, typer.Option(help="The folder of the keys there.")] = _USUAL.prefix,
+    approle: Annotated[str, typer.Option(help="The mount of AppRole.")] = _USUAL.approle,
+    broker_role: Annotated[str, typer.Option(help="The broker's role, policy and key.")] = _USUAL.role,
+    transit: Annotated[str, typer.Option(help="The Transit mount.")] = _USUAL.transit,
+    pki: Annotated[str, typer.Option(help="The PKI mount.")] = _USUAL.pki,
+    server_name: ServerName = None,
+    token_file: Token = None,
+    cert: Cert = None,
+    key: Key = None,
+    role: Role = "",
+    wrapped_secret_id: Secret = None,
+    wrap_seconds: Seconds = 300,
+    only_plan: OnlyPlan = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Shows, then writes, the mounts, policies, roles and keys the broker needs; twice is as good as once."""
+    names = Names(*(part.strip("/") for part in (mount, prefix, approle, broker_role, transit, pki)))
+    try:
+        where = Cluster(tuple(address), namespace, ca)
+    except ValueError as error:
+        raise ConfigError(f"--address: {error}") from None
+    with operator(where, proof(token_file, cert, key, role)) as one:
+        findings = survey(one, plan(names, trust_domain, server_name or ()))
+        show = _show_json if as_json else _show
+        show(findings)
+        clashes = [finding for finding in findings if finding.state is State.CLASH]
+        if clashes:
+            _complain_of(clashes)
+            raise typer.Exit(_BAD)
+        if only_plan:
+            return
+        if any(finding.state is not State.DONE for finding in findings):
+            _agree(yes)
+            carry_out(one, findings)
+        _finish(one, names, where, wrapped_secret_id, wrap_seconds, as_json)
+
+
+def _finish(
+    one: Operator, names: Names, where: Cluster, file: Path | None, seconds: int, as_json: bool
+) -> None:
+    if file is not None:
+        wrap_secret_id(one, names, file, seconds)
+    if not as_json:
+        typer.echo(_section(where, names, role_id(one, names) or "", file))
+
+
+def _agree(yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError("nothing was written: look at the plan, then give --yes")
+    typer.confirm("Write this to Vault?", abort=True)
+
+
+def _show_json(findings: Sequence[Finding]) -> None:
+    typer.echo(
+        json.dumps(
+            [
+                {
+                    "what": each.step.what,
+                    "why": each.step.why,
+                    "state": each.state.value,
+                    "differences": each.differences,
+                    "path": each.step.write,
+                    "body": each.step.body,
+                }
+                for each in findings
+            ]
+        )
+    )
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    """Every step with its reason; of those to come, what will be written."""
+    console = Console(soft_wrap=True, highlight=False)
+    for each in findings:
+        mark, style = _MARKS.get(each.state, _CLASH)
+        differing = f" ({', '.join(each.differences)})" if each.differences else ""
+        console.print(f"[{style}]{mark} {each.state:9}[/] {escape(each.step.what)}{escape(differing)}")
+        console.print(f"             {escape(each.step.why)}", style="dim")
+        if each.state is not State.DONE:
+            console.print(_written(each.step), markup=False)
+    if all(each.state is State.DONE for each in findings):
+        console.print("nothing to do")
+
+
+def _written(step: Step) -> str:
+    """The request as it will be made."""
+    policy = step.body.get("policy")
+    text = policy if isinstance(policy, str) else json.dumps(dict(step.body))
+    return "\n".join(f"    {line}".rstrip() for line in (f"write {step.write}", *text.splitlines()))
+
+
+def _complain_of(clashes: Sequence[Finding]) -> None:
+    for each in clashes:
+        typer.echo(
+            f"broker: {each.step.what} is there already and cannot be made as needed "
+            f"({', '.join(each.differences)}). Choose another name for it; see --help.",
+            err=True,
+        )
+
+
+def _section(where: Cluster, names: Names, role: str, file: Path | None) -> str:
+    """What the configuration of the broker needs of this."""
+    lines = [
+        "",
+        "[keys]",
+        'adapter = "vault"',
+        "",
+        "[vault]",
+        f"addresses = {json.dumps(list(where.addresses))}",
+    ]
+    given = {"namespace": where.namespace, "ca": where.ca and str(where.ca.resolve()), "role_id": role}
+    given |= {"wrapped_secret_id": str(file.resolve()) if file is not None else "/etc/broker/vault.wrapped"}
+    changed = {"mount": names.mount, "prefix": names.prefix, "auth_mount": names.approle}
+    usual = {"mount": _USUAL.mount, "prefix": _USUAL.prefix, "auth_mount": _USUAL.approle}
+    given |= {key: value for key, value in changed.items() if value != usual[key]}
+    return "\n".join([*lines, *(f"{key} = {json.dumps(value)}" for key, value in given.items() if value)])
