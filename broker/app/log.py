@@ -69,7 +69,7 @@ class Log:
         if not vault.certify or session is None:
             return None
         return Certifying(
-            TransitCertifier(session, mount=vault.transit_mount, key=vault.transit_key),
+            TransitCertifier(session, mount=vault.transit_mount, key=vault.transit_name),
             self._audit.directory,
             origin=self._audit.origin,
             instance=self._instance,

@@ -72,8 +72,8 @@ class Vault(Section):
         False, description="have Transit certify the keys and checkpoints of the log, and the token key"
     )
     transit_mount: str = Field("transit", min_length=1, description="certify: the Transit mount")
-    transit_key: str = Field(
-        "broker", min_length=1, description="certify: its Ed25519 key, which cannot leave Vault"
+    transit_name: str = Field(
+        "broker", min_length=1, description="certify: the name of its key: Ed25519, not exportable"
     )
     certify_seconds: float = Field(
         60.0, ge=1, le=86_400, description="certify: a new checkpoint is certified so often, and at the end"
@@ -110,3 +110,5 @@ class Vault(Section):
         for name in needed.get(self.auth, ()):
             if getattr(self, name) is None:
                 yield f"vault.{name}: needed where vault.auth is {self.auth}"
+        if self.pki_role is not None and not self.server_names:
+            yield "vault.server_names: needed with vault.pki_role, e.g. broker.example.org"

@@ -21,7 +21,7 @@ path "auth/token/revoke-self" { capabilities = ["update"] }
 path "transit/sign/broker" { capabilities = ["update"] }
 
 # Its public halves, and whether it can be exported; nothing secret is in the answer. The broker checks what
-# Transit signed before a log, which forgets nothing, takes it, and refuses a key that could have left Vault.
+# Transit signed before a log, which forgets nothing, takes it. It refuses a key that could have left Vault.
 path "transit/keys/broker" { capabilities = ["read"] }
 
 # [vault] pki_role: the certificate of the doors, for a private key that the broker makes and keeps. Only this

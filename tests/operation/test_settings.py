@@ -85,6 +85,14 @@ def test_a_wrong_key_is_refused_by_its_name(loaded: Load, text: str, named: str)
     assert "README" in said
 
 
+@pytest.mark.parametrize("use", ["certify = true", 'pki_role = "broker"'])
+def test_whatever_uses_vault_needs_to_know_where_it_is(loaded: Load, use: str) -> None:
+    said = refusal(loaded, MINIMAL + f"[vault]\n{use}")
+    assert "  vault.addresses: needed where Vault is used" in said
+    assert "  vault.role_id: needed where vault.auth is approle" in said
+    assert ("  vault.server_names: needed with vault.pki_role" in said) is use.startswith("pki_role")
+
+
 def test_the_error_does_not_repeat_the_value(loaded: Load) -> None:
     assert "sk-oops" not in refusal(loaded, MINIMAL + "[keys2]\nopenai = 'sk-oops'")
     assert "sk-oops" not in refusal(loaded, MINIMAL + "[upstream]\nattempts = 'sk-oops'")

@@ -1,4 +1,4 @@
-"""Transit and PKI of a real Vault, as `broker vault init` sets them up, and what only their operator can do."""
+"""Transit and PKI of a real Vault, as `broker vault init` sets them up; what only an operator can do."""
 
 from __future__ import annotations
 

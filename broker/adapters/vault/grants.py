@@ -99,7 +99,7 @@ def broker_policy(names: Names) -> Policy:
                 f"{names.transit}/keys/{names.role}",
                 ("read",),
                 "Its public halves, and whether it can be exported; nothing secret is in the answer. The "
-                "broker checks what Transit signed before a log, which forgets nothing, takes it, and refuses "
+                "broker checks what Transit signed before a log, which forgets nothing, takes it. It refuses "
                 "a key that could have left Vault.",
             ),
             Grant(

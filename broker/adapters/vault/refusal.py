@@ -68,7 +68,7 @@ _TEXTS: dict[Cause, tuple[str, str]] = {
     Cause.UNFIT: (
         "{} is not an Ed25519 key that cannot leave Vault.",
         "Make one under another name, with exportable, allow_plaintext_backup and derived off, as "
-        "deploy/vault/README.md does; then set vault.transit_key.",
+        "deploy/vault/README.md does; then set vault.transit_name.",
     ),
     Cause.QUARANTINED: (
         "The key at {} is quarantined.",
