@@ -6,7 +6,6 @@ Knows: which action each needs (`data.broker.admin.decision`). Must not know: wi
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import tzinfo
 from typing import Protocol
 
@@ -126,8 +125,7 @@ class Administration:
             return asked
         denied = self._record(RecordType.DENIED, peer, transport, call_id, action)
         await self._ledger.append(
-            replace(
-                denied,
+            denied._replace(
                 reason=Kind.POLICY_DENIED.value,
                 rule=decision.rule,
                 policy_revision=decision.policy.revision,

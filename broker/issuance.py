@@ -5,7 +5,6 @@ Knows: the order (certificate, policy, record, mint). Must not know: OAuth forms
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import tzinfo
 
 from broker.catalog.models import find
@@ -57,10 +56,10 @@ class Issuance:
         try:
             self._check_audience(wish)
             document = self._input(subject, wish, transport, now_ns)
-            about = replace(about, policy_input=recorded_wish(document, _exists))
+            about = about._replace(policy_input=recorded_wish(document, _exists))
             verdict = await self._authorizer.evaluate(DecisionPoint.TOKENS, document)
-            about = replace(
-                about, policy_revision=verdict.policy.revision, policy_sha256=verdict.policy.sha256
+            about = about._replace(
+                policy_revision=verdict.policy.revision, policy_sha256=verdict.policy.sha256
             )
             decision = parse_token_decision(verdict.result, verdict.policy)
             grant = _granted(decision)
@@ -72,8 +71,7 @@ class Issuance:
             subject, peer, grant, token_id=token_id, now_seconds=now_ns // _NS_PER_SECOND
         )
         await self._ledger.append(
-            replace(
-                about,
+            about._replace(
                 type=RecordType.TOKEN,
                 user=grant.user or subject.id,
                 token_id=token_id,
@@ -149,8 +147,7 @@ def _about(subject: Subject, peer: Peer, transport: str, call_id: str) -> Record
 
 
 def _denied(about: Record, error: BrokerError) -> Record:
-    return replace(
-        about,
+    return about._replace(
         decision="deny" if error.kind is Kind.POLICY_DENIED else "refuse",
         reason=error.kind.value,
         rule=error.rule,

@@ -68,7 +68,7 @@ class Passage:
         self.reply_bytes = 0
         self.response_findings: tuple[Finding, ...] = ()
         self._commit = commit
-        self._facts: dict[str, object] | None = None
+        self._facts: Record | None = None
 
     @property
     def accepted(self) -> Call:
@@ -124,8 +124,9 @@ class Passage:
 
     def denied(self, error: BrokerError, now_ns: int) -> Record:
         """The call went nowhere: who asked for what, and why not."""
-        return self._record(
-            RecordType.DENIED,
+        return self._common()._replace(
+            type=RecordType.DENIED,
+            findings=self._findings(),
             decision="deny" if error.kind in (Kind.POLICY_DENIED, Kind.CONTENT_BLOCKED) else "refuse",
             reason=error.kind.value,
             rule=error.rule or (self.decision.rule if self.decision else None),
@@ -137,8 +138,9 @@ class Passage:
     def intent(self) -> Record:
         """The call is about to reach upstream."""
         call = self.call
-        return self._record(
-            RecordType.INTENT,
+        return self._common()._replace(
+            type=RecordType.INTENT,
+            findings=self._findings(),
             decision="allow",
             rule=self.decision.rule if self.decision else None,
             alert=self.decision.alert if self.decision else None,
@@ -155,8 +157,10 @@ class Passage:
         """The call is over. `status` is the HTTP status that upstream gave, 0 where it gave none."""
         lease = self.lease
         served, finished = self.usage.model, self.usage.finish_reason
-        return self._record(
-            RecordType.OUTCOME,
+        common = self._common()
+        return common._replace(
+            type=RecordType.OUTCOME,
+            findings=self._findings(),
             key_ref=lease.key_ref if lease else None,
             key_version=lease.key_version if lease else None,
             model_served=self._name(served) if served else None,
@@ -170,34 +174,37 @@ class Passage:
             t_total_us=self._since_start(now_ns),
             upstream_request_id=self._name(request_id) if request_id else None,
             error=error.value if error else None,
-            response_commitment=self._commit(self.user, "response", digest) if digest else None,
+            response_commitment=self._commit(common.user, "response", digest) if digest else None,
         )
 
-    def _record(self, kind: RecordType, **facts: object) -> Record:
+    def _common(self) -> Record:
+        """What every record of this call says: final once the call is denied or its intent is written. Each
+        puts in its own type.
+        """
         if self._facts is None:
-            self._facts = self._common()
-        return Record(type=kind, **{**self._facts, "findings": self._findings(), **facts})  # type: ignore[arg-type]
+            self._facts = self._gathered()
+        return self._facts
 
-    def _common(self) -> dict[str, object]:
-        """What every record of this call says: final once the call is denied or its intent is written."""
+    def _gathered(self) -> Record:
         caller, call, decision = self.caller, self.call, self.decision
-        return {
-            "call_id": self.arrival.call_id,
-            "user": self.user,
-            "subject": caller.subject.id,
-            "actor_chain": caller.subject.actor_chain,
-            "tenant": caller.subject.tenant,
-            "cert_sha256": caller.peer.cert_sha256,
-            "token_id": caller.token_id,
-            "transport": self.arrival.transport,
-            "operation": self.arrival.operation.value,
-            "model_requested": self.model,
-            "stream": call.stream if call else None,
-            "policy_revision": decision.policy.revision if decision else None,
-            "policy_sha256": decision.policy.sha256 if decision else None,
-            "input_commitment": self.input_commitment,
-            "t_policy_us": self.policy_us,
-        }
+        return Record(
+            type=RecordType.INTENT,
+            call_id=self.arrival.call_id,
+            user=self.user,
+            subject=caller.subject.id,
+            actor_chain=caller.subject.actor_chain,
+            tenant=caller.subject.tenant,
+            cert_sha256=caller.peer.cert_sha256,
+            token_id=caller.token_id,
+            transport=self.arrival.transport,
+            operation=self.arrival.operation.value,
+            model_requested=self.model,
+            stream=call.stream if call else None,
+            policy_revision=decision.policy.revision if decision else None,
+            policy_sha256=decision.policy.sha256 if decision else None,
+            input_commitment=self.input_commitment,
+            t_policy_us=self.policy_us,
+        )
 
     def _findings(self) -> tuple[RecordedFinding, ...] | None:
         seen = (*self.findings, *self.response_findings)

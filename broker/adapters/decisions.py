@@ -49,22 +49,26 @@ class CachingAuthorizer:
     async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
         """See ports.Authorizer."""
         self._forget_if_stale()
-        question = point, _digest(document)
-        kept = self._kept.get(question)
-        if kept is not None and self._clock.monotonic_ns() < kept.until_ns:
-            return kept.verdict
+        if self._kept:  # many policies keep nothing: then the question need not be read
+            kept = self._kept.get((point, _digest(document)))
+            if kept is not None and self._clock.monotonic_ns() < kept.until_ns:
+                return kept.verdict
         asked_under = self._circumstances()
         verdict = await self._inner.evaluate(point, document)
         seconds = _seconds(verdict.result)
         if seconds and asked_under == self._circumstances() and verdict.policy == self._inner.version:
-            self._keep(question, verdict, seconds)
+            self._keep(point, document, verdict, seconds)
         return verdict
 
-    def _keep(self, question: tuple[DecisionPoint, bytes], verdict: Verdict, seconds: int) -> None:
+    def _keep(
+        self, point: DecisionPoint, document: dict[str, object], verdict: Verdict, seconds: int
+    ) -> None:
         self._forget_if_stale()
         if len(self._kept) >= KEPT:
             self._kept.clear()
-        self._kept[question] = _Kept(verdict, self._clock.monotonic_ns() + seconds * _NS_PER_SECOND)
+        self._kept[point, _digest(document)] = _Kept(
+            verdict, self._clock.monotonic_ns() + seconds * _NS_PER_SECOND
+        )
 
     def _forget_if_stale(self) -> None:
         now = self._circumstances()

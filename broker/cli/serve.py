@@ -46,6 +46,7 @@ async def serve_until(settings: Settings, stop: asyncio.Event, announce: Announc
     try:
         announce(broker)
         gc.collect()
+        gc.set_threshold(20_000, 20, 100)
         gc.freeze()  # what start-up made lives as long as the process: the collector need not walk it
         return await _first(stop, broker.log_lost)
     finally:

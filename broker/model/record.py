@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class RecordType(StrEnum):
@@ -33,16 +34,15 @@ class RecordedFinding:
     action: str
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """The facts of one step of one call; None means not known at this step and is left out of the entry.
 
     Never holds a key, a token, a prompt or a reply. Times `t_*_us` are microseconds. `policy_input` is the
     JSON that policy judged, `alert` what it wants people told, `purpose` why the caller broke the glass;
     in a `shadow` record `decision` and `rule` are the candidate's and `enforced` is what really happened.
-    `certifications` of a `key` record are the texts of `tlog.certification`, of keys that are used from here
-    on. The ledger adds
-    `v`, `instance`, `seq`, `time`, `kid` and `sig` when it sequences the record.
+    `certifications` of a `key` record are the texts of `tlog.certification`, of keys used from here on. The
+    ledger adds `v`, `instance`, `seq`, `time`, `kid` and `sig` when it sequences the record. A tuple, because
+    two are made for each call and a frozen dataclass of so many fields takes ten times as long.
     """
 
     type: RecordType
@@ -87,9 +87,6 @@ class Record:
     purpose: str | None = None
     enforced: str | None = None
     certifications: tuple[str, ...] | None = None
-
-
-RECORD_FIELDS = tuple(f.name for f in fields(Record))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ import binascii
 
 from broker.tlog.malformed import MalformedError
 
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+
 
 def to_std(raw: bytes) -> str:
     """Standard alphabet, padded (RFC 4648, section 4), as notes and checkpoints write it."""
@@ -29,7 +31,7 @@ def from_std(text: str) -> bytes:
 
 def to_url(raw: bytes) -> str:
     """URL alphabet, unpadded (RFC 4648, section 5; RFC 7515, section 2), as entries write it."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(raw, newline=False).translate(_TO_URL, b"=").decode("ascii")
 
 
 def from_url(text: str) -> bytes:

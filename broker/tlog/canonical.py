@@ -30,8 +30,16 @@ def encode(value: object) -> bytes:
     return write(value)
 
 
+def check_integer(value: int) -> None:
+    """Raises MalformedError where ECMAScript would read another number (RFC 8785, section 3.2.2.3)."""
+    if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+        raise MalformedError("an integer beyond 2^53 - 1")
+
+
 def write(value: object) -> bytes:
-    """As `encode`, for a value of which every part has been through `encode` or is plain ASCII text."""
+    """As `encode`, for a value of which the types, keys and integers are known to be right. Raises
+    MalformedError for a lone surrogate.
+    """
     try:
         return orjson.dumps(value, option=_OPTIONS)
     except orjson.JSONEncodeError as error:
@@ -60,8 +68,7 @@ def _check(value: object, depth: int) -> None:
     if depth == 0:
         raise MalformedError(f"nested deeper than {MAX_DEPTH}")
     if isinstance(value, int) and kind is int:
-        if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-            raise MalformedError("an integer beyond 2^53 - 1")
+        check_integer(value)
     elif isinstance(value, dict) and kind is dict:
         _check_object(value, depth)
     elif isinstance(value, list) and kind is list:

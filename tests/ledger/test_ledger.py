@@ -225,7 +225,8 @@ def _keep_tiles(log: Path) -> None:
 
 
 def _cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-5])
+    """The last frame loses its end, whether or not zeros followed it."""
+    path.write_bytes(path.read_bytes().rstrip(b"\0")[:-5])
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {

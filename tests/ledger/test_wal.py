@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,12 +40,20 @@ def test_a_torn_tail_loses_whole_batches_that_were_never_acknowledged(
 ) -> None:
     whole, ends = _segment(groups)
     cut = data.draw(st.integers(ends[0], len(whole) - 1))
-    garbage = data.draw(st.binary(max_size=60) | st.just(bytes(4096)))
+    garbage = data.draw(st.binary(max_size=60) | st.just(bytes(64)))
     complete = sum(end <= cut for end in ends[1:])
     segment = parse_segment(whole[:cut] + garbage)
     kept = [entry for group in groups[:complete] for entry in group]
     assert list(segment.entries)[: len(kept)] == kept
-    assert segment.torn or cut + len(garbage) in ends or not garbage
+    sizes = [0, *accumulate(map(len, groups))]
+    read = ends[sizes.index(len(segment.entries))]  # zeros may happen to be the end of a batch
+    assert segment.torn is any((whole[:cut] + garbage)[read:])
+
+
+@given(batches, st.integers(0, 100))
+def test_zeros_behind_the_last_batch_are_no_damage(groups: list[list[bytes]], zeros: int) -> None:
+    whole, _ = _segment(groups)
+    assert parse_segment(whole + bytes(zeros)) == parse_segment(whole)
 
 
 @given(batches.filter(lambda groups: len(groups) > 1), st.data())

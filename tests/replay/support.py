@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -124,7 +123,7 @@ def denied(
     findings = tuple(
         RecordedFinding(each, "messages[0].content", action) for each, action in (found or {}).items()
     )
-    return replace(record, findings=findings or None)
+    return record._replace(findings=findings or None)
 
 
 def token(call_id: str, subject: str = ALICE) -> Record:

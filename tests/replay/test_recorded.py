@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from broker.errors import Kind
@@ -49,11 +47,11 @@ def test_the_verdict_is_policys_own(
 @pytest.mark.parametrize(
     ("record", "why"),
     [
-        (replace(allowed("c"), policy_input=None), LeftOut.NO_INPUT),
-        (replace(denied("c"), policy_input=None), LeftOut.NO_INPUT),
-        (replace(denied("c", reason=Kind.BAD_REQUEST), policy_input=None), LeftOut.NOT_ASKED),
+        (allowed("c")._replace(policy_input=None), LeftOut.NO_INPUT),
+        (denied("c")._replace(policy_input=None), LeftOut.NO_INPUT),
+        (denied("c", reason=Kind.BAD_REQUEST)._replace(policy_input=None), LeftOut.NOT_ASKED),
         (denied("c", rule="token.scope"), LeftOut.BINDING),
-        (replace(denied("c", rule="token.scope"), policy_input=None), LeftOut.BINDING),
+        (denied("c", rule="token.scope")._replace(policy_input=None), LeftOut.BINDING),
         (denied("c", reason=Kind.POLICY_ENGINE_UNAVAILABLE), LeftOut.NO_ANSWER),
         (
             denied("c", reason=Kind.CONTENT_BLOCKED, rule="pii.x", found={"pii.y": "redact"}),

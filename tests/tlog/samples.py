@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import get_type_hints
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import strategies as st
@@ -21,18 +22,16 @@ from broker.tlog.verify import verify
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 numbers = st.integers(0, 2**53 - 1)
 findings = st.lists(st.builds(RecordedFinding, texts, texts, texts), max_size=3).map(tuple)
-records = st.builds(
-    Record,
-    type=st.sampled_from(RecordType),
-    call_id=texts,
-    user=st.none() | texts,
-    actor_chain=st.none() | st.lists(texts, max_size=3).map(tuple),
-    stream=st.none() | st.booleans(),
-    findings=st.none() | findings,
-    status=st.none() | numbers,
-    bytes=st.none() | numbers,
-    error=st.none() | texts,
-)
+_of_type: dict[object, st.SearchStrategy[object]] = {
+    RecordType: st.sampled_from(RecordType),
+    str: texts,
+    str | None: st.none() | texts,
+    int | None: st.none() | numbers,
+    bool | None: st.none() | st.booleans(),
+    tuple[str, ...] | None: st.none() | st.lists(texts, max_size=3).map(tuple),
+    tuple[RecordedFinding, ...] | None: st.none() | findings,
+}
+records = st.builds(Record, **{name: _of_type[kind] for name, kind in get_type_hints(Record).items()})
 places = st.builds(Place, texts, numbers, st.integers(0, 2**48))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from typing import get_type_hints
 
 import pytest
 from hypothesis import given
 
 from broker.errors import Kind
-from broker.model.record import RECORD_FIELDS, Record, RecordedFinding, RecordType
+from broker.model.record import Record, RecordedFinding, RecordType
 from broker.tlog import canonical
 from broker.tlog.entry import MAX_ENTRY_BYTES, Place, parse_entry, seal
 from broker.tlog.malformed import MalformedError
@@ -43,19 +43,16 @@ def test_the_entry_has_the_documented_names_and_leaves_none_out_fields_away() ->
 
 def test_every_record_field_can_be_written_and_read_back() -> None:
     samples = {
-        "str": "x",
-        "int": 1,
-        "bool": True,
-        "tuple[str": ("x",),
-        "tuple[Rec": (RecordedFinding("r", "l", "a"),),
+        str: "x",
+        str | None: "x",
+        int | None: 1,
+        bool | None: True,
+        tuple[str, ...] | None: ("x",),
+        tuple[RecordedFinding, ...] | None: (RecordedFinding("r", "l", "a"),),
     }
-    values = {
-        field.name: next(value for name, value in samples.items() if str(field.type).startswith(name))
-        for field in dataclasses.fields(Record)
-        if field.name != "type"
-    }
+    values = {name: samples[kind] for name, kind in get_type_hints(Record).items() if name != "type"}
     record = Record(RecordType.DENIED, **values)  # type: ignore[arg-type]
-    assert all(getattr(record, name) is not None for name in RECORD_FIELDS)
+    assert all(getattr(record, name) is not None for name in Record._fields)
     assert parse_entry(seal(record, PLACE, signer(1))).record == record
 
 

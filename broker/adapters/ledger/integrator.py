@@ -16,6 +16,7 @@ from pathlib import Path
 
 from broker.adapters.ledger.directory import CHECKPOINT, LogDirectory, segment_name
 from broker.adapters.ledger.disk import Disk, DurableFiles
+from broker.adapters.ledger.segments import Segments
 from broker.tlog.checkpoint import Checkpoint, sign_checkpoint
 from broker.tlog.frontier import Frontier, TileFile
 from broker.tlog.note import NoteSigner
@@ -33,6 +34,7 @@ class Integrator:
         disk: Disk,
         frontier: Frontier,
         signer: NoteSigner,
+        segments: Segments,
         *,
         on_failure: Callable[[OSError], None],
     ) -> None:
@@ -40,6 +42,7 @@ class Integrator:
         self._disk = disk
         self._frontier = frontier
         self._signer = signer
+        self._segments = segments
         self._on_failure = on_failure
         self._directory = LogDirectory(files.root)
         self._pending: deque[tuple[bytes, bytes]] = deque()
@@ -105,6 +108,7 @@ class Integrator:
         try:
             while not self._closing.wait(INTERVAL_SECONDS):
                 self.integrate()
+                self._segments.prepare()
             self.integrate()
         except OSError as error:
             self._on_failure(error)

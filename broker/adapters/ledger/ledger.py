@@ -1,5 +1,4 @@
-"""`ports.Ledger` on files: sequences and signs on the event loop; a LogStore makes it durable and integrates
-it.
+"""`ports.Ledger` on files: sequences on the event loop; a LogStore signs, makes durable and integrates.
 
 Knows the life of a ledger: open, append, fail, close. Must not know what records mean, beyond those a log
 writes about itself (`key`, `start`, `recovered`, `close`).
@@ -9,21 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.ledger.disk import Disk
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.recovery import Recovered, closing_record
+from broker.adapters.ledger.segments import SEGMENT_BYTES
 from broker.adapters.ledger.store import LogStore
-from broker.adapters.ledger.writer import SEGMENT_BYTES, Sealed
+from broker.adapters.ledger.writer import Placed, Sealed
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, Record, RecordType
 from broker.ports import Clock
-from broker.tlog.entry import Place, seal
+from broker.tlog.entry import Place, place
 from broker.tlog.malformed import MalformedError
-from broker.tlog.merkle import hash_leaf
 from broker.tlog.note import NoteSigner
 from broker.tlog.recordkey import RecordSigner
 
@@ -66,8 +65,8 @@ class FileLedger:
         self._failure: str | None = None
         self._next = 0
         self._durable = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._gathered: list[Sealed] = []
+        self._waiting: deque[tuple[int, asyncio.Future[bytes]]] = deque()
+        self._gathered: list[Placed] = []
 
     @property
     def ready(self) -> bool:
@@ -126,9 +125,9 @@ class FileLedger:
         if store is None or self._failure is not None:
             raise self._refusal()
         seq = self._next
-        place = Place(self._instance, seq, self._clock.now_ns() // 1000)
+        at = Place(self._instance, seq, self._clock.now_ns() // 1000)
         try:
-            entry = seal(record, place, self._signer)
+            unsigned = place(record, at, self._signer.kid)
         except MalformedError as error:
             raise BrokerError(
                 Kind.AUDIT_UNAVAILABLE,
@@ -136,12 +135,10 @@ class FileLedger:
                 remedy="Send shorter, well-formed names and user identifiers.",
             ) from error
         self._next = seq + 1
-        leaf = hash_leaf(entry)
-        durable = self._loop.create_future()
+        durable: asyncio.Future[bytes] = self._loop.create_future()
         self._waiting.append((seq, durable))
-        self._gather(store, Sealed(seq, record.type, record.call_id, entry, leaf))
-        await durable
-        return Receipt(self.origin, seq, leaf)
+        self._gather(store, Placed(seq, record.type, record.call_id, unsigned))
+        return Receipt(self.origin, seq, await durable)
 
     async def read_entry(self, seq: int) -> bytes:
         """The durable entry `seq`, integrated or not. Raises BrokerError NOT_FOUND, and AUDIT_UNAVAILABLE
@@ -191,7 +188,7 @@ class FileLedger:
         return LogStore(
             self._directory,
             self._note_signer,
-            public_key=self._signer.public_key,
+            self._signer,
             disk=self._disk,
             segment_bytes=self._segment_bytes,
             on_durable=self._report_durable,
@@ -207,13 +204,13 @@ class FileLedger:
             records.insert(0, key)
         return records + [closing_record(intent) for intent in recovered.cut]
 
-    def _gather(self, store: LogStore, sealed: Sealed) -> None:
+    def _gather(self, store: LogStore, placed: Placed) -> None:
         """What one turn of the event loop appends goes to the disk together: waking the writer for each
         entry, and syncing each alone, would cost both threads more than all the rest of an append.
         """
         if not self._gathered:
             self._loop.call_soon(self._hand_over, store)
-        self._gathered.append(sealed)
+        self._gathered.append(placed)
 
     def _hand_over(self, store: LogStore) -> None:
         if self._gathered:
@@ -230,19 +227,20 @@ class FileLedger:
         held = store.held(seq)
         return [held] if held is not None else await asyncio.to_thread(store.bundle, seq)
 
-    def _report_durable(self, size: int) -> None:
-        self._loop.call_soon_threadsafe(self._acknowledge, size)
+    def _report_durable(self, batch: Sequence[Sealed]) -> None:
+        self._loop.call_soon_threadsafe(self._acknowledge, batch)
 
     def _report_failure(self, error: OSError) -> None:
         self._loop.call_soon_threadsafe(self._latch, f"the disk refused ({error.strerror})")
 
-    def _acknowledge(self, durable: int) -> None:
-        """Once for each synced batch."""
-        self._durable = durable
-        while self._waiting and self._waiting[0][0] < durable:
-            _, future = self._waiting.popleft()
-            if not future.done():  # done: its caller was cancelled
-                future.set_result(None)
+    def _acknowledge(self, batch: Sequence[Sealed]) -> None:
+        """Once for each synced batch. Whoever waits, waits in the order of the entries."""
+        self._durable = batch[-1].seq + 1
+        for sealed in batch:
+            if self._waiting and self._waiting[0][0] == sealed.seq:
+                _, future = self._waiting.popleft()
+                if not future.done():  # done: its caller was cancelled
+                    future.set_result(sealed.leaf)
 
     def _latch(self, reason: str) -> None:
         """Refuses every append that waits and every later one, for good."""

@@ -1,6 +1,6 @@
 """The blocking half of the ledger: one locked directory, recovered, with its two threads.
 
-Knows the order of opening and closing. Must not know the event loop, sequencing or signing of entries.
+Knows the order of opening and closing. Must not know the event loop, sequencing, or what an entry says.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from broker.adapters.ledger.directory import VKEY, WAL, LogDirectory
 from broker.adapters.ledger.disk import DIRECTORY_MODE, Disk, DurableFiles, sole_writer
 from broker.adapters.ledger.integrator import Integrator
 from broker.adapters.ledger.recovery import Recovered, recover
-from broker.adapters.ledger.writer import Sealed, WalWriter
+from broker.adapters.ledger.segments import Segments
+from broker.adapters.ledger.writer import Placed, Sealed, WalWriter
 from broker.errors import BrokerError, Kind
 from broker.tlog.malformed import MalformedError
 from broker.tlog.merkle import hash_leaf
 from broker.tlog.note import NoteSigner
+from broker.tlog.recordkey import RecordSigner
 from broker.tlog.tile import WIDTH
 
 CLOSE_SECONDS = 30.0
@@ -26,22 +28,22 @@ CLOSE_SECONDS = 30.0
 class LogStore:
     """Holds the directory's lock from construction to `close`. All methods but `submit` and `held` block.
 
-    `on_durable(size)` is called when all entries below `size` are durable, `on_failure` when no further one
-    can be; both on a thread of the store.
+    `on_durable` gets each batch of entries when they are, `on_failure` why no further one can be durable;
+    both on a thread of the store.
     """
 
     def __init__(
         self,
         directory: Path,
         signer: NoteSigner,
+        record_signer: RecordSigner,
         *,
-        public_key: str,
         disk: Disk,
         segment_bytes: int,
-        on_durable: Callable[[int], None],
+        on_durable: Callable[[Sequence[Sealed]], None],
         on_failure: Callable[[OSError], None],
     ) -> None:
-        """Recovers the log and integrates what was left. `public_key` is the record key from now on.
+        """Recovers the log and integrates what was left. `record_signer` signs the entries from now on.
 
         Raises BrokerError AUDIT_UNAVAILABLE; then nothing was changed that was there.
         """
@@ -50,15 +52,17 @@ class LogStore:
         self._disk = disk
         self._reader = LogDirectory(directory)
         self._on_durable = on_durable
+        segments = Segments(directory, disk, segment_bytes)
         with ExitStack() as resources:
             try:
                 self.recovered = self._recover(resources)
-                self._integrator = self._begin_tree(self.recovered, on_failure)
+                self._integrator = self._begin_tree(self.recovered, segments, on_failure)
+                segments.forget_spare()
                 self._writer = WalWriter(
-                    DurableFiles(directory, disk, "tmp-wal"),
+                    segments,
                     disk,
                     self.recovered.snapshot,
-                    public_key=public_key,
+                    signer=record_signer,
                     on_durable=self._take_durable,
                     on_failure=on_failure,
                     segment_bytes=segment_bytes,
@@ -72,7 +76,7 @@ class LogStore:
         self._writer.start()
         self._integrator.start()
 
-    def submit(self, batch: Sequence[Sealed]) -> None:
+    def submit(self, batch: Sequence[Placed]) -> None:
         """Queues the next entries for the disk."""
         self._writer.submit(batch)
 
@@ -111,21 +115,25 @@ class LogStore:
             raise MalformedError("log.vkey belongs to another key or origin")
         return recover(self._reader, self._signer.key)
 
-    def _begin_tree(self, recovered: Recovered, on_failure: Callable[[OSError], None]) -> Integrator:
+    def _begin_tree(
+        self, recovered: Recovered, segments: Segments, on_failure: Callable[[OSError], None]
+    ) -> Integrator:
         """Integrates what the last process could not. The caller then begins a new segment: no page of the
         old write-ahead log, which may never have reached the disk, is relied on afterwards.
         """
         (self._directory / WAL).mkdir(DIRECTORY_MODE, exist_ok=True)
         files = DurableFiles(self._directory, self._disk, "tmp-tree")
         files.put([(VKEY, f"{self._signer.key}\n".encode())])
-        integrator = Integrator(files, self._disk, recovered.frontier, self._signer, on_failure=on_failure)
+        integrator = Integrator(
+            files, self._disk, recovered.frontier, self._signer, segments, on_failure=on_failure
+        )
         integrator.add([(entry, hash_leaf(entry)) for entry in recovered.beyond])
         integrator.integrate()
         return integrator
 
     def _take_durable(self, batch: Sequence[Sealed]) -> None:
         self._integrator.add([(sealed.entry, sealed.leaf) for sealed in batch])
-        self._on_durable(batch[-1].seq + 1)
+        self._on_durable(batch)
 
 
 def _not_continued(directory: Path, error: MalformedError | OSError) -> BrokerError:

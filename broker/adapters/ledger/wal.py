@@ -5,7 +5,8 @@ named by the seq it begins at and starts with a snapshot of what the entries bef
 recovery reads one or two segments, however long the log.
 
 A frame is `magic ‖ first seq (8) ‖ payload length (4) ‖ CRC-32 of payload (4) ‖ CRC-32 of the header (4) ‖
-payload`, big-endian. CRCs find torn writes, not attackers: those meet the entries' signatures.
+payload`, big-endian; behind the last one there may be zeros. CRCs find torn writes, not attackers: those meet
+the entries' signatures.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ def parse_segment(data: bytes) -> Segment:
     while offset < len(data):
         frame = _read_frame(data, offset)
         if frame is None:
+            if data.count(0, offset) == len(data) - offset:
+                break  # what a segment is filled with before it is written
             if _readable_after(data, offset + 1):
                 raise MalformedError("a write-ahead segment that is damaged before its end")
             return Segment(snapshot, tuple(entries), torn=True)

@@ -48,6 +48,10 @@ class Connection(asyncio.Protocol):
         """Whether the other side ended the connection before a byte of an answer came."""
         return self._left
 
+    def now(self) -> float:
+        """The seconds of its event loop."""
+        return self._loop.time()
+
     async def send(self, request: bytes) -> None:
         """Writes one request; returns when the head of its answer is there. Raises BrokenError."""
         self._rest()

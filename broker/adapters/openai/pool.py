@@ -99,7 +99,7 @@ class Pool:
         if not connection.reusable:
             self._discard(connection)
             return
-        now = asyncio.get_running_loop().time()
+        now = connection.now()
         self._resting.append((connection, now))
         self._free.release()
         while self._resting[0][1] < now - self._deadlines.rest:
@@ -121,10 +121,9 @@ class Pool:
 
     def _rested(self) -> Connection | None:
         """The connection that was used last, unless it was closed or has rested too long."""
-        oldest = asyncio.get_running_loop().time() - self._deadlines.rest
         while self._resting:
             connection, since = self._resting.pop()
-            if connection.reusable and since >= oldest:
+            if connection.reusable and since >= connection.now() - self._deadlines.rest:
                 return connection
             connection.close()
         return None

@@ -162,12 +162,18 @@ def _asked(selected: dict[str, object]) -> bytes:
     return asked
 
 
-def _finite(value: object) -> bool:
+def _finite(document: object) -> bool:
     """False where there is a NaN or an infinity, which orjson writes as it writes a null."""
-    if isinstance(value, float):
-        return isfinite(value)
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return all(map(_finite, children))
+    pending = [document]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+        elif isinstance(value, float) and not isfinite(value):
+            return False
+    return True
 
 
 def _part(document: Mapping[str, object], paths: Sequence[dialect.Path]) -> dict[str, object]:

@@ -48,6 +48,38 @@ class Presence:
             self.waiting.cancel()
 
 
+class Gathering:
+    """A transport that sends what one turn of the loop writes together: uvicorn writes the head and the body
+    of a reply apart, which would make two TLS records, two system calls and two wake-ups of the caller.
+    Whatever else is asked of it, the transport itself does.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._gathered: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Sent at the end of this turn, or with `flush`."""
+        if not self._gathered:
+            self._loop.call_soon(self.flush)
+        self._gathered.append(data)
+
+    def close(self) -> None:
+        """After what was written."""
+        self.flush()
+        self._transport.close()
+
+    def flush(self) -> None:
+        """Sends what was written. Idempotent."""
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            self._transport.write(b"".join(gathered))
+
+
 class PeerProtocol(HttpToolsProtocol):
     """Puts into `scope["state"]`: `peer_der`, the DER of the client certificate or None, `presence`, and
     `whole` once the request's body has come to its end.
@@ -60,7 +92,8 @@ class PeerProtocol(HttpToolsProtocol):
         self._presence = Presence()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._gathering = Gathering(transport, self.loop)
+        super().connection_made(self._gathering)  # type: ignore[arg-type]  # a transport in all that is asked of it
         tls = transport.get_extra_info("ssl_object")
         der = tls.getpeercert(True) if tls is not None else None
         self.app_state = {"peer_der": der, "presence": self._presence}
@@ -97,6 +130,10 @@ class PeerProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._headers_came()
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        self._gathering.flush()
+        super().on_response_complete()
 
     def on_message_complete(self) -> None:
         self.scope["state"]["whole"] = True
