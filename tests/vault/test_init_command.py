@@ -103,7 +103,7 @@ def test_a_mount_of_another_kind_is_left_alone(bare: RealVault) -> None:
     assert bare.call("GET", "sys/mounts")["data"]["old/"]["options"] == {"version": "1"}
 
 
-def test_the_transit_name_cannot_be_exported(bare: RealVault) -> None:
+def test_the_transit_key_cannot_be_exported(bare: RealVault) -> None:
     init(bare, "--yes")
     with pytest.raises(AssertionError, match="not exportable"):
         bare.call("GET", "transit/export/signing-key/broker")

@@ -200,7 +200,7 @@ def test_a_relying_party_finds_the_token_keys_certification_beside_it(site: Site
     assert trusted.signed(statement.message(), certification.signature)
 
 
-def test_a_closed_log_is_certified_to_its_end_and_a_rotated_transit_name_keeps_verifying(
+def test_a_closed_log_is_certified_to_its_end_and_a_rotated_transit_key_keeps_verifying(
     server: RealVault, tmp_path: Path
 ) -> None:
     with certified_broker(server, tmp_path / "b") as site:
