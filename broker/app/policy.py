@@ -35,7 +35,11 @@ class PolicyEngine:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         """Raises POLICY_ENGINE_UNAVAILABLE where policies cannot be used, ConfigError without any."""
-        engine = _opa(settings.opa, clock) if settings.policy.adapter == "opa" else _embedded(settings, clock)
+        engine = (
+            opa_authorizer(settings.opa, clock)
+            if settings.policy.adapter == "opa"
+            else _embedded(settings, clock)
+        )
         self._engine = engine
         self.authorizer: Authorizer = engine
         self.explainer: Explainer = engine
@@ -100,7 +104,8 @@ def _origin(settings: Settings) -> Origin:
     raise ConfigError("policy: the embedded engine needs `directory`, or `bundle` and `verification_key`")
 
 
-def _opa(settings: Opa, clock: Clock) -> OpaAuthorizer:
+def opa_authorizer(settings: Opa, clock: Clock) -> OpaAuthorizer:
+    """The sidecar of the configuration. Raises ConfigError."""
     sidecar = Sidecar(settings.url, settings.ca, settings.certificate, settings.key)
     try:
         return OpaAuthorizer(

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import Abort, TyperException
 
-from broker.cli import audit, call, dev, keys, policy, serve, token, vault
+from broker.cli import audit, call, dev, doctor, keys, policy, serve, token, vault
 from broker.config import ConfigError
 from broker.errors import BrokerError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("dev")(dev.dev)
 app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
 app.add_typer(token.app, name="token", help="Issue and look into tokens.")
 app.add_typer(call.app, name="call", help="Call OpenAI through the broker.")
 app.add_typer(audit.app, name="audit", help="Verify and read the log.")

@@ -35,7 +35,10 @@ Address = Annotated[
 TrustDomain = Annotated[str, typer.Option("--trust-domain", help="The SPIFFE trust domain of the services.")]
 ServerName = Annotated[
     list[str] | None,
-    typer.Option("--server-name", help="DNS name or IP address of the broker; again for every further one."),
+    typer.Option(
+        "--server-name",
+        help="DNS name or IP address of the broker; again for each. Absent: no role for its certificate.",
+    ),
 ]
 Ca = Annotated[Path | None, typer.Option("--ca", help="CA of Vault's certificate (PEM); absent: public CAs.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", help="Vault's namespace.")]

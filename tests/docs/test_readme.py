@@ -66,6 +66,6 @@ def test_no_link_leads_nowhere() -> None:
     assert [anchor for anchor in re.findall(r"\]\(#([^)]+)\)", TEXT) if anchor not in headings] == []
 
 
-def example_configuration() -> str:
-    """The README's broker.toml."""
-    return TEXT.split("```toml\n")[1].split("```")[0]
+def example_configuration(number: int = 0) -> str:
+    """The README's broker.toml, or the example of that number."""
+    return TEXT.split("```toml\n")[1 + number].split("```")[0]

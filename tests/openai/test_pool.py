@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from broker.adapters.openai.connection import MAX_HEAD_BYTES, BrokenError
+from broker.adapters.openai.connection import MAX_HEAD_BYTES, BrokenError, Message
 from broker.adapters.openai.pool import Answer, Deadlines, Pool, UnreachableError
 from tests.openai.server import OK, Scripted, scripted
 
-REQUEST = b"GET / HTTP/1.1\r\nhost: upstream\r\n\r\n"
+REQUEST = Message(b"GET / HTTP/1.1\r\nhost: upstream\r\n\r\n")
 
 
 async def exchange(pool: Pool) -> tuple[int, bytes]:

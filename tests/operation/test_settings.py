@@ -93,6 +93,59 @@ def test_whatever_uses_vault_needs_to_know_where_it_is(loaded: Load, use: str) -
     assert ("  vault.server_names: needed with vault.pki_role" in said) is use.startswith("pki_role")
 
 
+IN_VAULT = (
+    MINIMAL.replace('directory = "keys"', 'adapter = "vault"')
+    + """
+[vault]
+addresses = ["https://vault.example.org:8200"]
+"""
+)
+
+
+def test_the_sealed_store_needs_its_folder(loaded: Load) -> None:
+    said = refusal(loaded, MINIMAL.replace('directory = "keys"', ""))
+    assert "  keys: " in said
+    assert "`directory`" in said
+
+
+@pytest.mark.parametrize(
+    ("further", "missing"),
+    [
+        ("", ["vault.role_id", "vault.wrapped_secret_id"]),
+        ('role_id = "r"', ["vault.wrapped_secret_id"]),
+        ('auth = "approle"\nwrapped_secret_id = "f"', ["vault.role_id"]),
+        ('auth = "cert"', ["vault.certificate", "vault.key"]),
+        ('auth = "cert"\ncertificate = "c.pem"', ["vault.key"]),
+        ('auth = "jwt"', ["vault.jwt"]),
+        ('auth = "kubernetes"', []),
+        ('auth = "kubernetes"\nkey = "c.key"', ["vault.certificate, vault.key"]),
+        ('auth = "jwt"\njwt = "f"', []),
+    ],
+)
+def test_what_a_way_to_log_in_to_vault_needs_is_named(loaded: Load, further: str, missing: list[str]) -> None:
+    if not missing:
+        assert loaded(IN_VAULT + further).keys.directory is None
+        return
+    said = refusal(loaded, IN_VAULT + further)
+    assert all(f"  {name}: " in said for name in missing), said
+    assert "Value error" not in said
+
+
+@pytest.mark.parametrize("address", ["http://vault:8200", "vault:8200", "https://", "https://vault/ui"])
+def test_vault_is_spoken_to_over_https_only(loaded: Load, address: str) -> None:
+    text = IN_VAULT.replace("https://vault.example.org:8200", address) + 'auth = "kubernetes"'
+    assert "vault.addresses: " in refusal(loaded, text)
+
+
+def test_a_vault_without_address_is_named(loaded: Load) -> None:
+    text = IN_VAULT.replace('"https://vault.example.org:8200"', "")
+    assert "  vault.addresses: needed where Vault is used" in refusal(loaded, text)
+
+
+def test_a_vault_section_beside_the_sealed_store_needs_nothing(loaded: Load) -> None:
+    assert loaded(MINIMAL + '[vault]\nauth = "jwt"').keys.adapter == "sealed"
+
+
 def test_the_error_does_not_repeat_the_value(loaded: Load) -> None:
     assert "sk-oops" not in refusal(loaded, MINIMAL + "[keys2]\nopenai = 'sk-oops'")
     assert "sk-oops" not in refusal(loaded, MINIMAL + "[upstream]\nattempts = 'sk-oops'")

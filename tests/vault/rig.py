@@ -16,6 +16,7 @@ from broker.adapters.vault.operator import TokenFile, operator
 from broker.errors import BrokerError, Kind
 from broker.model.credential import KeyVersion
 from broker.ports import Clock
+from tests.frames import shown
 from tests.keystore.rig import SetClock
 from tests.vault.server import RealVault
 
@@ -79,7 +80,7 @@ async def key_of(vault: VaultKeyVault, credential: str = "openai") -> str:
 
 
 async def refused(vault: VaultKeyVault, credential: str = "openai") -> BrokerError:
-    """The error of a call that gets no key; it comes in time and says what to try."""
+    """The error of a call that gets no key; it comes in time, says what to try, and brings no key along."""
     began = time.monotonic()
     with pytest.raises(BrokerError) as caught:
         await vault.lease(credential)
@@ -90,6 +91,8 @@ async def refused(vault: VaultKeyVault, credential: str = "openai") -> BrokerErr
     assert error.retry_after is not None
     assert error.retry_after > 0
     assert error.remedy
+    everything = shown(error)
+    assert [secret for secret in (KEY, NEXT) if secret in everything] == []
     return error
 
 

@@ -84,6 +84,18 @@ async def test_the_role_and_its_wrapped_secret_id_lease_a_key(bare: RealVault, t
     await vault.aclose()
 
 
+def test_the_doors_role_is_made_for_the_names_of_the_broker_and_stays(bare: RealVault) -> None:
+    init(bare, "--yes")
+    named = ("--server-name", "broker.example.org", "--server-name", "10.0.0.7")
+    made = init(bare, "--yes", *named)
+    assert (made.exit_code, "write pki/roles/broker\n" in made.output) == (0, True)
+    role = bare.call("GET", "pki/roles/broker")["data"]
+    assert (role["allowed_domains"], role["allow_ip_sans"]) == (["broker.example.org"], True)
+    for again in (init(bare, "--yes"), init(bare, "--yes", *named)):
+        assert "nothing to do" in again.output
+    assert bare.call("GET", "pki/roles/broker")["data"] == role
+
+
 def test_what_was_changed_is_put_right_and_named(bare: RealVault) -> None:
     init(bare, "--yes")
     bare.call("PUT", "sys/policies/acl/broker", {"policy": 'path "*" { capabilities = ["sudo"] }'})

@@ -21,6 +21,21 @@ class BrokenError(Exception):
     """The connection ended, fell silent or left the grammar before the answer was whole."""
 
 
+class Message:
+    """A request's bytes, which hold a key: an exception's frames keep this object, which shows nothing."""
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def write_to(self, transport: asyncio.Transport) -> None:
+        transport.write(self._content)
+
+    def __repr__(self) -> str:
+        return "Message(…)"
+
+
 class Connection(asyncio.Protocol):
     """Use: `await send(…)`, then `read` until it returns nothing; again while `reusable`.
 
@@ -52,11 +67,11 @@ class Connection(asyncio.Protocol):
         """The seconds of its event loop."""
         return self._loop.time()
 
-    async def send(self, request: bytes) -> None:
+    async def send(self, request: Message) -> None:
         """Writes one request; returns when the head of its answer is there. Raises BrokenError."""
         self._rest()
         self._whole = False
-        self._transport.write(request)
+        request.write_to(self._transport)
         while not self._head:
             await self._wait()
 

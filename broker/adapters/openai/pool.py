@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from broker.adapters.openai.connection import BrokenError, Connection
+from broker.adapters.openai.connection import BrokenError, Connection, Message
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -69,7 +69,7 @@ class Pool:
         self._free = asyncio.Semaphore(connections)
         self._resting: deque[tuple[Connection, float]] = deque()
 
-    async def send(self, request: bytes) -> Answer:
+    async def send(self, request: Message) -> Answer:
         """Sends one request; returns at the head of its answer. It is sent again, once and on a connection
         of its own, where one that had rested ends without a byte of an answer: upstream closed it while it
         rested (RFC 9110, 9.2.2, asks for such knowledge before a POST is repeated).

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from urllib.parse import quote, urlsplit
 
 from broker.adapters.openai.backoff import RetryPolicy, pause, too_long
-from broker.adapters.openai.connection import BrokenError
+from broker.adapters.openai.connection import BrokenError, Message
 from broker.adapters.openai.pool import Answer, Pool, UnreachableError
 from broker.errors import BrokerError, Kind
 from broker.model.call import Events, Reply, StreamReply, UpstreamRequest
@@ -47,7 +47,7 @@ class OpenAIUpstream:
                 continue
             delay = self._delay(answer, attempt)
             if delay is None:
-                return await _taken(answer, key.reveal())
+                return await _taken(answer, key)
             answer.close()
             await self._clock.sleep(delay)
 
@@ -65,22 +65,21 @@ class OpenAIUpstream:
             # Upstream may be working on it: sending it again could spend twice.
             raise _unavailable("The upstream gave no answer.") from None
 
-    def _encode(self, request: UpstreamRequest, key: Secret) -> bytes:
+    def _encode(self, request: UpstreamRequest, key: Secret) -> Message:
         """The request as bytes (RFC 9112, 3). Raises BAD_REQUEST for a header that no line can hold."""
         path = request.path if _PLAIN_PATH.match(request.path) else quote(request.path, safe=_PATH_SAFE)
-        fields = [
-            ("host", self._host),
-            *request.headers,
-            ("authorization", f"Bearer {key.reveal()}"),
-            ("accept-encoding", "identity"),
-        ]
+        fields = [("host", self._host), *request.headers, ("accept-encoding", "identity")]
         if request.body or request.method == "POST":
             fields.append(("content-length", str(len(request.body))))
         lines = [f"{name}: {value}" for name, value in fields]
         if any(map(_UNPRINTABLE.search, lines)):
             raise BrokerError(Kind.BAD_REQUEST, "A header holds a control character.", param="headers")
-        head = "\r\n".join((f"{request.method} {self._prefix}{path} HTTP/1.1", *lines, "\r\n"))
-        return head.encode("latin-1") + request.body
+        head = "\r\n".join(
+            (f"{request.method} {self._prefix}{path} HTTP/1.1", *lines, "authorization: Bearer ")
+        )
+        return Message(
+            b"".join((head.encode("latin-1"), key.reveal().encode("latin-1"), b"\r\n\r\n", request.body))
+        )
 
     def _delay(self, answer: Answer, attempt: int) -> float | None:
         """Seconds until the next attempt, or None when this answer stands."""
@@ -94,38 +93,42 @@ class OpenAIUpstream:
         return pause(self._retries, attempt, retry_after, self._clock)
 
 
-async def _taken(answer: Answer, key: str) -> Reply | StreamReply:
-    """The answer, unless it is of no use to the caller or gives the key away."""
+async def _taken(answer: Answer, key: Secret) -> Reply | StreamReply:
+    """The answer, unless it is of no use to the caller or gives the key away. No error's frame shows that."""
     if 300 <= answer.status < 400 or answer.header("content-encoding") not in {None, "identity"}:  # noqa: PLR2004
         answer.close()
         raise _unavailable("The upstream answered with a redirect or an encoding nobody asked for.")
     headers = _passed(answer, key)
     if (answer.header("content-type") or "").startswith("text/event-stream"):
-        return StreamReply(answer.status, headers, Events(_events(answer, key.encode()), _closing(answer)))
+        return StreamReply(answer.status, headers, Events(_events(answer, key), _closing(answer)))
     body = await _whole(answer)
-    if key.encode() in body:
+    if key.reveal().encode() in body:
+        del body
         raise _unavailable("The upstream's reply held the key it was called with.")
     return Reply(answer.status, headers, body)
 
 
-def _passed(answer: Answer, key: str) -> tuple[tuple[str, str], ...]:
+def _passed(answer: Answer, key: Secret) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name, value)
         for name, value in answer.headers
-        if (name in _PASSED or name.startswith(_PASSED_PREFIXES)) and key not in value
+        if (name in _PASSED or name.startswith(_PASSED_PREFIXES)) and key.reveal() not in value
     )
 
 
 async def _whole(answer: Answer) -> bytes:
+    """The body. An error's frame holds nothing of it: it could give the key away."""
     chunks: list[bytes] = []
     size = 0
     try:
-        while chunk := await answer.read():
-            chunks.append(chunk)
-            size += len(chunk)
+        while not chunks or chunks[-1]:
+            chunks.append(await answer.read())
+            size += len(chunks[-1])
             if size > MAX_REPLY_BYTES:
+                chunks.clear()
                 raise _unavailable("The upstream's reply is larger than 64 MiB.")
     except BrokenError:
+        chunks.clear()
         raise _unavailable("The upstream broke off its reply.") from None
     finally:
         answer.close()
@@ -139,7 +142,7 @@ def _closing(answer: Answer) -> Callable[[], Awaitable[None]]:
     return close
 
 
-async def _events(answer: Answer, key: bytes) -> AsyncGenerator[bytes, None]:
+async def _events(answer: Answer, key: Secret) -> AsyncGenerator[bytes, None]:
     """Whole events as they come; UPSTREAM_INTERRUPTED unless the last one was terminal, or where one gives
     the key away.
     """
@@ -149,7 +152,8 @@ async def _events(answer: Answer, key: bytes) -> AsyncGenerator[bytes, None]:
     try:
         while chunk := await answer.read():
             for event in splitter.feed(chunk):
-                if key in event:
+                if key.reveal().encode() in event:
+                    del event, chunk
                     raise _interrupted(sent)
                 ended = ended or is_terminal(event)
                 sent += len(event)

@@ -51,16 +51,9 @@ class KvKeys:
         """`known` itself while it is the current version and not deleted; otherwise the key, read anew."""
         api = KvV2(visit)
         path = f"{self._prefix}/{credential}"
-        place = f"{self._mount}/{path}"
         if known is not None and self._is_current(api, path, known.key_version):
             return known
-        try:
-            answer = api.read_secret_version(path, mount_point=self._mount, raise_on_deleted_version=True)
-        except RefusedError as error:
-            if error.refusal.cause is Cause.ABSENT:
-                raise refused(Cause.ABSENT, place) from None
-            raise
-        return _lease(answer, place)
+        return read_key(api, self._mount, path)
 
     def _is_current(self, api: KvV2, path: str, version: int) -> bool:
         """The metadata tell it without the key's leaving Vault. Whatever is unusual there is for the read of
@@ -78,6 +71,18 @@ class KvKeys:
         current = metadata.versions.get(str(version))
         alive = current is not None and not current.destroyed and not current.deletion_time
         return alive and metadata.current_version == version
+
+
+def read_key(api: KvV2, mount: str, path: str) -> Lease:
+    """The newest version of the key at `mount`/`path`. Raises RefusedError."""
+    place = f"{mount}/{path}"
+    try:
+        answer = api.read_secret_version(path, mount_point=mount, raise_on_deleted_version=True)
+    except RefusedError as error:
+        if error.refusal.cause is Cause.ABSENT:
+            raise refused(Cause.ABSENT, place) from None
+        raise
+    return _lease(answer, place)
 
 
 def _lease(answer: dict[str, Any], place: str) -> Lease:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from hvac.api import auth_methods  # type: ignore[import-untyped]
 from hvac.api.system_backend import Wrapping  # type: ignore[import-untyped]
 
-from broker.adapters.vault.refusal import Cause, RefusedError, refused
+from broker.adapters.vault.refusal import Cause, Refusal, RefusedError, refused
 from broker.adapters.vault.visit import Visit
 from broker.adapters.vault.wire import Wire
 from broker.model.secret import Secret
@@ -72,20 +72,14 @@ class AppRole:
         if self._secret_id is not None and not self._replaced():
             return self._secret_id
         wrapping = _text(self.wrapped_secret_id, "the wrapped secret id")
+        self._refuse_substitute(wire, wrapping, deadline)
         try:
-            self._refuse_substitute(Visit(wire, None, deadline), wrapping)
             answer = Wrapping(Visit(wire, Secret(wrapping), deadline)).unwrap()
             self._secret_id = Secret(answer["data"]["secret_id"])
         except (KeyError, TypeError):
             raise refused(Cause.GARBLED, " to unwrap") from None
         except RefusedError as error:
-            if error.refusal.cause not in _SAID_NO:
-                raise
-            raise refused(
-                Cause.NO_LOGIN,
-                "the wrapped secret id is spent or expired",
-                "Unless an earlier run of the broker unwrapped it, find out who did; then issue a new one.",
-            ) from None
+            raise _not_wrapped(error.refusal) from None
         self._spent = wrapping
         return self._secret_id
 
@@ -95,16 +89,36 @@ class AppRole:
         except RefusedError:
             return False
 
-    def _refuse_substitute(self, visit: Visit, wrapping: str) -> None:
+    def look(self, wire: Wire, deadline: float) -> None:
+        """Raises RefusedError where the file holds nothing that could be opened now. It is not opened."""
+        self._refuse_substitute(wire, _text(self.wrapped_secret_id, "the wrapped secret id"), deadline)
+
+    def _refuse_substitute(self, wire: Wire, wrapping: str, deadline: float) -> None:
         """A wrapping token of anything but a secret id of this mount was put there by somebody else."""
-        answer = visit.post("/v1/sys/wrapping/lookup", json={"token": wrapping})
-        path = str(answer["data"]["creation_path"])
+        try:
+            answer = Visit(wire, None, deadline).post("/v1/sys/wrapping/lookup", json={"token": wrapping})
+            path = str(answer["data"]["creation_path"])
+        except (KeyError, TypeError):
+            raise refused(Cause.GARBLED, " to a look at the wrapping token") from None
+        except RefusedError as error:
+            raise _not_wrapped(error.refusal) from None
         if not (path.startswith(f"auth/{self.mount}/role/") and path.endswith("/secret-id")):
             raise refused(
                 Cause.NO_LOGIN,
                 "the file holds something else than a wrapped secret id of this mount",
                 "Find out who put it there; then issue a new one.",
             )
+
+
+def _not_wrapped(refusal: Refusal) -> RefusedError:
+    """Vault says no to a wrapping token that is gone; all else is about Vault."""
+    if refusal.cause not in _SAID_NO:
+        return RefusedError(refusal)
+    return refused(
+        Cause.NO_LOGIN,
+        "the wrapped secret id is spent or expired",
+        "Unless an earlier run of the broker unwrapped it, find out who did; then issue a new one.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

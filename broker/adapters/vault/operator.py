@@ -98,11 +98,22 @@ def operator(cluster: Cluster, proof: Proof) -> Iterator[Operator]:
         wire.close()
 
 
-def _read(path: Path) -> Secret:
+def read_token(path: Path) -> Secret:
+    """The token of a 0600 file. Raises RefusedError where there is none, BrokerError where others may read
+    it, and OSError.
+    """
     text = read_private(path).decode("ascii", errors="replace").strip()
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise refused(Cause.NO_LOGIN, "the token file holds no token", f"Put it into {path}.").refusal.error()
+        raise refused(Cause.NO_LOGIN, "the token file holds no token", f"Put it into {path}.")
     return Secret(text)
+
+
+def _read(path: Path) -> Secret:
+    try:
+        return read_token(path)
+    except RefusedError as error:
+        refusal = error.refusal
+    raise refusal.error()
 
 
 def _logged_in(wire: Wire, proof: ClientCertificate) -> Secret:

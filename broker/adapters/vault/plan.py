@@ -54,14 +54,14 @@ class Finding:
 
 def plan(names: Names, trust_domain: str, server_names: Sequence[str] = ()) -> tuple[Step, ...]:
     """All steps, in the order in which they can be taken. `server_names` are the DNS names and IP addresses
-    of the broker.
+    of the broker; without any there is no role for the doors' certificate.
     """
     return (
         *_keys(names),
         *_login(names),
         *_transit(names),
         *_pki(names, trust_domain),
-        _doors(names, trust_domain, server_names),
+        *([_doors(names, trust_domain, server_names)] if server_names else []),
     )
 
 
@@ -135,12 +135,12 @@ def _transit(names: Names) -> tuple[Step, ...]:
     return (
         _mount(names.transit, {"type": "transit"}, "Keys that sign and never leave Vault."),
         Step(
-            what=f"Transit key {names.role}",
+            what=f"Transit key {names.certifier or names.role}",
             why="It certifies the broker's audit and token keys: who verifies a log trusts this key. It can "
             "be neither exported nor backed up in the clear.",
-            read=f"{names.transit}/keys/{names.role}",
+            read=names.certifying("keys"),
             wanted=key,
-            write=f"{names.transit}/keys/{names.role}",
+            write=names.certifying("keys"),
             body=key,
             fixed=True,
         ),
@@ -186,7 +186,7 @@ def _pki(names: Names, trust_domain: str) -> tuple[Step, ...]:
 
 def _doors(names: Names, trust_domain: str, server_names: Sequence[str]) -> Step:
     domains = sorted({name for name in server_names if not _is_address(name)})
-    role = f"{names.pki}/roles/{names.role}"
+    role = f"{names.pki}/roles/{names.door_role}"
     settings = {
         **_leaf_role(),
         "allowed_uri_sans": [f"spiffe://{trust_domain}/broker"],
@@ -199,7 +199,7 @@ def _doors(names: Names, trust_domain: str, server_names: Sequence[str]) -> Step
         "max_ttl": _DAY,
     }
     return Step(
-        what=f"PKI role {names.role}",
+        what=f"PKI role {names.door_role}",
         why="The doors' certificate: the broker's own SPIFFE ID and the names that clients reach it by.",
         read=role,
         wanted=settings,

@@ -1,0 +1,49 @@
+"""The store of the keys: can each credential be leased. None is ever shown.
+
+Knows: the store of a configuration. Must not know: what a key opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from broker.adapters.keystore import SealedStore
+from broker.app.doctor.check import Check, Level
+from broker.app.doctor.vault import VaultProof, check_vault
+from broker.app.keys import keystore
+from broker.config import ConfigError, Settings
+from broker.errors import BrokerError
+from broker.model.credential import KeyState
+
+_SUBJECT = "keys"
+
+
+def check_keys(settings: Settings, proof: VaultProof, credentials: Sequence[str]) -> Iterator[Check]:
+    """The store, and each credential of it. Blocking."""
+    try:
+        if settings.keys.adapter == "sealed":
+            yield from _sealed(SealedStore(keystore(settings)), credentials)
+        if settings.uses_vault:
+            yield from check_vault(settings, proof, credentials)
+    except ConfigError as error:
+        yield Check(_SUBJECT, Level.BAD, str(error))
+
+
+def _sealed(store: SealedStore, credentials: Sequence[str]) -> Iterator[Check]:
+    for name in sorted({*store.names(), *credentials}):
+        try:
+            newest = store.versions(name)[-1]
+            if newest.state is KeyState.QUARANTINED:
+                told = f"The key {name} is quarantined: {newest.reason}."
+                yield Check(
+                    _SUBJECT,
+                    Level.WARNING,
+                    told,
+                    f"broker keys rotate {name}, or: broker keys release {name}",
+                )
+                continue
+            store.newest(name)
+        except BrokerError as error:
+            yield Check(_SUBJECT, Level.BAD, error.message, error.remedy)
+        else:
+            yield Check(_SUBJECT, Level.GOOD, f"The key {name} opens, version {newest.version}.")

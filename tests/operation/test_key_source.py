@@ -1,0 +1,64 @@
+"""Which adapter, and which way to log in, a configuration means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from broker.adapters.clock import SystemClock
+from broker.adapters.keystore import SealedKeyVault
+from broker.adapters.vault import AppRole, Certificate, Jwt, Kubernetes, VaultKeyVault
+from broker.app.keys import cluster, key_source, login, vault_session
+from broker.config import Vault
+from tests.docs.test_readme import example_configuration
+from tests.operation.test_settings import IN_VAULT, MINIMAL, Load, loaded
+
+__all__ = ["loaded"]  # the fixture
+ADDRESS = ("https://vault.example.org:8200",)
+FILE, KEY = Path("f"), Path("k")
+
+
+@pytest.mark.parametrize(
+    ("vault", "meant"),
+    [
+        (Vault(role_id="r", wrapped_secret_id=FILE), AppRole("r", FILE)),
+        (Vault(role_id="r", wrapped_secret_id=FILE, auth_mount="eu"), AppRole("r", FILE, "eu")),
+        (Vault(auth="cert", certificate=FILE, key=KEY), Certificate(FILE, "broker")),
+        (Vault(auth="jwt", jwt=FILE, role="b"), Jwt("b", FILE)),
+        (Vault(auth="kubernetes"), Kubernetes("broker")),
+        (Vault(auth="kubernetes", jwt=FILE, auth_mount="k8s"), Kubernetes("broker", FILE, "k8s")),
+    ],
+)
+def test_each_way_to_log_in(vault: Vault, meant: object) -> None:
+    assert login(vault) == meant
+
+
+def test_the_cluster_is_known_by_all_that_is_set() -> None:
+    vault = Vault(addresses=ADDRESS, namespace="n", ca=Path("ca"), certificate=FILE, key=KEY)
+    made = cluster(vault)
+    assert (made.addresses, made.namespace, made.ca, made.certificate) == (
+        ADDRESS,
+        "n",
+        Path("ca"),
+        (FILE, KEY),
+    )
+
+
+async def test_each_store(loaded: Load) -> None:
+    sealed, vault = (
+        key_source(settings, SystemClock(), vault_session(settings, SystemClock()))
+        for settings in (loaded(MINIMAL), loaded(IN_VAULT + 'auth = "kubernetes"'))
+    )
+    assert isinstance(sealed, SealedKeyVault)
+    assert isinstance(vault, VaultKeyVault)
+    assert (sealed.unready(), sealed.trouble(), vault.trouble()) == ("", "", "")
+    assert "logging in" in vault.unready()
+    for source in (sealed, vault):
+        await source.aclose()
+
+
+def test_the_readmes_vault_settings_are_complete(loaded: Load) -> None:
+    text = example_configuration(1)
+    rest = MINIMAL.replace('[keys]\ndirectory = "keys"\n', "")
+    assert loaded(rest + text).vault.role_id is not None
