@@ -116,6 +116,25 @@ class KeyPool(Protocol):
         """Upstream answered 429: no call for this model gets the key for so many seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """An Ed25519 signature, and the public half (32 bytes) and version of the key that made it."""
+
+    signature: bytes
+    public_key: bytes
+    key_version: int
+
+
+class Certifier(Protocol):
+    """Signs with an Ed25519 key that this process does not hold and cannot have.
+
+    Safe for concurrent use; slow (milliseconds), so it is on no call's path. What it returns verifies: it was
+    checked. Raises BrokerError CREDENTIAL_STORE_UNAVAILABLE, within 2 s, when nothing can be signed.
+    """
+
+    async def sign(self, message: bytes) -> Signed: ...
+
+
 class KeyStore(Protocol):
     """What an operator does to the keys behind a KeyVault. Calls that begin a second later see it.
 

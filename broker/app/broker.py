@@ -6,7 +6,6 @@ Knows: every part. Must not know: how any part does its work.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -15,9 +14,8 @@ import structlog
 from broker.adapters.clock import SystemClock
 from broker.adapters.counters import MemoryCounters
 from broker.adapters.decisions import CachingAuthorizer
-from broker.adapters.keyfile import load_or_create_ed25519, load_or_create_secret
+from broker.adapters.keyfile import load_or_create_secret
 from broker.adapters.keypool import PooledKeys
-from broker.adapters.ledger import Disk, FileLedger, LogKeys
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Origin, RetryPolicy
 from broker.adapters.telemetry import (
     IssuedKeyMetrics,
@@ -27,8 +25,10 @@ from broker.adapters.telemetry import (
     PooledKeysMetric,
 )
 from broker.administration import Administration
+from broker.app.certificates import Certificates
 from broker.app.credentials import all_keys
-from broker.app.keys import key_source
+from broker.app.keys import key_source, vault_session
+from broker.app.log import Log
 from broker.app.policy import PolicyEngine, try_candidates
 from broker.catalog.count import load_vocabularies
 from broker.config import Settings
@@ -45,7 +45,6 @@ from broker.listeners.grpc.server import GrpcServer
 from broker.listeners.https.app import Door, HttpsApp
 from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.server import HttpServer, address_of, bind, tls_context
-from broker.listeners.tlsfiles import TlsFiles
 from broker.pipeline import Pipeline, Ports
 from broker.prefilter.inspector import Inspector
 from broker.stages import Stages
@@ -71,21 +70,24 @@ class Broker:
         settings = self._settings
         await try_candidates(settings)
         self._policy = PolicyEngine(settings, self._clock)
-        self._ledger, _ = await asyncio.gather(self._open_ledger(), asyncio.to_thread(load_vocabularies))
-        watch = IssuedKeyMetrics(self._metrics.registry)
-        self._keys = all_keys(settings, key_source(settings, self._clock), self._clock, watch)
+        self._vault = vault_session(settings, self._clock)
+        store = key_source(settings, self._clock, self._vault)
+        self._keys = all_keys(settings, store, self._clock, IssuedKeyMetrics(self._metrics.registry))
+        self._record = await asyncio.to_thread(Log, settings, self._clock, self._vault)
+        self._ledger, _ = await asyncio.gather(self._record.open(), asyncio.to_thread(load_vocabularies))
+        self._ledger.failed.add_done_callback(lambda _future: self.log_lost.set())
         await self._keys.start()
         self._upstream = _upstream(settings, self._clock)
         sockets = [bind(settings.server.https), bind(settings.server.console)]
         self.https_url = f"https://{address_of(sockets[0])}"
         self.console_url = f"http://{address_of(sockets[1])}"
         self._assemble()
-        files = TlsFiles(settings.tls.certificate, settings.tls.key, settings.tls.client_ca)
-        tls = tls_context(files)
-        self._https = HttpServer(HttpsApp(self._door), sockets[0], tls)
+        self._certificates = Certificates(settings, self._clock, self._vault)
+        tls = await self._certificates.open()
+        self._https = HttpServer(HttpsApp(self._door), sockets[0], tls_context(tls))
         self._grpc = GrpcServer(
             self._core,
-            files,
+            tls,
             settings.server.grpc,
             reflection=settings.server.reflection,
         )
@@ -110,11 +112,14 @@ class Broker:
             self._https.stop(), self._grpc.stop(CLOSE_SECONDS), self._console.stop(), return_exceptions=True
         )
         self._watching.cancel()
+        await self._certificates.aclose()
         await self._policy.aclose()
         await self._upstream.aclose()
         await self._pools.aclose()
+        await self._record.aclose()
         await self._keys.aclose()
-        await self._ledger.close()
+        if self._vault is not None:
+            await self._vault.aclose()
         self._log.info("stopped")
 
     @property
@@ -131,7 +136,7 @@ class Broker:
         self._pools = PooledKeys(metered, settings.key_pools(), self._clock, ledger, self._keys.revoke)
         self._metrics.registry.register(PooledKeysMetric(self._pools.census))
         revocations = RevocationSet()
-        issuer = TokenIssuer(load_or_create_ed25519(identity.token_key), identity.issuer, identity.audience)
+        issuer = TokenIssuer(self._record.token_key, identity.issuer, identity.audience)
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
         content = settings.content
         stages = Stages(partial(Inspector, content.banned_topics, content.injection_phrases))
@@ -155,7 +160,13 @@ class Broker:
         )
         explaining = Explaining(authorizer, self._policy.explainer, administration, self._policy.problem)
         reader = CertificateReader(identity.trust_domain, settings.tls.max_client_life_seconds)
-        oauth = OAuth(issuance, administration, issuer.public_jwks(), identity.issuer, self.https_url)
+        oauth = OAuth(
+            issuance,
+            administration,
+            issuer.public_jwks(self._record.token_certification()),
+            identity.issuer,
+            self.https_url,
+        )
         self._door = Door(
             calls=pipeline,
             oauth=oauth,
@@ -174,20 +185,6 @@ class Broker:
             new_call_id=self._new_call_id,
             forwarded=settings.server.forward_headers,
         )
-
-    async def _open_ledger(self) -> FileLedger:
-        audit = self._settings.audit
-        ledger = FileLedger(
-            audit.directory,
-            origin=audit.origin,
-            keys=LogKeys.load_or_create(audit.keys),
-            instance=secrets.token_hex(8),
-            clock=self._clock,
-            disk=Disk(),
-        )
-        await ledger.open()
-        ledger.failed.add_done_callback(lambda _future: self.log_lost.set())
-        return ledger
 
     def unready(self) -> str:
         """What keeps calls from being served, or an empty string."""

@@ -16,6 +16,7 @@ from broker.adapters.vault import (
     Jwt,
     Kubernetes,
     Login,
+    Session,
     VaultKeyVault,
 )
 from broker.adapters.vault.login import SERVICE_ACCOUNT_TOKEN
@@ -23,14 +24,20 @@ from broker.config import ConfigError, Settings, Vault
 from broker.ports import Clock
 
 
-def key_source(settings: Settings, clock: Clock) -> Source:
+def vault_session(settings: Settings, clock: Clock) -> Session | None:
+    """The one session with Vault, where the configuration uses Vault for anything. Raises ConfigError."""
+    if not settings.uses_vault:
+        return None
+    return Session(cluster(settings.vault), login(settings.vault), clock)
+
+
+def key_source(settings: Settings, clock: Clock, session: Session | None) -> Source:
     """The adapter of `keys.adapter`. Raises ConfigError where what it needs is absent or malformed."""
     keys = settings.keys
-    if keys.adapter == "vault":
+    if keys.adapter == "vault" and session is not None:
         vault = settings.vault
         return VaultKeyVault(
-            cluster(vault),
-            login(vault),
+            session,
             clock,
             mount=vault.mount,
             prefix=vault.prefix,

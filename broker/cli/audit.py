@@ -25,6 +25,8 @@ from rich.text import Text
 
 from broker.adapters.ledger import LogDirectory
 from broker.model.record import RecordType
+from broker.tlog.certified import Certified
+from broker.tlog.certifier import TrustedCertifier, parse_certifier
 from broker.tlog.checkpoint import Checkpoint, open_checkpoint
 from broker.tlog.entry import Entry, format_time, parse_entry
 from broker.tlog.malformed import MalformedError
@@ -52,12 +54,19 @@ def verify(
     since_checkpoint: Annotated[
         Path | None, typer.Option(help="A checkpoint you kept: finds rollback and forks.")
     ] = None,
+    certified_by: Annotated[
+        Path | None,
+        typer.Option(
+            help="The public keys of the Vault Transit key that certifies: PEM, or the JSON of `vault read`."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Recompute every hash and check every signature, sequence number and intent of the log in DIR."""
     log = _open(directory)
     key = _key(log, vkey)
     since = _kept_checkpoint(since_checkpoint, key)
+    certifier = _certifier(certified_by)
     with _progress(shown=not as_json) as progress:
         task = progress.add_task("entries", total=None)
         try:
@@ -65,6 +74,7 @@ def verify(
                 log,
                 key,
                 since=since,
+                certified=Certified(certifier, log.certified_checkpoint()) if certifier else None,
                 progress=lambda done, total: progress.update(task, completed=done, total=total),
             )
         except OSError as error:
@@ -74,7 +84,7 @@ def verify(
     if as_json:
         sys.stdout.write(json.dumps(_report_document(report)) + "\n")
     else:
-        _print_report(report, own_key=vkey is None)
+        _print_report(report, own_key=vkey is None and certifier is None)
     raise typer.Exit(EXIT[report.verdict])
 
 
@@ -153,6 +163,22 @@ def _kept_checkpoint(path: Path | None, key: NoteKey) -> Checkpoint | None:
         )
 
 
+def _certifier(path: Path | None) -> TrustedCertifier | None:
+    if path is None:
+        return None
+    try:
+        return parse_certifier(path.read_bytes())
+    except MalformedError as error:
+        _could_not_run(
+            f"The certifier's public keys are not usable: {error}.",
+            "Give PEM public keys (Ed25519), or what `vault read -format=json transit/keys/broker` prints.",
+        )
+    except OSError:
+        _could_not_run(
+            "The certifier's public keys cannot be read.", "Check the path given with --certified-by."
+        )
+
+
 def _progress(*, shown: bool) -> Progress:
     columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
@@ -166,6 +192,7 @@ def _report_document(report: Report) -> dict[str, object]:
         "size": report.size,
         "root": report.root.hex(),
         "uncovered": report.uncovered,
+        "certified_size": report.certified_size,
         "open_intents": [{"call_id": call_id, "seq": seq} for call_id, seq in report.open_intents],
         "problem_count": report.problem_count,
         "problems": [asdict(problem) | {"remedy": problem.fault.remedy} for problem in report.problems],
@@ -179,6 +206,8 @@ def _print_report(report: Report, *, own_key: bool) -> None:
     console.print(Text(f"root {report.root.hex()}"))
     if own_key:
         console.print("Note: the key came from the log's own directory; give one you trust with --vkey.")
+    if report.certified_size is not None:
+        console.print(_certified_text(report.certified_size))
     for problem in report.problems:
         console.print(Text(f"{_printable(problem.where)}: {problem.text}", "red"))
     for fault in dict.fromkeys(problem.fault for problem in report.problems):
@@ -193,6 +222,12 @@ def _print_report(report: Report, *, own_key: bool) -> None:
         console.print(Text(f"entry {seq}: the call {_printable(call_id)} has no outcome yet"))
     if report.open_intents:
         console.print("Open calls are in flight, or were cut: the next start of the broker closes those.")
+
+
+def _certified_text(size: int) -> str:
+    if size:
+        return f"The certifier signed the checkpoint of the first {size} entries."
+    return "The certifier signed no checkpoint: it was away, or the file `certified/checkpoint` was removed."
 
 
 def _print_entries(entries: Iterator[Entry]) -> None:

@@ -33,6 +33,13 @@ Address = Annotated[
     list[str], typer.Option("--address", help="https://host:port of Vault; again for every further node.")
 ]
 TrustDomain = Annotated[str, typer.Option("--trust-domain", help="The SPIFFE trust domain of the services.")]
+ServerName = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--server-name",
+        help="DNS name or IP address of the broker; again for each. Absent: no role for its certificate.",
+    ),
+]
 Ca = Annotated[Path | None, typer.Option("--ca", help="CA of Vault's certificate (PEM); absent: public CAs.")]
 Namespace = Annotated[str | None, typer.Option("--namespace", help="Vault's namespace.")]
 Secret = Annotated[
@@ -62,6 +69,7 @@ def init(
     broker_role: Annotated[str, typer.Option(help="The broker's role, policy and key.")] = _USUAL.role,
     transit: Annotated[str, typer.Option(help="The Transit mount.")] = _USUAL.transit,
     pki: Annotated[str, typer.Option(help="The PKI mount.")] = _USUAL.pki,
+    server_name: ServerName = None,
     token_file: Token = None,
     cert: Cert = None,
     key: Key = None,
@@ -79,7 +87,7 @@ def init(
     except ValueError as error:
         raise ConfigError(f"--address: {error}") from None
     with operator(where, proof(token_file, cert, key, role)) as one:
-        findings = survey(one, plan(names, trust_domain))
+        findings = survey(one, plan(names, trust_domain, server_name or ()))
         show = _show_json if as_json else _show
         show(findings)
         clashes = [finding for finding in findings if finding.state is State.CLASH]

@@ -30,9 +30,15 @@ class Server(Section):
 class Tls(Section):
     """The doors' certificate, and whose client certificates are accepted."""
 
-    certificate: Path = Field(description="PEM file: the server's certificate chain")
-    key: Path = Field(description="PEM file: the server's private key")
-    client_ca: Path = Field(description="PEM file: the CAs that issue client certificates")
+    certificate: Path = Field(
+        description="PEM file: the server's certificate chain; a new one is taken up within 1 s"
+    )
+    key: Path = Field(
+        description="PEM file: the server's private key; with vault.pki_role the broker writes both"
+    )
+    client_ca: Path = Field(
+        description="PEM file: the CAs that issue client certificates; taken up within 1 s"
+    )
     max_client_life_seconds: int = Field(
         86_400 + 3600, gt=0, description="the longest accepted life of a client certificate, in seconds"
     )

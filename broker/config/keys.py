@@ -40,7 +40,7 @@ class Keys(Section):
 
 
 class Vault(Section):
-    """Vault: used where keys.adapter is vault."""
+    """Vault: used where keys.adapter is vault, and for what `certify` and `pki_role` say."""
 
     addresses: tuple[str, ...] = Field(
         (), description="https origins of one cluster's nodes or its load balancer; asked in this order"
@@ -69,6 +69,24 @@ class Vault(Section):
         description="jwt: file with the JWT that something keeps fresh; kubernetes: absent: the pod's own",
     )
 
+    certify: bool = Field(
+        False, description="have Transit certify the keys and checkpoints of the log, and the token key"
+    )
+    transit_mount: str = Field("transit", min_length=1, description="certify: the Transit mount")
+    transit_name: str = Field(
+        "broker", min_length=1, description="certify: the name of its key: Ed25519, not exportable"
+    )
+    certify_seconds: float = Field(
+        60.0, ge=1, le=86_400, description="certify: a new checkpoint is certified so often, and at the end"
+    )
+    pki_mount: str = Field("pki", min_length=1, description="pki_role: the PKI mount")
+    pki_role: str | None = Field(
+        None, min_length=1, description="the role that signs the doors' certificate; absent: files are yours"
+    )
+    server_names: tuple[str, ...] = Field(
+        (), description="pki_role: the DNS names and IP addresses that clients reach the broker by"
+    )
+
     @field_validator("addresses")
     @classmethod
     def _https_origins(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
@@ -80,9 +98,9 @@ class Vault(Section):
         return addresses
 
     def missing(self) -> Iterator[str]:
-        """Each setting that is needed and absent, and why; for a broker whose keys are in Vault."""
+        """Each setting that is needed and absent, and why; for a broker that uses Vault."""
         if not self.addresses:
-            yield "vault.addresses: needed where keys.adapter is vault, e.g. https://vault.example.org:8200"
+            yield "vault.addresses: needed where Vault is used, e.g. https://vault.example.org:8200"
         if (self.certificate is None) is not (self.key is None):
             yield "vault.certificate, vault.key: a certificate and its private key go together"
         needed = {
@@ -93,3 +111,5 @@ class Vault(Section):
         for name in needed.get(self.auth, ()):
             if getattr(self, name) is None:
                 yield f"vault.{name}: needed where vault.auth is {self.auth}"
+        if self.pki_role is not None and not self.server_names:
+            yield "vault.server_names: needed with vault.pki_role, e.g. broker.example.org"

@@ -85,10 +85,15 @@ class Settings(BaseSettings):
                     )
         return self
 
+    @property
+    def uses_vault(self) -> bool:
+        """Whether Vault is used for anything."""
+        return self.keys.adapter == "vault" or self.vault.certify or self.vault.pki_role is not None
+
     @model_validator(mode="after")
     def _vault_is_complete(self) -> Self:
-        """A Vault that holds the keys has all that its way to log in needs."""
-        missing = list(self.vault.missing()) if self.keys.adapter == "vault" else []
+        """A Vault that is used has all that its way to log in needs."""
+        missing = list(self.vault.missing()) if self.uses_vault else []
         if missing:
             raise ValueError("\n  ".join(missing))
         return self

@@ -61,10 +61,13 @@ class TokenIssuer:
     def issuer(self) -> str:
         return self._issuer
 
-    def public_jwks(self) -> dict[str, object]:
-        """The key set of `/.well-known/jwks.json` (RFC 7517): the public half only."""
+    def public_jwks(self, certification: str | None = None) -> dict[str, object]:
+        """The key set of `/.well-known/jwks.json` (RFC 7517): the public half only, and the text that
+        certifies it (`tlog.certification`), where there is one. Who does not know that member ignores it.
+        """
         public = self._key.as_dict(private=False)
-        return {"keys": [{**public, "kid": self._kid, "use": "sig", "alg": _ALGORITHM}]}
+        jwk = {**public, "kid": self._kid, "use": "sig", "alg": _ALGORITHM}
+        return {"keys": [jwk if certification is None else {**jwk, "broker_certification": certification}]}
 
     def mint(
         self, subject: Subject, peer: Peer, grant: Grant, *, token_id: str, now_seconds: int

@@ -6,6 +6,7 @@ Knows parsed entries in order. Must not know trees, tiles or files.
 from __future__ import annotations
 
 from broker.model.record import RecordType
+from broker.tlog.certified import CertifiedKeys
 from broker.tlog.entry import Entry, parse_entry
 from broker.tlog.intents import OpenIntents
 from broker.tlog.malformed import MalformedError
@@ -17,13 +18,15 @@ class EntryChain:
     """Checks entries one after another, from the first of the log. Finds go to `problems`.
 
     A `key` record introduces the key it is signed with; from there on only that key may sign, until the next
-    `key` record. So a superseded key, stolen later, signs nothing.
+    `key` record. So a superseded key, stolen later, signs nothing. With `certified`, that must accept the
+    keys, too.
     """
 
-    __slots__ = ("_key", "_problems", "intents")
+    __slots__ = ("_certified", "_key", "_problems", "intents")
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, certified: CertifiedKeys | None = None) -> None:
         self._problems = problems
+        self._certified = certified
         self._key: RecordVerifier | None = None
         self.intents = OpenIntents()
 
@@ -41,6 +44,8 @@ class EntryChain:
             self._problems.add(Fault.ORDER, where, f"it says that it is entry {entry.place.seq}")
         self._check_signature(entry, where)
         self._check_intent(entry, seq, where)
+        if self._certified is not None:
+            self._certified.check(seq, entry)
 
     def _check_signature(self, entry: Entry, where: str) -> None:
         if self._key is None or entry.kid != self._key.kid:

@@ -85,6 +85,16 @@ class NoteSigner:
         return f"NoteSigner({self.key})"
 
 
+def with_signature(note: bytes, key: NoteKey, signature: bytes) -> bytes:
+    """`note` with one more signature line: that of `key`, made elsewhere. Raises MalformedError where the
+    note is malformed or the signature does not verify.
+    """
+    encoded = base64s.to_std(key.key_id + signature)
+    signed = note + f"{_DASH}{key.name} {encoded}\n".encode()
+    open_note(signed, key)
+    return signed
+
+
 def open_note(note: bytes, key: NoteKey) -> str:
     """The text of `note`, once `key` is proven to have signed it.
 

@@ -25,6 +25,7 @@ class Fault(StrEnum):
     SIGNATURE = "signature"
     INTENT = "intent"
     EXTRA = "extra"
+    UNCERTIFIED = "uncertified"
 
     @property
     def remedy(self) -> str:
@@ -45,6 +46,9 @@ _REMEDIES = {
     Fault.UNKNOWN_KEY: f"No `key` record introduced the key that signed this entry. {_RESTORE}",
     Fault.SIGNATURE: f"The record is not what was signed. {_RESTORE}",
     Fault.INTENT: "Compare this call's records (`broker audit show --call-id`): one is forged or doubled.",
+    Fault.UNCERTIFIED: "Nobody you believe vouches for this. Check that the file given with --certified-by "
+    "is the certifier's, with all versions; otherwise the key is an attacker's, or the log is older than the "
+    "certification of its keys.",
     Fault.EXTRA: f"No checkpoint covers this file, nor does the write-ahead log explain it. {_RESTORE}",
 }
 
@@ -72,7 +76,8 @@ class Report:
 
     `size` and `root` are those of the checkpoint; `uncovered` counts entries after it that the writer holds
     and that were checked except for the checkpoint's signature. `open_intents` are (call id, seq). `problems`
-    keeps the first 100 of `problem_count`.
+    keeps the first 100 of `problem_count`. `certified_size` is that of the newest checkpoint that the
+    certifier signed, 0 where there is none, and None where nobody asked.
     """
 
     origin: str
@@ -82,13 +87,17 @@ class Report:
     open_intents: tuple[tuple[str, int], ...]
     problems: tuple[Problem, ...]
     problem_count: int
+    certified_size: int | None = None
 
     @property
     def verdict(self) -> Verdict:
-        """BAD with any problem; else INCOMPLETE with open intents or an uncovered tail; else GOOD."""
+        """BAD with any problem; else INCOMPLETE with open intents, an uncovered tail, or no certified
+        checkpoint where one is asked for; else GOOD.
+        """
         if self.problem_count:
             return Verdict.BAD
-        return Verdict.INCOMPLETE if self.open_intents or self.uncovered else Verdict.GOOD
+        missing = self.open_intents or self.uncovered or self.certified_size == 0
+        return Verdict.INCOMPLETE if missing else Verdict.GOOD
 
 
 class Problems:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from broker.tlog.certified import Certified, CertifiedKeys, open_certified_checkpoint
 from broker.tlog.chain import EntryChain
 from broker.tlog.checkpoint import Checkpoint, open_checkpoint
 from broker.tlog.frontier import Frontier, TileFile
@@ -45,13 +46,20 @@ class LogReader(Protocol):
 
 
 def verify(
-    reader: LogReader, key: NoteKey, *, since: Checkpoint | None = None, progress: Progress | None = None
+    reader: LogReader,
+    key: NoteKey,
+    *,
+    since: Checkpoint | None = None,
+    certified: Certified | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Checks everything that can be checked; raises only what `reader` raises.
 
     `since` is an earlier checkpoint of this log, already opened with `key`: the log must be its continuation.
+    With `certified`, every record key and `key` itself must be certified in the log, and the log must
+    continue the checkpoint that the certifier signed; that was read before this is called.
     """
-    return _Verification(reader, key, progress).run(since)
+    return _Verification(reader, key, certified, progress).run(since)
 
 
 class _StopError(Exception):
@@ -59,12 +67,17 @@ class _StopError(Exception):
 
 
 class _Verification:
-    def __init__(self, reader: LogReader, key: NoteKey, progress: Progress | None) -> None:
+    def __init__(
+        self, reader: LogReader, key: NoteKey, certified: Certified | None, progress: Progress | None
+    ) -> None:
         self._reader = reader
         self._key = key
         self._progress = progress or (lambda _done, _total: None)
         self._problems = Problems()
-        self._chain = EntryChain(self._problems)
+        self._certified = certified
+        self._keys = CertifiedKeys(certified.certifier, key.name, self._problems) if certified else None
+        self._certified_size = 0
+        self._chain = EntryChain(self._problems, self._keys)
         self._frontier = Frontier()
         self._pins: dict[int, tuple[bytes, Fault]] = {}
         self._head = Checkpoint(key.name, 0, EMPTY_ROOT)
@@ -76,10 +89,14 @@ class _Verification:
             self._open_head()
             if since is not None:
                 self._pin(since, Fault.FORK)
+            if self._certified is not None and self._certified.checkpoint is not None:
+                self._pin_certified(self._certified, self._certified.checkpoint)
             # 2  files that this head does not call for; listed before anything newer can appear
             extras = [path for path in self._reader.paths() if not _called_for(path, self._head.size)]
             # 3  every entry, bundle, tile and root up to the newest head, then what no checkpoint covers yet
             self._walk_tail(self._catch_up())
+            if self._keys is not None:
+                self._keys.check_checkpoint_key(self._key)
             # 4  the extras: superseded partial tiles, and tiles ahead of their checkpoint
             for path in extras:
                 self._check_extra(path)
@@ -97,6 +114,7 @@ class _Verification:
             open_intents=self._chain.intents.items(),
             problems=self._problems.kept(),
             problem_count=self._problems.count,
+            certified_size=self._certified_size if self._certified is not None else None,
         )
 
     def _stop(self, fault: Fault, where: str, text: str) -> _StopError:
@@ -129,6 +147,15 @@ class _Verification:
             raise self._stop(
                 Fault.FORK, "checkpoint", f"two checkpoints of size {checkpoint.size} with other roots"
             )
+
+    def _pin_certified(self, certified: Certified, note: bytes) -> None:
+        try:
+            checkpoint = open_certified_checkpoint(note, self._key, certified.certifier)
+        except MalformedError as error:
+            self._problems.add(Fault.UNCERTIFIED, "certified/checkpoint", str(error))
+            return
+        self._pin(checkpoint, Fault.FORK)
+        self._certified_size = checkpoint.size
 
     def _catch_up(self) -> Sequence[tuple[int, bytes]]:
         """Walks to the newest head, until the writer's tail joins it; returns that tail."""

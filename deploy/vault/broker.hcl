@@ -16,6 +16,18 @@ path "auth/token/renew-self" { capabilities = ["update"] }
 # At shutdown, and where a token is replaced, the old one is ended: none lies around until it expires.
 path "auth/token/revoke-self" { capabilities = ["update"] }
 
+# [vault] certify: Transit signs a statement about each new key, and one checkpoint a minute. Only this key,
+# and only to sign: it can be neither rotated nor deleted nor configured.
+path "transit/sign/broker" { capabilities = ["update"] }
+
+# Its public halves, and whether it can be exported; nothing secret is in the answer. The broker checks what
+# Transit signed before a log, which forgets nothing, takes it. It refuses a key that could have left Vault.
+path "transit/keys/broker" { capabilities = ["read"] }
+
+# [vault] pki_role: the certificate of the doors, for a private key that the broker makes and keeps. Only this
+# role, and only to sign a request: `issue`, where Vault makes the private key, is another path.
+path "pki/sign/broker" { capabilities = ["update"] }
+
 # `broker doctor` asks which of these lines the broker has, and whether it has more. It tells of nobody else's
 # rights.
 path "sys/capabilities-self" { capabilities = ["update"] }

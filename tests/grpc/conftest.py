@@ -11,11 +11,12 @@ import grpc
 import grpc.aio
 import pytest
 
+from broker.adapters.clock import SystemClock
 from broker.gen.broker.v1 import audit_pb2_grpc, openai_pb2_grpc, token_pb2_grpc
 from broker.identity.certificate import CertificateReader
 from broker.listeners.grpc.core import Core
 from broker.listeners.grpc.server import GrpcServer
-from broker.listeners.tlsfiles import TlsFiles
+from broker.listeners.tlsfiles import TlsFiles, TlsInUse
 from tests.grpc.pki import Authority, Pair
 from tests.grpc.stand_in import StandIn
 
@@ -91,7 +92,7 @@ def workload(authority: Authority) -> Pair:
 @pytest.fixture
 async def scene(authority: Authority, files: TlsFiles, workload: Pair) -> AsyncIterator[Scene]:
     core = StandIn()
-    server = GrpcServer(core_of(core), files, "127.0.0.1:0", reflection=True)
+    server = GrpcServer(core_of(core), TlsInUse(files, SystemClock()), "127.0.0.1:0", reflection=True)
     await server.start()
     credentials = channel_credentials(authority, workload)
     async with grpc.aio.secure_channel(server.address, credentials) as channel:

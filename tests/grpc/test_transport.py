@@ -39,14 +39,15 @@ def test_a_process_that_would_speak_tls_1_2_refuses_to_serve(files: TlsFiles) ->
 import grpc.aio, asyncio
 from pathlib import Path
 from broker.listeners.grpc.server import GrpcServer
-from broker.listeners.tlsfiles import TlsFiles
+from broker.adapters.clock import SystemClock
+from broker.listeners.tlsfiles import TlsFiles, TlsInUse
 from broker.listeners.grpc.tls12 import OldTlsError
 from tests.grpc.conftest import core_of
 from tests.grpc.stand_in import StandIn
 
 async def main():
-    files = TlsFiles(*map(Path, {paths!r}))
-    server = GrpcServer(core_of(StandIn()), files, "127.0.0.1:0")
+    tls = TlsInUse(TlsFiles(*map(Path, {paths!r})), SystemClock())
+    server = GrpcServer(core_of(StandIn()), tls, "127.0.0.1:0")
     try:
         await server.start()
     except OldTlsError as error:

@@ -9,7 +9,7 @@ import pytest
 from broker.adapters.clock import SystemClock
 from broker.adapters.keystore import SealedKeyVault
 from broker.adapters.vault import AppRole, Certificate, Jwt, Kubernetes, VaultKeyVault
-from broker.app.keys import cluster, key_source, login
+from broker.app.keys import cluster, key_source, login, vault_session
 from broker.config import Vault
 from tests.docs.test_readme import example_configuration
 from tests.operation.test_settings import IN_VAULT, MINIMAL, Load, loaded
@@ -46,8 +46,10 @@ def test_the_cluster_is_known_by_all_that_is_set() -> None:
 
 
 async def test_each_store(loaded: Load) -> None:
-    sealed = key_source(loaded(MINIMAL), SystemClock())
-    vault = key_source(loaded(IN_VAULT + 'auth = "kubernetes"'), SystemClock())
+    sealed, vault = (
+        key_source(settings, SystemClock(), vault_session(settings, SystemClock()))
+        for settings in (loaded(MINIMAL), loaded(IN_VAULT + 'auth = "kubernetes"'))
+    )
     assert isinstance(sealed, SealedKeyVault)
     assert isinstance(vault, VaultKeyVault)
     assert (sealed.unready(), sealed.trouble(), vault.trouble()) == ("", "", "")

@@ -86,6 +86,14 @@ def test_a_wrong_key_is_refused_by_its_name(loaded: Load, text: str, named: str)
     assert "README" in said
 
 
+@pytest.mark.parametrize("use", ["certify = true", 'pki_role = "broker"'])
+def test_whatever_uses_vault_needs_to_know_where_it_is(loaded: Load, use: str) -> None:
+    said = refusal(loaded, MINIMAL + f"[vault]\n{use}")
+    assert "  vault.addresses: needed where Vault is used" in said
+    assert "  vault.role_id: needed where vault.auth is approle" in said
+    assert ("  vault.server_names: needed with vault.pki_role" in said) is use.startswith("pki_role")
+
+
 IN_VAULT = (
     MINIMAL.replace('directory = "keys"', 'adapter = "vault"')
     + """
@@ -132,7 +140,7 @@ def test_vault_is_spoken_to_over_https_only(loaded: Load, address: str) -> None:
 
 def test_a_vault_without_address_is_named(loaded: Load) -> None:
     text = IN_VAULT.replace('"https://vault.example.org:8200"', "")
-    assert "  vault.addresses: needed where keys.adapter is vault" in refusal(loaded, text)
+    assert "  vault.addresses: needed where Vault is used" in refusal(loaded, text)
 
 
 def test_a_vault_section_beside_the_sealed_store_needs_nothing(loaded: Load) -> None:

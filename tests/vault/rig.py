@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from broker.adapters.clock import SystemClock
-from broker.adapters.vault import AppRole, Cluster, Login, VaultKeyVault, VaultStore
+from broker.adapters.vault import AppRole, Cluster, Login, Session, VaultKeyVault, VaultStore
 from broker.adapters.vault.operator import TokenFile, operator
 from broker.errors import BrokerError, Kind
 from broker.model.credential import KeyVersion
@@ -50,12 +50,27 @@ def app_role(server: RealVault, role: str, life: str = "1h", longest: str = "24h
 def vault_on(
     server: RealVault, login: Login, clock: Clock | None = None, hold_seconds: float = 60.0
 ) -> VaultKeyVault:
-    return VaultKeyVault(cluster(server), login, clock or SystemClock(), hold_seconds=hold_seconds)
+    return vault_at(cluster(server), login, clock, hold_seconds=hold_seconds)
+
+
+def vault_at(
+    where: Cluster,
+    login: Login,
+    clock: Clock | None = None,
+    *,
+    mount: str = "secret",
+    prefix: str = "openai",
+    hold_seconds: float = 60.0,
+) -> VaultKeyVault:
+    """With a session of its own."""
+    clock = clock or SystemClock()
+    session = Session(where, login, clock)
+    return VaultKeyVault(session, clock, mount=mount, prefix=prefix, hold_seconds=hold_seconds)
 
 
 def own_token(vault: VaultKeyVault) -> str:
     """The broker's Vault token, which only a test may look at."""
-    grant = vault._token._grant
+    grant = vault._session._token._grant
     assert grant is not None
     return grant.token.reveal()
 

@@ -48,6 +48,7 @@ def start_serving(directory: Path, upstream: str, sections: Sections) -> Running
     said = [process.stdout.readline().strip() for _ in range(3)]
     if said[2] != "ready":
         process.kill()
+        process.stdout.close()
         raise RuntimeError(f"broker serve ended with {process.wait()}:\n{errors.read_text()[-2000:]}")
     return RunningBroker(
         process=process,

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.clock import SystemClock
 from broker.adapters.pki import DevPki
 from broker.adapters.vault import Cluster, Jwt, Kubernetes, VaultKeyVault
 from tests.vault.fake import KEY, TOKEN, FakeVault, Script, Scripted, as_json
-from tests.vault.rig import key_of, refused, well_again
+from tests.vault.rig import key_of, refused, vault_at, well_again
 
 JWT = "eyJ.canary.jwt"
 ECHO = f"{KEY} {TOKEN} {JWT}".encode()
@@ -81,7 +80,7 @@ def login(tmp_path: Path) -> Jwt:
 
 @pytest.fixture
 async def vault(node: FakeVault, login: Jwt) -> AsyncIterator[VaultKeyVault]:
-    vault = VaultKeyVault(Cluster((node.address,), ca=node.ca), login, SystemClock())
+    vault = vault_at(Cluster((node.address,), ca=node.ca), login)
     yield vault
     node.script = lambda _seen: None
     await vault.aclose()
@@ -132,7 +131,7 @@ async def _each_fault(
 
     async def alone(fault: Scripted) -> None:
         node = FakeVault(pki)
-        vault = VaultKeyVault(Cluster((node.address,), ca=node.ca), login, SystemClock())
+        vault = vault_at(Cluster((node.address,), ca=node.ca), login)
         try:
             await trial(node, vault, fault)
         finally:
@@ -173,7 +172,7 @@ async def test_a_redirect_within_the_cluster_is_followed_with_path_method_and_to
     node: FakeVault, other: FakeVault, login: Jwt
 ) -> None:
     node.script = lambda _seen: Scripted(307, b"", {"Location": f"{other.address}/v1/somewhere/else?x=1"})
-    vault = VaultKeyVault(Cluster((node.address, other.address), ca=node.ca), login, SystemClock())
+    vault = vault_at(Cluster((node.address, other.address), ca=node.ca), login)
     assert await key_of(vault) == KEY
     assert [(seen.method, seen.path) for seen in other.seen] == [
         (seen.method, seen.path) for seen in node.seen
@@ -188,7 +187,7 @@ async def test_nodes_that_redirect_to_each_other_are_refused(
 ) -> None:
     node.script = lambda _seen: Scripted(307, b"", {"Location": other.address})
     other.script = lambda _seen: Scripted(307, b"", {"Location": node.address})
-    vault = VaultKeyVault(Cluster((node.address, other.address), ca=node.ca), login, SystemClock())
+    vault = vault_at(Cluster((node.address, other.address), ca=node.ca), login)
     await refused(vault)
     assert len(node.seen) + len(other.seen) <= 4
     await vault.aclose()
@@ -197,7 +196,7 @@ async def test_nodes_that_redirect_to_each_other_are_refused(
 async def test_a_silent_node_leaves_time_for_the_next(other: FakeVault, login: Jwt) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         first = f"https://127.0.0.1:{silent.getsockname()[1]}"
-        vault = VaultKeyVault(Cluster((first, other.address), ca=other.ca), login, SystemClock())
+        vault = vault_at(Cluster((first, other.address), ca=other.ca), login)
         assert await key_of(vault) == KEY
         await vault.aclose()
 
@@ -210,7 +209,7 @@ async def test_names_that_nobody_asks_for_any_more_take_no_room(
     await asyncio.sleep(3.2)
     await refused(vault)
     assert list(vault._kept) == ["openai"]
-    assert set(vault._troubles) == {"openai"}
+    assert set(dict(vault._session.troubles())) == {"openai"}
 
 
 @pytest.mark.parametrize("first", ["away", "sealed"])
@@ -219,7 +218,7 @@ async def test_the_next_node_is_asked_where_the_first_cannot_answer(
 ) -> None:
     node.script = lambda _seen: Scripted(503)
     away = "https://127.0.0.1:1" if first == "away" else node.address
-    vault = VaultKeyVault(Cluster((away, other.address), ca=node.ca), login, SystemClock())
+    vault = vault_at(Cluster((away, other.address), ca=node.ca), login)
     assert await key_of(vault) == KEY
     assert len(node.seen) <= 1, "the node that answers is asked first"
     await vault.aclose()
@@ -227,14 +226,14 @@ async def test_the_next_node_is_asked_where_the_first_cannot_answer(
 
 async def test_a_vault_of_another_ca_gets_no_proof(node: FakeVault, login: Jwt, tmp_path: Path) -> None:
     stranger = DevPki.load_or_create(tmp_path / "stranger")
-    vault = VaultKeyVault(Cluster((node.address,), ca=stranger.ca), login, SystemClock())
+    vault = vault_at(Cluster((node.address,), ca=stranger.ca), login)
     assert "TLS" in str(await refused(vault))
     assert node.seen == []
     await vault.aclose()
 
 
 async def test_a_missing_ca_is_refused(node: FakeVault, login: Jwt, tmp_path: Path) -> None:
-    vault = VaultKeyVault(Cluster((node.address,), ca=tmp_path / "none.pem"), login, SystemClock())
+    vault = vault_at(Cluster((node.address,), ca=tmp_path / "none.pem"), login)
     assert "CA" in str(await refused(vault))
     await vault.aclose()
 
@@ -257,7 +256,7 @@ async def test_the_environment_changes_nothing(
 
 
 async def test_the_namespace_is_sent_with_every_request(node: FakeVault, login: Jwt) -> None:
-    vault = VaultKeyVault(Cluster((node.address,), namespace="team/a", ca=node.ca), login, SystemClock())
+    vault = vault_at(Cluster((node.address,), namespace="team/a", ca=node.ca), login)
     await key_of(vault)
     assert [seen.headers["x-vault-namespace"] for seen in node.seen] == ["team/a"] * len(node.seen)
     await vault.aclose()
@@ -266,7 +265,7 @@ async def test_the_namespace_is_sent_with_every_request(node: FakeVault, login: 
 async def test_kubernetes_sends_the_service_account_token(node: FakeVault, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(JWT)
     login = Kubernetes("broker", tmp_path / "token", mount="kubernetes-eu")
-    vault = VaultKeyVault(Cluster((node.address,), ca=node.ca), login, SystemClock())
+    vault = vault_at(Cluster((node.address,), ca=node.ca), login)
     await key_of(vault)
     assert node.seen[0].path == "/v1/auth/kubernetes-eu/login"
     assert json.loads(node.seen[0].body) == {"role": "broker", "jwt": JWT}
@@ -274,9 +273,7 @@ async def test_kubernetes_sends_the_service_account_token(node: FakeVault, tmp_p
 
 
 async def test_mount_and_prefix_are_where_the_key_is(node: FakeVault, login: Jwt) -> None:
-    vault = VaultKeyVault(
-        Cluster((node.address,), ca=node.ca), login, SystemClock(), mount="kv/eu", prefix="brokers/one"
-    )
+    vault = vault_at(Cluster((node.address,), ca=node.ca), login, mount="kv/eu", prefix="brokers/one")
     lease = await vault.lease("openai")
     assert lease.key_ref == "vault:kv/eu/brokers/one/openai"
     assert node.seen[-1].path == "/v1/kv/eu/data/brokers/one/openai"
@@ -295,7 +292,7 @@ def test_an_address_that_is_no_https_origin_is_refused(address: str) -> None:
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 301.0, float("nan"), float("inf")])
 def test_a_hold_outside_its_bounds_is_refused(login: Jwt, seconds: float) -> None:
     with pytest.raises(ValueError, match="hold_seconds"):
-        VaultKeyVault(Cluster(("https://127.0.0.1:1",)), login, SystemClock(), hold_seconds=seconds)
+        vault_at(Cluster(("https://127.0.0.1:1",)), login, hold_seconds=seconds)
 
 
 def _shows_nothing(error: BaseException) -> None:

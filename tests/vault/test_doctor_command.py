@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from broker.adapters.clock import SystemClock
-from broker.adapters.vault import AppRole, VaultKeyVault
-from broker.adapters.vault.grants import Grant, Names, broker_policy
+from broker.adapters.keystore import SealedStore
+from broker.adapters.vault import AppRole
+from broker.adapters.vault.grants import Grant, Names, Need, broker_policy
 from broker.cli.main import app
-from tests.vault.rig import KEY, cluster, key_of, key_store
+from tests.vault.rig import KEY, cluster, key_of, key_store, vault_at
 from tests.vault.server import RealVault, Wrapped
 from tests.vault.serving import configuration, vault_sections
 
@@ -31,7 +31,8 @@ def role(server: RealVault) -> Wrapped:
 
 @pytest.fixture
 def config(server: RealVault, role: Wrapped, tmp_path: Path) -> Path:
-    return configuration(tmp_path, "https://api.openai.com/v1", vault_sections(server, role))
+    """Uses Vault for all that it can do."""
+    return configured(server, role, tmp_path, certify=True, pki_role="broker", server_names=["localhost"])
 
 
 @pytest.fixture
@@ -39,6 +40,12 @@ def own(server: RealVault, role: Wrapped, tmp_path: Path) -> tuple[str, str]:
     """A wrapped secret id for the doctor alone."""
     server.wrap("doctor", tmp_path / "doctor.wrapped")
     return "--wrapped-secret-id", str(tmp_path / "doctor.wrapped")
+
+
+def configured(server: RealVault, role: Wrapped, directory: Path, **uses: object) -> Path:
+    sections = vault_sections(server, role)
+    vault = {**sections["vault"], **uses}
+    return configuration(directory, "https://api.openai.com/v1", {**sections, "vault": vault})
 
 
 def ask(config: Path, *words: str) -> Result:
@@ -68,7 +75,7 @@ async def test_the_brokers_own_secret_id_is_left_to_the_broker(
     done = await asyncio.to_thread(ask, config, "--json")
     assert done.exit_code == 2
     assert "only once" in found(done, "unknown")[0]["told"]
-    vault = VaultKeyVault(cluster(server), AppRole(role.role_id, role.secret_id_file), SystemClock())
+    vault = vault_at(cluster(server), AppRole(role.role_id, role.secret_id_file))
     assert await key_of(vault) == KEY
     await vault.aclose()
 
@@ -82,6 +89,37 @@ def test_a_missing_line_is_named(server: RealVault, config: Path, own: tuple[str
     assert done.exit_code == 1
     named = [check for check in found(done, "bad") if "lacks" in check["told"]]
     assert [check["remedy"] for check in named] == [f"Add this line: {grant.stanza}"]
+
+
+def test_lines_that_the_configuration_does_not_need_may_be_missing(
+    server: RealVault, role: Wrapped, own: tuple[str, str], tmp_path: Path
+) -> None:
+    unused = [grant for grant in GRANTS if grant.need in {Need.CERTIFY, Need.DOORS}]
+    text = broker_policy(Names()).text
+    for grant in unused:
+        text = text.replace(grant.stanza, "")
+    server.call("PUT", "sys/policies/acl/broker", {"policy": text})
+    done = ask(configured(server, role, tmp_path), "--json", *own)
+    assert (len(unused), done.exit_code, found(done, "bad"), found(done, "warning")) == (3, 0, [], [])
+
+
+def test_a_vault_that_only_certifies_needs_no_line_for_keys(
+    server: RealVault, role: Wrapped, own: tuple[str, str], tmp_path: Path
+) -> None:
+    unused = [grant for grant in GRANTS if grant.need is Need.KEYS]
+    text = broker_policy(Names()).text
+    for grant in unused:
+        text = text.replace(grant.stanza, "")
+    server.call("PUT", "sys/policies/acl/broker", {"policy": text})
+    SealedStore(tmp_path / "sealed").put("openai", KEY)
+    vault = {**vault_sections(server, role)["vault"], "certify": True}
+    keys = {"directory": str(tmp_path / "sealed")}
+    sections: dict[str, dict[str, object]] = {"keys": {**keys}, "vault": vault}
+    done = ask(configuration(tmp_path, "https://api.openai.com/v1", sections), "--json", *own)
+    told = " ".join(check["told"] for check in found(done, "good"))
+    assert (done.exit_code, found(done, "bad"), found(done, "warning")) == (0, [], [])
+    assert "The key openai opens" in told
+    assert "transit/sign/broker" in told
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,11 @@ import pytest
 from cryptography import x509
 from typer.testing import CliRunner, Result
 
-from broker.adapters.clock import SystemClock
-from broker.adapters.vault import AppRole, VaultKeyVault
+from broker.adapters.vault import AppRole
 from broker.adapters.vault.grants import Names
 from broker.adapters.vault.plan import State, Step, judge, plan
 from broker.cli.main import app
-from tests.vault.rig import KEY, cluster, key_of
+from tests.vault.rig import KEY, cluster, key_of, vault_at
 from tests.vault.server import RealVault
 
 pytestmark = pytest.mark.servers
@@ -72,7 +71,7 @@ def test_it_is_done_once_and_a_second_run_has_nothing_to_do(bare: RealVault, tmp
     again = init(bare, "--yes")
     assert (again.exit_code, "nothing to do" in again.output) == (0, True)
     assert _written(bare)[before:] == []
-    assert bare.call("GET", "sys/policies/acl/broker")["data"]["policy"].count("path ") == 5
+    assert bare.call("GET", "sys/policies/acl/broker")["data"]["policy"].count("path ") == 8
 
 
 async def test_the_role_and_its_wrapped_secret_id_lease_a_key(bare: RealVault, tmp_path: Path) -> None:
@@ -80,9 +79,21 @@ async def test_the_role_and_its_wrapped_secret_id_lease_a_key(bare: RealVault, t
     done = init(bare, "--yes", "--wrapped-secret-id", str(file))
     role_id = json.loads(done.output.split("role_id = ")[1].splitlines()[0])
     bare.put("openai", KEY)
-    vault = VaultKeyVault(cluster(bare), AppRole(role_id, file), SystemClock())
+    vault = vault_at(cluster(bare), AppRole(role_id, file))
     assert await key_of(vault) == KEY
     await vault.aclose()
+
+
+def test_the_doors_role_is_made_for_the_names_of_the_broker_and_stays(bare: RealVault) -> None:
+    init(bare, "--yes")
+    named = ("--server-name", "broker.example.org", "--server-name", "10.0.0.7")
+    made = init(bare, "--yes", *named)
+    assert (made.exit_code, "write pki/roles/broker\n" in made.output) == (0, True)
+    role = bare.call("GET", "pki/roles/broker")["data"]
+    assert (role["allowed_domains"], role["allow_ip_sans"]) == (["broker.example.org"], True)
+    for again in (init(bare, "--yes"), init(bare, "--yes", *named)):
+        assert "nothing to do" in again.output
+    assert bare.call("GET", "pki/roles/broker")["data"] == role
 
 
 def test_what_was_changed_is_put_right_and_named(bare: RealVault) -> None:

@@ -16,9 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from broker.adapters.clock import SystemClock
 from broker.adapters.vault import AppRole, Certificate, Jwt, Kubernetes, VaultKeyVault
-from tests.vault.rig import KEY, app_role, cluster, key_of, own_token, refused, vault_on, well_again
+from tests.vault.rig import KEY, app_role, cluster, key_of, own_token, refused, vault_at, vault_on, well_again
 from tests.vault.server import RealVault
 
 pytestmark = pytest.mark.servers
@@ -136,7 +135,7 @@ async def test_a_client_certificate_logs_in_and_renews(server: RealVault, tmp_pa
     server.put("openai", KEY)
     ours = certificate(tmp_path, "broker")
     _trust(server, ours[0])
-    vault = VaultKeyVault(cluster(server, ours), Certificate(ours[0], "broker"), SystemClock())
+    vault = vault_at(cluster(server, ours), Certificate(ours[0], "broker"))
     await vault.start()
     assert await key_of(vault) == KEY
     token = own_token(vault)
@@ -152,7 +151,7 @@ async def test_a_replaced_client_certificate_is_used_by_the_next_login(
     server.put("openai", KEY)
     ours, theirs = certificate(tmp_path, "broker"), certificate(tmp_path, "stranger")
     _trust(server, ours[0])
-    vault = VaultKeyVault(cluster(server, theirs), Certificate(theirs[0], "broker"), SystemClock())
+    vault = vault_at(cluster(server, theirs), Certificate(theirs[0], "broker"))
     assert "client certificate" in str(await refused(vault))
     for new, old in zip(ours, theirs, strict=True):
         new.replace(old)

@@ -3,9 +3,10 @@
 Knows files, threads and durability. Must not know what a record means, who appends, or any listener.
 """
 
+from broker.adapters.ledger.certifying import Certifying
 from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.ledger.disk import Disk
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.ledger import FileLedger
 
-__all__ = ["Disk", "FileLedger", "LogDirectory", "LogKeys"]
+__all__ = ["Certifying", "Disk", "FileLedger", "LogDirectory", "LogKeys"]

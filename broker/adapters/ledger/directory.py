@@ -1,7 +1,7 @@
 """A log directory, read-only: what the verifier, the command line and recovery see of it.
 
-Knows the layout `checkpoint`, `tile/…`, `log.vkey`, `wal/…`. Takes no lock and may be used while a writer
-appends, on a copy, or on a mounted backup. Must not know who writes.
+Knows the layout `checkpoint`, `tile/…`, `log.vkey`, `wal/…`, `certified/…`. Takes no lock and may be used
+while a writer appends, on a copy, or on a mounted backup. Must not know who writes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from broker.tlog.tile import ENTRIES, WIDTH, Tile, parse_bundle
 CHECKPOINT = "checkpoint"
 VKEY = "log.vkey"
 WAL = "wal"
+CERTIFIED = "certified"
+CERTIFIED_CHECKPOINT = f"{CERTIFIED}/checkpoint"
 _SEGMENT_DIGITS = 20
 _LIVE_ATTEMPTS = 5
 
@@ -44,6 +46,14 @@ class LogDirectory:
     def checkpoint(self) -> bytes | None:
         """The signed checkpoint, unverified; None when there is none yet."""
         return _read(self.root / CHECKPOINT)
+
+    def certified_checkpoint(self) -> bytes | None:
+        """The newest checkpoint that the certifier signed, too, unverified; None when there is none."""
+        return _read(self.root / CERTIFIED_CHECKPOINT)
+
+    def certification(self, name: str) -> bytes | None:
+        """The certification kept under `name`, unverified; None when there is none."""
+        return _read(self.root / CERTIFIED / name)
 
     def tile(self, tile: Tile) -> bytes | None:
         """The tile's or bundle's file; None when there is none."""

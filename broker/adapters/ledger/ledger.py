@@ -46,9 +46,10 @@ class FileLedger:
         clock: Clock,
         disk: Disk | None = None,
         segment_bytes: int = SEGMENT_BYTES,
+        certifications: tuple[str, ...] = (),
     ) -> None:
         """`origin` names the log in its checkpoints (a schema-less URL); `instance` names this process in
-        entries.
+        entries. `certifications` of keys that are used from now on go into a `key` record, before all else.
 
         Raises MalformedError for an origin that cannot be a note key's name.
         """
@@ -59,6 +60,7 @@ class FileLedger:
         self._clock = clock
         self._disk = disk or Disk()
         self._segment_bytes = segment_bytes
+        self._certifications = certifications
         self._store: LogStore | None = None
         self._failure: str | None = None
         self._next = 0
@@ -94,8 +96,8 @@ class FileLedger:
         return self._durable
 
     async def open(self) -> None:
-        """Takes the directory, recovers it, and records `key` (when new), `start`, and `recovered` for each
-        call that the last process left without an outcome.
+        """Takes the directory, recovers it, and records `key` (when new or newly certified), `start`, and
+        `recovered` for each call that the last process left without an outcome.
 
         Raises BrokerError AUDIT_UNAVAILABLE when another process has the log, when more than a crash damaged
         it, or when it belongs to another key.
@@ -196,8 +198,10 @@ class FileLedger:
     def _first_records(self, recovered: Recovered) -> list[Record]:
         own = self._signer.public_key
         records = [Record(RecordType.START, call_id=self._instance)]
-        if recovered.snapshot.public_key != own:
-            records.insert(0, Record(RecordType.KEY, call_id=self._instance, public_key=own))
+        if recovered.snapshot.public_key != own or self._certifications:
+            certified = self._certifications or None
+            key = Record(RecordType.KEY, call_id=self._instance, public_key=own, certifications=certified)
+            records.insert(0, key)
         return records + [closing_record(intent) for intent in recovered.cut]
 
     def _gather(self, store: LogStore, placed: Placed) -> None:

@@ -1,20 +1,30 @@
-"""Vault (or OpenBao) behind the KeyVault port: KV v2 keys, held briefly, confirmed every second.
+"""Vault (or OpenBao): KV v2 keys, held briefly; Transit, which certifies; PKI, which issues certificates.
 
 Knows: Vault's API, through hvac. Must not know: what a key opens, or which call it is for.
 """
 
 from broker.adapters.vault.cluster import Cluster
+from broker.adapters.vault.doorcertificate import DoorCertificate, DoorFiles, door_names
 from broker.adapters.vault.login import AppRole, Certificate, Jwt, Kubernetes, Login
+from broker.adapters.vault.pki import PkiRole
+from broker.adapters.vault.session import Session
 from broker.adapters.vault.store import VaultStore
+from broker.adapters.vault.transit import TransitCertifier
 from broker.adapters.vault.vault import VaultKeyVault
 
 __all__ = [
     "AppRole",
     "Certificate",
     "Cluster",
+    "DoorCertificate",
+    "DoorFiles",
     "Jwt",
     "Kubernetes",
     "Login",
+    "PkiRole",
+    "Session",
+    "TransitCertifier",
     "VaultKeyVault",
     "VaultStore",
+    "door_names",
 ]

@@ -7,6 +7,7 @@ Knows: paths and capabilities. Must not know: requests. Pure.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from textwrap import wrap
 
 _LINE = 110
@@ -22,6 +23,28 @@ class Names:
     role: str = "broker"
     transit: str = "transit"
     pki: str = "pki"
+    certifier: str = ""
+    doors: str = ""
+
+    def certifying(self, verb: str) -> str:
+        """Where Transit does `verb` with the key that certifies: named as `role`, unless `certifier` says
+        otherwise.
+        """
+        return f"{self.transit}/{verb}/{self.certifier or self.role}"
+
+    @property
+    def door_role(self) -> str:
+        """The PKI role of the doors' certificate: named as `role`, unless `doors` says otherwise."""
+        return self.doors or self.role
+
+
+class Need(StrEnum):
+    """Which use of Vault needs a path."""
+
+    ANY = "any"
+    KEYS = "keys"
+    CERTIFY = "certify"
+    DOORS = "doors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +54,7 @@ class Grant:
     path: str
     capabilities: tuple[str, ...]
     why: str
+    need: Need = Need.ANY
 
     @property
     def stanza(self) -> str:
@@ -68,6 +92,7 @@ def broker_policy(names: Names) -> Policy:
                 f"{names.mount}/data/{names.prefix}/*",
                 ("read",),
                 "The keys themselves: one read per version and credential, and one in each half hold (30 s).",
+                Need.KEYS,
             ),
             Grant(
                 f"{names.mount}/metadata/{names.prefix}/*",
@@ -75,6 +100,7 @@ def broker_policy(names: Names) -> Policy:
                 "Which version is current, and whether it is deleted or quarantined: once a second per "
                 "credential in use. That is how a rotation is seen within a second without the key's leaving "
                 "Vault each time. No list: names come from policy.",
+                Need.KEYS,
             ),
             Grant(
                 "auth/token/renew-self",
@@ -88,6 +114,29 @@ def broker_policy(names: Names) -> Policy:
                 ("update",),
                 "At shutdown, and where a token is replaced, the old one is ended: none lies around until it "
                 "expires.",
+            ),
+            Grant(
+                names.certifying("sign"),
+                ("update",),
+                "[vault] certify: Transit signs a statement about each new key, and one checkpoint a minute. "
+                "Only this key, and only to sign: it can be neither rotated nor deleted nor configured.",
+                Need.CERTIFY,
+            ),
+            Grant(
+                names.certifying("keys"),
+                ("read",),
+                "Its public halves, and whether it can be exported; nothing secret is in the answer. The "
+                "broker checks what Transit signed before a log, which forgets nothing, takes it. It refuses "
+                "a key that could have left Vault.",
+                Need.CERTIFY,
+            ),
+            Grant(
+                f"{names.pki}/sign/{names.door_role}",
+                ("update",),
+                "[vault] pki_role: the certificate of the doors, for a private key that the broker makes and "
+                "keeps. Only this role, and only to sign a request: `issue`, where Vault makes the private "
+                "key, is another path.",
+                Need.DOORS,
             ),
             Grant(
                 "sys/capabilities-self",

@@ -5,7 +5,6 @@ Knows: KV v2's paths and answers. Must not know: caching, event loops. Blocking.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,9 +13,7 @@ from hvac.api.secrets_engines import KvV2  # type: ignore[import-untyped]
 from broker.adapters.credential import is_key
 from broker.adapters.vault.quarantine import quarantine_of
 from broker.adapters.vault.refusal import Cause, RefusedError, refused
-from broker.adapters.vault.token import OwnToken
 from broker.adapters.vault.visit import Visit
-from broker.adapters.vault.wire import Wire
 from broker.model.secret import Lease, Secret
 
 _T = TypeVar("_T")
@@ -46,17 +43,13 @@ class _Secret(msgspec.Struct, frozen=True):
 class KvKeys:
     """Keys at `<mount>/<prefix>/<credential>`, field `key`. All methods raise RefusedError."""
 
-    def __init__(self, wire: Wire, token: OwnToken, mount: str, prefix: str) -> None:
-        self._wire = wire
-        self._token = token
+    def __init__(self, mount: str, prefix: str) -> None:
         self._mount = mount
         self._prefix = prefix
 
-    def look(self, credential: str, known: Lease | None, deadline: float) -> Lease:
+    def look(self, credential: str, known: Lease | None, visit: Visit) -> Lease:
         """`known` itself while it is the current version and not deleted; otherwise the key, read anew."""
-        return self._with_token(lambda api: self._look(api, credential, known), deadline)
-
-    def _look(self, api: KvV2, credential: str, known: Lease | None) -> Lease:
+        api = KvV2(visit)
         path = f"{self._prefix}/{credential}"
         if known is not None and self._is_current(api, path, known.key_version):
             return known
@@ -78,20 +71,6 @@ class KvKeys:
         current = metadata.versions.get(str(version))
         alive = current is not None and not current.destroyed and not current.deletion_time
         return alive and metadata.current_version == version
-
-    def _with_token(self, work: Callable[[KvV2], _T], deadline: float) -> _T:
-        """Vault answers 403 to a dead token and for a forbidden path alike: once more, with another token."""
-        token = self._token.current(deadline)
-        try:
-            return work(KvV2(Visit(self._wire, token, deadline)))
-        except RefusedError as error:
-            if error.refusal.cause is not Cause.FORBIDDEN:
-                raise
-            forbidden = error.refusal
-        another = self._token.replace(token, deadline)
-        if another is None:
-            raise RefusedError(forbidden)
-        return work(KvV2(Visit(self._wire, another, deadline)))
 
 
 def read_key(api: KvV2, mount: str, path: str) -> Lease:

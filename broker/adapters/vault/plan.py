@@ -6,9 +6,10 @@ adds its own steps to `plan`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_address
 
 from broker.adapters.vault.grants import Names, Policy, broker_policy, keys_policy
 
@@ -51,9 +52,17 @@ class Finding:
     differences: tuple[str, ...] = field(default=())
 
 
-def plan(names: Names, trust_domain: str) -> tuple[Step, ...]:
-    """All steps, in the order in which they can be taken."""
-    return (*_keys(names), *_login(names), *_transit(names), *_pki(names, trust_domain))
+def plan(names: Names, trust_domain: str, server_names: Sequence[str] = ()) -> tuple[Step, ...]:
+    """All steps, in the order in which they can be taken. `server_names` are the DNS names and IP addresses
+    of the broker; without any there is no role for the doors' certificate.
+    """
+    return (
+        *_keys(names),
+        *_login(names),
+        *_transit(names),
+        *_pki(names, trust_domain),
+        *([_doors(names, trust_domain, server_names)] if server_names else []),
+    )
 
 
 def judge(step: Step, found: Mapping[str, object] | None) -> Finding:
@@ -126,12 +135,12 @@ def _transit(names: Names) -> tuple[Step, ...]:
     return (
         _mount(names.transit, {"type": "transit"}, "Keys that sign and never leave Vault."),
         Step(
-            what=f"Transit key {names.role}",
+            what=f"Transit key {names.certifier or names.role}",
             why="It certifies the broker's audit and token keys: who verifies a log trusts this key. It can "
             "be neither exported nor backed up in the clear.",
-            read=f"{names.transit}/keys/{names.role}",
+            read=names.certifying("keys"),
             wanted=key,
-            write=f"{names.transit}/keys/{names.role}",
+            write=names.certifying("keys"),
             body=key,
             fixed=True,
         ),
@@ -175,22 +184,61 @@ def _pki(names: Names, trust_domain: str) -> tuple[Step, ...]:
     )
 
 
+def _doors(names: Names, trust_domain: str, server_names: Sequence[str]) -> Step:
+    domains = sorted({name for name in server_names if not _is_address(name)})
+    role = f"{names.pki}/roles/{names.door_role}"
+    settings = {
+        **_leaf_role(),
+        "allowed_uri_sans": [f"spiffe://{trust_domain}/broker"],
+        "allowed_domains": domains,
+        "allow_bare_domains": True,
+        "allow_wildcard_certificates": False,
+        "allow_ip_sans": any(_is_address(name) for name in server_names),
+        "client_flag": False,
+        "ttl": _DAY,
+        "max_ttl": _DAY,
+    }
+    return Step(
+        what=f"PKI role {names.door_role}",
+        why="The doors' certificate: the broker's own SPIFFE ID and the names that clients reach it by.",
+        read=role,
+        wanted=settings,
+        write=role,
+        body=settings,
+    )
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _service_role(trust_domain: str) -> Mapping[str, object]:
-    """X.509-SVID, 4.3: a leaf signs handshakes and nothing else; the identity is the URI SAN."""
+    """The identity is the URI SAN, and there is no other name."""
     return {
+        **_leaf_role(),
         "allowed_uri_sans": [f"spiffe://{trust_domain}/*"],
         "allowed_domains": [],
+        "allow_ip_sans": False,
+        "ttl": _HOUR,
+        "max_ttl": _DAY,
+    }
+
+
+def _leaf_role() -> Mapping[str, object]:
+    """X.509-SVID, 4.3: a leaf signs handshakes and nothing else."""
+    return {
         "allow_any_name": False,
         "allow_localhost": False,
-        "allow_ip_sans": False,
         "require_cn": False,
         "use_csr_common_name": False,
         "basic_constraints_valid_for_non_ca": True,
         "key_usage": ["DigitalSignature"],
         "key_type": "ec",
         "key_bits": 256,
-        "ttl": _HOUR,
-        "max_ttl": _DAY,
     }
 
 

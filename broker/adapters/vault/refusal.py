@@ -29,6 +29,7 @@ class Cause(StrEnum):
     NO_LOGIN = "no_login"
     ABSENT = "absent"
     UNUSABLE = "unusable"
+    UNFIT = "unfit"
     QUARANTINED = "quarantined"
 
 
@@ -63,6 +64,11 @@ _TEXTS: dict[Cause, tuple[str, str]] = {
     Cause.UNUSABLE: (
         "The key at {} is not 8 to 4096 visible ASCII characters in the field `key`.",
         "Write it again: vault kv put {} key=-",
+    ),
+    Cause.UNFIT: (
+        "{} is not an Ed25519 key that cannot leave Vault.",
+        "Make one under another name, with exportable, allow_plaintext_backup and derived off, as "
+        "deploy/vault/README.md does; then set vault.transit_name.",
     ),
     Cause.QUARANTINED: (
         "The key at {} is quarantined.",

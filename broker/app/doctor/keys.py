@@ -28,7 +28,7 @@ def check_keys(settings: Settings, proof: VaultProof, credentials: Sequence[str]
             yield from (_nowhere(name) for name in credentials)
         elif settings.keys.adapter == "sealed":
             yield from _sealed(SealedStore(keystore(settings)), credentials)
-        else:
+        if settings.uses_vault:
             yield from check_vault(settings, proof, credentials)
     except ConfigError as error:
         yield Check(_SUBJECT, Level.BAD, str(error))

@@ -24,10 +24,15 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 def check_tls(settings: Settings) -> Iterator[Check]:
     """The server's certificate and key, and the CAs of clients."""
     tls = settings.tls
-    chain = _certificates(tls.certificate)
-    yield from _in_time(tls.certificate, chain[:1])
-    yield _pair(tls.certificate, tls.key, chain)
-    yield _private(tls.key)
+    if settings.vault.pki_role is not None and not tls.certificate.exists():
+        yield Check(
+            _SUBJECT, Level.GOOD, f"{tls.certificate} is written when the broker starts: Vault issues it."
+        )
+    else:
+        chain = _certificates(tls.certificate)
+        yield from _in_time(tls.certificate, chain[:1])
+        yield _pair(tls.certificate, tls.key, chain)
+        yield _private(tls.key)
     authorities = _certificates(tls.client_ca)
     yield from _in_time(tls.client_ca, authorities)
     if authorities and not all(_is_ca(each) for each in authorities):

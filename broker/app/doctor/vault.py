@@ -11,7 +11,7 @@ from pathlib import Path
 
 from broker.adapters.vault import AppRole, Login
 from broker.adapters.vault.examination import CAPABILITIES, Examiner, Line, Rights, wrapped_secret_id
-from broker.adapters.vault.grants import Grant, Names, broker_policy
+from broker.adapters.vault.grants import Grant, Names, Need, broker_policy
 from broker.adapters.vault.operator import TokenFile
 from broker.adapters.vault.refusal import Cause, Refusal
 from broker.app.doctor.check import Check, Level
@@ -50,20 +50,23 @@ def check_vault(settings: Settings, proof: VaultProof, credentials: Sequence[str
         return
     try:
         with Examiner(where, asking, names_of(vault)) as examiner:
-            yield from _examined(examiner, names_of(vault), credentials)
+            yield from _examined(examiner, settings, credentials)
     except (BrokerError, OSError) as error:
         yield Check(_SUBJECT, Level.BAD, str(error))
 
 
-def _examined(examiner: Examiner, names: Names, credentials: Sequence[str]) -> Iterator[Check]:
+def _examined(examiner: Examiner, settings: Settings, credentials: Sequence[str]) -> Iterator[Check]:
     refusal = examiner.log_in()
     if refusal is not None:
         yield Check(_SUBJECT, Level.BAD, refusal.message, refusal.remedy)
         return
-    grants = broker_policy(names).grants
-    for credential in credentials:
+    grants = needed(settings)
+    leased = settings.keys.adapter == "vault"
+    for credential in credentials if leased else credentials[:1]:
         found = examiner.rights(grants, credential)
         yield from _refused(found, grants) if isinstance(found, Refusal) else _found(found)
+        if not leased:
+            return
         key = examiner.key(credential)
         if isinstance(key, Refusal):
             yield Check(_SUBJECT, Level.BAD, key.message, key.remedy)
@@ -73,8 +76,27 @@ def _examined(examiner: Examiner, names: Names, credentials: Sequence[str]) -> I
 
 def names_of(vault: Vault) -> Names:
     """What the configuration calls things; AppRole's role is not in it, because a role id is."""
-    usual = Names(mount=vault.mount.strip("/"), prefix=vault.prefix.strip("/"), role=vault.role)
+    usual = Names(
+        mount=vault.mount.strip("/"),
+        prefix=vault.prefix.strip("/"),
+        role=vault.role,
+        transit=vault.transit_mount.strip("/"),
+        certifier=vault.transit_name,
+        pki=vault.pki_mount.strip("/"),
+        doors=vault.pki_role or "",
+    )
     return replace(usual, approle=vault.auth_mount or "approle") if vault.auth == "approle" else usual
+
+
+def needed(settings: Settings) -> tuple[Grant, ...]:
+    """The lines of the policy that this configuration needs."""
+    uses = {
+        Need.ANY: True,
+        Need.KEYS: settings.keys.adapter == "vault",
+        Need.CERTIFY: settings.vault.certify,
+        Need.DOORS: settings.vault.pki_role is not None,
+    }
+    return tuple(grant for grant in broker_policy(names_of(settings.vault)).grants if uses[grant.need])
 
 
 def _asking(by: Login, proof: VaultProof) -> Login | TokenFile | None:

@@ -11,7 +11,7 @@ import grpc.aio
 from broker.listeners.grpc.core import Core
 from broker.listeners.grpc.doors import doors
 from broker.listeners.grpc.tls12 import refuse_if_spoken
-from broker.listeners.tlsfiles import TlsFiles
+from broker.listeners.tlsfiles import TlsInUse, TlsMaterial
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 _SECOND = 1000
@@ -34,11 +34,11 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 class GrpcServer:
     """Serves broker.v1 on `address` (`host:port`; port 0 picks a free one), mTLS, TLS 1.3 only."""
 
-    def __init__(self, core: Core, files: TlsFiles, address: str, *, reflection: bool = False) -> None:
+    def __init__(self, core: Core, tls: TlsInUse, address: str, *, reflection: bool = False) -> None:
         self._host = address.rpartition(":")[0]
         self._server = grpc.aio.server(options=OPTIONS)
         self._server.add_generic_rpc_handlers((doors(core, reflection=reflection),))
-        self._port = self._server.add_secure_port(address, _credentials(files))
+        self._port = self._server.add_secure_port(address, _credentials(tls))
 
     @property
     def address(self) -> str:
@@ -61,6 +61,25 @@ class GrpcServer:
         await self._server.stop(grace_seconds)
 
 
-def _credentials(files: TlsFiles) -> grpc.ServerCredentials:
-    pair = (files.key.read_bytes(), files.certificate.read_bytes())
-    return grpc.ssl_server_credentials([pair], files.client_ca.read_bytes(), require_client_auth=True)
+def _credentials(tls: TlsInUse) -> grpc.ServerCredentials:
+    """grpc asks at each handshake, in a thread of its own; None means that nothing has changed."""
+    given = tls.material
+
+    def newer() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal given
+        if tls.material is given:
+            return None
+        given = tls.material
+        return _configuration(given)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(given),
+        newer,  # type: ignore[arg-type]  # the stub forgets that None may be returned
+        require_client_authentication=True,
+    )
+
+
+def _configuration(material: TlsMaterial) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(material.key, material.chain)], root_certificates=material.client_ca
+    )

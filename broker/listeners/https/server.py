@@ -1,4 +1,4 @@
-"""Runs the HTTPS door: TLS 1.3, client certificates, uvicorn.
+"""Runs the HTTPS door: TLS, uvicorn.
 
 Knows: sockets and TLS. Must not know: routes.
 """
@@ -15,23 +15,22 @@ from typing import Any
 import uvicorn
 
 from broker.listeners.https.protocol import PeerProtocol
-from broker.listeners.tlsfiles import TlsFiles
+from broker.listeners.tlsfiles import TlsInUse
 
 IDLE_SECONDS = 60
 CLOSE_SECONDS = 10
 
 
-def tls_context(files: TlsFiles) -> ssl.SSLContext:
-    """TLS 1.3 only. A caller without a certificate gets a JSON 401 instead of a dead handshake; one with a
-    certificate that does not verify gets no connection.
+def tls_context(tls: TlsInUse) -> ssl.SSLContext:
+    """A context that hands each new connection to the one in use by then: the callback comes with every
+    ClientHello, with a server name or without.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(files.certificate, files.key)
-    context.load_verify_locations(files.client_ca)
-    context.verify_mode = ssl.CERT_OPTIONAL
-    context.verify_flags |= ssl.VERIFY_X509_STRICT
-    context.set_alpn_protocols(["http/1.1"])
+
+    def current(connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _here: ssl.SSLContext) -> None:
+        connection.context = tls.material.context
+
+    context = tls.material.context
+    context.sni_callback = current
     return context
 
 

@@ -1,0 +1,51 @@
+"""The doors' certificate of a configuration: the files, and Vault where it is to write them.
+
+Knows: who keeps the files, and that the doors follow them. Must not know: TLS.
+"""
+
+from __future__ import annotations
+
+from broker.adapters.vault import DoorCertificate, DoorFiles, PkiRole, Session, door_names
+from broker.config import Settings
+from broker.listeners.tlsfiles import TlsFiles, TlsInUse
+from broker.ports import Clock
+
+
+class Certificates:
+    """From `open` to `aclose`."""
+
+    def __init__(self, settings: Settings, clock: Clock, session: Session | None) -> None:
+        tls = settings.tls
+        self._files = TlsFiles(tls.certificate, tls.key, tls.client_ca)
+        self._clock = clock
+        self._issued = self._from_vault(settings, session)
+
+    async def open(self) -> TlsInUse:
+        """What the doors present; it follows the files. Raises BrokerError where they cannot be used, or
+        where Vault has to issue a certificate and does not.
+        """
+        if self._issued is not None:
+            await self._issued.ensure()
+        self._in_use = TlsInUse(self._files, self._clock)
+        self._in_use.start()
+        if self._issued is not None:
+            self._issued.start()
+        return self._in_use
+
+    async def aclose(self) -> None:
+        """Stops renewing and following."""
+        if self._issued is not None:
+            await self._issued.aclose()
+        await self._in_use.aclose()
+
+    def _from_vault(self, settings: Settings, session: Session | None) -> DoorCertificate | None:
+        vault = settings.vault
+        if vault.pki_role is None or session is None:
+            return None
+        spiffe_id = f"spiffe://{settings.identity.trust_domain}/broker"
+        return DoorCertificate(
+            PkiRole(session, mount=vault.pki_mount, role=vault.pki_role),
+            DoorFiles(self._files.certificate, self._files.key),
+            door_names(spiffe_id, vault.server_names),
+            self._clock,
+        )

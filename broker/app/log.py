@@ -1,0 +1,82 @@
+"""The log of a configuration: its keys, who certifies them, and the ledger that writes it.
+
+Knows: what is certified before what is used. Must not know: what a record says.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from broker.adapters.keyfile import load_or_create_ed25519
+from broker.adapters.ledger import Certifying, Disk, FileLedger, LogKeys
+from broker.adapters.vault import Session, TransitCertifier
+from broker.config import Settings
+from broker.ports import Clock
+from broker.tlog.certification import KeyUse
+
+
+class Log:
+    """The ledger of a configuration, from `open` to `aclose`, and the key that signs tokens."""
+
+    def __init__(self, settings: Settings, clock: Clock, session: Session | None) -> None:
+        """Reads the keys, making those that are missing. Raises BrokerError and OSError. Blocking."""
+        self._instance = secrets.token_hex(8)
+        self._clock = clock
+        self._audit = settings.audit
+        self._keys = LogKeys.load_or_create(self._audit.keys)
+        self.token_key = load_or_create_ed25519(settings.identity.token_key)
+        self._certifying = self._certifier(settings, session)
+
+    async def open(self) -> FileLedger:
+        """The open ledger; by then every key that is used is certified, where that is asked for. Raises
+        BrokerError CREDENTIAL_STORE_UNAVAILABLE where a new key cannot be, and AUDIT_UNAVAILABLE.
+        """
+        if self._certifying is not None:
+            used = {
+                KeyUse.RECORD: self._keys.record,
+                KeyUse.CHECKPOINT: self._keys.checkpoint,
+                KeyUse.TOKEN: self.token_key,
+            }
+            await self._certifying.certify({use: _public(key) for use, key in used.items()})
+        self._ledger = FileLedger(
+            self._audit.directory,
+            origin=self._audit.origin,
+            keys=self._keys,
+            instance=self._instance,
+            clock=self._clock,
+            disk=Disk(),
+            certifications=self._certifying.new if self._certifying is not None else (),
+        )
+        await self._ledger.open()
+        if self._certifying is not None:
+            await self._certifying.start()
+        return self._ledger
+
+    def token_certification(self) -> str | None:
+        """What certifies the key that signs tokens; after `open`."""
+        return self._certifying.certification(KeyUse.TOKEN) if self._certifying is not None else None
+
+    async def aclose(self) -> None:
+        """Closes the ledger, and has its last checkpoint certified."""
+        await self._ledger.close()
+        if self._certifying is not None:
+            await self._certifying.aclose()
+
+    def _certifier(self, settings: Settings, session: Session | None) -> Certifying | None:
+        vault = settings.vault
+        if not vault.certify or session is None:
+            return None
+        return Certifying(
+            TransitCertifier(session, mount=vault.transit_mount, key=vault.transit_name),
+            self._audit.directory,
+            origin=self._audit.origin,
+            instance=self._instance,
+            clock=self._clock,
+            every_seconds=vault.certify_seconds,
+        )
+
+
+def _public(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes_raw()
