@@ -87,6 +87,7 @@ class Broker:
         await self._policy.open(self._metered)
         self._watching = asyncio.create_task(self._vigil.run())
         self._metrics.ready.set(1)
+        self._metrics.policy_refused.set_function(lambda: bool(self._policy.problem()))
         self._log.info(
             "started",
             https=self.https_url,
@@ -188,9 +189,8 @@ class Broker:
             ("HTTPS", self.https_url),
             ("gRPC", self.grpc_address),
             ("Log", self._settings.audit.origin),
-            ("Policy revision", self._policy.authorizer.version.revision),
         )
-        return Status(facts, self.unready, self._metrics.render, self._settings.policy.bundle)
+        return Status(facts, self.unready, self._metrics.render, self._policy.bundle, self._policy.facts)
 
 
 def _upstream(settings: Settings, clock: SystemClock) -> OpenAIUpstream:

@@ -46,6 +46,11 @@ class Metrics:
         self._kept: dict[tuple[str, str, str], Counter] = {}
         self._in, self._out = self._tokens.labels("in"), self._tokens.labels("out")
         self._durations: dict[str, Histogram] = {}
+        self.policy_refused = Gauge(
+            "broker_policy_refused",
+            "1 while newer policies than those that rule are refused",
+            registry=self.registry,
+        )
         self.ready = Gauge("broker_ready", "1 while calls can be served", registry=self.registry)
 
     def count(self, record: Record) -> None:
