@@ -30,14 +30,18 @@ _ROLES = 64
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What became of policies that can be used: how many cases of their tables hold, and those that do not."""
+    """What became of policies that can be used: how many cases of their tables hold, and those that
+    do not.
+    """
 
     cases: int
     failures: tuple[Failure, ...]
 
 
 async def try_policies(directory: Path) -> None:
-    """Raises POLICY_ENGINE_UNAVAILABLE with what is wrong and where; returns where nothing is. Runs no tests."""
+    """Raises POLICY_ENGINE_UNAVAILABLE with what is wrong and where; returns where nothing is. Runs
+    no tests.
+    """
     await _trial(directory)
 
 
@@ -49,7 +53,9 @@ async def try_tested(directory: Path) -> None:
 
 
 async def trial_of(directory: Path) -> Trial:
-    """Tries the policies and their tests. Raises POLICY_ENGINE_UNAVAILABLE where they cannot be used at all."""
+    """Tries the policies and their tests. Raises POLICY_ENGINE_UNAVAILABLE where they cannot be
+    used at all.
+    """
     return await _trial(directory, _TESTS)
 
 
