@@ -68,9 +68,11 @@ async def _trial(directory: Path, *words: str) -> Trial:
     try:
         said, _ = await asyncio.wait_for(child.communicate(), TIMEOUT_SECONDS)
     except TimeoutError:
-        child.kill()
-        await child.wait()
         raise unusable(f"{directory} could not be tried within {TIMEOUT_SECONDS:g} s.", _SMALLER) from None
+    finally:
+        if child.returncode is None:  # late, or nobody waits any more
+            child.kill()
+            await child.wait()
     if child.returncode == _REFUSED:
         reason = json.loads(said)
         raise unusable(reason["message"], reason["remedy"])

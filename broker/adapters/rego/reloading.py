@@ -62,13 +62,17 @@ class ReloadingAuthorizer:
         """Announces the version that rules, and follows its origin from now on."""
         self._activating = activating
         await activating(self.version)
-        self._watch.start(self.adopt)
+        self._watch.start(self._adopt)
 
     async def aclose(self) -> None:
         """Stops following."""
         await self._watch.aclose()
 
-    async def adopt(self, contents: Contents) -> None:
+    async def look(self) -> None:
+        """Looks once, now; returns when a change, if there is one, rules or is refused."""
+        await self._watch.poll(self._adopt)
+
+    async def _adopt(self, contents: Contents) -> None:
         """The policies rule once this returns. Raises BrokerError where they may not."""
         engine = await asyncio.to_thread(EmbeddedAuthorizer, contents.directory)
         if engine.version != self._engine.version:

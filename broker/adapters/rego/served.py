@@ -21,8 +21,12 @@ class ServedBundle:
 
     async def start(self) -> None:
         """Returns once the bundle that is there is served, or refused."""
-        await self._watch.poll(self._adopt)
+        await self.look()
         self._watch.start(self._adopt)
+
+    async def look(self) -> None:
+        """Looks once, now; returns when a change, if there is one, is served or refused."""
+        await self._watch.poll(self._adopt)
 
     async def aclose(self) -> None:
         """Stops following."""

@@ -33,6 +33,7 @@ class PolicyWatch:
         self._clock = clock
         self._seen = seen
         self._problem = ""
+        self._looking = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
         self._log = structlog.get_logger()
 
@@ -57,10 +58,13 @@ class PolicyWatch:
 
     async def poll(self, adopt: Adopt) -> None:
         """Looks once; returns when a change, if there is one, is adopted or refused."""
-        signature = await asyncio.to_thread(self._origin.signature)
-        if signature == self._seen:
-            return
-        self._seen = signature  # also where it is refused: the same contents are not tried again
+        async with self._looking:
+            signature = await asyncio.to_thread(self._origin.signature)
+            if signature != self._seen:
+                self._seen = signature  # also where it is refused: the same contents are not tried again
+                await self._take(adopt)
+
+    async def _take(self, adopt: Adopt) -> None:
         try:
             with self._origin.contents() as contents:
                 await contents.try_them()
