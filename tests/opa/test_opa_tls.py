@@ -40,7 +40,12 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     home = tmp_path_factory.mktemp("secured")
     pki, other = (DevPki.load_or_create(home / name, "dev.broker") for name in ("pki", "other"))
     server = pki.server()
-    options: tuple[str, ...] = ("--tls-cert-file", str(server.cert), "--tls-private-key-file", str(server.key))
+    options: tuple[str, ...] = (
+        "--tls-cert-file",
+        str(server.cert),
+        "--tls-private-key-file",
+        str(server.key),
+    )
     options += ("--tls-ca-cert-file", str(pki.ca), "--authentication", "tls")
     with running_opa(home, *options, scheme="https") as opa:
         yield Secured(opa.url, pki, other)
