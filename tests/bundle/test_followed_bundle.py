@@ -79,7 +79,9 @@ def _broken_rego(author: Author) -> None:
 
 
 def _sample_evaluation(author: Author) -> None:
-    author.edit("calls.rego", lambda text: text.replace('"credential": role.credential', '"credential": 7'))
+    author.edit(
+        "ordinary.rego", lambda text: text.replace('"credential": role.credential', '"credential": 7')
+    )
     for test in author.policies.glob("*_test.rego"):
         test.unlink()
     author.publish("bad")

@@ -21,7 +21,20 @@ TABLES = {
     "tokens": "tokens",
     "admin": "admin",
     **dict.fromkeys(
-        ("calls", "conditions", "content", "changes", "output", "shape", "limits", "break_glass"), "calls"
+        (
+            "calls",
+            "ordinary",
+            "terms",
+            "denial",
+            "conditions",
+            "content",
+            "changes",
+            "output",
+            "shape",
+            "limits",
+            "break_glass",
+        ),
+        "calls",
     ),
 }
 """Each table of `<name>_test.rego`, and the decision point it is asked at."""

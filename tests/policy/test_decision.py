@@ -23,9 +23,8 @@ ALLOWED: dict[str, object] = {
     "reason": "The role grants it.",
     "content": {"pii.email": "allow", "pii.iban": "redact"},
     "shape": {"model": "gpt-4o-mini", "set": {"n": 1}, "remove": ["logprobs"]},
-    "limits": {
-        "requests/minute": {"account": "spiffe://x/a", "unit": "requests", "cap": 60, "window_seconds": 60}
-    },
+    "account": "spiffe://x/a",
+    "limits": {"requests/minute": {"unit": "requests", "cap": 60, "window_seconds": 60}},
     "models": ["b*", "a"],
     "response": {"cut": ["secret.*"], "redact": ["pii.*"]},
     "credential": "openai",
@@ -86,6 +85,15 @@ def test_an_allowed_call_is_read_whole() -> None:
     assert decision.models == ("a", "b*")
     assert decision.content.action("pii.iban") is Action.REDACT
     assert decision.content.action("unheard.of") is Action.NONE
+
+
+def test_a_limit_may_name_an_account_of_its_own() -> None:
+    limits = {
+        "a": {"account": "team:claims", "unit": "tokens", "cap": 1, "window_seconds": 2},
+        "b": {"unit": "requests", "cap": 3, "window_seconds": 4},
+    }
+    decision = parse_call_decision({**ALLOWED, "limits": limits}, VERSION)
+    assert {limit.key for limit in decision.limits} == {"team:claims a", "spiffe://x/a b"}
 
 
 def test_a_denied_call_is_read_whole() -> None:
@@ -170,7 +178,9 @@ def test_a_missing_field_is_an_error_that_names_it(path: str) -> None:
         ("shape.remove", "logprobs"),
         ("shape.extra", 1),
         ("limits.requests/minute.account", ""),
-        ("limits.requests/minute.account", ...),
+        ("limits.requests/minute.account", None),
+        ("account", ""),
+        ("account", None),
         ("alert", ""),
         ("alert", None),
         ("cache_for", -1),

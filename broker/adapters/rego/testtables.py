@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from broker.adapters.rego.dialect import code_of
 from broker.adapters.rego.engine import Engine, EngineError
 from broker.adapters.rego.source import Module, unusable
+from broker.adapters.rego.statements import Statement, keeping
 from broker.ports import DecisionPoint
 
-_STATEMENT = re.compile(r"^(?=[^\s)\]}#])", re.MULTILINE)
-_HEAD = re.compile(r"(?:default\s+)?(\w+)")
 _PACKAGE = re.compile(r"^package\s+broker\.((\w+?)_test)\s*$", re.MULTILINE)
 _TABLE = re.compile(r"^cases\s*:=", re.MULTILINE)
 _KEYS = {
@@ -93,29 +92,14 @@ def _asked_alone(module: Module) -> str:
     """The module without its test rules, without what says `with`, and without imports nobody needs then.
 
     >>> text = "package broker.x_test\\nimport data.broker.x\\ntest_a if x.y with input as 1\\ncases := {}\\n"
-    >>> _asked_alone(Module("x_test.rego", text))
-    'package broker.x_test\\ncases := {}\\n'
+    >>> _asked_alone(Module("x_test.rego", text)).split()
+    ['package', 'broker.x_test', 'cases', ':=', '{}']
     """
-    code = code_of(module)
-    starts = [start.start() for start in _STATEMENT.finditer(code)]
-    spans = list(zip(starts, [*starts[1:], len(code)], strict=True))
-    kept = [(start, end) for start, end in spans if _is_data(code[start:end])]
-    body = " ".join(code[start:end] for start, end in kept if not code.startswith("import", start))
-    return "".join(
-        module.text[start:end]
-        for start, end in kept
-        if not code.startswith("import", start) or _is_used(code[start:end], body)
-    )
+    return keeping(module, _is_data).text
 
 
-def _is_data(statement: str) -> bool:
-    head = _HEAD.match(statement)
-    return not (head and head[1].startswith("test_")) and re.search(r"\bwith\b", statement) is None
-
-
-def _is_used(statement: str, body: str) -> bool:
-    name = statement.rsplit(maxsplit=1)[-1].rpartition(".")[2]
-    return re.search(rf"(?<![\w.]){re.escape(name)}\b", body) is not None
+def _is_data(statement: Statement) -> bool:
+    return not statement.head.startswith("test_") and re.search(r"\bwith\b", statement.code) is None
 
 
 def _case(module: Module, name: str, point: DecisionPoint, case: object) -> Case:
