@@ -19,9 +19,10 @@ cases := {
 	"the glass is broken": {"input": broken({}), "rule": "break_glass", "expect": {
 		"alert": "Break-glass role incident used; approved by security-duty until 2026-11-24T18:00Z.",
 		"shape": {},
+		"account": inputs.id("clerk"),
 		"limits": {
-			"requests/minute": {"account": inputs.id("clerk"), "unit": "requests", "cap": 60, "window_seconds": 60},
-			"spend/day": {"account": inputs.id("clerk"), "unit": "micro_usd", "cap": 20000000, "window_seconds": 86400},
+			"requests/minute": {"unit": "requests", "cap": 60, "window_seconds": 60},
+			"spend/day": {"unit": "micro_usd", "cap": 20000000, "window_seconds": 86400},
 		},
 	}},
 	"the ordinary role would do": {"input": broken({"/call/model": "gpt-4o"}), "rule": "granted"},

@@ -5,6 +5,7 @@ import data.broker.break_glass
 import data.broker.conditions
 import data.broker.content
 import data.broker.grants
+import data.broker.ordinary
 
 default explanation := {"role": null, "team": null, "conditions": []}
 
@@ -66,6 +67,13 @@ explained := [
 		"given": content.actions(grants.role),
 		"wanted": object.get(grants.role, "content", null),
 	},
+	{
+		"rule": "own",
+		"holds": "own" in passed,
+		"condition": "No rule of your own denies the call.",
+		"given": [name | data.broker.own.denies[name]],
+		"wanted": [],
+	},
 ]
 
 # Where the subject has a role for an emergency, whether this call may use it.
@@ -103,5 +111,7 @@ passed contains "parameter_over_ceiling" if conditions.within_ceilings(grants.ro
 passed contains "output_over_cap" if conditions.within_cap(grants.role)
 
 passed contains "content_blocked" if not content.blocked(grants.role)
+
+passed contains "own" if not ordinary.forbidden
 
 passed contains "break_glass" if break_glass.role

@@ -61,8 +61,6 @@ cases := {
 	"an edit by a retired model is pinned to a chat model": {"input": ask("assistant", "edits", "text-davinci-edit-001"), "rule": "granted", "expect": {"shape": {"model": "gpt-4o-mini"}}},
 	"an edit without a model": {"input": ask("explorer", "edits", null), "rule": "granted", "expect": {"shape": {"model": "gpt-4o-mini"}}},
 	"a chat is not shaped": {"input": ask("assistant", "chat", "gpt-4o"), "rule": "granted", "expect": {"shape": {}, "content": {}, "credential": "openai", "response": {"cut": ["secret.*"]}, "models": []}},
-	"a listing shows what get gives": {"input": ask("assistant", "models", null), "rule": "granted", "expect": {"models": ["gpt-4o", "gpt-4o-mini", "omni-moderation-latest", "text-embedding-3-large", "text-embedding-3-small"]}},
-	"a listing shows everything to the explorer": {"input": ask("explorer", "models", null), "rule": "granted", "expect": {"models": ["*"]}},
 	"assistant: secret.openai_key is blocked": {"input": found("assistant", ["secret.openai_key"]), "rule": "content_blocked", "expect": {"content": {"secret.openai_key": "block"}}},
 	"explorer: secret.aws_access_key is blocked": {"input": found("explorer", ["secret.aws_access_key"]), "rule": "content_blocked", "expect": {"content": {"secret.aws_access_key": "block"}}},
 	"assistant: topic.banned is blocked": {"input": found("assistant", ["topic.banned"]), "rule": "content_blocked", "expect": {"content": {"topic.banned": "block"}}},
@@ -78,9 +76,6 @@ cases := {
 	"as long an answer as the cap": {"input": long("assistant", 2097152), "rule": "granted"},
 	"too long an answer": {"input": long("assistant", 2097153), "rule": "output_over_cap"},
 	"acting for another": {"input": acting("assistant", "spiffe://dev.broker/ns/demo/sa/batch"), "rule": "subject_not_granted"},
-	"the clerk's replies are cut and redacted": {"input": clerk, "rule": "granted", "expect": {"response": {"cut": ["secret.*"], "redact": ["pii.*"]}, "cache_for": 5}},
-	"a denial is kept as long": {"input": json.patch(clerk, [{"op": "add", "path": "/call/model", "value": "gpt-5"}]), "rule": "model_not_granted", "expect": {"cache_for": 5}},
-	"a listing for a role that gets none": {"input": ask("kiosk", "models", null), "rule": "granted", "expect": {"models": []}},
 	"no input": {"input": {}, "rule": "subject_not_granted"},
 }
 
@@ -112,8 +107,6 @@ call(name, operation, model, rules, tokens, actors) := {
 	"now_ns": 1795000000000000000,
 	"time": {"utc": "2026-11-18T10:13Z", "weekday": 3, "clock": "11:13"},
 }
-
-clerk := json.patch(ask("clerk", "chat", "gpt-4o"), [{"op": "add", "path": "/token/user", "value": "carol"}])
 
 granting(rule) if rule == "granted"
 

@@ -9,11 +9,9 @@ package broker.limits
 
 import data.broker.grants
 
-of(role) := {name: {"account": mine, "unit": limit.unit, "cap": limit.cap, "window_seconds": limit.window_seconds} |
-	limit := role.limits[name]
-} if {
+# A limit that names no account is counted in that of the decision, which is the subject's.
+of(role) := role.limits if {
 	not role.limits_by
-	mine := input.subject.id
 } else := {name: charged(part.account, part.limits[name]) |
 	some part in [
 		{"account": input.subject.id, "limits": role.limits},

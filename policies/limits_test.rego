@@ -14,10 +14,10 @@ clerk(team, user) := {
 }
 
 cases := {
-	"by subject": {"input": inputs.call("batch", {"/call/operation": "embeddings", "/call/model": "text-embedding-3-small"}), "rule": "granted", "expect": {"limits": {
-		"requests/minute": {"account": inputs.id("batch"), "unit": "requests", "cap": 30000, "window_seconds": 60},
-		"tokens/minute": {"account": inputs.id("batch"), "unit": "tokens", "cap": 50000000, "window_seconds": 60},
-		"spend/day": {"account": inputs.id("batch"), "unit": "micro_usd", "cap": 100000000, "window_seconds": 86400},
+	"by subject": {"input": inputs.call("batch", {"/call/operation": "embeddings", "/call/model": "text-embedding-3-small"}), "rule": "granted", "expect": {"account": inputs.id("batch"), "limits": {
+		"requests/minute": {"unit": "requests", "cap": 30000, "window_seconds": 60},
+		"tokens/minute": {"unit": "tokens", "cap": 50000000, "window_seconds": 60},
+		"spend/day": {"unit": "micro_usd", "cap": 100000000, "window_seconds": 86400},
 	}}},
 	"by team and user": {"input": inputs.call("clerk", {}), "rule": "granted", "expect": {"limits": clerk("team:claims", "user:carol")}},
 	"a user who is called like a subject": {"input": inputs.call("clerk", {"/token/user": inputs.id("batch")}), "rule": "granted", "expect": {"limits": clerk("team:claims", concat(":", ["user", inputs.id("batch")]))}},

@@ -97,7 +97,7 @@ class Broker:
         await self._console.start()
         await self._policy.open(self._metered)
         self._watching = asyncio.create_task(self._vigil.run())
-        self._metrics.watch(self.unready, self._keys.trouble)
+        self._metrics.watch(self.unready, self._keys.trouble, self._policy.problem)
         self._log.info(
             "started",
             https=self.https_url,
@@ -204,10 +204,9 @@ class Broker:
             ("HTTPS", self.https_url),
             ("gRPC", self.grpc_address),
             ("Log", self._settings.audit.origin),
-            ("Policy revision", self._policy.authorizer.version.revision),
         )
-        bundle = self._settings.policy.bundle
-        return Status(facts, self.unready, self._metrics.render, bundle, self._trouble)
+        policy = self._policy
+        return Status(facts, self.unready, self._metrics.render, policy.bundle, policy.facts, self._trouble)
 
 
 def _upstream(settings: Settings, clock: SystemClock) -> OpenAIUpstream:

@@ -12,6 +12,7 @@ from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.origin import Folder, Origin, SignedBundle
 from broker.adapters.rego.preflight import try_policies
 from broker.adapters.rego.reloading import ReloadingAuthorizer
+from broker.adapters.rego.served import ServedBundle
 from broker.adapters.shadow import Shadow
 from broker.config import ConfigError, Opa, Settings
 from broker.model.decision import PolicyVersion
@@ -24,8 +25,8 @@ async def try_candidates(settings: Settings) -> None:
     could have ended the process instead.
     """
     if settings.policy.adapter == "embedded":
-        with _origin(settings).policies() as directory:
-            await try_policies(directory)
+        with _origin(settings).contents() as contents:
+            await contents.try_them()
     if settings.shadow.directory is not None:
         await try_policies(settings.shadow.directory)
 
@@ -41,6 +42,7 @@ class PolicyEngine:
             else _embedded(settings, clock)
         )
         self._engine = engine
+        self._bundle = engine if isinstance(engine, ReloadingAuthorizer) else _served(settings, clock)
         self.authorizer: Authorizer = engine
         self.explainer: Explainer = engine
         self._candidate = settings.shadow
@@ -60,6 +62,8 @@ class PolicyEngine:
         async def activating(version: PolicyVersion) -> None:
             await ledger.append(_config(version))
 
+        if isinstance(self._bundle, ServedBundle):
+            await self._bundle.start()
         await self._engine.start(activating)
         if self._shadow is not None:
             self._shadow.start()
@@ -68,11 +72,23 @@ class PolicyEngine:
         """Stops watching."""
         if self._shadow is not None:
             await self._shadow.aclose()
+        if isinstance(self._bundle, ServedBundle):
+            await self._bundle.aclose()
         await self._engine.aclose()
+
+    def bundle(self) -> bytes | None:
+        """The last good signed bundle, for an OPA to fetch; None where there is none."""
+        return self._bundle.bundle() if self._bundle is not None else None
 
     def problem(self) -> str:
         """Why the newest policies do not rule, or an empty string."""
-        return self._engine.problem()
+        return self._bundle.problem() if self._bundle is not None else ""
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What a page tells of the policies that rule, and of newer ones that do not."""
+        problem = self.problem()
+        refused = (("Newer policies are refused", problem),) if problem else ()
+        return (("Policy revision", self.authorizer.version.revision), *refused)
 
     def unready(self) -> str:
         """What keeps policy from deciding, or an empty string."""
@@ -86,9 +102,14 @@ class _Engine(Authorizer, Explainer, Protocol):
 
     async def aclose(self) -> None: ...
 
-    def problem(self) -> str: ...
-
     def unready(self) -> str: ...
+
+
+def _served(settings: Settings, clock: Clock) -> ServedBundle | None:
+    policy = settings.policy
+    if policy.bundle is None or policy.verification_key is None:
+        return None
+    return ServedBundle(SignedBundle(policy.bundle, policy.verification_key), clock)
 
 
 def _embedded(settings: Settings, clock: Clock) -> ReloadingAuthorizer:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
-from pathlib import Path
 from typing import Any
 
 Message = MutableMapping[str, Any]
@@ -25,13 +23,16 @@ dt{{font-weight:600}}dd{{margin:0 0 .6rem}}.ready{{color:#0a7d33}}.unready{{colo
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the page shows: named facts, and functions for what changes."""
+    """What the page shows: named facts, and functions for what changes. `policy` are the facts of the
+    policies.
+    """
 
     facts: tuple[tuple[str, str], ...]
     unready: Callable[[], str]
     metrics: Callable[[], bytes]
-    bundle: Path | None = None
-    """The signed bundle that OPA may fetch here; who fetches it verifies it."""
+    bundle: Callable[[], bytes | None] = lambda: None
+    """The signed bundle that OPA may fetch here, where there is one; who fetches it verifies it."""
+    policy: Callable[[], tuple[tuple[str, str], ...]] = tuple
     trouble: Callable[[], str] = lambda: ""
     """What ails the key store: shown, but it takes no broker out of service (adr/0015)."""
 
@@ -49,8 +50,9 @@ class ConsoleApp:
             return
         path = scope["path"] if scope["method"] == "GET" else ""
         extra: list[tuple[bytes, bytes]] = []
-        if path == _BUNDLE and self._status.bundle is not None:
-            etag, body = await asyncio.to_thread(_tagged, self._status.bundle)
+        bundle = self._status.bundle() if path == _BUNDLE else None
+        if bundle is not None:
+            etag, body = _tag(bundle), bundle
             known = dict(scope["headers"]).get(b"if-none-match") == etag
             status, media, extra = (304 if known else 200), b"application/gzip", [(b"etag", etag)]
             body = b"" if known else body
@@ -84,14 +86,14 @@ class ConsoleApp:
         return [f"key store: {trouble}"] if trouble else []
 
     def _page(self, missing: str) -> bytes:
-        facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in self._status.facts)
+        shown = (*self._status.facts, *self._status.policy())
+        facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in shown)
         state = "; ".join(
             escape(part) for part in (f"not ready: {missing}" if missing else "ready", *self._ailing())
         )
         return _PAGE.format(css="unready" if missing else "ready", state=state, facts=facts).encode()
 
 
-def _tagged(bundle: Path) -> tuple[bytes, bytes]:
-    """The bundle and its entity tag (RFC 9110, 8.8.3)."""
-    raw = bundle.read_bytes()
-    return f'"{sha256(raw).hexdigest()}"'.encode(), raw
+def _tag(bundle: bytes) -> bytes:
+    """Its entity tag (RFC 9110, 8.8.3)."""
+    return f'"{sha256(bundle).hexdigest()}"'.encode()

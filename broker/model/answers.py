@@ -56,7 +56,7 @@ def parse_call_decision(result: object, policy: PolicyVersion, *, found: Iterabl
         policy,
         content,
         shape=_shape(answer),
-        limits=_limits(answer),
+        limits=_limits(answer, answer.text("account")),
         models=tuple(sorted(answer.strings("models"))),
         cut=cut,
         redact=redact,
@@ -129,9 +129,11 @@ def _placement(answer: Answer) -> Placement:
     return Placement(team, region)
 
 
-def _limits(answer: Answer) -> tuple[Limit, ...]:
+def _limits(answer: Answer, common: str) -> tuple[Limit, ...]:
+    """A limit is counted in its own account, otherwise in the decision's."""
+
     def read(name: str, limit: Answer) -> Limit:
-        account = limit.text("account")
+        account = limit.text("account") if limit.has("account") else common
         unit = _UNITS.get(limit.take("unit", str))
         if unit is None:
             limit.refuse("unit", "is none of requests, tokens, micro_usd")

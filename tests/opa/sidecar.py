@@ -67,24 +67,37 @@ class RunningOpa:
     files: str
     port: int = field(default_factory=free_port)
     options: tuple[str, ...] = ()
+    scheme: str = "http"
     process: subprocess.Popen[bytes] | None = None
+    command: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.command:
+            self.command = [
+                *(
+                    opa_binary(),
+                    "run",
+                    "--server",
+                    "--addr",
+                    f"127.0.0.1:{self.port}",
+                    "--log-level",
+                    "error",
+                ),
+                *("--set", f"services.files.url={self.files}"),
+                *("--set", "bundles.broker.service=files"),
+                *("--set", f"bundles.broker.resource={self.bundle.name}"),
+                *("--set", "bundles.broker.polling.min_delay_seconds=1"),
+                *("--set", "bundles.broker.polling.max_delay_seconds=1"),
+                *self.options,
+            ]
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Returns once it accepts connections and has loaded its bundle."""
-        command = [
-            *(opa_binary(), "run", "--server", "--addr", f"127.0.0.1:{self.port}", "--log-level", "error"),
-            *("--set", f"services.files.url={self.files}"),
-            *("--set", "bundles.broker.service=files"),
-            *("--set", f"bundles.broker.resource={self.bundle.name}"),
-            *("--set", "bundles.broker.polling.min_delay_seconds=1"),
-            *("--set", "bundles.broker.polling.max_delay_seconds=1"),
-            *self.options,
-        ]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        """Returns once it accepts connections; its bundle may still be on the way."""
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + START_SECONDS
         while not self._listens():
             assert time.monotonic() < deadline, "OPA did not start"
@@ -117,12 +130,12 @@ class RunningOpa:
 
 
 @contextmanager
-def running_opa(directory: Path, *options: str) -> Iterator[RunningOpa]:
+def running_opa(directory: Path, *options: str, scheme: str = "http") -> Iterator[RunningOpa]:
     """OPA with the project's policies; ended afterwards."""
     bundle = directory / "bundle.tar.gz"
     build(POLICIES, bundle)
     with _serving(directory) as files:
-        opa = RunningOpa(bundle, files, options=options)
+        opa = RunningOpa(bundle, files, options=options, scheme=scheme)
         opa.start()
         try:
             yield opa

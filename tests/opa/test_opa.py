@@ -12,12 +12,14 @@ import pytest
 
 from broker.adapters.clock import SystemClock
 from broker.adapters.opa import OpaAuthorizer, Sidecar
+from broker.adapters.opa.authorizer import PROBE_SECONDS
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.errors import BrokerError, Kind
 from broker.model.answers import parse_call_decision
 from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint
 from tests.opa.sidecar import POLICIES, RunningOpa, answering, build, http, running_opa
+from tests.opa.switch import FAULTS, switch
 from tests.policy.documents import call
 
 pytestmark = pytest.mark.servers
@@ -106,13 +108,18 @@ async def test_a_stopped_opa_refuses_and_service_resumes_by_itself(opa: RunningO
         assert await ready(made) < BACK_SECONDS
 
 
-async def test_open_breaker_refuses_without_asking() -> None:
-    async with answering(None) as url, authorizer(url) as made:
-        for _ in range(8):
-            await refused(made)
-        begun = time.monotonic()
-        await refused(made)
-        assert time.monotonic() - begun < DEADLINE
+async def test_open_breaker_lets_only_the_probe_ask() -> None:
+    with switch(behind=0) as between:
+        between.turn(FAULTS["garbage"])
+        async with authorizer(between.url) as made:
+            for _ in range(8):
+                await refused(made)
+            before = between.asked
+            begun = time.monotonic()
+            for _ in range(200):
+                await refused(made)
+            probes = (time.monotonic() - begun) / PROBE_SECONDS
+            assert between.asked - before <= probes + 1
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def signed(tmp_path: Path) -> Path:
 
 async def test_opa_fetches_verifies_and_follows_the_served_bundle(signed: Path) -> None:
     sock = bind("127.0.0.1:0")
-    console = HttpServer(ConsoleApp(Status((), lambda: "", lambda: b"", signed)), sock, None)
+    console = HttpServer(ConsoleApp(Status((), lambda: "", lambda: b"", signed.read_bytes)), sock, None)
     await console.start()
     url = f"http://{address_of(sock)}"
     port = free_port()
@@ -59,7 +59,7 @@ async def test_opa_fetches_verifies_and_follows_the_served_bundle(signed: Path) 
 
 async def test_an_unchanged_bundle_is_not_sent_again(signed: Path) -> None:
     sock = bind("127.0.0.1:0")
-    console = HttpServer(ConsoleApp(Status((), lambda: "", lambda: b"", signed)), sock, None)
+    console = HttpServer(ConsoleApp(Status((), lambda: "", lambda: b"", signed.read_bytes)), sock, None)
     await console.start()
     try:
         async with httpx.AsyncClient(base_url=f"http://{address_of(sock)}") as client:

@@ -23,6 +23,9 @@ TABLES = {
     **dict.fromkeys(
         (
             "calls",
+            "ordinary",
+            "terms",
+            "denial",
             "conditions",
             "content",
             "changes",

@@ -24,9 +24,8 @@ ALLOWED: dict[str, object] = {
     "reason": "The role grants it.",
     "content": {"pii.email": "allow", "pii.iban": "redact"},
     "shape": {"model": "gpt-4o-mini", "set": {"n": 1}, "remove": ["logprobs"]},
-    "limits": {
-        "requests/minute": {"account": "spiffe://x/a", "unit": "requests", "cap": 60, "window_seconds": 60}
-    },
+    "account": "spiffe://x/a",
+    "limits": {"requests/minute": {"unit": "requests", "cap": 60, "window_seconds": 60}},
     "models": ["b*", "a"],
     "response": {"cut": ["secret.*"], "redact": ["pii.*"]},
     "credential": "openai",
@@ -100,6 +99,15 @@ def test_an_allowed_call_is_read_whole() -> None:
 def test_a_placement_is_read_whole(said: object, placement: Placement) -> None:
     assert parse_call_decision({**ALLOWED, "placement": said}, VERSION).placement == placement
     assert parse_call_decision(ALLOWED, VERSION).placement == Placement()
+
+
+def test_a_limit_may_name_an_account_of_its_own() -> None:
+    limits = {
+        "a": {"account": "team:claims", "unit": "tokens", "cap": 1, "window_seconds": 2},
+        "b": {"unit": "requests", "cap": 3, "window_seconds": 4},
+    }
+    decision = parse_call_decision({**ALLOWED, "limits": limits}, VERSION)
+    assert {limit.key for limit in decision.limits} == {"team:claims a", "spiffe://x/a b"}
 
 
 def test_a_denied_call_is_read_whole() -> None:
@@ -184,7 +192,9 @@ def test_a_missing_field_is_an_error_that_names_it(path: str) -> None:
         ("shape.remove", "logprobs"),
         ("shape.extra", 1),
         ("limits.requests/minute.account", ""),
-        ("limits.requests/minute.account", ...),
+        ("limits.requests/minute.account", None),
+        ("account", ""),
+        ("account", None),
         ("alert", ""),
         ("alert", None),
         ("placement", None),

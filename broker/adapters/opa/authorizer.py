@@ -72,10 +72,6 @@ class OpaAuthorizer:
             await asyncio.gather(self._probing, return_exceptions=True)
         await self._client.close_connection()
 
-    def problem(self) -> str:
-        """Always an empty string: what OPA could not load is in OPA's own log and status."""
-        return ""
-
     def unready(self) -> str:
         """What keeps OPA from deciding, or an empty string."""
         return f"policy engine (OPA: {self._why})" if self._why else ""

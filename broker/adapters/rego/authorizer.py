@@ -60,10 +60,9 @@ class EmbeddedAuthorizer:
         """See ports.Authorizer. An undefined decision is a Verdict whose result is None."""
         rule = self._decisions[point]
         try:
-            selected = rule.selected(document)
-            question = point, _asked(selected)
+            question = point, _asked(rule.selected(document))
             known = self._answers.get(question)
-            return known or self._keep(question, rule.answer(selected))
+            return known or self._keep(question, rule.answer(document))
         except (EngineError, orjson.JSONEncodeError) as error:
             raise self._undecided(point, error) from None
 
@@ -74,9 +73,8 @@ class EmbeddedAuthorizer:
         """
         rule = self._explanations[point]
         try:
-            selected = rule.selected(document)
-            _asked(selected)
-            return Verdict(rule.answer(selected), self._version)
+            _asked(rule.selected(document))
+            return Verdict(rule.answer(document), self._version)
         except (EngineError, orjson.JSONEncodeError) as error:
             raise self._undecided(point, error) from None
 
@@ -114,22 +112,46 @@ _REMEDY = (
 
 
 class _Rule:
-    """One rule of a decision point, compiled with what it can reach and nothing beside it."""
+    """One rule of a decision point, compiled with what it can reach and nothing beside it. The first answer
+    of its chain is compiled alone, too, where that needs less: most decisions are ordinary, and what they do
+    not need would cost them as much again.
+    """
 
     def __init__(self, point: DecisionPoint, name: str, source: PolicySource) -> None:
         package = f"broker.{point.value}"
-        reached = reach.reached(source.modules, package, name)
-        self._parts = dialect.parts_read(reached)
-        modules, base, self._lookups = tables.extract(reached, reach.mentioned(reached, source.base))
-        self._entrypoint = f"{package.replace('.', '/')}/{name}"
-        self._engine = _compile(modules, base, [self._entrypoint]) if reached else None
+        self._whole = whole = _Reading(source, source.modules, package, name)
+        chain = reach.chain(source.modules, package, name)
+        first = _Reading(source, chain.first, package, name) if chain else whole
+        self._readings = [whole]
+        if chain and first.size * 2 < whole.size:
+            self._readings = [first, _Reading(source, chain.others, package, name)]
 
-    def answer(self, selected: dict[str, object]) -> object:
+    def answer(self, document: Mapping[str, object]) -> object:
         """The rule's value, or None where it is undefined or there is none. Raises EngineError."""
-        return self._engine.evaluate(self._entrypoint, selected) if self._engine else None
+        answers = (reading.answer(document) for reading in self._readings)
+        return next((answer for answer in answers if answer is not None), None)
 
     def selected(self, document: Mapping[str, object]) -> dict[str, object]:
-        """What the rule can reach: the looked-up entries, and the parts of `document` that it reads."""
+        """What the rule can reach of the document, and of the tables that are looked up for it."""
+        return self._whole.selected(document)
+
+
+class _Reading:
+    """Modules compiled for one rule; `size` is how much code that is."""
+
+    def __init__(self, source: PolicySource, modules: Sequence[Module], package: str, name: str) -> None:
+        reached = reach.reached(modules, package, name)
+        self.size = sum(len(dialect.code_of(module).split()) for module in reached)
+        self._parts = dialect.parts_read(reached)
+        rewritten, base, self._lookups = tables.extract(reached, reach.mentioned(reached, source.base))
+        self._entrypoint = f"{package.replace('.', '/')}/{name}"
+        self._engine = _compile(rewritten, base, [self._entrypoint]) if reached else None
+
+    def answer(self, document: Mapping[str, object]) -> object:
+        return self._engine.evaluate(self._entrypoint, self.selected(document)) if self._engine else None
+
+    def selected(self, document: Mapping[str, object]) -> dict[str, object]:
+        """The looked-up entries, and the parts of `document` that are read."""
         entries = {lookup.slot: lookup.entry(document) for lookup in self._lookups}
         found = {slot: entry for slot, entry in entries.items() if entry is not None}
         return {**found, **_part(document, self._parts)}

@@ -103,6 +103,11 @@ def code_of(module: Module) -> str:
     return _OPAQUE.sub(_blank, module.text)
 
 
+def outline_of(module: Module) -> str:
+    """The text with comments blanked, and each string as so many quotation marks; offsets and lines stay."""
+    return _OPAQUE.sub(lambda match: _blank(match) if match[0][0] == "#" else _quoted(match), module.text)
+
+
 def line_of(text: str, offset: int) -> int:
     """The line, counted from 1, of a byte offset into `text`."""
     return text.encode()[:offset].count(b"\n") + 1
@@ -115,6 +120,10 @@ def _mentions(text: str) -> Iterator[Path]:
 
 def _blank(match: re.Match[str]) -> str:
     return re.sub(r"[^\n]", " ", match[0])
+
+
+def _quoted(match: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", '"', match[0])
 
 
 def _refused(module: Module, offset: int, what: str) -> Exception:

@@ -1,6 +1,6 @@
-"""Where the embedded engine's policies come from: a folder, or a signed bundle that is unpacked for a moment.
+"""Where policies come from: a folder, or a signed bundle that is unpacked for a moment.
 
-Knows: files, and when they have changed. Must not know: how policies are tried or used.
+Knows: files, when they have changed, and what must hold before they are used. Must not know: who uses them.
 """
 
 from __future__ import annotations
@@ -13,19 +13,34 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from broker.adapters.bundle import read
+from broker.adapters.rego.preflight import try_policies, try_tested
 from broker.adapters.rego.source import unusable
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Policies in a folder, and the signed bundle they came in, where they came in one."""
+
+    directory: Path
+    bundle: bytes | None = None
+
+    async def try_them(self) -> None:
+        """Tries them in a process of its own. What somebody signed must hold its own tests, too; a folder is
+        for development. Raises POLICY_ENGINE_UNAVAILABLE with what is wrong.
+        """
+        await (try_policies if self.bundle is None else try_tested)(self.directory)
+
+
 class Origin(Protocol):
-    """`signature` differs where the policies may differ; `policies` is a folder that holds them, readable
-    while the context lasts. Both block. Raises POLICY_ENGINE_UNAVAILABLE for what may not be used.
+    """`signature` differs where the policies may differ; `contents` are readable while the context lasts.
+    Both block. Raises POLICY_ENGINE_UNAVAILABLE for what may not be used.
     """
 
     def signature(self) -> Signature: ...
 
-    def policies(self) -> AbstractContextManager[Path]: ...
+    def contents(self) -> AbstractContextManager[Contents]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +54,9 @@ class Folder:
         found = sorted(self.directory.rglob("*"))
         return _stats([path for path in found if path.suffix == ".rego" or path.name == "data.json"])
 
-    def policies(self) -> AbstractContextManager[Path]:
+    def contents(self) -> AbstractContextManager[Contents]:
         """The folder itself."""
-        return nullcontext(self.directory)
+        return nullcontext(Contents(self.directory))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +71,8 @@ class SignedBundle:
         return _stats([self.bundle, self.verification_key])
 
     @contextmanager
-    def policies(self) -> Iterator[Path]:
-        """The verified contents, unpacked where nobody else can write."""
+    def contents(self) -> Iterator[Contents]:
+        """What the bundle holds, verified, and unpacked where nobody else can write."""
         try:
             raw, key = self.bundle.read_bytes(), self.verification_key.read_bytes()
         except OSError as error:
@@ -65,7 +80,7 @@ class SignedBundle:
         bundle = read(raw, key)
         with TemporaryDirectory(prefix="broker-policies-") as unpacked:
             bundle.unpack(Path(unpacked))
-            yield Path(unpacked)
+            yield Contents(Path(unpacked), raw)
 
 
 def _stats(paths: list[Path]) -> Signature:

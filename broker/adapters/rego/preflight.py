@@ -1,8 +1,9 @@
 """A candidate is tried in a process of its own before it may rule: some policies make the engine abort.
 
-Knows: how to try policies, as a program (`python -m broker.adapters.rego.preflight DIR`) and as a function
-that runs it. Must not know: who wants to use them. Tried are: loading, the self-check, and a strict reading
-of what the policies answer for one subject of each role.
+Knows: how to try policies, as a program (`python -m broker.adapters.rego.preflight DIR [--tests]`) and as a
+function that runs it. Must not know: who wants to use them. Tried are: loading, the self-check, a strict
+reading of what the policies answer for one subject of each role, and, where that is asked, the tables of
+their own tests.
 """
 
 from __future__ import annotations
@@ -10,66 +11,99 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
 from broker.adapters.rego.source import read_policies, unusable
+from broker.adapters.rego.trial import Failure, first_of, run_tables
 from broker.errors import BrokerError
-from broker.model.answers import parse_admin_decision, parse_call_decision, parse_token_decision
-from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint
+from broker.replay.ruling import read_ruling
 
 TIMEOUT_SECONDS = 60.0
 _REFUSED = 1
+_TESTS = "--tests"
 _ROLES = 64
-_PARSERS: Mapping[DecisionPoint, Callable[[object, PolicyVersion], object]] = {
-    DecisionPoint.TOKENS: parse_token_decision,
-    DecisionPoint.CALLS: parse_call_decision,
-    DecisionPoint.ADMIN: parse_admin_decision,
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of policies that can be used: how many cases of their tables hold, and those that
+    do not.
+    """
+
+    cases: int
+    failures: tuple[Failure, ...]
 
 
 async def try_policies(directory: Path) -> None:
-    """Raises POLICY_ENGINE_UNAVAILABLE with what is wrong and where; returns where nothing is."""
+    """Raises POLICY_ENGINE_UNAVAILABLE with what is wrong and where; returns where nothing is. Runs
+    no tests.
+    """
+    await _trial(directory)
+
+
+async def try_tested(directory: Path) -> None:
+    """The same, and a test that fails is wrong, too."""
+    trial = await trial_of(directory)
+    if trial.failures:
+        raise unusable(f"A test of the policies fails: {first_of(trial.failures)}", _MEND)
+
+
+async def trial_of(directory: Path) -> Trial:
+    """Tries the policies and their tests. Raises POLICY_ENGINE_UNAVAILABLE where they cannot be
+    used at all.
+    """
+    return await _trial(directory, _TESTS)
+
+
+async def _trial(directory: Path, *words: str) -> Trial:
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", __name__, str(directory)),
+        *(sys.executable, "-m", __name__, str(directory), *words),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
         said, _ = await asyncio.wait_for(child.communicate(), TIMEOUT_SECONDS)
     except TimeoutError:
-        child.kill()
-        await child.wait()
         raise unusable(f"{directory} could not be tried within {TIMEOUT_SECONDS:g} s.", _SMALLER) from None
+    finally:
+        if child.returncode is None:  # late, or nobody waits any more
+            child.kill()
+            await child.wait()
     if child.returncode == _REFUSED:
         reason = json.loads(said)
         raise unusable(reason["message"], reason["remedy"])
     if child.returncode != 0:
         raise unusable(f"{directory} makes the policy engine abort.", _OPA)
+    told = json.loads(said)
+    return Trial(told["cases"], tuple(Failure(**each) for each in told["failures"]))
 
 
+_MEND = "Mend the rule or the table; `broker policy test` shows all that fail."
 _SMALLER = "Run `broker policy check` on it; a rule may not end."
 _OPA = "Undo the last change, and run `opa check --strict` on the policies."
 
 
-def main(directory: Path) -> int:
-    """Tries the policies; what is wrong goes to standard output as JSON."""
+def main(directory: Path, *, tests: bool) -> int:
+    """Tries the policies; what was found goes to standard output as JSON."""
     try:
-        asyncio.run(_try(directory))
+        trial = asyncio.run(_try(directory, tests=tests))
     except BrokerError as error:
         sys.stdout.write(json.dumps({"message": error.message, "remedy": error.remedy}))
         return _REFUSED
+    sys.stdout.write(json.dumps(asdict(trial)))
     return 0
 
 
-async def _try(directory: Path) -> None:
+async def _try(directory: Path, *, tests: bool) -> Trial:
     authorizer = EmbeddedAuthorizer(directory)
     for subject in _one_of_each_role(read_policies(directory).base):
         for point, document in _questions(subject):
-            verdict = await authorizer.evaluate(point, document)
-            _PARSERS[point](verdict.result, verdict.policy)
+            read_ruling(point, await authorizer.evaluate(point, document), document)
+    return Trial(*await run_tables(authorizer, directory)) if tests else Trial(0, ())
 
 
 def _one_of_each_role(base: Mapping[str, object]) -> list[str]:
@@ -116,4 +150,4 @@ def _call(operation: str, model: str | None) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), tests=_TESTS in sys.argv[2:]))

@@ -57,6 +57,13 @@ def read_policies(directory: Path) -> PolicySource:
     return PolicySource(modules, base, _version(directory, files))
 
 
+def read_tests(directory: Path) -> tuple[Module, ...]:
+    """The `*_test.rego` of a directory. Raises POLICY_ENGINE_UNAVAILABLE where one cannot be read."""
+    paths = sorted(directory.rglob("*_test.rego"))
+    named = [(path.relative_to(directory).as_posix(), path) for path in paths]
+    return tuple(Module(name, _text(name, _read(path))) for name, path in named)
+
+
 def unusable(message: str, remedy: str) -> BrokerError:
     """The error of a policy directory that cannot be used."""
     return BrokerError(Kind.POLICY_ENGINE_UNAVAILABLE, message, remedy=remedy)

@@ -85,12 +85,22 @@ class Metrics(Collector):
         self._keys_up = Gauge(
             "broker_key_store_up", "1 while the key store is well; held keys serve on", registry=self.registry
         )
+        self._refused = Gauge(
+            "broker_policy_refused",
+            "1 while newer policies than those that rule are refused",
+            registry=self.registry,
+        )
         self.registry.register(self)
 
-    def watch(self, unready: Callable[[], str], trouble: Callable[[], str]) -> None:
-        """From now on the gauges say whether calls can be served, and how the key store is."""
+    def watch(
+        self, unready: Callable[[], str], trouble: Callable[[], str], refused: Callable[[], str]
+    ) -> None:
+        """From now on the gauges say whether calls can be served, and how the key store and the policies are:
+        each function gives what is wrong, or an empty string.
+        """
         self._ready.set_function(lambda: float(not unready()))
         self._keys_up.set_function(lambda: float(not trouble()))
+        self._refused.set_function(lambda: float(bool(refused())))
 
     def count(self, record: Record) -> None:
         """Counts one durable record."""

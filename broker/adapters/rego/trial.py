@@ -1,0 +1,109 @@
+"""Trial: do policies hold what their own tests say, read as strictly as a live answer is.
+
+Knows: tables and answers. Must not know: who wants to know it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.adapters.rego.authorizer import EmbeddedAuthorizer
+from broker.adapters.rego.source import read_tests
+from broker.adapters.rego.testtables import Case, read_cases
+from broker.errors import BrokerError
+from broker.model.explanation import parse_explanation
+from broker.ports import Verdict
+from broker.replay.recorded import Ruling
+from broker.replay.ruling import read_ruling
+
+_ALLOWING = ("granted", "break_glass")
+"""The rules that allow; every other one denies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A case whose answer is not as its table says."""
+
+    file: str
+    line: int
+    name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: `{self.name}`: {self.why}"
+
+
+async def run_tables(authorizer: EmbeddedAuthorizer, policies: Path) -> tuple[int, tuple[Failure, ...]]:
+    """How many cases the tables of the folder have, and those that fail. Raises POLICY_ENGINE_UNAVAILABLE for
+    what is no table.
+    """
+    cases = list(read_cases(read_tests(policies)))
+    judged = [(case, await _judged(authorizer, case)) for case in cases]
+    return len(cases), tuple(Failure(case.file, case.line, case.name, why) for case, why in judged if why)
+
+
+async def _judged(authorizer: EmbeddedAuthorizer, case: Case) -> str:
+    """What is wrong, or an empty string."""
+    try:
+        if case.explains:
+            return _explained(case, await authorizer.explain(case.point, case.document))
+        verdict = await authorizer.evaluate(case.point, case.document)
+        ruling = read_ruling(case.point, verdict, case.document)
+    except BrokerError as error:
+        return error.message
+    return _decided(case, ruling, _object(verdict.result))
+
+
+def _decided(case: Case, ruling: Ruling, result: Mapping[str, object]) -> str:
+    expected = case.expected
+    if ruling.rule != expected["rule"]:
+        return f"`{ruling.rule}` decided, expected was `{expected['rule']}`."
+    allowing = expected["rule"] in _ALLOWING
+    if ruling.allow is not allowing:
+        return f"`{ruling.rule}` does not {'allow' if allowing else 'deny'}."
+    told = {name: expected[name] for name in ("changes",) if name in expected}
+    return _different(result, {**told, **_object(expected.get("expect"))}) or _different(
+        _object(result.get("grant")), _object(expected.get("grant"))
+    )
+
+
+def _explained(case: Case, verdict: Verdict) -> str:
+    conditions, role, team = parse_explanation(case.point.value, verdict.result)
+    failed = [condition.rule for condition in conditions if not condition.holds]
+    return _different({"role": role, "team": team, "failed": failed}, case.expected)
+
+
+def _different(said: Mapping[str, object], expected: Mapping[str, object]) -> str:
+    """The first field that is not as expected. Sets come in the order of the engine."""
+    for name, value in expected.items():
+        if name not in said:
+            return f"the answer has no `{name}`."
+        if _ordered(said[name]) != _ordered(value):
+            return f"`{name}` is {_brief(said[name])}, expected was {_brief(value)}."
+    return ""
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _brief(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return text if len(text) <= 200 else f"{text[:200]}…"  # noqa: PLR2004 - a line or two of a terminal
+
+
+def _ordered(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _ordered(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return sorted((_ordered(each) for each in value), key=lambda each: json.dumps(each, sort_keys=True))
+    return value
+
+
+def first_of(failures: Sequence[Failure]) -> str:
+    """The failures in one sentence."""
+    more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+    return f"{failures[0]}{more}"
