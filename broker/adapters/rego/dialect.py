@@ -10,6 +10,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
 
 from broker.adapters.rego.source import Module, unusable
 
@@ -48,8 +51,24 @@ _PATTERN_FOLLOWS = ("regex.match(", "regex.is_valid(")
 Path = tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What is outside the dialect: where it begins in the text, what it is, and what might be meant."""
+
+    offset: int
+    what: str
+    meant: str = ""
+
+
 def check(module: Module) -> None:
     """Raises POLICY_ENGINE_UNAVAILABLE with file, line and name for what is outside the dialect."""
+    for found in foreign(module):
+        line = module.text.count("\n", 0, found.offset) + 1
+        raise unusable(f"{module.name}:{line} {found.what}.", found.meant or INSTEAD)
+
+
+def foreign(module: Module) -> Iterator[Foreign]:
+    """All that is outside the dialect."""
     code = code_of(module)
     own = set(_DEFINED.findall(code)) | _KEYWORDS
     aliases = {alias or last for last, alias in _IMPORTED.findall(code)} | {"data"}
@@ -57,17 +76,33 @@ def check(module: Module) -> None:
         name = call[1]
         if name in COMMON_BUILTINS or name in own or ("." in name and name.split(".")[0] in aliases):
             continue
-        raise _refused(module, call.start(), f"the built-in `{name}`")
+        what = (
+            f"uses the built-in `{name}`, which does not exist or is answered differently by the two engines"
+        )
+        yield Foreign(call.start(), what, did_you_mean(name, COMMON_BUILTINS | own))
     for literal in _OPAQUE.finditer(module.text):
-        if _foreign(literal[0], module.text[: literal.start()]):
-            raise _refused(
-                module,
-                literal.start(),
-                "a string with an escape, a quote, an expression or a format other than %s, %v and %%",
+        if _is_foreign(literal[0], module.text[: literal.start()]):
+            what = (
+                "uses a string with an escape, a quote, an expression or a format other than %s, %v and %%, "
+                "which the two engines read differently"
             )
+            yield Foreign(literal.start(), what)
 
 
-def _foreign(literal: str, before: str) -> bool:
+INSTEAD = "Give the fact in data.json or in the input instead, or run OPA itself."
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A remedy that names what is spelt almost like it, or an empty string.
+
+    >>> did_you_mean("contians", COMMON_BUILTINS)
+    'Did you mean `contains`?'
+    """
+    close = get_close_matches(name, known, n=1, cutoff=0.75)
+    return f"Did you mean `{close[0]}`?" if close else ""
+
+
+def _is_foreign(literal: str, before: str) -> bool:
     """The engine compares strings as they are escaped, and `encoding` hands it none that needs an escape."""
     if literal.startswith("#"):
         return False
@@ -93,11 +128,12 @@ def parts_read(modules: Iterable[Module]) -> tuple[Path, ...]:
     >>> parts_read([Module("x", "p := input[name]")])
     ((),)
     """
-    seen = Counter(path for module in modules for path in _mentions(code_of(module)))
+    seen = Counter(path for module in modules for _, path in input_mentions(code_of(module)))
     widest = [path for path in seen if not any(path[:end] in seen for end in range(len(path)))]
     return tuple(sorted(widest, key=lambda path: (-seen[path], path)))
 
 
+@lru_cache(maxsize=256)
 def code_of(module: Module) -> str:
     """The text with comments and strings blanked; offsets and lines stay."""
     return _OPAQUE.sub(_blank, module.text)
@@ -113,9 +149,10 @@ def line_of(text: str, offset: int) -> int:
     return text.encode()[:offset].count(b"\n") + 1
 
 
-def _mentions(text: str) -> Iterator[Path]:
-    for mention in _INPUT.finditer(text):
-        yield tuple(mention[1].split(".")[1:])
+def input_mentions(code: str) -> Iterator[tuple[int, Path]]:
+    """Where each mention of `input` begins, and its dotted path."""
+    for mention in _INPUT.finditer(code):
+        yield mention.start(), tuple(mention[1].split(".")[1:])
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -124,11 +161,3 @@ def _blank(match: re.Match[str]) -> str:
 
 def _quoted(match: re.Match[str]) -> str:
     return re.sub(r"[^\n]", '"', match[0])
-
-
-def _refused(module: Module, offset: int, what: str) -> Exception:
-    line = module.text.count("\n", 0, offset) + 1
-    return unusable(
-        f"{module.name}:{line} uses {what}, on which the embedded engine and OPA do not agree.",
-        "Give the fact in data.json or in the input instead, or run OPA itself.",
-    )

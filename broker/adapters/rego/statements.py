@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from broker.adapters.rego.dialect import code_of, outline_of
 from broker.adapters.rego.source import Module
@@ -46,20 +47,22 @@ class Statement:
         return self.start + found.start() if found else None
 
 
-def statements(module: Module) -> list[Statement]:
+@lru_cache(maxsize=256)
+def statements(module: Module) -> tuple[Statement, ...]:
     """All of them, in order.
 
-    >>> [each.head for each in statements(Module("m", "package a\\nimport data.b\\np := {\\n\\t1\\n}\\nelse :=
-    2"))] ['package', 'import', 'p']
+    >>> text = "package a\\nimport data.b\\np := {\\n\\t1\\n}\\nelse := 2"
+    >>> [each.head for each in statements(Module("m", text))]
+    ['package', 'import', 'p']
     """
     code = code_of(module)
     found = list(_BEGINS.finditer(outermost(code)))
     ends = [*(begin.end() for begin in found[1:]), len(code)]
     outline = outermost(outline_of(module))
-    return [
+    return tuple(
         Statement(at.end(), end, code[at.end() : end], not at[0] and _is_finished(outline[at.end() : end]))
         for at, end in zip(found, ends, strict=True)
-    ]
+    )
 
 
 def keeping(module: Module, wanted: Callable[[Statement], bool]) -> Module:

@@ -91,6 +91,11 @@ def print_outcome(console: Console, outcome: Outcome, comparison: Comparison, re
         told = f"{comparison.failed:,} decisions could not be evaluated. Run the candidate's tests."
     else:
         told = f"{comparison.compared:,} decisions compared, none turns from DENY to ALLOW unreviewed."
+    print_verdict(console, outcome, told)
+
+
+def print_verdict(console: Console, outcome: Outcome, told: str) -> None:
+    """The last line of a command that checks something."""
     console.print(Text(f"{outcome.value}: {told}", _STYLES[outcome]))
 
 
