@@ -46,7 +46,7 @@ class Explaining:
         allowed = await self._administration.may(peer, AdminAction.POLICY_EXPLAIN, transport)
         if not allowed and _subject(document) != peer.spiffe_id:
             await self._administration.allow(peer, AdminAction.POLICY_EXPLAIN, transport, call_id)
-        seen = _decided(asked, await self._authorizer.evaluate(asked, document))
+        seen = decided(asked, await self._authorizer.evaluate(asked, document))
         if not allowed:
             return seen
         said = await self._explainer.explain(asked, document)
@@ -62,7 +62,8 @@ class Explaining:
         return version.revision, version.sha256, self._problem()
 
 
-def _decided(point: DecisionPoint, verdict: Verdict) -> Explanation:
+def decided(point: DecisionPoint, verdict: Verdict) -> Explanation:
+    """The decision in an engine's answer. Raises POLICY_ENGINE_UNAVAILABLE for what is none."""
     result, policy = verdict.result, verdict.policy
     if point is DecisionPoint.ADMIN:
         admin = parse_admin_decision(result, policy)

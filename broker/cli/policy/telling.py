@@ -15,8 +15,8 @@ from broker.adapters.rego.mistakes import Mistake
 from broker.cli.policy.flip_report import printable
 
 NO_OPA = (
-    "opa was not found, so its own {what} did not run. Put it on PATH (`make servers` builds one), "
-    "or name it: --opa FILE."
+    "opa was not found, so its own {what} did not run. Put it on PATH, or name it: --opa .tools/bin/opa "
+    "(`make servers` builds that one)."
 )
 
 
