@@ -59,12 +59,17 @@ class Foreign:
     what: str
     meant: str = ""
 
+    @property
+    def remedy(self) -> str:
+        """What to write instead."""
+        return f"{self.meant} {INSTEAD}".lstrip()
+
 
 def check(module: Module) -> None:
     """Raises POLICY_ENGINE_UNAVAILABLE with file, line and name for what is outside the dialect."""
     for found in foreign(module):
         line = module.text.count("\n", 0, found.offset) + 1
-        raise unusable(f"{module.name}:{line} {found.what}.", found.meant or INSTEAD)
+        raise unusable(f"{module.name}:{line} {found.what}.", found.remedy)
 
 
 def foreign(module: Module) -> Iterator[Foreign]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.adapters.rego.dialect import INSTEAD, code_of, did_you_mean, foreign, input_mentions
+from broker.adapters.rego.dialect import code_of, did_you_mean, foreign, input_mentions
 from broker.adapters.rego.reach import reached
 from broker.adapters.rego.schema import Schema, read_schemas
 from broker.adapters.rego.source import Module, PolicySource
@@ -71,7 +71,7 @@ def _mistake(module: Module, offset: int, what: str, remedy: str) -> Mistake:
 
 def _of_dialect(module: Module) -> Iterator[Mistake]:
     for each in foreign(module):
-        yield _mistake(module, each.offset, f"{each.what}.", each.meant or INSTEAD)
+        yield _mistake(module, each.offset, f"{each.what}.", each.remedy)
 
 
 def _of_allow(module: Module) -> Iterator[Mistake]:
