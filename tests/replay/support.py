@@ -31,6 +31,7 @@ _ALLOWED = """{
 	"reason": "",
 	"content": {finding.rule: "allow" | some finding in input.findings},
 	"shape": {},
+	"account": input.subject.id,
 	"limits": {},
 	"models": [],
 	"response": {"cut": []},
