@@ -66,7 +66,9 @@ class PoolRig:
         self.clock = StillClock()
         self.vault = MemoryVault({member.key: 1 for member in members} | {"lone": 1})
         self.ledger = MemoryLedger()
-        self.keys = PooledKeys(self.vault, [Pool("openai", members)], self.clock, self.ledger)
+        self.replaced: list[str] = []
+        pools = [Pool("openai", members)]
+        self.keys = PooledKeys(self.vault, pools, self.clock, self.ledger, self.replaced.append)
 
     def later(self, seconds: float) -> None:
         self.clock.ns += int(seconds * 1e9)

@@ -277,3 +277,18 @@ async def test_a_ledger_that_is_lost_does_not_keep_a_refused_key_in_use(rig: Poo
     rig.keys.quarantine("openai", first, CODE)
     await rig.settle()
     assert {(await lease(rig)).member for _ in range(8)} == {"a", "b"} - {first.member}
+
+
+async def test_a_refused_key_is_made_anew_where_it_can_be_and_not_for_every_call(rig: PoolRig) -> None:
+    first = await lease(rig)
+    rig.keys.quarantine("openai", first, CODE)
+    lone = await rig.keys.lease("lone", ANYWHERE, MODEL)
+    rig.keys.quarantine("lone", lone, CODE)
+    assert rig.replaced == [first.member, "lone"]
+    rig.vault.versions["lone"] = 2  # the new one is refused, too
+    rig.keys.quarantine("lone", await rig.keys.lease("lone", ANYWHERE, MODEL), CODE)
+    assert rig.replaced == [first.member, "lone"]
+    rig.later(61)
+    rig.vault.versions["lone"] = 3
+    rig.keys.quarantine("lone", await rig.keys.lease("lone", ANYWHERE, MODEL), CODE)
+    assert rig.replaced == [first.member, "lone", "lone"]
