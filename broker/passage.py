@@ -130,8 +130,11 @@ class Passage:
         return question
 
     def forget_body(self) -> None:
-        """The request has been sent: a stream may last long, and need not hold its prompt that long."""
+        """The request has been sent: a stream may last long, and need not hold its prompt that long, nor what
+        its intent has told.
+        """
         self.call = replace(self.accepted, body=b"", document=None)
+        self.policy_input = None
 
     def denied(self, error: BrokerError, now_ns: int) -> Record:
         """The call went nowhere: who asked for what, and why not."""

@@ -145,3 +145,15 @@ def test_an_entry_of_more_than_16_kib_is_refused_both_ways() -> None:
 def test_a_record_that_no_entry_can_hold_is_refused(record: Record) -> None:
     with pytest.raises(MalformedError):
         seal(record, PLACE, signer(1))
+
+
+def test_the_signature_has_its_place_behind_the_seq() -> None:
+    """`Unsigned.signed` puts it there: a field with a name between the two would need another place."""
+    names = {*Record._fields, "v", "instance", "time", "kid"}
+    assert not [name for name in names if "seq" < name < "sig"]
+
+
+def test_a_seq_inside_a_text_does_not_attract_the_signature() -> None:
+    record = Record(RecordType.DENIED, call_id='"seq":7,', user=',"seq":7,', error='\\"seq":7,')
+    data = seal(record, Place('"seq":7,', 7, 0), signer(1))
+    assert parse_entry(data).encode() == data == canonical.encode(json.loads(data))

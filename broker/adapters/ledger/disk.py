@@ -11,12 +11,14 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 
 from broker.errors import BrokerError, Kind
 
 FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
+_ZEROS = bytes(64 * 1024)
 
 
 class Disk:
@@ -61,15 +63,14 @@ class DurableFiles:
 
     def put(self, files: Iterable[tuple[str, bytes]]) -> None:
         """Writes (path below root, content) each; when it returns, all survive power loss."""
-        directories: dict[Path, None] = {}
-        for name, content in files:
-            target = self.root / name
-            self._make_directory(target.parent)
-            self._write(content)
-            self._disk.replace(self._scratch, target)
-            directories[target.parent] = None
+        directories = {self._put(name, [content]) for name, content in files}
         for directory in directories:
             self.sync_directory(directory)
+
+    def put_filled(self, name: str, content: bytes, size: int) -> None:
+        """As `put`, one file, with zeros behind the content up to `size` bytes."""
+        whole, rest = divmod(max(0, size - len(content)), len(_ZEROS))
+        self.sync_directory(self._put(name, chain((content, _ZEROS[:rest]), repeat(_ZEROS, whole))))
 
     def sync_directory(self, directory: Path) -> None:
         """Makes the names in `directory` durable."""
@@ -79,6 +80,14 @@ class DurableFiles:
         finally:
             os.close(fd)
 
+    def _put(self, name: str, pieces: Iterable[bytes]) -> Path:
+        """Which directory has the new name."""
+        target = self.root / name
+        self._make_directory(target.parent)
+        self._write(pieces)
+        self._disk.replace(self._scratch, target)
+        return target.parent
+
     def _make_directory(self, directory: Path) -> None:
         if directory.is_dir():
             return
@@ -86,10 +95,11 @@ class DurableFiles:
         directory.mkdir(DIRECTORY_MODE)
         self.sync_directory(directory.parent)
 
-    def _write(self, content: bytes) -> None:
+    def _write(self, pieces: Iterable[bytes]) -> None:
         fd = os.open(self._scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
         try:
-            self._disk.write(fd, content)
+            for piece in pieces:
+                self._disk.write(fd, piece)
             self._disk.fsync(fd)
         finally:
             os.close(fd)

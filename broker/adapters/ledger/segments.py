@@ -46,7 +46,7 @@ class Segments:
     def prepare(self) -> None:
         """Fills a spare with zeros, unless there is one: the next `begin` then takes no time."""
         if not self._spare.exists():
-            self._ahead.put([(SPARE, bytes(self._bytes))])
+            self._ahead.put_filled(SPARE, b"", self._bytes)
 
     def begin(self, snapshot: Snapshot) -> OpenSegment:
         """A new segment whose `snapshot` is durable under its name before anything is appended to it."""
@@ -54,7 +54,7 @@ class Segments:
         try:
             fd = os.open(self._spare, os.O_WRONLY)
         except FileNotFoundError:
-            self._ours.put([(name, content.ljust(self._bytes, b"\0"))])
+            self._ours.put_filled(name, content, self._bytes)
             fd = os.open(self._ours.root / name, os.O_WRONLY)
         else:
             self._disk.write(fd, content)
