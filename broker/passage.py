@@ -135,6 +135,7 @@ class Passage:
         """
         self.call = replace(self.accepted, body=b"", document=None)
         self.policy_input = None
+        self._question = bytes(memoryview(self._question))  # without the 3 KiB that orjson reserved behind it
 
     def denied(self, error: BrokerError, now_ns: int) -> Record:
         """The call went nowhere: who asked for what, and why not."""
