@@ -43,7 +43,7 @@ class Deciding:
             call,
             passage.findings,
             estimate,
-            passage.arrival.transport,
+            passage.transport,
             now_ns=now_ns,
             zone=self._zone,
         )
@@ -83,11 +83,11 @@ def _read(verdict: Verdict, found: frozenset[str]) -> CallDecision:
 def _observed(passage: Passage, document: dict[str, object], decision: CallDecision) -> Observation:
     subject = passage.caller.subject
     return Observation(
-        call_id=passage.arrival.call_id,
+        call_id=passage.call_id,
         user=passage.user,
         subject=subject.id,
         tenant=subject.tenant,
-        operation=passage.arrival.operation.value,
+        operation=passage.operation.value,
         model=passage.model,
         document=document,
         enforced=decision,

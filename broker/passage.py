@@ -52,7 +52,9 @@ class Passage:
     """The mutable facts of one call. `commit(user, purpose, bytes)` is tlog.commitment's."""
 
     def __init__(self, arrival: Arrival, caller: Caller, commit: Commit, started_ns: int) -> None:
-        self.arrival = arrival
+        self.call_id = arrival.call_id
+        self.transport = arrival.transport
+        self.operation = arrival.operation
         self.caller = caller
         self.started_ns = started_ns
         self.call: Call | None = None
@@ -119,7 +121,7 @@ class Passage:
         """Policy is asked about `document`: what of it is recorded."""
         named = self.call.user if self.call is not None else None
         own = {"model": self.model, "user": self.user if named else None, "purpose": self.purpose}
-        self._question = as_bytes
+        self._question = bytes(memoryview(as_bytes))  # without the 3 KiB that orjson reserved behind it
         self.policy_input = recorded_call(document, own)
         self.input_commitment = self._commit(self.user, "input", as_bytes)
 
@@ -135,7 +137,6 @@ class Passage:
         """
         self.call = replace(self.accepted, body=b"", document=None)
         self.policy_input = None
-        self._question = bytes(memoryview(self._question))  # without the 3 KiB that orjson reserved behind it
 
     def denied(self, error: BrokerError, now_ns: int) -> Record:
         """The call went nowhere: who asked for what, and why not."""
@@ -204,15 +205,15 @@ class Passage:
         caller, call, decision = self.caller, self.call, self.decision
         return Record(
             type=RecordType.INTENT,
-            call_id=self.arrival.call_id,
+            call_id=self.call_id,
             user=self.user,
             subject=caller.subject.id,
             actor_chain=caller.subject.actor_chain,
             tenant=caller.subject.tenant,
             cert_sha256=caller.peer.cert_sha256,
             token_id=caller.token_id,
-            transport=self.arrival.transport,
-            operation=self.arrival.operation.value,
+            transport=self.transport,
+            operation=self.operation.value,
             model_requested=self.model,
             stream=call.stream if call else None,
             policy_revision=decision.policy.revision if decision else None,

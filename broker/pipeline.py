@@ -76,7 +76,7 @@ class Pipeline:
         )
         passage = Passage(arrival, caller, self._commit, started)
         try:
-            request, reservation = await self._admit(passage)  # 1, 3 – 6
+            request, reservation = await self._admit(passage, arrival)  # 1, 3 – 6
         except BaseException as error:
             denied = passage.denied(_refusal(error), clock.monotonic_ns())
             await asyncio.shield(self._ports.ledger.append(denied))
@@ -89,9 +89,9 @@ class Pipeline:
             await asyncio.shield(settlement.close(error=_refusal(error).kind))
             raise
 
-    async def _admit(self, passage: Passage) -> tuple[UpstreamRequest, Reservation]:
+    async def _admit(self, passage: Passage, arrival: Arrival) -> tuple[UpstreamRequest, Reservation]:
         """Steps 1 and 3 to 6: everything that can say no before anything is spent."""
-        call = passage.call = await passage.arrival.decode()  # 1 decode
+        call = passage.call = await arrival.decode()  # 1 decode
         passage.findings = await self._stages.inspect(call)  # 3 inspect
         bound = bind(call, passage.caller, covers)
         today = datetime.fromtimestamp(self._ports.clock.now_ns() / _NS_PER_SECOND, UTC).date()
@@ -99,7 +99,7 @@ class Pipeline:
         decision = await self._deciding.decide(passage, call, estimate)  # 5 decide
         if decision.shape.alters:
             estimate = await self._stages.estimate(shaped(call, decision.shape), passage.caller, today)
-        request = upstream_request(call, decision, passage.findings, bound, passage.arrival.call_id)
+        request = upstream_request(call, decision, passage.findings, bound, passage.call_id)
         charges = _charges(decision, estimate)
         return request, await self._ports.counters.reserve(charges)  # 6 reserve
 

@@ -131,6 +131,8 @@ class CallDesk:
 
     async def _stream(self, form: Form, visit: Visit) -> Answer:
         reply = await self._run(form, visit)
+        announce, send = visit.announce, visit.send
+        del visit  # a stream may last long, and need not hold its prompt and token that long
         if isinstance(reply, Reply):
             if reply.status not in _OK:
                 raise UpstreamRefusedError(reply)
@@ -138,7 +140,7 @@ class CallDesk:
         headers = passed_on(reply.headers)
         failure: bytes | None = None
         async with aclosing(_events(reply)) as events:
-            await visit.announce(headers)
+            await announce(headers)
             async for event in events:
                 text = sse_field(event, b"data")
                 if text is None or text == b"[DONE]":
@@ -147,7 +149,7 @@ class CallDesk:
                 if "error" in document and "type" not in document:
                     failure = text  # the pipeline still records how the stream ends
                 else:
-                    await visit.send(_chunk(form.reply, document).SerializeToString())
+                    await send(_chunk(form.reply, document).SerializeToString())
         if failure is not None:
             raise UpstreamRefusedError(Reply(_BAD_GATEWAY, reply.headers, failure))
         return Answer(trailers=headers)
