@@ -97,9 +97,8 @@ shortened(role) := {} if {
 
 # --- content
 
-found(judged) := [] if {
-	not "block" in [action | action := judged[_]]
-} else := [{"field": "content", "must": "absent", "values": [rule | judged[rule] == "block"]}]
+# Content that the role may send, where it blocks some of what was found.
+without(judged) := {"field": "content", "must": "absent", "values": [rule | judged[rule] == "block"]}
 
 one_of(field, values) := {"field": field, "must": "one_of", "values": values}
 
