@@ -15,6 +15,8 @@ from typing import IO
 
 import httpx
 
+from tests.processes import children
+
 START_SECONDS = 60
 STOP_SECONDS = 20
 
@@ -80,6 +82,12 @@ class RunningBroker:
     def kill(self) -> None:
         """SIGKILL: the process gets no chance to say anything."""
         self.process.kill()
+        self._ended()
+
+    def kill_all(self) -> None:
+        """SIGKILL for what it has started, too, at the same moment."""
+        for pid in (*children(self.process.pid), self.process.pid):
+            os.kill(pid, signal.SIGKILL)
         self._ended()
 
     def stop(self) -> None:

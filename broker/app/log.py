@@ -10,7 +10,7 @@ import secrets
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.adapters.keyfile import load_or_create_ed25519
-from broker.adapters.ledger import Certifying, Disk, FileLedger, LogKeys
+from broker.adapters.ledger import Certifying, FileLedger, LogKeys
 from broker.adapters.vault import Session, TransitCertifier
 from broker.config import Settings
 from broker.ports import Clock
@@ -46,7 +46,6 @@ class Log:
             keys=self._keys,
             instance=self._instance,
             clock=self._clock,
-            disk=Disk(),
             certifications=self._certifying.new if self._certifying is not None else (),
         )
         await self._ledger.open()

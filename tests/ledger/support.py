@@ -13,8 +13,10 @@ from asyncio import sleep
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from socket import socket
 
 from broker.adapters.ledger import Disk, FileLedger, LogDirectory, LogKeys
+from broker.adapters.ledger.service import write_log
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import Entry, parse_entry
 from broker.tlog.note import NoteKey
@@ -89,17 +91,31 @@ class FaultyDisk(Disk):
             super().replace(source, target)
 
 
+class WriterThread:
+    """A writer in a thread of this process: its disk can be made to fail."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    def start(self, ledger: socket) -> None:
+        self._thread = threading.Thread(target=write_log, args=(ledger.dup(), self._disk), daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float) -> None:
+        self._thread.join(seconds)
+
+
 def ledger(
     home: Path, *, disk: Disk | None = None, keys: LogKeys | None = None, segment_bytes: int = 1 << 23
 ) -> FileLedger:
-    """The ledger of `home`/log with the keys of `home`/keys."""
+    """The ledger of `home`/log with the keys of `home`/keys; by a process, or by a thread on `disk`."""
     return FileLedger(
         home / "log",
         origin=ORIGIN,
         keys=keys or LogKeys.load_or_create(home / "keys"),
         instance="i1",
         clock=RealClock(),
-        disk=disk,
+        writer=WriterThread(disk) if disk is not None else None,
         segment_bytes=segment_bytes,
     )
 

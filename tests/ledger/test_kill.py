@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -15,12 +17,15 @@ from broker.model.record import RecordType
 from broker.tlog.report import Verdict
 from tests.ledger.appender import OPEN
 from tests.ledger.support import ROOT, entries, fsck, opened, report
+from tests.processes import children
 
 KILLS = 4
 
 
-def _killed(home: Path, seconds: float) -> list[tuple[int, str, str]]:
-    """Runs the appender, kills it some time after its first acknowledgement; returns all acknowledgements."""
+def _killed(home: Path, seconds: float, *, alone: bool) -> list[tuple[int, str, str]]:
+    """Runs the appender, kills it some time after its first acknowledgement, `alone` or with the process that
+    writes its log; returns all acknowledgements.
+    """
     command = [sys.executable, "-m", "tests.ledger.appender", str(home)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -28,6 +33,8 @@ def _killed(home: Path, seconds: float) -> list[tuple[int, str, str]]:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             lines.append(child.stdout.readline())
+        for pid in [] if alone else children(child.pid):
+            os.kill(pid, signal.SIGKILL)
         child.kill()
         lines += child.stdout.read().splitlines(keepends=True)
     fields = [line.split() for line in lines if line.endswith("\n")]
@@ -38,8 +45,8 @@ def _killed(home: Path, seconds: float) -> list[tuple[int, str, str]]:
 async def test_sigkill_loses_no_acknowledged_record(tmp_path: Path) -> None:
     acknowledged: list[tuple[int, str, str]] = []
     moments = random.Random(7)  # noqa: S311 - moments, not secrets
-    for _ in range(KILLS):
-        acknowledged += _killed(tmp_path, moments.uniform(0.05, 0.6))
+    for number in range(KILLS):
+        acknowledged += _killed(tmp_path, moments.uniform(0.05, 0.6), alone=number % 2 == 0)
         between = report(tmp_path)
         assert between.problems == ()
     async with opened(tmp_path):

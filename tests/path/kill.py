@@ -1,4 +1,5 @@
-"""10,000 calls over five lives of a broker, four of them ended by SIGKILL at random moments.
+"""10,000 calls over five lives of a broker, four of them ended by SIGKILL at random moments: two with the
+process that writes the log, two without it.
 
 `python -m tests.path.kill --calls 10000` runs it and prints what it found; `test_kill.py` runs a shorter one.
 The simulator is a process of its own and stays up, so what it received can be compared with the log.
@@ -165,7 +166,7 @@ async def _lives(callers: Callers, calls: int, start: Callable[[], RunningBroker
         await callers.reach(moment)
         await asyncio.sleep(chance.uniform(0, LAST_WAIT_SECONDS))
         callers.killed()
-        await asyncio.to_thread(broker.kill)
+        await asyncio.to_thread(broker.kill if life % 2 else broker.kill_all)
         say(f"life {life + 1} killed after {callers.started} calls")
     broker = await asyncio.to_thread(start)
     await callers.serve(broker)

@@ -78,12 +78,12 @@ class LogDirectory:
             return parse_bundle(content, WIDTH)[:width]
         raise MalformedError(f"the entry bundle {tile.path} is missing")
 
-    def entries(self) -> Iterator[tuple[int, bytes]]:
-        """(seq, entry) of the whole log, unverified: what bundles hold, then what the writer holds.
+    def entries(self, seq: int = 0) -> Iterator[tuple[int, bytes]]:
+        """(seq, entry) of the log from `seq` on, unverified: what bundles hold, then what the write-ahead log
+        holds.
 
         Raises MalformedError when they do not join.
         """
-        seq = 0
         for _ in range(_LIVE_ATTEMPTS):
             size = self._claimed_size()
             while seq < size:

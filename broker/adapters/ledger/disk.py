@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, repeat
@@ -18,6 +19,8 @@ from broker.errors import BrokerError, Kind
 
 FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
+LOCK_SECONDS = 2.0
+LOCK_POLL_SECONDS = 0.02
 _ZEROS = bytes(64 * 1024)
 
 
@@ -107,21 +110,30 @@ class DurableFiles:
 
 @contextmanager
 def sole_writer(lock: Path) -> Iterator[None]:
-    """Holds the flock of one log directory. Raises BrokerError AUDIT_UNAVAILABLE when another process has
-    it.
+    """Holds the flock of one log directory, for which it waits 2 s: the writer of a broker that was killed
+    has still to finish. Raises BrokerError AUDIT_UNAVAILABLE when another process keeps it.
     """
     fd = os.open(lock, os.O_RDWR | os.O_CREAT, FILE_MODE)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in {errno.EAGAIN, errno.EACCES}:
-                raise
-            raise BrokerError(
-                Kind.AUDIT_UNAVAILABLE,
-                "Another process writes this log.",
-                remedy="Stop it, or give this process a log directory of its own.",
-            ) from None
+        patience = time.monotonic() + LOCK_SECONDS
+        while not _locked(fd):
+            if time.monotonic() > patience:
+                raise BrokerError(
+                    Kind.AUDIT_UNAVAILABLE,
+                    "Another process writes this log.",
+                    remedy="Stop it, or give this process a log directory of its own.",
+                )
+            time.sleep(LOCK_POLL_SECONDS)
         yield
     finally:
         os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in {errno.EAGAIN, errno.EACCES}:
+            raise
+        return False
+    return True

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -51,25 +51,14 @@ class Integrator:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger-integrator", daemon=True)
 
-    @property
-    def published(self) -> int:
-        """The size of the newest checkpoint on disk."""
-        return self._published
-
     def start(self) -> None:
         """Starts the thread."""
         self._thread.start()
 
-    def add(self, batch: Sequence[tuple[bytes, bytes]]) -> None:
+    def add(self, batch: Iterable[tuple[bytes, bytes]]) -> None:
         """Takes (entry, leaf hash) of durable entries, in order. Any thread; never blocks on I/O."""
         with self._lock:
             self._pending.extend(batch)
-
-    def held(self, seq: int) -> bytes | None:
-        """Durable entry `seq` while no checkpoint covers it; None once one does."""
-        with self._lock:
-            offset = seq - self._published
-            return self._pending[offset][0] if 0 <= offset < len(self._pending) else None
 
     def close(self, timeout: float) -> bool:
         """Integrates what is left, ends the thread and waits at most `timeout` seconds; whether it ended."""
@@ -118,9 +107,7 @@ class Integrator:
         for number, (entry, leaf) in enumerate(batch):
             full += self._frontier.append(entry, leaf)
             if number % _SLICE == 0:
-                time.sleep(
-                    0
-                )  # hands over the interpreter, so that the event loop never waits for a long batch
+                time.sleep(0)  # hands over the interpreter, so that no entry waits for a long batch
         return full
 
     def _remove_partials(self, full: list[TileFile]) -> None:

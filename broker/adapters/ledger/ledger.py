@@ -1,4 +1,4 @@
-"""`ports.Ledger` on files: sequences on the event loop; a LogStore signs, makes durable and integrates.
+"""`ports.Ledger` on files: sequences on the event loop; its writer signs, makes durable and integrates.
 
 Knows the life of a ledger: open, append, fail, close. Must not know what records mean, beyond those a log
 writes about itself (`key`, `start`, `recovered`, `close`).
@@ -9,24 +9,26 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from itertools import islice
 from pathlib import Path
 
+from broker.adapters.ledger.channel import Opened, Opening
 from broker.adapters.ledger.directory import LogDirectory
-from broker.adapters.ledger.disk import Disk
 from broker.adapters.ledger.keys import LogKeys
-from broker.adapters.ledger.recovery import Recovered, closing_record
+from broker.adapters.ledger.link import Writer, WriterLink, WriterProcess
+from broker.adapters.ledger.recovery import closing_record
 from broker.adapters.ledger.segments import SEGMENT_BYTES
-from broker.adapters.ledger.store import LogStore
-from broker.adapters.ledger.writer import Placed, Sealed
+from broker.adapters.ledger.writer import Placed
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, Record, RecordType
 from broker.ports import Clock
 from broker.tlog.entry import Place, place
 from broker.tlog.malformed import MalformedError
 from broker.tlog.note import NoteSigner
-from broker.tlog.recordkey import RecordSigner
+from broker.tlog.recordkey import RecordVerifier
 
 STALL_SECONDS = 10.0
+READ_ENTRIES = 4096
 
 
 class FileLedger:
@@ -44,34 +46,35 @@ class FileLedger:
         keys: LogKeys,
         instance: str,
         clock: Clock,
-        disk: Disk | None = None,
+        writer: Writer | None = None,
         segment_bytes: int = SEGMENT_BYTES,
         certifications: tuple[str, ...] = (),
     ) -> None:
         """`origin` names the log in its checkpoints (a schema-less URL); `instance` names this process in
         entries. `certifications` of keys that are used from now on go into a `key` record, before all else.
+        The log is written in a process of its own, or by `writer`.
 
         Raises MalformedError for an origin that cannot be a note key's name.
         """
-        self._directory = directory
-        self._note_signer = NoteSigner(origin, keys.checkpoint)
-        self._signer = RecordSigner(keys.record)
+        self._reader = LogDirectory(directory)
+        self._opening = Opening(directory, origin, keys, segment_bytes)
+        self._vkey = NoteSigner(origin, keys.checkpoint).key
+        self._record_key = RecordVerifier(keys.record.public_key().public_bytes_raw())
         self._instance = instance
         self._clock = clock
-        self._disk = disk or Disk()
-        self._segment_bytes = segment_bytes
+        self._writer = writer or WriterProcess()
         self._certifications = certifications
-        self._store: LogStore | None = None
+        self._link: WriterLink | None = None
         self._failure: str | None = None
         self._next = 0
         self._durable = 0
-        self._waiting: deque[tuple[int, asyncio.Future[bytes]]] = deque()
+        self._waiting: deque[asyncio.Future[bytes]] = deque()
         self._gathered: list[Placed] = []
 
     @property
     def ready(self) -> bool:
         """Whether an append can succeed."""
-        return self._store is not None and self._failure is None
+        return self._link is not None and self._failure is None
 
     @property
     def failed(self) -> asyncio.Future[BrokerError]:
@@ -83,12 +86,12 @@ class FileLedger:
     @property
     def vkey(self) -> str:
         """The public key that verifies this log's checkpoints, as `log.vkey` holds it."""
-        return str(self._note_signer.key)
+        return str(self._vkey)
 
     @property
     def origin(self) -> str:
         """The log's name in checkpoints and receipts."""
-        return self._note_signer.key.name
+        return self._vkey.name
 
     @property
     def size(self) -> int:
@@ -104,13 +107,13 @@ class FileLedger:
         """
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[BrokerError] = self._loop.create_future()
-        store = await asyncio.to_thread(self._open_store)
-        self._next = self._durable = store.recovered.snapshot.base
-        self._store = store
-        store.start()
+        link = WriterLink(self._writer, on_durable=self._acknowledge, on_lost=self._latch)
+        log = await link.open(self._opening)
+        self._next = self._durable = log.size
+        self._link = link
         self._watch(-1)
         try:
-            await asyncio.gather(*(self.append(record) for record in self._first_records(store.recovered)))
+            await asyncio.gather(*(self.append(record) for record in self._first_records(log)))
         except BrokerError:
             await self.close()
             raise
@@ -121,13 +124,13 @@ class FileLedger:
         Raises BrokerError AUDIT_UNAVAILABLE also for a record that no entry can hold; only that one is
         refused.
         """
-        store = self._store
-        if store is None or self._failure is not None:
+        link = self._link
+        if link is None or self._failure is not None:
             raise self._refusal()
         seq = self._next
         at = Place(self._instance, seq, self._clock.now_ns() // 1000)
         try:
-            unsigned = place(record, at, self._signer.kid)
+            unsigned = place(record, at, self._record_key.kid)
         except MalformedError as error:
             raise BrokerError(
                 Kind.AUDIT_UNAVAILABLE,
@@ -136,33 +139,33 @@ class FileLedger:
             ) from error
         self._next = seq + 1
         durable: asyncio.Future[bytes] = self._loop.create_future()
-        self._waiting.append((seq, durable))
-        self._gather(store, Placed(seq, record.type, record.call_id, unsigned))
+        self._waiting.append(durable)
+        self._gather(link, Placed(seq, record.type, record.call_id, unsigned))
         return Receipt(self.origin, seq, await durable)
 
     async def read_entry(self, seq: int) -> bytes:
         """The durable entry `seq`, integrated or not. Raises BrokerError NOT_FOUND, and AUDIT_UNAVAILABLE
-        when its bundle is damaged.
+        when the log cannot be read.
         """
         if not 0 <= seq < self._durable:
             raise BrokerError(Kind.NOT_FOUND, "The log has no such entry.", remedy="Ask for a smaller seq.")
-        return (await self._entries_from(seq))[0]
+        return (await asyncio.to_thread(self._read, seq, seq + 1))[0][1]
 
     async def tail(self, after_seq: int) -> AsyncIterator[tuple[int, bytes]]:
-        """(seq, entry) of every durable entry with seq > `after_seq` (-1 for all), up to those durable
-        now.
+        """(seq, entry) of every durable entry with seq > `after_seq` (-1 for all), up to those durable now.
+        Raises BrokerError AUDIT_UNAVAILABLE when the log cannot be read.
         """
         seq, end = max(0, after_seq + 1), self._durable
         while seq < end:
-            for entry in await self._entries_from(seq):
-                yield seq, entry
-                seq += 1
+            for pair in await asyncio.to_thread(self._read, seq, min(end, seq + READ_ENTRIES)):
+                yield pair
+            seq += READ_ENTRIES
 
     async def checkpoint(self) -> bytes:
         """The newest signed checkpoint; it covers what was durable about a second ago. Raises NOT_FOUND
         before the first.
         """
-        signed = await asyncio.to_thread(LogDirectory(self._directory).checkpoint)
+        signed = await asyncio.to_thread(self._reader.checkpoint)
         if signed is None:
             raise BrokerError(Kind.NOT_FOUND, "The log has no checkpoint yet.", remedy="Ask in a second.")
         return signed
@@ -172,75 +175,60 @@ class FileLedger:
 
         After a failure it only lets go. Idempotent.
         """
-        store = self._store
-        if store is None:
+        link = self._link
+        if link is None:
             return
         try:
             if self.ready:
                 await self.append(Record(RecordType.CLOSE, call_id=self._instance))
         finally:
-            self._store = None
+            self._link = None
             self._watchdog.cancel()
-            self._hand_over(store)
-            await asyncio.to_thread(store.close)
+            self._hand_over(link)
+            await link.close()
 
-    def _open_store(self) -> LogStore:
-        return LogStore(
-            self._directory,
-            self._note_signer,
-            self._signer,
-            disk=self._disk,
-            segment_bytes=self._segment_bytes,
-            on_durable=self._report_durable,
-            on_failure=self._report_failure,
-        )
-
-    def _first_records(self, recovered: Recovered) -> list[Record]:
-        own = self._signer.public_key
+    def _first_records(self, log: Opened) -> list[Record]:
+        own = self._record_key.public_key
         records = [Record(RecordType.START, call_id=self._instance)]
-        if recovered.snapshot.public_key != own or self._certifications:
+        if log.public_key != own or self._certifications:
             certified = self._certifications or None
             key = Record(RecordType.KEY, call_id=self._instance, public_key=own, certifications=certified)
             records.insert(0, key)
-        return records + [closing_record(intent) for intent in recovered.cut]
+        return records + [closing_record(intent) for intent in log.cut]
 
-    def _gather(self, store: LogStore, placed: Placed) -> None:
+    def _gather(self, link: WriterLink, placed: Placed) -> None:
         """What one turn of the event loop appends goes to the disk together: waking the writer for each
         entry, and syncing each alone, would cost both threads more than all the rest of an append.
         """
         if not self._gathered:
-            self._loop.call_soon(self._hand_over, store)
+            self._loop.call_soon(self._hand_over, link)
         self._gathered.append(placed)
 
-    def _hand_over(self, store: LogStore) -> None:
+    def _hand_over(self, link: WriterLink) -> None:
         if self._gathered:
-            store.submit(self._gathered)
+            link.submit(self._gathered)
             self._gathered = []
 
-    async def _entries_from(self, seq: int) -> list[bytes]:
-        """Durable entry `seq` and perhaps some that follow it. The store is held: a close cannot pull it
-        away.
-        """
-        store = self._store
-        if store is None:
-            raise self._refusal()
-        held = store.held(seq)
-        return [held] if held is not None else await asyncio.to_thread(store.bundle, seq)
+    def _read(self, seq: int, end: int) -> list[tuple[int, bytes]]:
+        """From the files, which hold whatever is durable. Blocking."""
+        try:
+            return list(islice(self._reader.entries(seq), end - seq))
+        except (MalformedError, OSError) as error:
+            raise BrokerError(
+                Kind.AUDIT_UNAVAILABLE,
+                "The entries of the log cannot be read.",
+                remedy="Run `broker audit verify` on the log directory.",
+            ) from error
 
-    def _report_durable(self, batch: Sequence[Sealed]) -> None:
-        self._loop.call_soon_threadsafe(self._acknowledge, batch)
-
-    def _report_failure(self, error: OSError) -> None:
-        self._loop.call_soon_threadsafe(self._latch, f"the disk refused ({error.strerror})")
-
-    def _acknowledge(self, batch: Sequence[Sealed]) -> None:
+    def _acknowledge(self, leaves: Sequence[bytes]) -> None:
         """Once for each synced batch. Whoever waits, waits in the order of the entries."""
-        self._durable = batch[-1].seq + 1
-        for sealed in batch:
-            if self._waiting and self._waiting[0][0] == sealed.seq:
-                _, future = self._waiting.popleft()
-                if not future.done():  # done: its caller was cancelled
-                    future.set_result(sealed.leaf)
+        self._durable += len(leaves)
+        for leaf in leaves:
+            if not self._waiting:
+                return  # they were refused: the disk hung for too long
+            future = self._waiting.popleft()
+            if not future.done():  # done: its caller was cancelled
+                future.set_result(leaf)
 
     def _latch(self, reason: str) -> None:
         """Refuses every append that waits and every later one, for good."""
@@ -248,7 +236,7 @@ class FileLedger:
             return
         self._failure = reason
         while self._waiting:
-            _, future = self._waiting.popleft()
+            future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(self._refusal())
         self._failed.set_result(self._refusal())
@@ -262,7 +250,7 @@ class FileLedger:
 
     def _watch(self, oldest_before: int) -> None:
         """Every 10 s: an append that waited already at the last look means a disk that hangs."""
-        oldest = self._waiting[0][0] if self._waiting else -1
+        oldest = self._durable if self._waiting else -1
         if oldest >= 0 and oldest == oldest_before:
             self._latch(f"the disk did not answer within {STALL_SECONDS:.0f} s")
         self._watchdog = self._loop.call_later(STALL_SECONDS, self._watch, oldest)

@@ -31,7 +31,7 @@ class Recovered:
     frontier: Frontier
     beyond: tuple[bytes, ...]
     snapshot: Snapshot
-    cut: tuple[Record, ...]
+    cut: tuple[Entry, ...]
 
 
 def recover(directory: LogDirectory, key: NoteKey) -> Recovered:
@@ -133,11 +133,11 @@ def _beyond(path: str, size: int) -> bool:
     return tile.width > tile.width_in(size)
 
 
-def _intent(directory: LogDirectory, replay: _Replay, call_id: str, seq: int) -> Record:
-    """The intent's own record: replayed, or from its bundle when it is older than the write-ahead log."""
+def _intent(directory: LogDirectory, replay: _Replay, call_id: str, seq: int) -> Entry:
+    """The intent's own entry: replayed, or from its bundle when it is older than the write-ahead log."""
     entry = replay.opened.get(call_id)
     if entry is None:
         entry = parse_entry(directory.bundle(seq // WIDTH, replay.seq - len(replay.beyond))[seq % WIDTH])
     if entry.record.type is not RecordType.INTENT or entry.record.call_id != call_id:
         raise MalformedError("the write-ahead log names an open intent that is not in the log")
-    return entry.record
+    return entry

@@ -1,6 +1,6 @@
-"""The blocking half of the ledger: one locked directory, recovered, with its two threads.
+"""One locked log directory, recovered, and what writes to it: entries at once, their tree on its own thread.
 
-Knows the order of opening and closing. Must not know the event loop, sequencing, or what an entry says.
+Knows the order of opening and closing. Must not know who sends entries, sequencing, or what an entry says.
 """
 
 from __future__ import annotations
@@ -9,50 +9,37 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from broker.adapters.ledger.channel import Opening
 from broker.adapters.ledger.directory import VKEY, WAL, LogDirectory
 from broker.adapters.ledger.disk import DIRECTORY_MODE, Disk, DurableFiles, sole_writer
 from broker.adapters.ledger.integrator import Integrator
 from broker.adapters.ledger.recovery import Recovered, recover
 from broker.adapters.ledger.segments import Segments
-from broker.adapters.ledger.writer import Placed, Sealed, WalWriter
+from broker.adapters.ledger.writer import Placed, WalWriter
 from broker.errors import BrokerError, Kind
 from broker.tlog.malformed import MalformedError
 from broker.tlog.merkle import hash_leaf
 from broker.tlog.note import NoteSigner
 from broker.tlog.recordkey import RecordSigner
-from broker.tlog.tile import WIDTH
 
 CLOSE_SECONDS = 30.0
 
 
 class LogStore:
-    """Holds the directory's lock from construction to `close`. All methods but `submit` and `held` block.
+    """Holds the directory's lock from construction to `close`. Every method blocks; all are for one thread.
 
-    `on_durable` gets each batch of entries when they are, `on_failure` why no further one can be durable;
-    both on a thread of the store.
+    `on_failure` gets why the tree can no longer follow, on the thread that makes it.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        signer: NoteSigner,
-        record_signer: RecordSigner,
-        *,
-        disk: Disk,
-        segment_bytes: int,
-        on_durable: Callable[[Sequence[Sealed]], None],
-        on_failure: Callable[[OSError], None],
-    ) -> None:
-        """Recovers the log and integrates what was left. `record_signer` signs the entries from now on.
+    def __init__(self, opening: Opening, disk: Disk, on_failure: Callable[[OSError], None]) -> None:
+        """Recovers the log and integrates what was left.
 
         Raises BrokerError AUDIT_UNAVAILABLE; then nothing was changed that was there.
         """
-        self._directory = directory
-        self._signer = signer
+        self._directory = opening.directory
         self._disk = disk
-        self._reader = LogDirectory(directory)
-        self._on_durable = on_durable
-        segments = Segments(directory, disk, segment_bytes)
+        self._signer = NoteSigner(opening.origin, opening.keys.checkpoint)
+        segments = Segments(self._directory, disk, opening.segment_bytes)
         with ExitStack() as resources:
             try:
                 self.recovered = self._recover(resources)
@@ -62,58 +49,43 @@ class LogStore:
                     segments,
                     disk,
                     self.recovered.snapshot,
-                    signer=record_signer,
-                    on_durable=self._take_durable,
-                    on_failure=on_failure,
-                    segment_bytes=segment_bytes,
+                    signer=RecordSigner(opening.keys.record),
+                    segment_bytes=opening.segment_bytes,
                 )
             except (MalformedError, OSError) as error:
-                raise _not_continued(directory, error) from error
+                raise _not_continued(self._directory, error) from error
+            resources.callback(self._writer.close)
             self._resources = resources.pop_all()
-
-    def start(self) -> None:
-        """Starts the threads."""
-        self._writer.start()
         self._integrator.start()
 
-    def submit(self, batch: Sequence[Placed]) -> None:
-        """Queues the next entries for the disk."""
-        self._writer.submit(batch)
+    def write(self, batch: Sequence[Placed]) -> list[bytes]:
+        """Makes the next entries durable; their leaf hashes. Raises OSError: then only `close` is left."""
+        signed = self._writer.write(batch)
+        leaves = [hash_leaf(entry) for entry in signed]
+        self._integrator.add(zip(signed, leaves, strict=True))
+        return leaves
 
-    def held(self, seq: int) -> bytes | None:
-        """Durable entry `seq` while no checkpoint covers it."""
-        return self._integrator.held(seq)
-
-    def bundle(self, seq: int) -> list[bytes]:
-        """The covered entries from `seq` to the end of its bundle. Raises BrokerError AUDIT_UNAVAILABLE when
-        the bundle cannot be read.
-        """
-        try:
-            return self._reader.bundle(seq // WIDTH, self._integrator.published)[seq % WIDTH :]
-        except (MalformedError, OSError) as error:
-            raise BrokerError(
-                Kind.AUDIT_UNAVAILABLE,
-                "An entry bundle of the log cannot be read.",
-                remedy="Run `broker audit verify` on the log directory.",
-            ) from error
+    def finish(self) -> None:
+        """Nothing more will be written. Raises OSError."""
+        self._writer.finish()
 
     def close(self) -> None:
-        """Writes and integrates what is queued, ends the threads and lets the directory go.
+        """Integrates what is left and lets the directory go.
 
-        Waits at most a minute. A thread that hangs in the disk keeps the lock until the process ends.
+        Waits at most half a minute. A thread that hangs in the disk keeps the lock until the process ends.
         """
-        ended = (self._writer.close(CLOSE_SECONDS), self._integrator.close(CLOSE_SECONDS))
-        if all(ended):
+        if self._integrator.close(CLOSE_SECONDS):
             self._resources.close()
 
     def _recover(self, resources: ExitStack) -> Recovered:
         """Nothing is written before everything was read and believed."""
         self._directory.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
         resources.enter_context(sole_writer(self._directory / "lock"))
-        stored = self._reader.vkey()
+        reader = LogDirectory(self._directory)
+        stored = reader.vkey()
         if stored is not None and stored != str(self._signer.key):
             raise MalformedError("log.vkey belongs to another key or origin")
-        return recover(self._reader, self._signer.key)
+        return recover(reader, self._signer.key)
 
     def _begin_tree(
         self, recovered: Recovered, segments: Segments, on_failure: Callable[[OSError], None]
@@ -130,10 +102,6 @@ class LogStore:
         integrator.add([(entry, hash_leaf(entry)) for entry in recovered.beyond])
         integrator.integrate()
         return integrator
-
-    def _take_durable(self, batch: Sequence[Sealed]) -> None:
-        self._integrator.add([(sealed.entry, sealed.leaf) for sealed in batch])
-        self._on_durable(batch)
 
 
 def _not_continued(directory: Path, error: MalformedError | OSError) -> BrokerError:

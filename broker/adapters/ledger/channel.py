@@ -1,0 +1,190 @@
+"""What a ledger and its writer say to each other, as bytes on a socket.
+
+Knows the form of each message. Must not know who carries them or what is done about them. A message is
+`kind (1) ‖ length (4) ‖ payload`, big-endian. Both ends are this program, in one version.
+Whoever sends no more ends its half of the socket.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from broker.adapters.ledger.keys import LogKeys
+from broker.adapters.ledger.writer import Placed
+from broker.errors import BrokerError, Kind
+from broker.model.record import Record, RecordType
+from broker.tlog import canonical
+from broker.tlog.entry import Entry, Unsigned, parse_entry
+from broker.tlog.malformed import MalformedError
+from broker.tlog.merkle import HASH_BYTES
+
+_HEADER = struct.Struct(">BI")
+_PLACED = struct.Struct(">QBHI")
+_KINDS = tuple(RecordType)
+_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
+
+
+class Says(IntEnum):
+    """The kinds of messages: the first two go to the writer, the others come from it."""
+
+    OPEN = 1
+    ENTRIES = 2
+    OPENED = 3
+    REFUSED = 4
+    DURABLE = 5
+    LOST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. `payload` may hold keys (OPEN) and records (ENTRIES)."""
+
+    says: Says
+    payload: bytes = field(repr=False)
+
+    def encode(self) -> bytes:
+        """Its bytes on the socket."""
+        return _HEADER.pack(self.says, len(self.payload)) + self.payload
+
+
+class Messages:
+    """Cuts a stream of bytes into messages."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """The messages that `data` completes."""
+        data, begin = self._rest + data, 0
+        while len(data) - begin >= _HEADER.size:
+            number, length = _HEADER.unpack_from(data, begin)
+            end = begin + _HEADER.size + length
+            if end > len(data):
+                break
+            yield Message(Says(number), data[begin + _HEADER.size : end])
+            begin = end
+        self._rest = data[begin:]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Which log the writer is to open, and the keys it signs with."""
+
+    directory: Path
+    origin: str
+    keys: LogKeys = field(repr=False)
+    segment_bytes: int
+
+    def message(self) -> Message:
+        """OPEN."""
+        document = {
+            "directory": os.fsencode(self.directory).hex(),
+            "origin": self.origin,
+            "checkpoint": self.keys.checkpoint.private_bytes_raw().hex(),
+            "record": self.keys.record.private_bytes_raw().hex(),
+            "segment_bytes": self.segment_bytes,
+        }
+        return Message(Says.OPEN, canonical.encode(document))
+
+    @classmethod
+    def parse(cls, message: Message) -> Opening:
+        """Back again. Raises MalformedError for another message."""
+        match message.says, canonical.decode(message.payload):
+            case Says.OPEN, {
+                "directory": str() as directory,
+                "origin": str() as origin,
+                "checkpoint": str() as checkpoint,
+                "record": str() as record,
+                "segment_bytes": int() as segment_bytes,
+            }:
+                path = Path(os.fsdecode(bytes.fromhex(directory)))
+                return cls(path, origin, LogKeys(_key(checkpoint), _key(record)), segment_bytes)
+        raise MalformedError("a writer that was not told which log to open")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the log holds: `size` entries, signed with `public_key` at last, and intents without outcome."""
+
+    size: int
+    public_key: str | None
+    cut: tuple[Record, ...]
+
+
+def opened(size: int, public_key: str | None, cut: Iterable[Entry]) -> Message:
+    """OPENED."""
+    intents = [entry.encode().decode() for entry in cut]
+    return Message(Says.OPENED, canonical.encode({"size": size, "public_key": public_key, "cut": intents}))
+
+
+def parse_opened(message: Message) -> Opened:
+    """Raises the BrokerError that the writer refused with."""
+    match message.says, canonical.decode(message.payload):
+        case Says.OPENED, {
+            "size": int() as size,
+            "public_key": str() | None as public_key,
+            "cut": list() as cut,
+        }:
+            intents = tuple(parse_entry(str(text).encode()).record for text in cut)
+            return Opened(size, public_key, intents)
+        case Says.REFUSED, {"message": str() as text, "remedy": str() as remedy}:
+            raise BrokerError(Kind.AUDIT_UNAVAILABLE, text, remedy=remedy)
+    raise MalformedError("a writer that did not say what it opened")
+
+
+def refused(error: BrokerError) -> Message:
+    """REFUSED: the log was not opened, and nothing was changed."""
+    return Message(Says.REFUSED, canonical.encode({"message": error.message, "remedy": error.remedy}))
+
+
+def entries(batch: Sequence[Placed]) -> Message:
+    """ENTRIES, in their order."""
+    parts: list[bytes] = []
+    for placed in batch:
+        call_id, message = placed.call_id.encode(), placed.unsigned.message
+        parts += (
+            _PLACED.pack(placed.seq, _NUMBERS[placed.kind], len(call_id), len(message)),
+            call_id,
+            message,
+        )
+    return Message(Says.ENTRIES, b"".join(parts))
+
+
+def parse_entries(payload: bytes) -> Iterator[Placed]:
+    """The entries of an ENTRIES message."""
+    at = 0
+    while at < len(payload):
+        seq, number, call_id_bytes, message_bytes = _PLACED.unpack_from(payload, at)
+        at += _PLACED.size
+        middle, end = at + call_id_bytes, at + call_id_bytes + message_bytes
+        unsigned = Unsigned(payload[middle:end], seq)
+        yield Placed(seq, _KINDS[number], payload[at:middle].decode(), unsigned)
+        at = end
+
+
+def durable(leaves: Iterable[bytes]) -> Message:
+    """DURABLE: the leaf hashes of the next entries, in order."""
+    return Message(Says.DURABLE, b"".join(leaves))
+
+
+def parse_durable(payload: bytes) -> list[bytes]:
+    """The leaf hashes of a DURABLE message."""
+    return [payload[at : at + HASH_BYTES] for at in range(0, len(payload), HASH_BYTES)]
+
+
+def lost(error: OSError) -> Message:
+    """LOST: nothing will be durable any more."""
+    return Message(Says.LOST, f"the disk refused ({error.strerror})".encode())
+
+
+def _key(seed: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed))

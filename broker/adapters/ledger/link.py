@@ -1,0 +1,126 @@
+"""A ledger's end of the socket to its writer, and the process that a writer runs in.
+
+Knows an event loop's transport and a child process. Must not know records, sequencing or refusals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from socket import socket, socketpair
+from typing import Protocol
+
+from broker.adapters.ledger import channel
+from broker.adapters.ledger.channel import Message, Messages, Opened, Opening, Says
+from broker.adapters.ledger.store import CLOSE_SECONDS
+from broker.adapters.ledger.writer import Placed
+from broker.errors import BrokerError, Kind
+
+ENDED = "the process that writes the log has ended"
+
+
+class Writer(Protocol):
+    """Where `service.write_log` runs. Both methods block."""
+
+    def start(self, ledger: socket) -> None:
+        """Has it serve a copy of this socket. Raises OSError."""
+
+    def wait(self, seconds: float) -> None:
+        """Returns when it ended, or after so long."""
+
+
+class WriterProcess:
+    """A process of its own, with a memory and an interpreter lock of its own."""
+
+    def start(self, ledger: socket) -> None:
+        """See Writer."""
+        # -P: whatever lies in the working directory is not imported
+        command = [sys.executable, "-P", "-m", "broker.adapters.ledger"]
+        self._process = subprocess.Popen(command, stdin=ledger.fileno(), stdout=subprocess.DEVNULL)  # noqa: S603 - ours
+
+    def wait(self, seconds: float) -> None:
+        """See Writer; a process that is not done by then is left to end by itself."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return
+
+
+class WriterLink(asyncio.Protocol):
+    """Use: `await open()`, `submit` from that event loop, `await close()`.
+
+    `on_durable` gets the leaf hashes of the next entries, `on_lost` why no further one will be durable: once,
+    and never because of `close`.
+    """
+
+    def __init__(
+        self, writer: Writer, *, on_durable: Callable[[Sequence[bytes]], None], on_lost: Callable[[str], None]
+    ) -> None:
+        self._writer = writer
+        self._on_durable = on_durable
+        self._on_lost = on_lost
+        self._messages = Messages()
+        self._closing = False
+
+    async def open(self, opening: Opening) -> Opened:
+        """Starts the writer. Raises BrokerError AUDIT_UNAVAILABLE where it refuses the log, and OSError."""
+        loop = asyncio.get_running_loop()
+        self._answer: asyncio.Future[Message] = loop.create_future()
+        self._ended: asyncio.Future[None] = loop.create_future()
+        ours, theirs = socketpair()
+        with theirs:
+            await asyncio.to_thread(self._writer.start, theirs)
+        self._transport, _ = await loop.create_unix_connection(lambda: self, sock=ours)
+        self._transport.write(opening.message().encode())
+        try:
+            return channel.parse_opened(await self._answer)
+        except BrokerError:
+            await self.close()
+            raise
+
+    def submit(self, batch: Sequence[Placed]) -> None:
+        """Sends the next entries. Never blocks."""
+        self._transport.write(channel.entries(batch).encode())
+
+    async def close(self) -> None:
+        """Has the writer finish what was sent, and waits for its end, at most a minute."""
+        self._closing = True
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+            await asyncio.wait([self._ended], timeout=CLOSE_SECONDS)
+        self._transport.close()
+        await asyncio.to_thread(self._writer.wait, CLOSE_SECONDS)
+
+    def data_received(self, data: bytes) -> None:
+        """Part of what the writer says."""
+        for message in self._messages.feed(data):
+            match message.says:
+                case Says.DURABLE:
+                    self._on_durable(channel.parse_durable(message.payload))
+                case Says.LOST:
+                    self._lose(message.payload.decode())
+                case _:
+                    self._answer.set_result(message)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The writer ended, or `close` did."""
+        self._ended.set_result(None)
+        if self._answer.done():
+            self._lose(ENDED)
+        else:
+            self._answer.set_exception(_unopened())
+
+    def _lose(self, why: str) -> None:
+        if not self._closing:
+            self._closing = True
+            self._on_lost(why)
+
+
+def _unopened() -> BrokerError:
+    return BrokerError(
+        Kind.AUDIT_UNAVAILABLE,
+        f"The log was not opened: {ENDED}.",
+        remedy="What it printed tells why; it needs what this process needs, and some memory of its own.",
+    )

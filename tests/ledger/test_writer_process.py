@@ -1,0 +1,91 @@
+"""The process that writes the log: what happens when it or its ledger are told to end, or do not start."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from broker.errors import BrokerError, Kind
+from broker.tlog.report import Verdict
+from tests.ledger.support import entries, intent, ledger, opened, outcome, report
+from tests.processes import children
+
+
+def _writer() -> int:
+    """The one process that this one has started."""
+    [pid] = children(os.getpid())
+    return pid
+
+
+async def test_a_killed_writer_refuses_its_callers_for_good_and_loses_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        await log.append(intent("before"))
+        os.kill(_writer(), signal.SIGKILL)
+        assert "has ended" in str(await asyncio.wait_for(log.failed, 5))
+        assert not log.ready
+        with pytest.raises(BrokerError, match="has ended") as refused:
+            await log.append(outcome("before"))
+        assert refused.value.kind is Kind.AUDIT_UNAVAILABLE
+    async with opened(tmp_path):
+        pass
+    types = [entry.record.type.value for entry in entries(tmp_path)]
+    assert types == ["key", "start", "intent", "start", "recovered", "close"]
+    assert report(tmp_path).verdict is Verdict.GOOD
+
+
+async def test_appends_that_wait_for_a_writer_that_is_killed_are_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        os.kill(_writer(), signal.SIGSTOP)
+        appends = [asyncio.create_task(log.append(intent(f"c{number}"))) for number in range(50)]
+        await asyncio.sleep(0.1)
+        assert not any(append.done() for append in appends)
+        os.kill(_writer(), signal.SIGKILL)
+        ends = await asyncio.wait_for(asyncio.gather(*appends, return_exceptions=True), 5)
+        assert {type(end) for end in ends} == {BrokerError}
+
+
+async def test_signals_meant_for_the_broker_do_not_end_its_writer(tmp_path: Path) -> None:
+    """Ctrl-C and a service manager reach both; the log still gets its `close`."""
+    async with opened(tmp_path) as log:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(_writer(), number)
+        await log.append(intent("after"))
+    assert [entry.record.type.value for entry in entries(tmp_path)] == ["key", "start", "intent", "close"]
+    assert children(os.getpid()) == []
+
+
+async def test_a_writer_ends_with_its_ledger_and_lets_the_directory_go(tmp_path: Path) -> None:
+    """What a SIGKILL of the ledger's process does to the writer: its socket ends."""
+    log = ledger(tmp_path)
+    await log.open()
+    await log.append(intent("cut"))
+    assert log._link is not None
+    log._link._transport.abort()
+    async with opened(tmp_path):
+        pass
+    await log.close()
+    types = [entry.record.type.value for entry in entries(tmp_path)]
+    assert types == ["key", "start", "intent", "start", "recovered", "close"]
+
+
+async def test_a_writer_that_does_not_start_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(BrokerError, match="was not opened") as refused:
+        await asyncio.wait_for(ledger(tmp_path).open(), 5)
+    assert refused.value.kind is Kind.AUDIT_UNAVAILABLE
+
+
+def test_a_person_who_starts_a_writer_is_told_what_it_is() -> None:
+    command = [sys.executable, "-P", "-m", "broker.adapters.ledger"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "broker serve" in done.stderr
+    assert "Traceback" not in done.stderr
