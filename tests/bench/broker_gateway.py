@@ -32,10 +32,10 @@ METHODS = {Shape.UNARY: f"{SERVICE}/CreateChatCompletion", Shape.STREAM: f"{SERV
 
 
 class Broker:
-    """Everything on: mTLS, token check, filter, policy, two durable records. Two lanes, one process."""
+    """Everything on: mTLS, token check, filter, policy, two durable records. Two lanes, one broker."""
 
     name = "broker"
-    note = "the whole path on, one process"
+    note = "the whole path on, one process and the one that writes its log (its default)"
 
     def __init__(self, identity: str = "assistant") -> None:
         self._identity = identity

@@ -5,11 +5,18 @@ The full figure of 10,000 calls: `python -m tests.path.kill --calls 10000`.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.path import kill
+from tests.path.upstreams import received, simulator_process
+from tests.processes import children
+from tests.running import RunningBroker, start_broker
 
 CALLS = 1500
 
@@ -23,3 +30,30 @@ def test_sigkill_loses_no_acknowledged_record_and_leaves_no_call_open(tmp_path: 
     assert found.upstream >= len(found.seen.whole)
     assert found.closed_by["recovered"] > 0, "no kill met a call in flight: the test proved too little"
     assert sum("killed" in line for line in said) == kill.KILLS
+
+
+def _said_hello(broker: RunningBroker, token: str) -> httpx.Response:
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
+    with broker.http("assistant") as client:
+        return client.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {token}"})
+
+
+def test_a_broker_whose_log_writer_is_killed_does_nothing_more(tmp_path: Path) -> None:
+    key = tmp_path / "upstream.key"
+    key.write_text("sk-kill-0123456789abcdefghijklmnop")
+    with simulator_process(key) as url:
+        broker = start_broker(tmp_path / "b", "--upstream", f"{url}/v1", "--upstream-key-file", str(key))
+        token = broker.token("assistant")
+        [writer] = children(broker.process.pid)
+        os.kill(writer, signal.SIGKILL)
+        with contextlib.suppress(httpx.TransportError):  # it may have ended by then
+            assert _said_hello(broker, token).status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert broker.process.wait(20) == 1
+        broker.stop()
+        assert received(url)["entries"] == []
+        again = start_broker(tmp_path / "b", "--upstream", f"{url}/v1", "--upstream-key-file", str(key))
+        try:
+            assert _said_hello(again, again.token("assistant")).status_code == httpx.codes.OK
+        finally:
+            again.stop()
+    assert "log can no longer be written" in broker.errors.read_text()
