@@ -132,6 +132,8 @@ def opa_authorizer(settings: Opa, clock: Clock) -> OpaAuthorizer:
         return OpaAuthorizer(
             sidecar, clock, deadline_seconds=settings.deadline_ms / 1000, bundle=settings.bundle
         )
+    except OSError as error:
+        raise ConfigError(f"opa.ca, opa.certificate, opa.key: a PEM file cannot be used: {error}") from None
     except ValueError as error:
         raise ConfigError(f"opa.url: {error}") from None
 

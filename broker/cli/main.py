@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import Abort, TyperException
 
+from broker.adapters.telemetry import configure_log
 from broker.cli import audit, call, dev, doctor, keys, policy, serve, token, vault
 from broker.config import ConfigError
 from broker.errors import BrokerError
@@ -35,6 +36,7 @@ def main() -> None:
     """The console script. A command line that cannot be understood is 3 like all that could not run: typer's
     own 2 means incomplete here.
     """
+    configure_log("warning", "auto")  # to standard error: what a command prints is its answer alone
     try:
         sys.exit(app(standalone_mode=False))
     except TyperException as error:

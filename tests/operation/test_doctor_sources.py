@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,21 @@ def test_what_dynamic_keys_and_a_fallback_need_of_the_store_is_looked_for(tmp_pa
     assert (done.exit_code, found(done, "bad")) == (0, [])
     assert ADMIN_KEY not in done.output
     assert not (tmp_path / "instance").exists(), "the doctor writes nothing"
+
+
+def test_each_key_of_a_pool_is_looked_for_and_not_the_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = [{"key": "openai-eu", "weight": 3}, {"key": "openai-us"}, {"key": "openai-lost"}]
+    store = SealedStore(tmp_path / "keys")
+    for name in ("openai-eu", "openai-us"):
+        store.put(name, f"sk-{name}-0123456789")
+    store.quarantine("openai-us", "leaked")
+    write(tmp_path, {"keys": {"directory": str(tmp_path / "keys")}})
+    monkeypatch.setenv("BROKER__POOLS", json.dumps({"openai": {"members": members}}))
+    done = run(tmp_path, "--json")
+    assert [check["told"].split("'")[1] for check in found(done, "bad")] == ["openai-lost"]
+    assert [check["told"] for check in found(done, "warning")] == [
+        "The key openai-us is quarantined: leaked."
+    ]
+    assert "The key openai-eu opens, version 1." in {check["told"] for check in found(done, "good")}

@@ -37,7 +37,9 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # the library has no typ
     """One connection pool. Use it from one event loop, after `open`."""
 
     def __init__(self, sidecar: Sidecar, deadline_seconds: float) -> None:
-        """Raises ValueError where the URL is none of http and https with a host."""
+        """Raises ValueError where the URL is none of http and https with a host, and OSError where a PEM file
+        cannot be used. Blocking.
+        """
         parts = urlsplit(sidecar.url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
             raise ValueError(f"{sidecar.url} is not http://host:port or https://host:port")
@@ -45,11 +47,11 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # the library has no typ
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         port = parts.port or (443 if secure else 80)
         super().__init__(host=host, port=port, ssl=secure, retries=0, timeout=deadline_seconds)
-        self._sidecar = sidecar
+        self._tls = _tls(sidecar) if secure else False
 
     async def _init_session(self) -> None:
         """The library's hook: a session without proxies, cookies or the environment."""
-        self._connector = aiohttp.TCPConnector(ssl=self._tls(), limit=0, keepalive_timeout=30)
+        self._connector = aiohttp.TCPConnector(ssl=self._tls, limit=0, keepalive_timeout=30)
         self._session = aiohttp.ClientSession(
             connector=self._connector,
             timeout=aiohttp.ClientTimeout(total=self.timeout),
@@ -59,7 +61,7 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # the library has no typ
         )
 
     async def open(self) -> None:
-        """Opens the pool; connects nowhere yet. Raises OSError where a PEM file cannot be read."""
+        """Opens the pool; connects nowhere yet."""
         await self._init_session()
 
     async def ask(self, path: str, body: bytes) -> bytes:
@@ -72,14 +74,13 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc]  # the library has no typ
                 raise OpaFaultError(f"it answered with status {response.status}")
             return await _body(response)
 
-    def _tls(self) -> ssl.SSLContext | bool:
-        if not self.ssl:
-            return False
-        context = ssl.create_default_context(cafile=self._sidecar.ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if self._sidecar.certificate is not None:
-            context.load_cert_chain(self._sidecar.certificate, self._sidecar.key)
-        return context
+
+def _tls(sidecar: Sidecar) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=sidecar.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if sidecar.certificate is not None:
+        context.load_cert_chain(sidecar.certificate, sidecar.key)
+    return context
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

@@ -18,7 +18,7 @@ _LIBRARIES = ("uvicorn.error", "asyncio", "grpc", "grpc._cython.cygrpc", "grpc.a
 
 
 def configure_log(level: str, style: str) -> None:
-    """Sets up the one log of this process; call it once. `style` is auto, json or text."""
+    """Sets up the one log of this process. `style` is auto, json or text."""
     text = style == "text" or (style == "auto" and sys.stderr.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
     number = logging.getLevelNamesMapping()[level.upper()]

@@ -1,6 +1,6 @@
-"""Credentials that are in no store: what can be told of them without asking OpenAI.
+"""Which keys the store must have, and what can be told of credentials that are in no store.
 
-Knows: which credentials those are, and what they need of this machine. Must not know: stores.
+Knows: pools, other sources, and what those need of this machine. Must not know: stores.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ _SUBJECT = "keys"
 
 
 def stored(settings: Settings, credentials: Iterable[str]) -> set[str]:
-    """Which credentials the store must have: those without another source, and what other sources need."""
-    others = settings.credentials
-    wanted = {name for name in credentials if name not in others}
+    """Which keys the store must have: those of `credentials` and of every pool that have no other source, and
+    what other sources need.
+    """
+    others, pools = settings.credentials, settings.pools
+    single = {name for name in credentials if name not in pools}
+    pooled = {member.key for pool in pools.values() for member in pool.members}
+    wanted = (single | pooled) - others.keys()
     wanted |= {one.fallback for one in others.values() if one.fallback is not None}
     if any(one.upstream_auth == "dynamic_key" for one in others.values()):
         wanted.add(settings.dynamic_keys.admin_credential)
