@@ -17,16 +17,32 @@ from tests.ledger.support import entries, intent, ledger, opened, outcome, repor
 from tests.processes import children
 
 
-def _writer() -> int:
-    """The one process that this one has started."""
-    [pid] = children(os.getpid())
-    return pid
+class Started:
+    """What this process has started since the test began: other tests' servers may be there, too."""
+
+    def __init__(self) -> None:
+        self._before = set(children(os.getpid()))
+
+    def now(self) -> list[int]:
+        return [pid for pid in children(os.getpid()) if pid not in self._before]
+
+    @property
+    def writer(self) -> int:
+        [pid] = self.now()
+        return pid
 
 
-async def test_a_killed_writer_refuses_its_callers_for_good_and_loses_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def started() -> Started:
+    return Started()
+
+
+async def test_a_killed_writer_refuses_its_callers_for_good_and_loses_nothing(
+    tmp_path: Path, started: Started
+) -> None:
     async with opened(tmp_path) as log:
         await log.append(intent("before"))
-        os.kill(_writer(), signal.SIGKILL)
+        os.kill(started.writer, signal.SIGKILL)
         assert "has ended" in str(await asyncio.wait_for(log.failed, 5))
         assert not log.ready
         with pytest.raises(BrokerError, match="has ended") as refused:
@@ -39,25 +55,27 @@ async def test_a_killed_writer_refuses_its_callers_for_good_and_loses_nothing(tm
     assert report(tmp_path).verdict is Verdict.GOOD
 
 
-async def test_appends_that_wait_for_a_writer_that_is_killed_are_refused(tmp_path: Path) -> None:
+async def test_appends_that_wait_for_a_writer_that_is_killed_are_refused(
+    tmp_path: Path, started: Started
+) -> None:
     async with opened(tmp_path) as log:
-        os.kill(_writer(), signal.SIGSTOP)
+        os.kill(started.writer, signal.SIGSTOP)
         appends = [asyncio.create_task(log.append(intent(f"c{number}"))) for number in range(50)]
         await asyncio.sleep(0.1)
         assert not any(append.done() for append in appends)
-        os.kill(_writer(), signal.SIGKILL)
+        os.kill(started.writer, signal.SIGKILL)
         ends = await asyncio.wait_for(asyncio.gather(*appends, return_exceptions=True), 5)
         assert {type(end) for end in ends} == {BrokerError}
 
 
-async def test_signals_meant_for_the_broker_do_not_end_its_writer(tmp_path: Path) -> None:
+async def test_signals_meant_for_the_broker_do_not_end_its_writer(tmp_path: Path, started: Started) -> None:
     """Ctrl-C and a service manager reach both; the log still gets its `close`."""
     async with opened(tmp_path) as log:
         for number in (signal.SIGINT, signal.SIGTERM):
-            os.kill(_writer(), number)
+            os.kill(started.writer, number)
         await log.append(intent("after"))
     assert [entry.record.type.value for entry in entries(tmp_path)] == ["key", "start", "intent", "close"]
-    assert children(os.getpid()) == []
+    assert started.now() == []
 
 
 async def test_a_writer_ends_with_its_ledger_and_lets_the_directory_go(tmp_path: Path) -> None:
