@@ -28,7 +28,7 @@ pytestmark = pytest.mark.servers
 
 DEV = "spiffe://dev.broker/ns/demo/sa"
 DEADLINE = 0.05
-NOISE = 0.5  # seconds that a busy machine may add; `python -m tests.bench policy` holds the exact bound
+NOISE = 0.5  # seconds that a busy machine may add; `python -m tests.bench.refusals` has the figure
 RESUMES = 2.0
 CUT_SECONDS = 1.0
 

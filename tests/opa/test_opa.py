@@ -26,7 +26,7 @@ pytestmark = pytest.mark.servers
 
 CALLS = DecisionPoint.CALLS
 DEADLINE = 0.05
-NOISE = 0.5  # seconds that a busy machine may add; the exact figure is the bench's
+NOISE = 0.5  # seconds that a busy machine may add; `python -m tests.bench.refusals` has the figure
 BACK_SECONDS = 2.0
 BUNDLE = b'"provenance":{"bundles":{"broker":{"revision":"x sha256:' + b"a" * 64 + b'"}}}'
 

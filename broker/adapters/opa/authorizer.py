@@ -40,7 +40,7 @@ class OpaAuthorizer:
     def __init__(
         self, sidecar: Sidecar, clock: Clock, *, deadline_seconds: float = 0.05, bundle: str | None = "broker"
     ) -> None:
-        """Raises ValueError for a URL that is none."""
+        """Raises ValueError for a URL that is none, and OSError where a PEM file cannot be used. Blocking."""
         self._client = OpaClient(sidecar, deadline_seconds)
         self._clock = clock
         self._deadline = deadline_seconds
