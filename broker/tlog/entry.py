@@ -63,7 +63,7 @@ class Unsigned:
     seq: int
 
     def sign(self, signer: RecordSigner) -> bytes:
-        """The entry: 30 µs, in which other threads run. Never raises."""
+        """The entry. Takes 30 µs; never raises."""
         return self.signed(signer.sign(self.message))
 
     def signed(self, sig: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """One started process with all that it starts in turn: its CPU time, its memory, its end.
 
-Knows /proc (Linux) and process groups. Must not know what the process is.
+Knows process groups. Must not know what the process is.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+from tests.processes import GROUP, stats
 
 from .errors import BenchError
 
@@ -87,13 +89,4 @@ class Child:
             return
 
     def _group(self) -> Iterator[list[str]]:
-        """Each member's /proc/PID/stat after its name: item 0 is field 3 of proc(5), item 2 the group."""
-        for entry in os.scandir("/proc"):
-            if not entry.name.isdigit():
-                continue
-            try:
-                stat = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(stat[2]) == self._process.pid:
-                yield stat
+        return (stat for _, stat in stats() if int(stat[GROUP]) == self._process.pid)

@@ -24,11 +24,10 @@ from broker.adapters.decisions import CachingAuthorizer
 from broker.adapters.opa import OpaAuthorizer, Sidecar
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.identity.revocation import RevocationSet
-from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint
 from tests.bench.claims import Claim
 from tests.bench.decisions import cost
-from tests.opa.sidecar import POLICIES, running_opa
+from tests.opa.sidecar import POLICIES, running_opa, unheard
 from tests.policy.documents import call
 
 ROUNDS = 3_000
@@ -51,9 +50,9 @@ async def _times(asks: dict[str, Ask]) -> dict[str, list[float]]:
 async def over_opa(scratch: Path) -> Claim:
     """The port's p50 over that of the same POST by a bare client."""
     with running_opa(scratch) as opa:
+        opa.await_bundle()
         authorizer = OpaAuthorizer(Sidecar(opa.url), SystemClock(), deadline_seconds=1)
-        await authorizer.start(_nothing)
-        await asyncio.sleep(2)  # until OPA has its bundle
+        await authorizer.start(unheard)
         assert not authorizer.unready(), authorizer.unready()
         document, body = call(), orjson.dumps({"input": call()})
         url = f"{opa.url}/v1/data/broker/calls/decision"
@@ -114,10 +113,6 @@ async def _changes(authorizer: EmbeddedAuthorizer, document: dict[str, object]) 
     result = (await authorizer.evaluate(DecisionPoint.CALLS, document)).result
     assert isinstance(result, dict)
     return result["changes"]
-
-
-async def _nothing(_version: PolicyVersion) -> None:
-    pass
 
 
 async def main() -> int:

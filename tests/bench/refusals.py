@@ -22,10 +22,9 @@ from broker.adapters.clock import SystemClock
 from broker.adapters.opa import OpaAuthorizer, Sidecar
 from broker.errors import BrokerError
 from broker.model.answers import parse_call_decision
-from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint
 from tests.bench.claims import Claim
-from tests.opa.sidecar import RunningOpa, free_port, running_opa
+from tests.opa.sidecar import RunningOpa, free_port, running_opa, unheard
 from tests.opa.switch import FAULTS, switch
 from tests.policy.documents import call
 
@@ -38,7 +37,7 @@ async def waits(url: str) -> list[float]:
     took: list[float] = []
     for _ in range(AUTHORIZERS):
         authorizer = OpaAuthorizer(Sidecar(url), SystemClock(), deadline_seconds=DEADLINE_MS / 1000)
-        await authorizer.start(_nothing)
+        await authorizer.start(unheard)
         for _ in range(CALLS):
             begun = time.perf_counter()
             try:
@@ -50,10 +49,6 @@ async def waits(url: str) -> list[float]:
                 raise AssertionError("a call was decided while OPA failed")
         await authorizer.aclose()
     return took
-
-
-async def _nothing(_version: PolicyVersion) -> None:
-    pass
 
 
 def _stopped(stack: ExitStack, scratch: Path) -> RunningOpa:

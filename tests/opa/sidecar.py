@@ -19,7 +19,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import httpx
+
 from broker.adapters.rego.source import read_policies
+from broker.model.decision import PolicyVersion
 
 POLICIES = Path(__file__).parents[2] / "policies"
 ROOT = Path(__file__).parents[2]
@@ -31,6 +34,10 @@ def opa_binary() -> str:
     found = shutil.which("opa") or str(ROOT / ".tools/bin/opa")
     assert Path(found).exists(), "no opa: run `make servers`"
     return found
+
+
+async def unheard(_version: PolicyVersion) -> None:
+    """Nobody records the versions here."""
 
 
 def free_port() -> int:
@@ -115,6 +122,20 @@ class RunningOpa:
         assert self.process is not None
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/stat")
         return all(task.read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+
+    def loaded(self) -> bool:
+        """Whether it says that its bundles are active."""
+        try:
+            return httpx.get(f"{self.url}/health?bundles").status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    def await_bundle(self) -> None:
+        """Returns once it decides by its bundle."""
+        deadline = time.monotonic() + START_SECONDS
+        while not self.loaded():
+            assert time.monotonic() < deadline, "OPA loaded no bundle"
+            time.sleep(0.05)
 
     def kill(self) -> None:
         """Ends it at once; also a stopped one."""

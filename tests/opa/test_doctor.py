@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from broker.adapters.keystore import SealedStore
-from tests.opa.sidecar import RunningOpa, free_port, running_opa
+from tests.opa.sidecar import free_port, running_opa
 from tests.operation.test_doctor import KEY
 from tests.vault.serving import configuration
 
@@ -39,18 +37,10 @@ def asked(home: Path, url: str, **opa: object) -> tuple[int, list[dict[str, Any]
     return done.returncode, [check for check in json.loads(done.stdout) if check["subject"] == "policy"]
 
 
-def await_bundle(opa: RunningOpa) -> None:
-    """Returns once OPA decides by its bundle."""
-    deadline = time.monotonic() + 20
-    while httpx.get(f"{opa.url}/health?bundles").status_code != httpx.codes.OK:
-        assert time.monotonic() < deadline, "OPA loaded no bundle"
-        time.sleep(0.05)
-
-
 def test_an_opa_that_decides_is_good(home: Path) -> None:
     (home / "opa").mkdir()
     with running_opa(home / "opa") as opa:
-        await_bundle(opa)
+        opa.await_bundle()
         code, [check] = asked(home, opa.url)
     assert (code, check["level"], check["told"]) == (0, "good", "OPA decides, by revision test.")
 
@@ -58,7 +48,7 @@ def test_an_opa_that_decides_is_good(home: Path) -> None:
 def test_an_opa_with_another_bundle_is_bad(home: Path) -> None:
     (home / "opa").mkdir()
     with running_opa(home / "opa") as opa:
-        await_bundle(opa)
+        opa.await_bundle()
         code, [check] = asked(home, opa.url, bundle="another")
     assert (code, check["level"]) == (1, "bad")
     assert check["told"].startswith("OPA does not decide")

@@ -16,9 +16,8 @@ from broker.adapters.opa.authorizer import PROBE_SECONDS
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.errors import BrokerError, Kind
 from broker.model.answers import parse_call_decision
-from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint
-from tests.opa.sidecar import POLICIES, RunningOpa, answering, build, http, running_opa
+from tests.opa.sidecar import POLICIES, RunningOpa, answering, build, http, running_opa, unheard
 from tests.opa.switch import FAULTS, switch
 from tests.policy.documents import call
 
@@ -37,14 +36,10 @@ def opa(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOpa]:
         yield running
 
 
-async def _unheard(_version: PolicyVersion) -> None:
-    """Nobody records the versions here."""
-
-
 @asynccontextmanager
 async def authorizer(url: str, **options: str | None) -> AsyncIterator[OpaAuthorizer]:
     made = OpaAuthorizer(Sidecar(url), SystemClock(), deadline_seconds=DEADLINE, **options)
-    await made.start(_unheard)
+    await made.start(unheard)
     try:
         yield made
     finally:

@@ -13,9 +13,8 @@ from broker.adapters.clock import SystemClock
 from broker.adapters.opa import OpaAuthorizer, Sidecar
 from broker.adapters.pki import DevPki
 from broker.errors import BrokerError
-from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint
-from tests.opa.sidecar import running_opa
+from tests.opa.sidecar import running_opa, unheard
 from tests.policy.documents import call
 
 pytestmark = pytest.mark.servers
@@ -51,16 +50,12 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         yield Secured(opa.url, pki, other)
 
 
-async def _unheard(_version: PolicyVersion) -> None:
-    """Nobody records the versions here."""
-
-
 async def complaint(sidecar: Sidecar) -> str:
     """Why OPA cannot be asked as this somebody, after it had time to load its bundle; an empty string where
     it decides.
     """
     made = OpaAuthorizer(sidecar, SystemClock(), deadline_seconds=1)
-    await made.start(_unheard)
+    await made.start(unheard)
     try:
         for _ in range(100):
             if "bundle" not in made.unready():

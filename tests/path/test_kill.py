@@ -42,7 +42,8 @@ def test_a_broker_whose_log_writer_is_killed_does_nothing_more(tmp_path: Path) -
     key = tmp_path / "upstream.key"
     key.write_text("sk-kill-0123456789abcdefghijklmnop")
     with simulator_process(key) as url:
-        broker = start_broker(tmp_path / "b", "--upstream", f"{url}/v1", "--upstream-key-file", str(key))
+        upstream = ("--upstream", f"{url}/v1", "--upstream-key-file", str(key))
+        broker = start_broker(tmp_path / "b", *upstream)
         token = broker.token("assistant")
         [writer] = children(broker.process.pid)
         os.kill(writer, signal.SIGKILL)
@@ -51,7 +52,7 @@ def test_a_broker_whose_log_writer_is_killed_does_nothing_more(tmp_path: Path) -
         assert broker.process.wait(20) == 1
         broker.stop()
         assert received(url)["entries"] == []
-        again = start_broker(tmp_path / "b", "--upstream", f"{url}/v1", "--upstream-key-file", str(key))
+        again = start_broker(tmp_path / "b", *upstream)
         try:
             assert _said_hello(again, again.token("assistant")).status_code == httpx.codes.OK
         finally:

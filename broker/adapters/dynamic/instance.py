@@ -5,11 +5,10 @@ Knows: files and their locks. Must not know: what the name is for. Blocking; use
 
 from __future__ import annotations
 
-import errno
-import fcntl
 from pathlib import Path
 
 from broker.adapters.dynamic.names import INSTANCE_BYTES
+from broker.adapters.filelock import try_lock
 from broker.adapters.keyfile import load_or_create_secret
 from broker.errors import BrokerError, Kind
 
@@ -34,13 +33,9 @@ class Instance:
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in {errno.EAGAIN, errno.EACCES}:
-            raise
+    if not try_lock(descriptor):
         raise BrokerError(
             Kind.CREDENTIAL_STORE_UNAVAILABLE,
             f"Another process is the broker instance of {path.name}.",
             remedy="Stop it, or give this process an instance file of its own.",
-        ) from None
+        )

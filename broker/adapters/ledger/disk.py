@@ -6,8 +6,6 @@ name.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -15,6 +13,7 @@ from contextlib import contextmanager
 from itertools import chain, repeat
 from pathlib import Path
 
+from broker.adapters.filelock import try_lock
 from broker.errors import BrokerError, Kind
 
 FILE_MODE = 0o640
@@ -116,7 +115,7 @@ def sole_writer(lock: Path) -> Iterator[None]:
     fd = os.open(lock, os.O_RDWR | os.O_CREAT, FILE_MODE)
     try:
         patience = time.monotonic() + LOCK_SECONDS
-        while not _locked(fd):
+        while not try_lock(fd):
             if time.monotonic() > patience:
                 raise BrokerError(
                     Kind.AUDIT_UNAVAILABLE,
@@ -127,13 +126,3 @@ def sole_writer(lock: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
-
-
-def _locked(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in {errno.EAGAIN, errno.EACCES}:
-            raise
-        return False
-    return True
