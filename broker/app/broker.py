@@ -23,6 +23,7 @@ from broker.adapters.telemetry import (
     MeteredLedger,
     Metrics,
     PooledKeysMetric,
+    RejectedHandshakes,
 )
 from broker.administration import Administration
 from broker.app.certificates import Certificates
@@ -84,7 +85,8 @@ class Broker:
         self._assemble()
         self._certificates = Certificates(settings, self._clock, self._vault)
         tls = await self._certificates.open()
-        self._https = HttpServer(HttpsApp(self._door), sockets[0], tls_context(tls))
+        rejected = RejectedHandshakes(self._metrics.registry, self._clock)
+        self._https = HttpServer(HttpsApp(self._door), sockets[0], tls_context(tls, rejected))
         self._grpc = GrpcServer(
             self._core,
             tls,
