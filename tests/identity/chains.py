@@ -25,7 +25,7 @@ Extension: TypeAlias = tuple[x509.ExtensionType, bool]
 HOUR = timedelta(hours=1)
 NAMES = "test.broker"
 ID = f"spiffe://{NAMES}/ns/demo/sa/assistant"
-_HASHES = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384()}
+_HASHES: dict[str, hashes.SHA256 | hashes.SHA384] = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384()}
 _PRIVATE = ObjectIdentifier("1.3.6.1.4.1.99999.1")
 
 

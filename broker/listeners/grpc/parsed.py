@@ -18,7 +18,9 @@ _MALFORMED = "The request is no message of this RPC."
 
 
 def parsed(handler: Any) -> Handler:
-    """The same RPC of an aio server, given as a grpc.RpcMethodHandler; a request that cannot be parsed ends it with INVALID_ARGUMENT."""
+    """The same RPC of an aio server, given as a grpc.RpcMethodHandler: a request that cannot be parsed ends
+    it with INVALID_ARGUMENT.
+    """
     parse: Callable[[bytes], Any] = handler.request_deserializer
     answer = {"response_serializer": handler.response_serializer}
     if handler.request_streaming:
