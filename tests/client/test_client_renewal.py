@@ -10,8 +10,10 @@ from pathlib import Path
 
 import grpc
 import httpx
+import orjson
 import pytest
 
+from broker.adapters.ledger import LogDirectory
 from broker.adapters.pki import DevPki
 from broker.client import (
     Credentials,
@@ -62,10 +64,6 @@ def service(broker: RunningBroker, tmp_path: Path) -> Iterator[Service]:
 
 def shown(broker: RunningBroker) -> list[str]:
     """The certificates that the last calls were made with, as the log has them."""
-    from tests.path.wire import LogDirectory  # noqa: PLC0415 - only here
-
-    import orjson  # noqa: PLC0415
-
     records = [orjson.loads(entry) for _, entry in LogDirectory(broker.log).entries()]
     return [record["cert_sha256"] for record in records if record["type"] == "outcome"]
 
