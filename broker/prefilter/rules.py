@@ -143,12 +143,12 @@ _PHONE = Either(
 
 _CRITICAL, _HIGH, _MEDIUM = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM
 FIXED = (
-    Rule("secret.openai_key", _CRITICAL, _OPENAI_KEY, rest=f"{_TOKEN}{{0,400}}"),
+    Rule("secret.openai_key", _CRITICAL, _OPENAI_KEY, rest=f"{_TOKEN}{{0,400}}", check=checks.openai_key),
     Rule("secret.aws_access_key", _CRITICAL, _AWS_KEY_ID, after="A-Za-z0-9"),
     Rule("secret.aws_secret_key", _CRITICAL, _AWS_SECRET, after="A-Za-z0-9/+", check=checks.mixed),
-    Rule("secret.github_token", _CRITICAL, _GITHUB, rest="[A-Za-z0-9_]{0,255}"),
+    Rule("secret.github_token", _CRITICAL, _GITHUB, rest="[A-Za-z0-9_]{0,255}", check=checks.github_token),
     Rule("secret.google_key", _CRITICAL, _GOOGLE, rest=f"{_TOKEN}{{0,2048}}"),
-    Rule("secret.slack_token", _CRITICAL, _SLACK, rest="[A-Za-z0-9/_-]{0,400}"),
+    Rule("secret.slack_token", _CRITICAL, _SLACK, rest="[A-Za-z0-9/_-]{0,400}", check=checks.slack_token),
     Rule("secret.private_key", _CRITICAL, _PRIVATE_KEY, rest=_PRIVATE_KEY_REST, before=""),
     Rule("secret.jwt", _HIGH, _JWT, "[A-Za-z0-9_.-]{0,16384}", before="A-Za-z0-9_-", check=checks.jwt),
     Rule("pii.email", _MEDIUM, _EMAIL, before="A-Za-z0-9._%+-", after="A-Za-z0-9-"),

@@ -1,19 +1,20 @@
 """The policy input as the log keeps it, so that another policy can be asked the same question later.
 
 Knows: which strings of an input are the caller's own. Must not know: the log. What could be a text in
-disguise is not kept: a name that is no plain word is left out, and the caller's model, user and purpose are
-given as the record has them.
+disguise is not kept: a name that is no plain word is left out, so is a number as long as a card's, and the
+caller's model, user and purpose are given as the record has them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import orjson
 
 LONGEST_BYTES = 6 * 1024
 """A longer input is not kept: an entry has 16 KiB at most, and no honest call needs that much."""
+_LONG_NUMBER = 10**11
 _PLAIN = re.compile(r"[a-z][A-Za-z_]{0,30}\Z")
 
 
@@ -37,8 +38,11 @@ def recorded_wish(document: Mapping[str, object], known: Callable[[str], bool]) 
     return recorded({**document, "request": {**request, "scope": scope}})
 
 
-def recorded_call(document: Mapping[str, object], own: Mapping[str, str | None]) -> str | None:
-    """The input of a call; `own` are the caller's `model`, `user` and `purpose` as a record may hold them.
+def recorded_call(
+    document: Mapping[str, object], own: Mapping[str, str | None], found: Collection[str] = ()
+) -> str | None:
+    """The input of a call; `own` are the caller's `model`, `user` and `purpose` as a record may hold them,
+    `found` the fields in which a rule found something.
 
     >>> call = {"model": "m", "fields": ["n", "My secret!"], "parameters": {"n": 2, "My secret!": 1}}
     >>> recorded_call({"call": call}, {"model": "m"})
@@ -51,6 +55,10 @@ def recorded_call(document: Mapping[str, object], own: Mapping[str, str | None])
         **call,
         **own,
         "fields": [name for name in call["fields"] if _PLAIN.match(name)],
-        "parameters": {name: value for name, value in call["parameters"].items() if _PLAIN.match(name)},
+        "parameters": {
+            name: value
+            for name, value in call["parameters"].items()
+            if _PLAIN.match(name) and name not in found and abs(value) < _LONG_NUMBER
+        },
     }
     return recorded({**document, "call": kept})
