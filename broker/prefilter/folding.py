@@ -16,8 +16,8 @@ SEPARATOR = "\0"
 """Never in a folded text, and no rule matches it."""
 
 GAP = "\x01"
-"""Stands in a folded text for each invisible character that was taken out, and for nothing else: neighbours that
-nobody sees apart may belong together, or to different words."""
+"""Stands in a folded text for each invisible character that was taken out, and for nothing else: neighbours
+that nobody sees apart may belong together, or to different words."""
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _WHITE = "\t\n\v\f\r"
@@ -32,8 +32,8 @@ _TAG_BASE = 0xE0000  # the invisible copy of ASCII, used to smuggle instructions
 
 @dataclass(frozen=True)
 class Folded:
-    """`text` is what a reader sees of `value`, with a GAP for what no reader sees; `changed` is what stands for
-    which character. A combining mark leaves no gap: it belongs to the letter before it.
+    """`text` is what a reader sees of `value`, with a GAP for what no reader sees; `changed` is what stands
+    for which character. A combining mark leaves no gap: it belongs to the letter before it.
 
     >>> Folded("abc", "abc", {}).span(1, 2)
     (1, 2)

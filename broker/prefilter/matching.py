@@ -17,7 +17,7 @@ from broker.prefilter.folding import GAP
 from broker.prefilter.rules import Rule
 
 _FURTHEST = 20_000
-"""Characters after a core in which the rest of a match is looked for where gaps lie between: more than any has."""
+"""Characters after a core in which the rest of a match is looked for past gaps: more than any rule has."""
 
 
 class Matcher:

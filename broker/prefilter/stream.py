@@ -104,7 +104,7 @@ class StreamFilter:
 
 @dataclass(slots=True)
 class _Held:
-    """How much came, its undecided end, and the character before that as its reader sees it, if there is one."""
+    """How much came, its undecided end, and the character before that as its reader sees it, if any."""
 
     fed: int = 0
     text: str = ""
