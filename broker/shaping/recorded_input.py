@@ -24,9 +24,12 @@ def recorded(document: Mapping[str, object]) -> str | None:
     return text.decode() if len(text) <= LONGEST_BYTES else None
 
 
-def recorded_wish(document: Mapping[str, object], known: Callable[[str], bool]) -> str | None:
-    """The input of a token request. `known` says which operations and models are names that exist; what is
-    asked beyond them is kept as `?`, which no policy grants.
+def recorded_wish(
+    document: Mapping[str, object], own: Mapping[str, str | None], known: Callable[[str], bool]
+) -> str | None:
+    """The input of a token request; `own` are its `user` and `purpose` as a record may hold them. `known`
+    says which operations and models are names that exist; what is asked beyond them is kept as `?`, which no
+    policy grants.
     """
     request = document["request"]
     if not isinstance(request, Mapping):
@@ -35,7 +38,7 @@ def recorded_wish(document: Mapping[str, object], known: Callable[[str], bool]) 
         {name: value if value is None or known(value) else "?" for name, value in asked.items()}
         for asked in request["scope"]
     ]
-    return recorded({**document, "request": {**request, "scope": scope}})
+    return recorded({**document, "request": {**request, **own, "scope": scope}})
 
 
 def recorded_call(

@@ -89,3 +89,11 @@ def test_names_of_a_call_that_was_never_inspected_are_recorded_as_commitments(st
     mine = [e for e in entries(staged.broker.log) if e.record.call_id == reply.headers["x-broker-call-id"]]
     assert mine
     assert all(IBAN.encode() not in entry.encode() for entry in mine)
+
+
+@pytest.mark.parametrize("field", ["purpose", "user"])
+def test_personal_data_in_a_token_request_is_recorded_as_its_commitment(staged: Staged, field: str) -> None:
+    staged.broker.ask_token("explorer", "chat", **{field: f"ann {IBAN}"})
+    written = [entry.encode() for entry in entries(staged.broker.log)]
+    assert any(b"token.issue" in entry or b'"token"' in entry for entry in written)
+    assert all(f"ann {IBAN}".encode() not in entry for entry in written)
