@@ -6,7 +6,7 @@ Knows: the request parameters of each operation, as OpenAI documents them. Must 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from broker.model.operation import Operation
 
@@ -28,8 +28,7 @@ _PLAIN_ITEMS = frozenset(
 _CALLERS_TOOLS = frozenset({None, "function", "custom"})
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
+class Answers(NamedTuple):
     """`shown` answers of `each` tokens at most; `extra` tokens more are billed and never shown (candidates of
     `best_of`, a prediction that was not met). `asked` is what the call itself asks for each, None: nothing.
     """
@@ -75,8 +74,7 @@ def asked_output(operation: Operation, document: Document) -> int | None:
     return max((cap for cap in caps if cap is not None), default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Unseen:
+class Unseen(NamedTuple):
     """Whether the call's input holds `any` that it does not show as text, and whether `audio` is of it."""
 
     any: bool = False

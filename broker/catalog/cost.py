@@ -5,7 +5,6 @@ Knows: how OpenAI multiplies. Must not know: which tokens a call has, who pays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -39,8 +38,7 @@ _TIERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """Tokens of one call. `cached`, `written` (into the cache) and `heard` (audio) are among the `input`,
     `spoken` (audio) among the `output`.
     """

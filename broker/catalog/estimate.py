@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from email.utils import format_datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from broker.catalog.bounds import BILLED, GENERATING, NO_ANSWERS, Answers, answers, speaks, unseen
 from broker.catalog.cost import MAX_AMOUNT, Tier, Tokens, cost, tier_of
@@ -22,12 +23,11 @@ from broker.model.call import Call
 from broker.model.operation import Operation
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """What a call was estimated at, for whoever settles it: see `charging`.
 
-    `model` is the one asked for, at `price`, in the dearest service `tier` that the call may be served in (flex
-    counts only once upstream says so); `unseen_in` the tokens that its input may have beside those counted;
+    `model` is the one asked for, at `price`, in the dearest service `tier` that may serve the call (flex
+    counts once upstream says so). `unseen_in` are the tokens that its input may have beside those counted;
     `hears` and `speaks` say that its tokens may be audio; `tools` are OpenAI's own, `fees` theirs at most.
     Nothing of a call that is not `billed` costs anything.
     """
@@ -56,6 +56,9 @@ class Estimate:
     cost_micro_usd: int
     model: Model | None
     terms: Terms = UNBILLED
+
+
+NO_ESTIMATE = Estimate(0, 0, 0, None)
 
 
 def estimate(call: Call, ceiling: int | None, *, regional: bool = False) -> Estimate:

@@ -19,7 +19,7 @@ _WHOLE = -1  # the one answer of /v1/responses has no index
 
 
 class Answer:
-    """One answer: its text so far, counted in pieces so that a long one is not kept, and whether it is over."""
+    """One answer: its text so far, counted in pieces so that no long one is kept, and whether it is over."""
 
     __slots__ = ("_count", "_length", "_texts", "_tokens", "frames", "over")
 

@@ -15,8 +15,9 @@ MAX_TOKENS = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as upstream counted them; None where it did not say. `tokens_written` went into its cache; `heard`
-    and `spoken` are audio. `doubtful`: it said something that cannot be, and that was not believed.
+    """Tokens as upstream counted them; None where it did not say. `tokens_written` went into its cache;
+    `heard` and `spoken` are audio. `passing`: they were told beside an answer, and may grow while that does.
+    `doubtful`: it said something that cannot be, and that was not believed.
     """
 
     tokens_in: int | None = None
@@ -29,10 +30,11 @@ class Usage:
     spoken: int | None = None
     tier: str | None = None
     doubtful: bool = False
+    passing: bool = False
 
     def merged(self, later: Usage) -> Usage:
         """This, overwritten by what `later` knows. Counts are taken together: they are of one `usage`."""
-        if self == later or later == NO_USAGE:
+        if later in (self, NO_USAGE):
             return self
         counted = later if later.counts else self
         return Usage(
@@ -46,7 +48,18 @@ class Usage:
             counted.spoken,
             later.tier or self.tier,
             counted.doubtful,
+            counted.passing,
         )
+
+    def says_no_more(self, document: object) -> bool:
+        """Whether this is one more chunk of a stream, and tells nothing that is not known: most are."""
+        if type(document) is not dict or document.get("usage") is not None or "response" in document:
+            return False
+        choices = document.get("choices")
+        if not choices or document.get("model") != self.model or document.get("service_tier") != self.tier:
+            return False
+        first = choices[0] if type(choices) is list else None
+        return type(first) is dict and first.get("finish_reason") is None
 
     @property
     def counts(self) -> bool:
@@ -81,7 +94,8 @@ def usage_of(document: object) -> Usage:
     if counts is None:
         return Usage(model=model, finish_reason=finish, tier=tier, doubtful=True)
     tokens_in, tokens_out, cached, written, heard, spoken = counts
-    return Usage(tokens_in, tokens_out, cached, model, finish, written, heard, spoken, tier)
+    passing = bool(body.get("choices"))
+    return Usage(tokens_in, tokens_out, cached, model, finish, written, heard, spoken, tier, passing=passing)
 
 
 def _counts(usage: Mapping[str, object]) -> tuple[int | None, ...] | None:
