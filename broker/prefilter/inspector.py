@@ -59,7 +59,7 @@ class Inspector:
             if len(self._matchers) not in hits:
                 return self._locate([fold(text.value) for text in texts], texts, hits)
         folded = [fold(text.value) for text in texts]
-        hits = self._hits(SEPARATOR.join([one.text for one in folded]))
+        hits = self._hits(SEPARATOR.join([one.plain for one in folded]))
         return self._locate(folded, texts, hits) if hits else ()
 
     def _hits(self, text: str) -> set[int]:
@@ -73,11 +73,10 @@ class Inspector:
     def _locate(self, folded: Sequence[Folded], texts: Sequence[Text], hits: set[int]) -> tuple[Finding, ...]:
         joined = SEPARATOR.join([one.text for one in folded])
         starts = [0, *accumulate(len(one.text) + 1 for one in folded)]
-        loose = any(one.dropped for one in folded)
         located: list[tuple[int, Finding, str]] = []
         for number in sorted(hits - {len(self._matchers)}):
             one = self._matchers[number]
-            for start, end in one.matches(joined, loose=loose):
+            for start, end in one.matches(joined):
                 index = bisect_right(starts, start) - 1
                 base = starts[index]
                 span = folded[index].span(start - base, end - base)

@@ -176,7 +176,7 @@ def rules(
 
 
 def _listed(rule: str, severity: Severity, listed: tuple[str, ...]) -> tuple[Rule, ...]:
-    spelled = sorted({fold(words).text.strip() for words in listed} - {""}, key=lambda w: (-len(w), w))
+    spelled = sorted({fold(words).plain.strip() for words in listed} - {""}, key=lambda w: (-len(w), w))
     if not spelled:
         return ()
     return (Rule(rule, severity, Either(*map(phrase, spelled)), before=_WORD, after=_WORD),)

@@ -147,6 +147,14 @@ def test_deep_nesting_is_walked_without_recursion() -> None:
     assert rules_of({"x": deep}) == {SECRET}
 
 
+@pytest.mark.parametrize("unseen", ["\u200b", "\u00ad", "\x1f"])
+@pytest.mark.parametrize("word", [f"x{match}x" for _, match in MATCHES if match[0].isalnum()])
+def test_an_invisible_character_elsewhere_moves_no_word_boundary(unseen: str, word: str) -> None:
+    plain = rules_of({"input": word})
+    assert rules_of({"input": [word, unseen]}) == plain
+    assert rules_of({"input": f"{unseen} . {word} . {unseen}"}) == plain
+
+
 @given(st.text(), st.sampled_from(MATCHES), st.text())
 def test_spans_are_valid_whatever_stands_around(before: str, sample: tuple[str, str], after: str) -> None:
     rule, match = sample

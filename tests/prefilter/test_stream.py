@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from broker.model.finding import Text
@@ -92,7 +92,16 @@ FRAGMENTS = st.sampled_from(
 )
 
 
-@given(st.lists(FRAGMENTS, max_size=12).map("".join), st.lists(st.integers(0, 900), max_size=12))
+AN_IBAN_IN_A_LONGER_WORD = "DE89370400440532013000aB3daB3daB3daB3d"
+SEEN_AND_UNSEEN = st.one_of(
+    FRAGMENTS, st.sampled_from(["\u200b", "\u00ad", "\u0301", "x", "e\u0301", "ﬁ", "4", " ", "_"])
+)
+
+
+@given(st.lists(SEEN_AND_UNSEEN, max_size=12).map("".join), st.lists(st.integers(0, 900), max_size=12))
+@example(AN_IBAN_IN_A_LONGER_WORD, [23])
+@example(f"\u200b {AN_IBAN_IN_A_LONGER_WORD}", [25])
+@example("e\u0301AKIAIOSFODNN7EXAMPLE ", [2])
 def test_the_stream_cuts_before_whatever_the_inspector_finds(text: str, cuts: list[int]) -> None:
     findings = INSPECTOR.inspect([Text(("c",), text)])
     safe, cut = released(everything(), pieces(text, cuts))
@@ -149,3 +158,10 @@ def test_endless_invisible_text_is_cut_instead_of_held() -> None:
 
 def test_an_empty_channel_finishes() -> None:
     assert everything().finish("never fed") == 0
+
+
+@pytest.mark.parametrize("at", range(len(AN_IBAN_IN_A_LONGER_WORD) + 1))
+def test_a_stream_is_not_cut_where_the_whole_text_has_no_finding(at: int) -> None:
+    assert INSPECTOR.inspect([Text(("c",), AN_IBAN_IN_A_LONGER_WORD)]) == ()
+    parts = [AN_IBAN_IN_A_LONGER_WORD[:at], AN_IBAN_IN_A_LONGER_WORD[at:]]
+    assert released(everything(), parts) == (len(AN_IBAN_IN_A_LONGER_WORD), None)
