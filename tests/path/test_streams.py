@@ -130,9 +130,9 @@ def test_rpc_messages_arrive_one_by_one(broker: RunningBroker) -> None:
 
 
 def test_comments_and_unknown_events_are_kept(broker: RunningBroker) -> None:
-    heard = hear(broker, "unknown-event/words:3")
+    heard = hear(broker, "unknown-event/words:3", stream_options={"include_usage": True})
     known = [event for event in heard.events if "chat.completion.chunk" in event]
-    assert len(known) == 5
+    assert len(known) == 6
     assert heard.events.count(": keep-alive\n\n") == len(known)
     unknown = 'event: simulated.unknown\ndata: {"type":"simulated.unknown","object":"unknown"}\n\n'
     assert heard.events.count(unknown) == len(known)
