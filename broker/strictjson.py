@@ -32,8 +32,8 @@ class Bounds:
 
 
 OF_A_CALL = Bounds(values=524_288, members=131_072, containers=131_072)
-"""OpenAI takes 300,000 tokens in one request for embeddings, and 2,048 inputs; a chat of a million tokens could
-have 65,536 messages here.
+"""OpenAI takes 300,000 tokens in one request for embeddings, and 2,048 inputs; a chat could have 65,536
+messages here.
 """
 
 

@@ -41,10 +41,7 @@ def test_bounds_count_what_is_there_and_never_what_a_string_spells(value: object
     raw = json.dumps(value, ensure_ascii=escaped).encode()
     values, members, containers, depth = counted(value)
     within = (
-        values <= SMALL.values
-        and members <= SMALL.members
-        and containers <= SMALL.containers
-        and depth <= 3
+        values <= SMALL.values and members <= SMALL.members and containers <= SMALL.containers and depth <= 3
     )
     try:
         assert strictjson.parse(raw, max_depth=3, bounds=SMALL) == value

@@ -220,7 +220,9 @@ def test_an_explanation_of_a_pattern_with_many_stars_is_refused(ruled: Ruled) ->
     """Issue 12, A.1: whoever may ask about itself could hand policy a pattern that hangs it."""
     scope = [{"operation": "chat", "model": "a*" * 40 + "b"}]
     question = {"v": 1, "subject": {"id": f"{DEV}/assistant"}, "request": {"scope": scope}}
-    with channel(ruled.broker, "assistant") as opened, pytest.raises(grpc.RpcError) as caught:
+    asked = policy_pb2.ExplainRequest(point="tokens", input_json=json.dumps(question))
+    with channel(ruled.broker, "assistant") as opened:
         stub = policy_pb2_grpc.PolicyServiceStub(opened)
-        stub.Explain(policy_pb2.ExplainRequest(point="tokens", input_json=json.dumps(question)), timeout=20)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Explain(asked, timeout=20)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

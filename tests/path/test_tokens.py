@@ -349,9 +349,11 @@ def test_a_token_for_a_pattern_of_many_stars_is_refused_at_once(broker: RunningB
     asked = {"grant_type": "client_credentials", "scope": "edits:" + "a*" * stars + "b"}
     reply = form(broker, "assistant", "/oauth/token", **asked)
     assert (reply.status_code, reply.json()["error"]) == (400, "invalid_scope")
-    with channel(broker, "assistant") as opened, pytest.raises(grpc.RpcError) as caught:
-        wish = token_pb2.IssueTokenRequest(scope=[asked["scope"]])
-        token_pb2_grpc.TokenServiceStub(opened).IssueToken(wish, timeout=20)
+    wish = token_pb2.IssueTokenRequest(scope=[asked["scope"]])
+    with channel(broker, "assistant") as opened:
+        stub = token_pb2_grpc.TokenServiceStub(opened)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.IssueToken(wish, timeout=20)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert httpx.get(f"{broker.console}/metrics", timeout=1).status_code == 200
 

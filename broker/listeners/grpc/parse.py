@@ -13,7 +13,7 @@ from broker.errors import BrokerError, Kind
 from broker.listeners.fields import refuse
 
 MAX_BYTES = 272 * 1024
-"""Of a request that is no call. The longest is an input to explain: 64 Ki characters, each of up to 4 bytes."""
+"""Of a request that is no call. The longest is an input to explain: 64 Ki characters, 4 bytes each."""
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
