@@ -1,0 +1,1 @@
+"""Calls as real clients make them, recorded, and sent again."""
