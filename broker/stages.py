@@ -14,12 +14,12 @@ from broker.catalog.count import decode_tokens
 from broker.catalog.estimate import Estimate, check_retired, deprecation_headers, estimate
 from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
-from broker.identity.scope import matches
 from broker.model.call import Call, Reply
 from broker.model.decision import CallDecision
 from broker.model.finding import Finding, Text
 from broker.model.operation import Operation
 from broker.model.subject import Caller
+from broker.model.wildcard import matches
 from broker.passage import Passage
 from broker.prefilter.inspector import Inspector
 from broker.prefilter.stream import StreamFilter
