@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +54,11 @@ class Service:
 
 
 @pytest.fixture
-def service(broker: RunningBroker, tmp_path: Path) -> Iterator[Service]:
+def service(broker: RunningBroker, tmp_path: Path) -> Service:
     who = broker.identities["assistant"]
     for source, name in ((who.cert, "svc.pem"), (who.key, "svc.key")):
         shutil.copyfile(source, tmp_path / name)
-    yield Service(broker, Credentials(tmp_path / "svc.pem", tmp_path / "svc.key", broker.ca))
+    return Service(broker, Credentials(tmp_path / "svc.pem", tmp_path / "svc.key", broker.ca))
 
 
 def shown(broker: RunningBroker) -> list[str]:
