@@ -108,6 +108,13 @@ class FileLedger:
         """Durable entries, integrated or not."""
         return self._durable
 
+    @property
+    def revoked(self) -> tuple[tuple[str, int], ...]:
+        """(token id, unix second until which it must be refused) of the tokens that were revoked before this
+        process began and may not have expired. Only after `open`.
+        """
+        return self._revoked
+
     async def open(self) -> None:
         """Takes the directory, recovers it, and records `key` (when new or newly certified), `start`, and
         `recovered` for each call that the last process left without an outcome.
@@ -122,6 +129,7 @@ class FileLedger:
         if log.unremembered:
             structlog.get_logger().warning("alert", alert=UNREMEMBERED, remedy=UNREMEMBERED_REMEDY)
         self._next = self._durable = log.size
+        self._revoked = log.revoked
         self._link = link
         self._watch(-1)
         try:

@@ -5,6 +5,7 @@ Knows the order of opening and closing. Must not know who sends entries, sequenc
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -93,7 +94,7 @@ class LogStore:
         stored = reader.vkey()
         if stored is not None and stored != str(self._signer.key):
             raise MalformedError("log.vkey belongs to another key or origin")
-        return recover(reader, self._signer.key, self._memory.recall())
+        return recover(reader, self._signer.key, self._memory.recall(), int(time.time()))
 
     def _begin_tree(
         self, recovered: Recovered, segments: Segments, on_failure: Callable[[OSError], None]

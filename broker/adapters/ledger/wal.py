@@ -29,17 +29,25 @@ _HEADER_BYTES = _HEADER.size + _CHECK.size
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the entries before `base` leave behind: the record key in force, and the open intents."""
+    """What the entries before `base` leave behind: the record key in force, the open intents, and the revoked
+    tokens that may live on (id, unix second until which to remember it). `revoked` is None where an older
+    version wrote it.
+    """
 
     base: int = 0
     public_key: str | None = None
     open_intents: tuple[tuple[str, int], ...] = ()
+    revoked: tuple[tuple[str, int], ...] | None = ()
 
     def encode(self) -> bytes:
         """The first frame of a segment."""
-        intents = [[call_id, seq] for call_id, seq in self.open_intents]
-        payload = canonical.encode({"public_key": self.public_key, "open_intents": intents})
-        return _frame(SNAPSHOT, self.base, payload)
+        document: dict[str, object] = {
+            "public_key": self.public_key,
+            "open_intents": [list(pair) for pair in self.open_intents],
+        }
+        if self.revoked is not None:
+            document["revoked"] = [list(pair) for pair in self.revoked]
+        return _frame(SNAPSHOT, self.base, canonical.encode(document))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +134,19 @@ def _readable_after(data: bytes, offset: int) -> bool:
 def _parse_snapshot(frame: _Frame) -> Snapshot:
     document = canonical.decode(frame.payload) if frame.magic == SNAPSHOT else None
     match document:
-        case {"public_key": str() | None as public_key, "open_intents": list() as intents}:
-            return Snapshot(frame.first_seq, public_key, tuple(_parse_intent(intent) for intent in intents))
+        case {"public_key": str() | None as public_key, "open_intents": list() as intents, **more}:
+            revoked = more.get("revoked")
+            tokens = _parse_pairs(revoked) if isinstance(revoked, list) else None
+            return Snapshot(frame.first_seq, public_key, _parse_pairs(intents), tokens)
     raise MalformedError("a write-ahead segment with a malformed snapshot")
 
 
-def _parse_intent(value: object) -> tuple[str, int]:
+def _parse_pairs(values: list[object]) -> tuple[tuple[str, int], ...]:
+    return tuple(_parse_pair(value) for value in values)
+
+
+def _parse_pair(value: object) -> tuple[str, int]:
     match value:
-        case [str() as call_id, int() as seq]:
-            return call_id, seq
+        case [str() as name, int() as number]:
+            return name, number
     raise MalformedError("a write-ahead segment with a malformed snapshot")
