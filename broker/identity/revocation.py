@@ -17,7 +17,7 @@ class RevocationSet:
     """
 
     def __init__(self, tokens: Iterable[tuple[str, int]] = ()) -> None:
-        """`tokens` were revoked before this process began: (token id, unix second until when to refuse it)."""
+        """`tokens` were revoked before this process began: (token id, unix second until when it counts)."""
         self._tokens: dict[str, int] = dict(tokens)
         self.revoked = 0
         """How many revocations there have been: who keeps answers forgets them when this changes."""
