@@ -137,7 +137,7 @@ class Broker:
         metered = MeteredKeys(self._keys, self._metrics, self._clock)
         self._pools = PooledKeys(metered, settings.key_pools(), self._clock, ledger, self._keys.revoke)
         self._metrics.registry.register(PooledKeysMetric(self._pools.census))
-        revocations = RevocationSet()
+        revocations = RevocationSet(self._ledger.revoked)
         issuer = TokenIssuer(self._record.token_key, identity.issuer, identity.audience)
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
         content = settings.content

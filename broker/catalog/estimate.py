@@ -12,12 +12,21 @@ from email.utils import format_datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from broker.catalog.bounds import BILLED, GENERATING, NO_ANSWERS, Answers, answers, speaks, unseen
+from broker.catalog.bounds import (
+    BILLED,
+    GENERATING,
+    NO_ANSWERS,
+    Answers,
+    answers,
+    keeps_longer,
+    speaks,
+    unseen,
+)
 from broker.catalog.cost import MAX_AMOUNT, Tier, Tokens, cost, tier_of
 from broker.catalog.count import count_input
 from broker.catalog.fees import Fees, fees_at_most, fees_of
 from broker.catalog.models import LARGEST_WINDOW, UNKNOWN, Model, find
-from broker.catalog.prices import FREE, Price, price_of
+from broker.catalog.prices import FREE, Price, kept_longer, price_of
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call
 from broker.model.operation import Operation
@@ -28,8 +37,8 @@ class Terms(NamedTuple):
 
     `model` is the one asked for, at `price`, in the dearest service `tier` that may serve the call (flex
     counts once upstream says so). `unseen_in` are the tokens that its input may have beside those counted;
-    `hears` and `speaks` say that its tokens may be audio; `tools` are OpenAI's own, `fees` theirs at most.
-    Nothing of a call that is not `billed` costs anything.
+    `keeps` says that its input stays in the cache longer than usual, `hears` and `speaks` that its tokens
+    may be audio; `tools` are OpenAI's own, `fees` theirs at most. What is not `billed` costs nothing.
     """
 
     billed: bool = False
@@ -40,6 +49,7 @@ class Terms(NamedTuple):
     unseen_in: int = 0
     hears: bool = False
     speaks: bool = False
+    keeps: bool = False
     tools: Fees = ()
     fees: int = 0
 
@@ -108,17 +118,19 @@ def _terms(
             longest,
             lambda value: count_input({"input": value}, model).total,
         )
+    keeps = keeps_longer(document)
     window = model.context_window if model is not None else LARGEST_WINDOW
     hidden, tier, tools = unseen(document), tier_of(document.get("service_tier")), fees_of(document)
     return Terms(
         billed=True,
         model=call.model,
-        price=price_of(call.model),
+        price=kept_longer(price_of(call.model)) if keeps else price_of(call.model),
         tier=Tier.STANDARD if tier is Tier.FLEX else tier,
         answers=bounds,
         unseen_in=max(0, window - tokens_in) if hidden.any else 0,
         hears=hidden.audio,
         speaks=speaks(document),
+        keeps=keeps,
         tools=tools,
         fees=fees_at_most(tools, document) if tools else 0,
     )
