@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from ipaddress import ip_address
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -171,7 +172,7 @@ class Broker:
             administration,
             issuer.public_jwks(self._record.token_certification()),
             identity.issuer,
-            self.https_url,
+            _published(self.https_url, identity.issuer),
         )
         self._door = Door(
             calls=pipeline,
@@ -213,6 +214,12 @@ class Broker:
         )
         policy = self._policy
         return Status(facts, self.unready, self._metrics.render, policy.bundle, policy.facts, self._trouble)
+
+
+def _published(bound: str, issuer: str) -> str:
+    """Where others reach the HTTPS door: where it is bound, or the issuer where that is every interface."""
+    host = bound.removeprefix("https://").rpartition(":")[0].strip("[]")
+    return issuer.rstrip("/") if ip_address(host).is_unspecified else bound
 
 
 def _upstream(settings: Settings, clock: SystemClock) -> OpenAIUpstream:

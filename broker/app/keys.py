@@ -5,6 +5,7 @@ Knows: which adapter each setting means. Must not know: how a call uses a key.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from broker.adapters.keystore import SealedKeyVault, SealedStore
@@ -67,11 +68,17 @@ def cluster(vault: Vault) -> Cluster:
         raise ConfigError(f"vault.addresses: {error}") from None
 
 
+def _runtime_file() -> Path | None:
+    """A file of this service alone that a restart of it finds again, and one of the machine does not."""
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return Path(runtime) / "vault.secret-id" if runtime else None
+
+
 def login(vault: Vault) -> Login:
     """How the broker logs in. Raises ConfigError, naming what is missing."""
     mount = vault.auth_mount or vault.auth
     if vault.auth == "approle" and vault.role_id and vault.wrapped_secret_id:
-        return AppRole(vault.role_id, vault.wrapped_secret_id, mount)
+        return AppRole(vault.role_id, vault.wrapped_secret_id, mount, vault.kept_secret_id or _runtime_file())
     if vault.auth == "cert" and vault.certificate:
         return Certificate(vault.certificate, vault.role, mount)
     if vault.auth == "jwt" and vault.jwt:

@@ -46,7 +46,7 @@ def dev(
     for address in (https, grpc, console):
         _refuse_public(address)
     places = Places(directory.resolve())
-    places.prepare()
+    places.prepare()  # before anything else is told or made
     Console(stderr=True, soft_wrap=True).print(
         "DEV MODE  development CA, keys and identities; loopback only; never for production",
         style="bold white on red",
@@ -70,7 +70,7 @@ async def _session(
             announce(broker, places, settings)
             typer.echo("ready")
 
-        return await serve_until(settings, stop, ready)
+        return await serve_until(settings, stop, lambda _broker: None, ready)
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from broker.config import ConfigError, Settings, parse
 
 TRUST_DOMAIN = "dev.broker"
 CREDENTIAL = "openai"
+_OTHERS_WRITE = 0o002
 IDENTITIES = ("assistant", "batch", "explorer", "intruder", "operator", "auditor")
 
 
@@ -54,8 +55,12 @@ class Places:
         return self.root / "dev.json"
 
     def prepare(self) -> None:
-        """Makes the directory, for its owner alone; an old dev.json would name a broker that is gone."""
+        """Makes the directory, for its owner alone; an old dev.json would name a broker that is gone. Raises
+        ConfigError where others could put their keys, policies or log in the place of ours.
+        """
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.root, self.pki, self.keys, self.keys / "log", self.log):
+            _refuse_shared(folder)
         self.announcement.unlink(missing_ok=True)
 
 
@@ -132,6 +137,17 @@ def announce(broker: Broker, places: Places, settings: Settings) -> None:
     scratch = places.announcement.with_suffix(".tmp")
     scratch.write_text(json.dumps(said, indent=2) + "\n")
     scratch.replace(places.announcement)
+
+
+def _refuse_shared(folder: Path) -> None:
+    try:
+        facts = folder.stat()
+    except FileNotFoundError:
+        return
+    if facts.st_uid != os.geteuid():
+        raise ConfigError(f"{folder}: it belongs to another user. Try: --dir with a folder of your own")
+    if facts.st_mode & _OTHERS_WRITE:
+        raise ConfigError(f"{folder}: everybody may write there. Try: chmod 700 {folder}")
 
 
 def _log_name(places: Places) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import sys
 
 import typer
@@ -42,11 +44,37 @@ def main() -> None:
     except TyperException as error:
         message = error.format_message()  # empty where the help was printed instead
         _complain(f"{message.rstrip('.')}. See --help." if message else "")
-    except (BrokerError, ConfigError, OSError) as error:
+    except (BrokerError, ConfigError) as error:
         _complain(str(error))
+    except OSError as error:
+        _complain(told(error))
     except Abort:
         _complain("stopped")
     sys.exit(COULD_NOT_RUN)
+
+
+_REMEDIES = {
+    errno.EADDRINUSE: "Another process listens there: end it, or give another port",
+    errno.EADDRNOTAVAIL: "No network interface of this machine has that address: give one it has",
+    errno.EACCES: "Give the user that runs the broker the right to it",
+    errno.EPERM: "Give the user that runs the broker the right to it",
+    errno.ENOENT: "Check the path, in the configuration or on the command line",
+    errno.ENOTDIR: "Check the path: a part of it is no folder",
+    errno.EISDIR: "Check the path: a file was expected",
+    errno.ENOSPC: "Make room on that disk",
+    errno.EROFS: "Give a path on a disk that can be written to",
+    errno.EINVAL: "Check it, in the configuration or on the command line",
+    socket.EAI_NONAME: "No such host: check the name",
+}
+
+
+def told(error: OSError) -> str:
+    """What failed, at which address or path, and what to try."""
+    places = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    where = f"{' → '.join(places)}: " if places else ""
+    what = error.strerror or str(error) or type(error).__name__
+    remedy = _REMEDIES.get(error.errno or 0, 'Run it again with [log] level = "debug" to see more')
+    return f"{where}{what}. {remedy}."
 
 
 def _complain(what: str) -> None:

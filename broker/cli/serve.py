@@ -18,6 +18,7 @@ from broker.app import Broker
 from broker.config import Settings, load
 
 Announce = Callable[[Broker], None]
+_LOOK_SECONDS = 0.05
 
 
 def serve(
@@ -27,7 +28,7 @@ def serve(
 ) -> None:
     """Serves until SIGTERM or SIGINT. Exit 1 when the log can no longer be written."""
     settings = load(config)
-    run(lambda stop: serve_until(settings, stop, _announce))
+    run(lambda stop: serve_until(settings, stop, _accepting, _ready))
 
 
 def run(session: Callable[[asyncio.Event], Awaitable[bool]]) -> None:
@@ -38,19 +39,30 @@ def run(session: Callable[[asyncio.Event], Awaitable[bool]]) -> None:
         raise typer.Exit(1)
 
 
-async def serve_until(settings: Settings, stop: asyncio.Event, announce: Announce) -> bool:
-    """One broker from start to stop; `announce` is called once it accepts calls. False: the log was lost."""
+async def serve_until(settings: Settings, stop: asyncio.Event, accepting: Announce, ready: Announce) -> bool:
+    """One broker from start to stop. `accepting` is called once it takes connections, `ready` once /readyz
+    says so, too. False: the log was lost.
+    """
     configure_log(settings.log.level, settings.log.format)
     broker = Broker(settings)
     await broker.start()
     try:
-        announce(broker)
+        accepting(broker)
+        telling = asyncio.create_task(_tell_ready(broker, ready))
         gc.collect()
         gc.set_threshold(20_000, 20, 100)
         gc.freeze()  # what start-up made lives as long as the process: the collector need not walk it
-        return await _first(stop, broker.log_lost)
+        lived = await _first(stop, broker.log_lost)
+        telling.cancel()
+        return lived
     finally:
         await broker.stop()
+
+
+async def _tell_ready(broker: Broker, ready: Announce) -> None:
+    while broker.unready():  # noqa: ASYNC110 - what it waits for sets no event
+        await asyncio.sleep(_LOOK_SECONDS)
+    ready(broker)
 
 
 async def _signalled(session: Callable[[asyncio.Event], Awaitable[bool]]) -> bool:
@@ -69,5 +81,11 @@ async def _first(stop: asyncio.Event, lost: asyncio.Event) -> bool:
     return not lost.is_set()
 
 
-def _announce(broker: Broker) -> None:
-    typer.echo(f"https {broker.https_url}\ngrpc {broker.grpc_address}\nready")
+def _accepting(broker: Broker) -> None:
+    typer.echo(f"https {broker.https_url}\ngrpc {broker.grpc_address}")
+    if missing := broker.unready():
+        typer.echo(f"waiting: {missing}")
+
+
+def _ready(_broker: Broker) -> None:
+    typer.echo("ready")

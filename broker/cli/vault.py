@@ -88,27 +88,41 @@ def init(
         raise ConfigError(f"--address: {error}") from None
     with operator(where, proof(token_file, cert, key, role)) as one:
         findings = survey(one, plan(names, trust_domain, server_name or ()))
-        show = _show_json if as_json else _show
-        show(findings)
+        due = any(finding.state is not State.DONE for finding in findings)
+        if not as_json or only_plan or not due:
+            _tell(findings, as_json)
+            if not due and not as_json:
+                typer.echo("nothing to do")
         clashes = [finding for finding in findings if finding.state is State.CLASH]
         if clashes:
             _complain_of(clashes)
             raise typer.Exit(_BAD)
         if only_plan:
             return
-        if any(finding.state is not State.DONE for finding in findings):
+        if due:
             _agree(yes)
             carry_out(one, findings)
-        _finish(one, names, where, wrapped_secret_id, wrap_seconds, as_json)
+            _tell(survey(one, plan(names, trust_domain, server_name or ())), as_json)
+        _finish(one, names, where, server_name or (), wrapped_secret_id, wrap_seconds, as_json)
+
+
+def _tell(findings: Sequence[Finding], as_json: bool) -> None:
+    (_show_json if as_json else _show)(findings)
 
 
 def _finish(
-    one: Operator, names: Names, where: Cluster, file: Path | None, seconds: int, as_json: bool
+    one: Operator,
+    names: Names,
+    where: Cluster,
+    server_names: Sequence[str],
+    file: Path | None,
+    seconds: int,
+    as_json: bool,
 ) -> None:
     if file is not None:
         wrap_secret_id(one, names, file, seconds)
     if not as_json:
-        typer.echo(_section(where, names, role_id(one, names) or "", file))
+        typer.echo(_section(where, names, server_names, role_id(one, names) or "", file))
 
 
 def _agree(yes: bool) -> None:
@@ -147,8 +161,6 @@ def _show(findings: Sequence[Finding]) -> None:
         console.print(f"             {escape(each.step.why)}", style="dim")
         if each.state is not State.DONE:
             console.print(_written(each.step), markup=False)
-    if all(each.state is State.DONE for each in findings):
-        console.print("nothing to do")
 
 
 def _written(step: Step) -> str:
@@ -167,7 +179,7 @@ def _complain_of(clashes: Sequence[Finding]) -> None:
         )
 
 
-def _section(where: Cluster, names: Names, role: str, file: Path | None) -> str:
+def _section(where: Cluster, names: Names, server_names: Sequence[str], role: str, file: Path | None) -> str:
     """What the configuration of the broker needs of this."""
     lines = [
         "",
@@ -177,9 +189,16 @@ def _section(where: Cluster, names: Names, role: str, file: Path | None) -> str:
         "[vault]",
         f"addresses = {json.dumps(list(where.addresses))}",
     ]
-    given = {"namespace": where.namespace, "ca": where.ca and str(where.ca.resolve()), "role_id": role}
+    given: dict[str, object] = {
+        "namespace": where.namespace,
+        "ca": where.ca and str(where.ca.resolve()),
+        "role_id": role,
+    }
     given |= {"wrapped_secret_id": str(file.resolve()) if file is not None else "/etc/broker/vault.wrapped"}
     changed = {"mount": names.mount, "prefix": names.prefix, "auth_mount": names.approle}
     usual = {"mount": _USUAL.mount, "prefix": _USUAL.prefix, "auth_mount": _USUAL.approle}
     given |= {key: value for key, value in changed.items() if value != usual[key]}
+    given |= {"certify": True, "transit_mount": names.transit, "transit_name": names.role}
+    if server_names:
+        given |= {"pki_mount": names.pki, "pki_role": names.role, "server_names": list(server_names)}
     return "\n".join([*lines, *(f"{key} = {json.dumps(value)}" for key, value in given.items() if value)])

@@ -35,7 +35,10 @@ class Credentials:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_verify_locations(self.ca)
-        context.load_cert_chain(self.cert, self.key)
+        try:
+            context.load_cert_chain(self.cert, self.key)
+        except FileNotFoundError as error:  # ssl does not say which
+            raise FileNotFoundError(error.errno, error.strerror, f"{self.cert} or {self.key}") from None
         return context
 
     def channel_credentials(self) -> grpc.ChannelCredentials:

@@ -64,6 +64,11 @@ class Vault(Section):
     wrapped_secret_id: Path | None = Field(
         None, description="approle: 0600 file with the response-wrapping token of a secret id"
     )
+    kept_secret_id: Path | None = Field(
+        None,
+        description="approle: 0600 file, best on tmpfs, where the secret id outlives a crash; absent: "
+        "vault.secret-id in systemd's RUNTIME_DIRECTORY, where there is one",
+    )
     jwt: Path | None = Field(
         None,
         description="jwt: file with the JWT that something keeps fresh; kubernetes: absent: the pod's own",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -88,7 +87,7 @@ def on_opa(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnOpa]:
         between = stack.enter_context(switch(opa.port))
         section = {"url": between.url}
         broker = stack.enter_context(served_broker(home / "b", upstream.url, policy, opa=section))
-        opa.configure(home / "opa.yaml", broker.console, author.public_key)
+        opa.configure(broker.console, author.public_key)
         opa.start()
         stack.callback(opa.kill)
         made = OnOpa(broker, opa, between, upstream, author)
@@ -102,11 +101,11 @@ class FetchingOpa(RunningOpa):
     verifies it.
     """
 
-    def configure(self, path: Path, console: str, public_key: Path) -> None:
-        text = (ROOT / "deploy/opa/opa.yaml").read_text().replace("http://127.0.0.1:8445", console)
-        path.write_text(text.replace("${BROKER_BUNDLE_KEY}", json.dumps(public_key.read_text())))
+    def configure(self, console: str, public_key: Path) -> None:
         self.command = [opa_binary(), "run", "--server", "--addr", f"127.0.0.1:{self.port}"]
-        self.command += ["--config-file", str(path), "--log-level", "error"]
+        self.command += ["--config-file", str(ROOT / "deploy/opa/opa.yaml"), "--log-level", "error"]
+        self.command += ["--set", f"services.broker.url={console}"]
+        self.command += ["--set-file", f"keys.broker.key={public_key}"]
 
 
 def test_opa_decides_and_every_record_names_its_bundle(on_opa: OnOpa) -> None:

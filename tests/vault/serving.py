@@ -46,7 +46,7 @@ def start_serving(directory: Path, upstream: str, sections: Sections) -> Running
         )
     assert process.stdout is not None
     said = [process.stdout.readline().strip() for _ in range(3)]
-    if said[2] != "ready":
+    if said[2] != "ready" and not said[2].startswith("waiting: "):
         process.kill()
         process.stdout.close()
         raise RuntimeError(f"broker serve ended with {process.wait()}:\n{errors.read_text()[-2000:]}")

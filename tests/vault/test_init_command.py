@@ -63,6 +63,9 @@ def test_it_is_done_once_and_a_second_run_has_nothing_to_do(bare: RealVault, tmp
     done = init(bare, "--yes", "--wrapped-secret-id", str(file))
     assert done.exit_code == 0, done.output
     assert done.output.index("write auth/approle/role/broker") < done.output.index("role_id = ")
+    after = done.output[: done.output.index("[keys]")].rindex("✓ done")
+    assert "+ missing" not in done.output[done.output.index("✓ done") : after]
+    assert "certify = true" in done.output
     assert set(states(bare)) == {"done"}
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_text().strip() not in done.output
@@ -88,6 +91,8 @@ def test_the_doors_role_is_made_for_the_names_of_the_broker_and_stays(bare: Real
     init(bare, "--yes")
     named = ("--server-name", "broker.example.org", "--server-name", "10.0.0.7")
     made = init(bare, "--yes", *named)
+    assert 'pki_role = "broker"' in made.output
+    assert 'server_names = ["broker.example.org", "10.0.0.7"]' in made.output
     assert (made.exit_code, "write pki/roles/broker\n" in made.output) == (0, True)
     role = bare.call("GET", "pki/roles/broker")["data"]
     assert (role["allowed_domains"], role["allow_ip_sans"]) == (["broker.example.org"], True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -91,6 +92,41 @@ async def test_a_refused_secret_id_is_not_tried_until_vault_locks_the_role(serve
     assert len(_requests(server, "auth/approle/login")) - before == 1
     server.wrap("lockout", login.wrapped_secret_id)
     await well_again(vault, "openai", KEY)
+    await vault.aclose()
+
+
+async def test_a_crashed_broker_logs_in_again_with_the_spent_wrapped_secret_id(
+    server: RealVault, tmp_path: Path
+) -> None:
+    server.put("openai", KEY)
+    first = app_role(server, "restarted")
+    kept = tmp_path / "run" / "vault.secret-id"
+    for _ in range(2):  # the first process says no goodbye
+        vault = vault_on(server, AppRole(first.role_id, first.wrapped_secret_id, kept=kept))
+        assert await key_of(vault) == KEY
+        await vault.aclose()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    server.wrap("restarted", first.wrapped_secret_id)  # a new file counts more than what is kept
+    last = AppRole(first.role_id, first.wrapped_secret_id, kept=kept)
+    before = kept.read_bytes()
+    vault = vault_on(server, last)
+    assert await key_of(vault) == KEY
+    assert kept.read_bytes() != before
+    await vault.aclose()
+
+
+async def test_a_kept_secret_id_of_another_file_or_open_to_others_is_not_used(
+    server: RealVault, tmp_path: Path
+) -> None:
+    server.put("openai", KEY)
+    first = app_role(server, "kept-open")
+    kept = tmp_path / "vault.secret-id"
+    vault = vault_on(server, AppRole(first.role_id, first.wrapped_secret_id, kept=kept))
+    await key_of(vault)
+    await vault.aclose()
+    kept.chmod(0o644)
+    vault = vault_on(server, AppRole(first.role_id, first.wrapped_secret_id, kept=kept))
+    assert "spent or expired" in str(await refused(vault))
     await vault.aclose()
 
 

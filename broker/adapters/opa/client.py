@@ -79,7 +79,11 @@ def _tls(sidecar: Sidecar) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=sidecar.ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if sidecar.certificate is not None:
-        context.load_cert_chain(sidecar.certificate, sidecar.key)
+        try:
+            context.load_cert_chain(sidecar.certificate, sidecar.key)
+        except FileNotFoundError as error:  # ssl does not say which
+            files = f"{sidecar.certificate} or {sidecar.key}"
+            raise FileNotFoundError(error.errno, error.strerror, files) from None
     return context
 
 

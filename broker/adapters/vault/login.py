@@ -5,16 +5,21 @@ Knows: Vault's auth methods and the files they need. Must not know: tokens' live
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
+from hmac import compare_digest
 from pathlib import Path
 from typing import Any, Protocol
 
 from hvac.api import auth_methods  # type: ignore[import-untyped]
 from hvac.api.system_backend import Wrapping  # type: ignore[import-untyped]
 
+from broker.adapters.keyfile import read_private, replace_private
 from broker.adapters.vault.refusal import Cause, Refusal, RefusedError, refused
 from broker.adapters.vault.visit import Visit
 from broker.adapters.vault.wire import Wire
+from broker.errors import BrokerError
 from broker.model.secret import Secret
 
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -46,12 +51,14 @@ class AppRole:
     """A role id, and a secret id that comes response-wrapped in a file: only we can have unwrapped it.
 
     The file is left in place: its token is spent with the first use, and the broker needs no right to write
-    where it lies. A new file is noticed at the next login.
+    where it lies. A new file is noticed at the next login. `kept` is a 0600 file, best in memory (tmpfs),
+    where the secret id outlives a crash of the process, beside the SHA-256 of the token it was wrapped in.
     """
 
     role_id: str
     wrapped_secret_id: Path
     mount: str = "approle"
+    kept: Path | None = None
     rest_seconds: float = _LOCKOUT_SAFE_SECONDS
     _spent: str = field(default="", repr=False)
     _secret_id: Secret | None = field(default=None, repr=False)
@@ -72,6 +79,9 @@ class AppRole:
         if self._secret_id is not None and not self._replaced():
             return self._secret_id
         wrapping = _text(self.wrapped_secret_id, "the wrapped secret id")
+        if (kept := self._kept_for(wrapping)) is not None:
+            self._spent, self._secret_id = wrapping, kept
+            return kept
         self._refuse_substitute(wire, wrapping, deadline)
         try:
             answer = Wrapping(Visit(wire, Secret(wrapping), deadline)).unwrap()
@@ -81,7 +91,20 @@ class AppRole:
         except RefusedError as error:
             raise _not_wrapped(error.refusal) from None
         self._spent = wrapping
+        if self.kept is not None:
+            with suppress(OSError):  # this login is good; only a restart will miss it, and say so
+                replace_private(self.kept, f"{_digest(wrapping)} {self._secret_id.reveal()}\n".encode())
         return self._secret_id
+
+    def _kept_for(self, wrapping: str) -> Secret | None:
+        """The secret id that an earlier process of ours unwrapped from this very token."""
+        if self.kept is None:
+            return None
+        try:
+            spent, _, secret_id = read_private(self.kept).decode("ascii").strip().partition(" ")
+        except (OSError, UnicodeDecodeError, BrokerError):
+            return None
+        return Secret(secret_id) if secret_id and compare_digest(spent, _digest(wrapping)) else None
 
     def _replaced(self) -> bool:
         try:
@@ -197,6 +220,10 @@ def _logged_in(call: _Call, proof: str) -> dict[str, Any]:
             Cause.NO_LOGIN, f"it refuses {proof}", f"Check the role and the mount; then issue {proof} anew."
         )
     raise RefusedError(refusal)
+
+
+def _digest(wrapping: str) -> str:
+    return sha256(wrapping.encode()).hexdigest()
 
 
 def _stamp(*paths: Path) -> Stamp:

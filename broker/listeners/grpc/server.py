@@ -5,6 +5,8 @@ Knows: sockets and TLS. Must not know: any RPC.
 
 from __future__ import annotations
 
+import errno
+
 import grpc
 import grpc.aio
 
@@ -39,7 +41,10 @@ class GrpcServer:
         self._host = address.rpartition(":")[0]
         self._server = grpc.aio.server(options=OPTIONS)
         self._server.add_generic_rpc_handlers((doors(core, reflection=reflection),))
-        self._port = self._server.add_secure_port(address, _credentials(tls))
+        try:
+            self._port = self._server.add_secure_port(address, _credentials(tls))
+        except RuntimeError:  # gRPC says no more
+            raise OSError(errno.EADDRINUSE, "the gRPC door cannot listen there", address) from None
 
     @property
     def address(self) -> str:

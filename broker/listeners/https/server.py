@@ -6,6 +6,7 @@ Knows: sockets and TLS. Must not know: routes.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Iterator
@@ -84,12 +85,19 @@ class HttpServer:
 
 
 def bind(address: str) -> socket.socket:
-    """A listening TCP socket on `host:port`; port 0 picks a free one. Raises OSError."""
+    """A listening TCP socket on `host:port`; port 0 picks a free one. Raises OSError with the address."""
     host, _, port = address.rpartition(":")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host.strip("[]"), int(port)))
+    try:
+        listener.bind((host.strip("[]"), int(port)))
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, error.strerror, address) from None
+    except (ValueError, OverflowError):
+        listener.close()
+        raise OSError(errno.EINVAL, "not an address host:port", address) from None
     listener.setblocking(False)
     return listener
 
