@@ -25,6 +25,7 @@ from broker.prefilter.inspector import Inspector
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.denial import content_blocked
+from broker.shaping.mentions import Mentions, mentions
 from broker.shaping.reply import GENERATING, edit_reply, parse_reply, visible_models
 from broker.shaping.request import PURPOSE, QUERY
 from broker.shaping.usage import usage_of
@@ -51,6 +52,12 @@ class Stages:
             return _inspect(self._inspector, call)
         async with self._large:
             return await asyncio.to_thread(_inspect, self._large_inspector, call)
+
+    async def mentions(self, call: Call) -> Mentions:
+        """Step 3, too: the stored objects that the call names, and what it reaches beyond its model."""
+        if len(call.body) <= LARGE_BYTES:
+            return mentions(call)
+        return await asyncio.to_thread(mentions, call)
 
     async def estimate(self, call: Call, caller: Caller, today: date) -> Estimate:
         """Step 4. Raises MODEL_RETIRED or CONTEXT_LENGTH_EXCEEDED."""

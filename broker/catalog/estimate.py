@@ -19,7 +19,15 @@ from broker.model.call import Call
 from broker.model.operation import Operation
 
 _OUTPUT_CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_GENERATING = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.EDITS, Operation.RESPONSES})
+_GENERATING = frozenset(
+    {
+        Operation.CHAT,
+        Operation.COMPLETIONS,
+        Operation.EDITS,
+        Operation.RESPONSES,
+        Operation.RESPONSES_COMPACT,
+    }
+)
 _COMPLETIONS_DEFAULT = 16  # OpenAI's documented default of max_tokens for /v1/completions
 
 

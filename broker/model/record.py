@@ -40,9 +40,11 @@ class Record(NamedTuple):
     Never holds a key, a token, a prompt or a reply. Times `t_*_us` are microseconds. `policy_input` is the
     JSON that policy judged, `alert` what it wants people told, `purpose` why the caller broke the glass;
     in a `shadow` record `decision` and `rule` are the candidate's and `enforced` is what really happened.
-    `certifications` of a `key` record are the texts of `tlog.certification`, of keys used from here on. The
-    ledger adds `v`, `instance`, `seq`, `time`, `kid` and `sig` when it sequences the record. A tuple, because
-    two are made for each call and a frozen dataclass of so many fields takes ten times as long.
+    `object_id` is the stored object that the call is about: the one its path names, or the one it made, which
+    then belongs to `object_owner`. `certifications` of a `key` record are the texts of `tlog.certification`,
+    of keys used from here on. The ledger adds `v`, `instance`, `seq`, `time`, `kid` and `sig` when it
+    sequences the record. A tuple, because two are made for each call and a frozen dataclass of so many fields
+    takes ten times as long.
     """
 
     type: RecordType
@@ -87,6 +89,8 @@ class Record(NamedTuple):
     purpose: str | None = None
     enforced: str | None = None
     certifications: tuple[str, ...] | None = None
+    object_id: str | None = None
+    object_owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

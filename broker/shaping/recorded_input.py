@@ -37,7 +37,7 @@ def recorded_wish(document: Mapping[str, object], known: Callable[[str], bool]) 
     return recorded({**document, "request": {**request, "scope": scope}})
 
 
-def recorded_call(document: Mapping[str, object], own: Mapping[str, str | None]) -> str | None:
+def recorded_call(document: Mapping[str, object], own: Mapping[str, object]) -> str | None:
     """The input of a call; `own` are the caller's `model`, `user` and `purpose` as a record may hold them.
 
     >>> call = {"model": "m", "fields": ["n", "My secret!"], "parameters": {"n": 2, "My secret!": 1}}

@@ -1,0 +1,59 @@
+package broker.reach_test
+
+import data.broker.calls
+import data.broker.inputs_test as inputs
+import data.broker.objects
+
+test_decision[name] if {
+	some name, case in cases
+	inputs.as_expected(case)
+}
+
+reaching(name, operation, words) := inputs.call(name, {"/call/operation": operation, "/call/reaches": words})
+
+denied(words) := {"changes": [{"field": "call", "must": "absent", "values": words}]}
+
+cases := {
+	"a role that names nothing keeps no response": {"input": reaching("assistant", "responses", []), "rule": "granted", "expect": {"shape": {"set": {"store": false}}}},
+	"what the call itself does not have kept is left alone": {"input": inputs.call("assistant", {"/call/operation": "responses", "/call/parameters": {"store": false}}), "rule": "granted", "expect": {"shape": {}}},
+	"a chat is kept by nobody who does not ask": {"input": reaching("assistant", "chat", []), "rule": "granted", "expect": {"shape": {}}},
+	"a role with a shape": {"input": inputs.call("clerk", {"/call/operation": "responses", "/call/parameters": {"max_output_tokens": 100}}), "rule": "granted", "expect": {"shape": {
+		"set": {"user": "carol", "store": false},
+		"remove": ["logit_bias"],
+		"model": "gpt-4o-2024-08-06",
+	}}},
+	"a role that may have it kept": {"input": reaching("explorer", "responses", []), "rule": "granted", "expect": {"shape": {}}},
+	"asked to keep it": {"input": reaching("explorer", "responses", ["store"]), "rule": "granted"},
+	"asked to keep a chat": {"input": reaching("assistant", "chat", ["store"]), "rule": "reach_not_granted", "expect": denied(["store"])},
+	"in the background": {"input": reaching("assistant", "responses", ["background"]), "rule": "reach_not_granted", "expect": denied(["background"])},
+	"a tool of a pattern": {"input": reaching("explorer", "responses", ["tool:web_search_preview"]), "rule": "granted"},
+	"a tool and its server": {"input": reaching("explorer", "responses", ["server:mcp.example.org", "tool:mcp"]), "rule": "reach_not_granted", "expect": denied(["server:mcp.example.org", "tool:mcp"])},
+	"one of two": {"input": reaching("explorer", "responses", ["model:gpt-image-1", "store"]), "rule": "reach_not_granted", "expect": denied(["model:gpt-image-1"])},
+	"what an emergency's role does not name": {"input": inputs.call("clerk", {"/call/model": "gpt-5", "/call/purpose": "the claims site is down", "/call/reaches": ["store"]}), "rule": "model_not_granted"},
+	"an input from before there was such a field": {"input": json.patch(inputs.call("assistant", {}), [{"op": "remove", "path": "/call/reaches"}]), "rule": "granted"},
+}
+
+test_a_role_that_says_nothing_owns_for_its_subject if {
+	not calls.decision.objects with input as inputs.call("assistant", {})
+}
+
+test_who_owns[name] if {
+	some name, case in owners
+	said := objects.of({"objects": {"owner": case.owner}}) with input as inputs.call(case.subject, case.changes)
+	said.owner == case.expect
+}
+
+test_what_is_lent if {
+	lending := {"objects": {"lent": {"pmpt_1": true, "vs_1": true}}}
+	said := objects.of(lending) with input as inputs.call("assistant", {})
+	{id | some id in said.lent} == {"pmpt_1", "vs_1"}
+	said.owner == inputs.id("assistant")
+}
+
+owners := {
+	"the subject": {"subject": "clerk", "changes": {}, "owner": "subject", "expect": inputs.id("clerk")},
+	"a team": {"subject": "clerk", "changes": {}, "owner": "team", "expect": "team demo claims"},
+	"no team": {"subject": "assistant", "changes": {}, "owner": "team", "expect": inputs.id("assistant")},
+	"a user": {"subject": "clerk", "changes": {}, "owner": "user", "expect": concat(" ", [inputs.id("clerk"), "user carol"])},
+	"no user": {"subject": "clerk", "changes": {"/token/user": null}, "owner": "user", "expect": inputs.id("clerk")},
+}
