@@ -53,6 +53,10 @@ class Stages:
         async with self._large:
             return await asyncio.to_thread(_inspect, self._large_inspector, call)
 
+    def finds(self, text: str) -> bool:
+        """Whether a rule sees something in a short text that is no part of a call."""
+        return bool(self._inspector.inspect([Text((), text)]))
+
     async def mentions(self, call: Call) -> Mentions:
         """Step 3, too: the stored objects that the call names, and what it reaches beyond its model."""
         if len(call.body) <= LARGE_BYTES:

@@ -1,11 +1,10 @@
 package broker.calls_explanation_test
 
-import data.broker.calls
 import data.broker.inputs_test as inputs
 
 test_explanation[name] if {
 	some name, case in cases
-	said := calls.explanation with input as case.input
+	said := inputs.explained(case.input)
 	said.role == case.role
 	said.team == case.team
 	[condition.rule | some condition in said.conditions; not condition.holds] == case.failed
@@ -13,6 +12,7 @@ test_explanation[name] if {
 
 cases := {
 	"nothing failed": {"input": inputs.call("clerk", {"/call/purpose": "to see what happens"}), "role": "clerk", "team": "claims", "failed": []},
+	"what the role does not reach": {"input": inputs.call("explorer", {"/call/reaches": ["store", "tool:mcp"]}), "role": "explorer", "team": null, "failed": ["reach_not_granted"]},
 	"one condition": {"input": inputs.call("assistant", {"/call/model": "gpt-5"}), "role": "assistant", "team": null, "failed": ["model_not_granted"]},
 	"a model means nothing without the operation": {"input": inputs.call("batch", {}), "role": "batch", "team": null, "failed": ["operation_not_granted", "model_not_granted"]},
 	"every condition": {

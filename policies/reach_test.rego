@@ -1,8 +1,6 @@
 package broker.reach_test
 
-import data.broker.calls
 import data.broker.inputs_test as inputs
-import data.broker.objects
 
 test_decision[name] if {
 	some name, case in cases
@@ -13,7 +11,13 @@ reaching(name, operation, words) := inputs.call(name, {"/call/operation": operat
 
 denied(words) := {"changes": [{"field": "call", "must": "absent", "values": words}]}
 
+owning(owner, lent) := {"objects": {"owner": owner, "lent": lent}}
+
 cases := {
+	"a user's": {"input": inputs.call("archive", {}), "rule": "granted", "expect": owning(concat(" ", [inputs.id("archive"), "user carol"]), ["pmpt_1", "vs_1"])},
+	"the subject's, where the token names no user": {"input": inputs.call("archive", {"/token/user": null}), "rule": "granted", "expect": owning(inputs.id("archive"), ["pmpt_1", "vs_1"])},
+	"a team's": {"input": inputs.call("shared", {}), "rule": "granted", "expect": owning("team demo claims", [])},
+	"the subject's, where it is of no team": {"input": inputs.call("teamless", {}), "rule": "granted", "expect": owning(inputs.id("teamless"), [])},
 	"a role that names nothing keeps no response": {"input": reaching("assistant", "responses", []), "rule": "granted", "expect": {"shape": {"set": {"store": false}}}},
 	"what the call itself does not have kept is left alone": {"input": inputs.call("assistant", {"/call/operation": "responses", "/call/parameters": {"store": false}}), "rule": "granted", "expect": {"shape": {}}},
 	"a chat is kept by nobody who does not ask": {"input": reaching("assistant", "chat", []), "rule": "granted", "expect": {"shape": {}}},
@@ -31,29 +35,4 @@ cases := {
 	"one of two": {"input": reaching("explorer", "responses", ["model:gpt-image-1", "store"]), "rule": "reach_not_granted", "expect": denied(["model:gpt-image-1"])},
 	"what an emergency's role does not name": {"input": inputs.call("clerk", {"/call/model": "gpt-5", "/call/purpose": "the claims site is down", "/call/reaches": ["store"]}), "rule": "model_not_granted"},
 	"an input from before there was such a field": {"input": json.patch(inputs.call("assistant", {}), [{"op": "remove", "path": "/call/reaches"}]), "rule": "granted"},
-}
-
-test_a_role_that_says_nothing_owns_for_its_subject if {
-	not calls.decision.objects with input as inputs.call("assistant", {})
-}
-
-test_who_owns[name] if {
-	some name, case in owners
-	said := objects.of({"objects": {"owner": case.owner}}) with input as inputs.call(case.subject, case.changes)
-	said.owner == case.expect
-}
-
-test_what_is_lent if {
-	lending := {"objects": {"lent": {"pmpt_1": true, "vs_1": true}}}
-	said := objects.of(lending) with input as inputs.call("assistant", {})
-	{id | some id in said.lent} == {"pmpt_1", "vs_1"}
-	said.owner == inputs.id("assistant")
-}
-
-owners := {
-	"the subject": {"subject": "clerk", "changes": {}, "owner": "subject", "expect": inputs.id("clerk")},
-	"a team": {"subject": "clerk", "changes": {}, "owner": "team", "expect": "team demo claims"},
-	"no team": {"subject": "assistant", "changes": {}, "owner": "team", "expect": inputs.id("assistant")},
-	"a user": {"subject": "clerk", "changes": {}, "owner": "user", "expect": concat(" ", [inputs.id("clerk"), "user carol"])},
-	"no user": {"subject": "clerk", "changes": {"/token/user": null}, "owner": "user", "expect": inputs.id("clerk")},
 }

@@ -74,7 +74,10 @@ unkept(role) := {"set": {"store": false}} if {
 	not conditions.reaches(role, "store")
 } else := {}
 
-said_whether if is_boolean(input.call.parameters.store)
+said_whether if {
+	field := "store"
+	is_boolean(input.call.parameters[field])
+}
 
 unasked(role) := [["store", false]] if {
 	unkept(role) != {}

@@ -19,11 +19,13 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
+from broker.prefilter.folding import GAP
+
 
 class Expression(Protocol):
     """`full` matches the whole thing; `opening` any non-empty beginning of it, at the end of a text.
 
-    `shortest` is the fewest characters that `full` matches.
+    `shortest` is the fewest characters that `full` matches; `gapped` the same with a GAP after any character.
     """
 
     @property
@@ -32,6 +34,24 @@ class Expression(Protocol):
     def opening(self) -> str: ...
     @property
     def shortest(self) -> int: ...
+    @property
+    def gapped(self) -> Expression: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Gaps:
+    """As many gaps as there are; nothing else matches one, so their number costs no backtracking."""
+
+    full: str = f"{GAP}*"
+    opening: str = f"{GAP}+\\Z"
+    shortest: int = 0
+
+    @property
+    def gapped(self) -> Expression:
+        return self
+
+
+_GAPS = _Gaps()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +75,10 @@ class Word:
     @property
     def shortest(self) -> int:
         return len(self.literal)
+
+    @property
+    def gapped(self) -> Expression:
+        return Then(*(part for one in self.literal for part in (Word(one, self.caseless), _GAPS)))
 
     def _cased(self, pattern: str) -> str:
         return f"(?i:{pattern})" if self.caseless else pattern
@@ -80,6 +104,10 @@ class Some:
     def shortest(self) -> int:
         return self.least
 
+    @property
+    def gapped(self) -> Expression:
+        return Times(Then(Some(self.characters, 1, 1), _GAPS), self.least, self.most)
+
 
 class Then:
     """One after the other."""
@@ -91,6 +119,11 @@ class Then:
             opening = f"(?:{part.opening}|{part.full}{opening})"
         self.opening = f"(?:{opening})"
         self.shortest = sum(part.shortest for part in parts)
+        self._parts = parts
+
+    @property
+    def gapped(self) -> Expression:
+        return Then(*(part.gapped for part in self._parts))
 
 
 class Either:
@@ -100,6 +133,11 @@ class Either:
         self.full = f"(?:{'|'.join(choice.full for choice in choices)})"
         self.opening = f"(?:{'|'.join(choice.opening for choice in choices)})"
         self.shortest = min(choice.shortest for choice in choices)
+        self._choices = choices
+
+    @property
+    def gapped(self) -> Expression:
+        return Either(*(choice.gapped for choice in self._choices))
 
 
 class Times:
@@ -109,6 +147,12 @@ class Times:
         self.full = f"(?:{part.full}){{{least},{most}}}"
         self.opening = f"(?:{part.full}){{0,{most - 1}}}(?:{part.opening})"
         self.shortest = least * part.shortest
+        self._repeated = part, least, most
+
+    @property
+    def gapped(self) -> Expression:
+        part, least, most = self._repeated
+        return Times(part.gapped, least, most)
 
 
 def digits(count: int, most: int | None = None) -> Some:

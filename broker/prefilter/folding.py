@@ -15,6 +15,10 @@ from types import MappingProxyType
 SEPARATOR = "\0"
 """Never in a folded text, and no rule matches it."""
 
+GAP = "\x01"
+"""Stands in a folded text for each invisible character that was taken out, and for nothing else: neighbours
+that nobody sees apart may belong together, or to different words."""
+
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _WHITE = "\t\n\v\f\r"
 _LOOK_ALIKES = str.maketrans(
@@ -28,7 +32,8 @@ _TAG_BASE = 0xE0000  # the invisible copy of ASCII, used to smuggle instructions
 
 @dataclass(frozen=True)
 class Folded:
-    """`text` is what a reader sees of `value`; `changed` is what stands for which character.
+    """`text` is what a reader sees of `value`, with a GAP for what no reader sees; `changed` is what stands
+    for which character. A combining mark leaves no gap: it belongs to the letter before it.
 
     >>> Folded("abc", "abc", {}).span(1, 2)
     (1, 2)
@@ -38,13 +43,10 @@ class Folded:
     value: str
     changed: Mapping[str, str]
 
-    @cached_property
-    def dropped(self) -> bool:
-        """Invisible characters were taken out, so that neighbours in `text` may have been apart.
-
-        A combining mark does not count: it belongs to the letter before it.
-        """
-        return any(not plain and not unicodedata.combining(was) for was, plain in self.changed.items())
+    @property
+    def plain(self) -> str:
+        """`text` without its gaps."""
+        return self.text.replace(GAP, "")
 
     @cached_property
     def origins(self) -> Sequence[int]:
@@ -60,9 +62,9 @@ class Folded:
 
 
 def fold(value: str) -> Folded:
-    """Folds compatibility forms, dashes, spaces, digits and look-alikes; drops what no reader sees.
+    """Folds compatibility forms, dashes, spaces, digits and look-alikes; what no reader sees becomes a GAP.
 
-    >>> fold("ｓｋ\\u200b–１").text
+    >>> fold("ｓｋ\\u200b–１").plain
     'sk-1'
     """
     if value.isascii() and value.isprintable():
@@ -87,11 +89,13 @@ def _folded(character: str) -> str:
 
 
 def _plain(character: str) -> str:
+    if unicodedata.combining(character):
+        return ""
     category = unicodedata.category(character)
     if category in ("Cf", "Cc") and character != "\u0085":
-        return ""
-    if character in _INVISIBLE or _is_selector(character) or unicodedata.combining(character):
-        return ""
+        return GAP
+    if character in _INVISIBLE or _is_selector(character):
+        return GAP
     if category == "Nd":
         return str(unicodedata.decimal(character))
     if category == "Pd":

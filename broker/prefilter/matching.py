@@ -2,15 +2,27 @@
 
 Knows: how a rule becomes regular expressions and how its check narrows a candidate. Must not know: which
 rules there are, where texts come from.
+
+What stands before and after a match may rule it out. A GAP there rules nothing out, and a GAP within hides
+nothing: so each gap counts at its own place, and nowhere else in the text.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
+from broker.prefilter.expression import Expression
+from broker.prefilter.folding import GAP
 from broker.prefilter.rules import Rule
+
+CONTEXT = 2
+"""Characters before a match that may rule it out, at most."""
+_JOINED_BEFORE, _JOINED_AFTER = r"(?<![A-Za-z0-9][-_])(?<![0-9]\.)", r"(?![-_][A-Za-z0-9])(?!\.[0-9])"
+_JOINTS = r"[-_.]\Z"
+_FURTHEST = 20_000
+"""Characters after a core in which the rest of a match is looked for past gaps: more than any rule has."""
 
 
 class Matcher:
@@ -18,25 +30,79 @@ class Matcher:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        before = f"(?<![{rule.before}])" if rule.before else ""
-        after = f"(?![{rule.after}])" if rule.after else ""
-        self._strict = re.compile(f"{before}{rule.core.full}{after}{rule.rest}")
-        # where invisible characters were taken out, neighbours prove nothing: boundaries are not asked for
-        self._loose = re.compile(rule.core.full + rule.rest)
-
+        self._before = (f"(?<![{rule.before}])" if rule.before else "") + _JOINED_BEFORE * rule.unjoined
+        self._after = (f"(?![{rule.after}])" if rule.after else "") + _JOINED_AFTER * rule.unjoined
+        self._strict = re.compile(f"{self._before}{rule.core.full}{self._after}{rule.rest}")
+        self._ends = re.compile(self._after)
+        self.bare_opening = self._opening(rule.core)
+        self._opened = re.compile(self.bare_opening)
         self.shortest = rule.core.shortest
-        self.opening = before + rule.core.opening
-        self.loose_opening = rule.core.opening
+        self.opening = self._before + self.bare_opening
 
-    def matches(self, text: str, start: int = 0, *, loose: bool = False) -> Iterator[tuple[int, int]]:
+    def _opening(self, core: Expression) -> str:
+        """Any beginning of a match; the whole of one, too, and a joint that is the last character so far."""
+        return f"(?:{core.opening}|{core.full}{_JOINTS})" if self.rule.unjoined else core.opening
+
+    @cached_property
+    def gapped_opening(self) -> str:
+        """`opening` in a text with gaps."""
+        return self._before + self._opening(self.rule.core.gapped)
+
+    @cached_property
+    def core(self) -> re.Pattern[str]:
+        """What every match holds once the gaps are out, whatever stands around it."""
+        return re.compile(self.rule.core.full)
+
+    @cached_property
+    def _gapped(self) -> re.Pattern[str]:
+        return re.compile(f"{self._before}{self.rule.core.gapped.full}{self._after}")
+
+    @cached_property
+    def _gapped_opened(self) -> re.Pattern[str]:
+        return re.compile(self._opening(self.rule.core.gapped))
+
+    @cached_property
+    def _rest(self) -> re.Pattern[str]:
+        return re.compile(self.rule.rest)
+
+    def matches(self, text: str, start: int = 0) -> Iterator[tuple[int, int]]:
         """Spans of the confirmed matches, from left to right, none overlapping another."""
-        search = (self._loose if loose else self._strict).search
+        gaps = GAP in text
+        search = (self._gapped if gaps else self._strict).search
         check = self.rule.check
         while (match := search(text, start)) is not None:
-            length = check(match[0])
-            start = match.start() + length if length else match.start() + 1
+            if gaps:
+                end = self._confirmed(text, match.start(), match.end())
+                length = end - match.start()
+            else:
+                length = check(match[0])
+            if self._ends.match(text, match.start() + length) is None:  # a check may have shortened it
+                length = 0
+            start = match.start() + (length or 1)
             if length:
                 yield match.start(), start
+
+    def may_grow(self, text: str, start: int) -> bool:
+        """Whether more text could make another match of the one that begins at `start`, or none of it: some
+        beginning of a match reaches from there to the end of `text`.
+        """
+        if not self.rule.after:
+            return False  # the core alone is proof
+        return (self._gapped_opened if GAP in text else self._opened).match(text, start) is not None
+
+    def _confirmed(self, text: str, start: int, core_end: int) -> int:
+        """Where the match that begins at `start` ends, its check and its rest looking past the gaps; `start`
+        where it is none.
+        """
+        core = text[start:core_end].replace(GAP, "")
+        after = text[core_end : core_end + _FURTHEST].replace(GAP, "") if self.rule.rest else ""
+        rest = self._rest.match(after)
+        left = self.rule.check(core + (rest[0] if rest else ""))
+        end = start
+        while left:
+            left -= text[end] != GAP
+            end += 1
+        return end
 
 
 @lru_cache(maxsize=1024)

@@ -16,10 +16,11 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import NoReturn
 
-from broker.prefilter.folding import fold
-from broker.prefilter.matching import Matcher, matcher
+from broker.prefilter.folding import GAP, Folded, fold
+from broker.prefilter.matching import CONTEXT, Matcher, matcher
 from broker.prefilter.rules import Rule, rules
 
 LIMIT = 16 * 1024
@@ -57,17 +58,21 @@ class StreamFilter:
         held.fed += len(text)
         if self._watch is None:
             return held.fed
-        known = held.text + text
-        keep = self._decide(known, held.before, ended=False)
-        held.before = min(keep, 1)  # the character before stays: it may rule a match out
-        held.text = known[keep - held.before :]
-        return held.fed - (len(known) - keep)
+        known = fold(held.text + text)
+        start = self._decide(known, held.before, ended=False)
+        keep = len(known.value) if start is None else known.origins[start]
+        decided = known.text if start is None else known.text[: bisect_left(known.origins, keep)]
+        if len(known.value) - keep > LIMIT:
+            self._end(self._watch.first)
+        held.before = (held.before + decided)[-CONTEXT:]  # as its reader sees it: it may rule a match out
+        held.text = known.value[keep:]
+        return held.fed - len(held.text)
 
     def finish(self, channel: Hashable) -> int:
         """The channel has ended: all of it may leave. Raises CutError where only the end makes a match."""
         held = self._held(channel)
         if self._watch is not None:
-            self._decide(held.text, held.before, ended=True)
+            self._decide(fold(held.text), held.before, ended=True)
         return held.fed
 
     def _held(self, channel: Hashable) -> _Held:
@@ -78,32 +83,32 @@ class StreamFilter:
             held = self._channels[channel] = _Held()
         return held
 
-    def _decide(self, known: str, before: int, *, ended: bool) -> int:
-        """Where in `known` the first undecided character is; the first `before` are decided already."""
+    def _decide(self, known: Folded, before: str, *, ended: bool) -> int | None:
+        """Where in `known` the first undecided character is, None where all are decided; `before` stands
+        before it and is decided already.
+        """
         watch = self._watch
         assert watch is not None  # noqa: S101 - callers have looked
-        folded = fold(known)
-        loose = folded.dropped
-        first = bisect_left(folded.origins, before) if before else 0
-        rule = watch.match(folded.text, first, loose=loose, ended=ended)
-        start = None if rule or ended else watch.undecided(folded.text, first, loose=loose)
-        keep = len(known) if start is None else folded.origins[start]
-        if rule is None and len(known) - keep > LIMIT:
-            rule = watch.first
+        text, first = before + known.text, len(before)
+        rule = watch.match(text, first, ended=ended)
         if rule is not None:
-            self._cut = rule
-            self._channels.clear()
-            raise CutError(rule)
-        return keep
+            self._end(rule)
+        start = None if ended else watch.undecided(text, first)
+        return None if start is None else start - first
+
+    def _end(self, rule: str) -> NoReturn:
+        self._cut = rule
+        self._channels.clear()
+        raise CutError(rule)
 
 
 @dataclass(slots=True)
 class _Held:
-    """How much came, and its undecided end with the one character `before` it, where there is one."""
+    """How much came, its undecided end, and the characters before that as their reader sees them."""
 
     fed: int = 0
     text: str = ""
-    before: int = 0
+    before: str = ""
 
 
 class _Watch:
@@ -111,25 +116,52 @@ class _Watch:
 
     def __init__(self, matchers: tuple[Matcher, ...]) -> None:
         self._matchers = matchers
-        self._strict = re.compile("|".join(f"(?:{one.opening})" for one in matchers))
-        self._loose = re.compile("|".join(f"(?:{one.loose_opening})" for one in matchers))
+        self._openings = re.compile("|".join(f"(?:{one.opening})" for one in matchers))
         self.first = matchers[0].rule.id
 
-    def match(self, text: str, first: int, *, loose: bool, ended: bool) -> str | None:
+    @cached_property
+    def _gapped_openings(self) -> re.Pattern[str]:
+        return re.compile("|".join(f"(?:{one.gapped_opening})" for one in self._matchers))
+
+    @cached_property
+    def _bare_openings(self) -> re.Pattern[str]:
+        """What every undecided end holds once the gaps are out, whatever stands before it."""
+        return re.compile("|".join(f"(?:{one.bare_opening})" for one in self._matchers))
+
+    def match(self, text: str, first: int, *, ended: bool) -> str | None:
         """The id of a rule that has matched and that nothing which follows can unmatch."""
-        size = len(text)
+        plain = text.replace(GAP, "") if GAP in text else None
+        size = len(text if plain is None else plain)
         for one in self._matchers:
-            if size < one.shortest:
-                continue
-            for _, end in one.matches(text, first, loose=loose):
-                if ended or end < size or not one.rule.after:
+            if size < one.shortest or (plain is not None and one.core.search(plain) is None):
+                continue  # the search past gaps is a slow one
+            for start, _ in one.matches(text, first):
+                if ended or not one.may_grow(text, start):
                     return one.rule.id
         return None
 
-    def undecided(self, text: str, first: int, *, loose: bool) -> int | None:
+    def undecided(self, text: str, first: int) -> int | None:
         """Where the first beginning of a match starts that reaches to the end of the text."""
-        match = (self._loose if loose else self._strict).search(text, first)
+        if GAP not in text:
+            match = self._openings.search(text, first)
+        else:
+            plain = text.replace(GAP, "")
+            bare = self._bare_openings.search(plain)
+            if bare is None:
+                return None
+            match = self._gapped_openings.search(
+                text, max(first, _before_last(text, len(plain) - bare.start()))
+            )
         return match.start() if match else None
+
+
+def _before_last(text: str, count: int) -> int:
+    """Where the last `count` characters of `text` that are no gap begin."""
+    place = len(text)
+    while count:
+        place -= 1
+        count -= text[place] != GAP
+    return place
 
 
 @lru_cache(maxsize=64)
