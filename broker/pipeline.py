@@ -107,9 +107,13 @@ class Pipeline:
         estimate = await self._stages.estimate(call, passage.caller, today)  # 4 estimate
         decision = await self._deciding.decide(passage, call, estimate)  # 5 decide
         left_out = await self._ownership.admit(passage)
-        if decision.shape.reprices:
-            estimate = await self._stages.estimate(shaped(call, decision.shape), passage.caller, today)
+        regional = decision.placement.region is not None
+        if decision.shape.reprices or regional:
+            altered = shaped(call, decision.shape)
+            estimate = await self._stages.estimate(altered, passage.caller, today, regional=regional)
+        passage.estimate = estimate
         request = upstream_request(call, decision, passage.findings, bound, passage.call_id, left_out)
+        passage.usage_added = request.usage_added
         charges = _charges(decision, estimate)
         return request, await self._ports.counters.reserve(charges)  # 6 reserve
 
