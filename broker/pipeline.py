@@ -34,6 +34,7 @@ from broker.shaping.reply import parse_reply
 from broker.shaping.request import shaped, upstream_request
 from broker.stages import Stages
 from broker.streaming import stream
+from broker.unsettled import Backlog
 from broker.vigil import Vigil
 
 _NS_PER_SECOND = 1_000_000_000
@@ -52,7 +53,7 @@ class Ports:
 
 
 class Pipeline:
-    """One instance serves all calls of a process; it keeps no state between them."""
+    """One instance serves all calls of a process; between them it keeps only what is not settled yet."""
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class Pipeline:
         self._deciding = deciding
         self._commit = commit
         self._vigil = vigil
+        self._backlog = Backlog()
         self._dispatching = Dispatching(ports.keys, ports.upstream, ports.clock)
         self._ownership = Ownership(ports.owners)
         self._listing = Listing(self._dispatching, self._ownership)
@@ -89,7 +91,9 @@ class Pipeline:
             denied = passage.denied(_refusal(error), clock.monotonic_ns())
             await asyncio.shield(self._ports.ledger.append(denied))
             raise
-        settlement = Settlement(self._ports.ledger, self._ports.counters, clock, passage, reservation)
+        settlement = Settlement(
+            self._ports.ledger, self._ports.counters, clock, passage, reservation, self._backlog
+        )
         await settlement.open()  # 7 record the intent
         try:
             return await self._perform(passage, request, settlement)  # 8 – 12
@@ -111,9 +115,9 @@ class Pipeline:
         if decision.shape.reprices or regional:
             altered = shaped(call, decision.shape)
             estimate = await self._stages.estimate(altered, passage.caller, today, regional=regional)
-        passage.estimate = estimate
+        passage.meter.estimate = estimate
         request = upstream_request(call, decision, passage.findings, bound, passage.call_id, left_out)
-        passage.usage_added = request.usage_added
+        passage.meter.usage_added = request.usage_added
         charges = _charges(decision, estimate)
         return request, await self._ports.counters.reserve(charges)  # 6 reserve
 

@@ -77,9 +77,10 @@ class Stages:
         if call.operation is Operation.MODELS and answer.status == _SUCCESS:
             body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
         document = parse_reply(body)
-        passage.told(document)
-        if len(body) <= LARGE_BYTES and (passage.estimate.terms.tools or not passage.usage.counts):
-            passage.delivered.take(document)
+        meter = passage.meter
+        meter.told(document)
+        if len(body) <= LARGE_BYTES and (meter.estimate.terms.tools or not meter.usage.counts):
+            meter.delivered.take(document)
         if call.operation in GENERATING and decision.cut:
             if isinstance(document, dict):
                 await self._refuse_cut(document, decision, passage)

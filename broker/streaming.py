@@ -113,9 +113,9 @@ async def _watched(
         async with aclosing(answer.events) as events:  # type: ignore[type-var]
             while (event := await leash.next(events)) is not None:
                 document = _document(event)
-                passage.told(document)
-                passage.delivered.take(document)
-                if passage.usage_added:
+                passage.meter.told(document)
+                passage.meter.delivered.take(document)
+                if passage.meter.usage_added:
                     shown = unasked(event, document)
                     if shown is None:
                         continue
