@@ -11,6 +11,7 @@ from typing import NamedTuple
 from broker.model.operation import Operation
 
 Document = Mapping[str, object]
+_OF_RESPONSES = frozenset({Operation.RESPONSES, Operation.RESPONSES_COMPACT})
 FREE_OF_CHARGE = frozenset(
     {
         Operation.CHAT_LIST,
@@ -79,7 +80,7 @@ def answers(
     each = _COMPLETIONS_DEFAULT if asked is None and operation is Operation.COMPLETIONS else asked
     each = longest if each is None else each
     each = min(each, ceiling) if ceiling is not None else each
-    if operation is Operation.RESPONSES:
+    if operation in _OF_RESPONSES:
         return Answers(each, 1, 0, asked)
     prompts, n = _prompts(operation, document), max(1, _whole(document.get("n")) or 1)
     best_of = _whole(document.get("best_of")) or n if operation is Operation.COMPLETIONS else n
