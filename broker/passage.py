@@ -15,6 +15,7 @@ from typing import Protocol
 import orjson
 
 from broker.errors import BrokerError, Kind
+from broker.lanes import Lane
 from broker.model.call import Call
 from broker.model.decision import CallDecision
 from broker.model.finding import Finding
@@ -32,7 +33,9 @@ _MAX_USER = 256
 
 
 class Arrival(Protocol):
-    """A call at a listener's door. `decode` reads and checks the body; it runs after authentication."""
+    """A call at a listener's door. `decode` reads and checks the body; it runs after authentication, a large
+    body in the caller's lane.
+    """
 
     @property
     def call_id(self) -> str: ...
@@ -45,7 +48,7 @@ class Arrival(Protocol):
     @property
     def bearer(self) -> str | None: ...
 
-    def decode(self) -> Awaitable[Call]: ...
+    def decode(self, lane: Lane) -> Awaitable[Call]: ...
 
 
 class Passage:

@@ -26,7 +26,7 @@ from broker.passage import Arrival, Commit, Passage
 from broker.ports import Clock, Counters, KeyPool, Ledger, Upstream
 from broker.settlement import Settlement
 from broker.shaping.binding import bind
-from broker.shaping.request import shaped, upstream_request
+from broker.shaping.request import shaped
 from broker.stages import Stages
 from broker.streaming import stream
 from broker.vigil import Vigil
@@ -91,15 +91,15 @@ class Pipeline:
 
     async def _admit(self, passage: Passage, arrival: Arrival) -> tuple[UpstreamRequest, Reservation]:
         """Steps 1 and 3 to 6: everything that can say no before anything is spent."""
-        call = passage.call = await arrival.decode()  # 1 decode
-        passage.inspected(await self._stages.inspect(call))  # 3 inspect
+        call = passage.call = await arrival.decode(self._stages.lane(passage.caller))  # 1 decode
+        passage.inspected(await self._stages.inspect(call, passage.caller))  # 3 inspect
         bound = bind(call, passage.caller, covers)
         today = datetime.fromtimestamp(self._ports.clock.now_ns() / _NS_PER_SECOND, UTC).date()
         estimate = await self._stages.estimate(call, passage.caller, today)  # 4 estimate
         decision = await self._deciding.decide(passage, call, estimate)  # 5 decide
         if decision.shape.alters:
             estimate = await self._stages.estimate(shaped(call, decision.shape), passage.caller, today)
-        request = upstream_request(call, decision, passage.findings, bound, passage.call_id)
+        request = await self._stages.request(passage, decision, bound)
         charges = _charges(decision, estimate)
         return request, await self._ports.counters.reserve(charges)  # 6 reserve
 

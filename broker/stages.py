@@ -14,7 +14,8 @@ from broker.catalog.count import decode_tokens
 from broker.catalog.estimate import Estimate, check_retired, deprecation_headers, estimate
 from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
-from broker.model.call import Call, Reply
+from broker.lanes import LARGE_BYTES, Lane, Lanes, Steps, at_once
+from broker.model.call import Call, Reply, UpstreamRequest
 from broker.model.decision import CallDecision
 from broker.model.finding import Finding, Text
 from broker.model.operation import Operation
@@ -26,10 +27,9 @@ from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.denial import content_blocked
 from broker.shaping.reply import GENERATING, edit_reply, parse_reply, visible_models
-from broker.shaping.request import PURPOSE, QUERY
+from broker.shaping.request import PURPOSE, QUERY, upstream_request
 from broker.shaping.usage import usage_of
 
-LARGE_BYTES = 128 * 1024
 _CUT_SETS = 64
 _SUCCESS = 200
 
@@ -42,15 +42,18 @@ class Stages:
     def __init__(self, new_inspector: Callable[[], Inspector]) -> None:
         self._inspector = new_inspector()
         self._large_inspector = new_inspector()
-        self._large = asyncio.Lock()
+        self._lanes = Lanes()
         self._reply_inspectors: dict[tuple[str, ...], asyncio.Task[Inspector]] = {}
 
-    async def inspect(self, call: Call) -> tuple[Finding, ...]:
+    def lane(self, caller: Caller) -> Lane:
+        """Where work on this caller's large inputs is done."""
+        return Lane(self._lanes, caller.subject.id)
+
+    async def inspect(self, call: Call, caller: Caller) -> tuple[Finding, ...]:
         """Step 3: what the rules find in every text of the call."""
-        if len(call.body) <= LARGE_BYTES:
-            return _inspect(self._inspector, call)
-        async with self._large:
-            return await asyncio.to_thread(_inspect, self._large_inspector, call)
+        large = len(call.body) > LARGE_BYTES
+        inspector = self._large_inspector if large else self._inspector
+        return await self.lane(caller).run(len(call.body), _inspection(inspector, call))
 
     def finds(self, text: str) -> bool:
         """Whether a rule sees something in a short text that is no part of a call."""
@@ -60,9 +63,16 @@ class Stages:
         """Step 4. Raises MODEL_RETIRED or CONTEXT_LENGTH_EXCEEDED."""
         if call.operation is not Operation.EDITS:  # an edit's model is policy's choice, not the caller's
             check_retired(find(call.model), today)
-        if len(call.body) <= LARGE_BYTES:
-            return estimate(call, caller.max_tokens)
-        return await asyncio.to_thread(estimate, call, caller.max_tokens)
+        work = at_once(lambda: estimate(call, caller.max_tokens))
+        return await self.lane(caller).run(len(call.body), work)
+
+    async def request(
+        self, passage: Passage, decision: CallDecision, bound: Mapping[str, object]
+    ) -> UpstreamRequest:
+        """Step 9's request, shaped and redacted. Raises as `shaping.request.upstream_request` does."""
+        call, findings = passage.accepted, passage.findings
+        work = at_once(lambda: upstream_request(call, decision, findings, bound, passage.call_id))
+        return await self.lane(passage.caller).run(len(call.body), work)
 
     async def filter_reply(self, answer: Reply, passage: Passage) -> Reply:
         """Step 10 for a whole reply. Raises CONTENT_BLOCKED where its text holds what policy cuts."""
@@ -106,12 +116,13 @@ class Stages:
         return compiling.result() if compiling.done() else await asyncio.shield(compiling)
 
 
-def _inspect(inspector: Inspector, call: Call) -> tuple[Finding, ...]:
+def _inspection(inspector: Inspector, call: Call) -> Steps[tuple[Finding, ...]]:
     found = _beside_the_body(call)
     if call.document is not None:
         model = find(call.model)
         found += texts(call.document, lambda tokens: decode_tokens(model, tokens))
-    return inspector.inspect(found) if found else ()
+        yield
+    return (yield from inspector.steps(found)) if found else ()
 
 
 def _beside_the_body(call: Call) -> list[Text]:
