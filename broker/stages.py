@@ -28,7 +28,6 @@ from broker.prefilter.texts import texts
 from broker.shaping.denial import content_blocked
 from broker.shaping.reply import GENERATING, edit_reply, parse_reply, visible_models
 from broker.shaping.request import PURPOSE, QUERY, upstream_request
-from broker.shaping.usage import usage_of
 
 _CUT_SETS = 64
 _SUCCESS = 200
@@ -43,7 +42,7 @@ class Stages:
         self._inspector = new_inspector()
         self._large_inspector = new_inspector()
         self._lanes = Lanes()
-        self._reply_inspectors: dict[tuple[str, ...], asyncio.Task[Inspector]] = {}
+        self._reply_inspectors: dict[tuple[tuple[str, ...], bool], asyncio.Task[Inspector]] = {}
 
     def lane(self, caller: Caller) -> Lane:
         """Where work on this caller's large inputs is done."""
@@ -59,11 +58,11 @@ class Stages:
         """Whether a rule sees something in a short text that is no part of a call."""
         return bool(self._inspector.inspect([Text((), text)]))
 
-    async def estimate(self, call: Call, caller: Caller, today: date) -> Estimate:
-        """Step 4. Raises MODEL_RETIRED or CONTEXT_LENGTH_EXCEEDED."""
+    async def estimate(self, call: Call, caller: Caller, today: date, *, regional: bool = False) -> Estimate:
+        """Step 4. `regional`: for a region's price. Raises MODEL_RETIRED or CONTEXT_LENGTH_EXCEEDED."""
         if call.operation is not Operation.EDITS:  # an edit's model is policy's choice, not the caller's
             check_retired(find(call.model), today)
-        work = at_once(lambda: estimate(call, caller.max_tokens))
+        work = at_once(lambda: estimate(call, caller.max_tokens, regional=regional))
         return await self.lane(caller).run(len(call.body), work)
 
     async def request(
@@ -80,11 +79,14 @@ class Stages:
         body = answer.body
         if call.operation is Operation.MODELS and answer.status == _SUCCESS:
             body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
-        document = parse_reply(body)
-        passage.usage = passage.usage.merged(usage_of(document))
+        lane, size = self.lane(passage.caller), len(body)
+        document = await lane.run(size, at_once(lambda: parse_reply(body)))
+        passage.told(document)
+        if passage.estimate.terms.tools or not passage.usage.counts:
+            await lane.run(size, at_once(lambda: passage.delivered.take(document)))
         if call.operation in GENERATING and decision.cut:
             if isinstance(document, dict):
-                await self._refuse_cut(document, decision, passage)
+                await self._refuse_cut(document, size, decision, passage)
             elif answer.status == _SUCCESS:
                 raise _unreadable()
         if call.operation is Operation.EDITS:
@@ -96,23 +98,25 @@ class Stages:
         return StreamFilter(decision.cuts, self._inspector.rules)
 
     async def _refuse_cut(
-        self, document: Mapping[str, object], decision: CallDecision, passage: Passage
+        self, document: Mapping[str, object], size: int, decision: CallDecision, passage: Passage
     ) -> None:
-        inspector = await self._reply_inspector(decision)
-        cut = inspector.inspect(texts(document))
+        inspector = await self._reply_inspector(decision, large=size > LARGE_BYTES)
+        cut = await self.lane(passage.caller).run(size, _reply_inspection(inspector, document))
         passage.response_findings = cut
         if cut:
             raise content_blocked(cut[0].rule, cut[0].location, "reply")
 
-    async def _reply_inspector(self, decision: CallDecision) -> Inspector:
-        """An inspector for just the rules that this decision cuts, compiled once per set of them."""
-        compiling = self._reply_inspectors.get(decision.cut)
+    async def _reply_inspector(self, decision: CallDecision, *, large: bool) -> Inspector:
+        """An inspector for just the rules that this decision cuts, compiled once per set of them, and once
+        more for the thread that takes large inputs.
+        """
+        compiling = self._reply_inspectors.get((decision.cut, large))
         if compiling is None:
             watched = tuple(rule for rule in self._inspector.rules if decision.cuts(rule.id))
             compiling = asyncio.create_task(asyncio.to_thread(Inspector, watched=watched))
             if len(self._reply_inspectors) >= _CUT_SETS:
                 self._reply_inspectors.clear()
-            self._reply_inspectors[decision.cut] = compiling
+            self._reply_inspectors[decision.cut, large] = compiling
         return compiling.result() if compiling.done() else await asyncio.shield(compiling)
 
 
@@ -123,6 +127,12 @@ def _inspection(inspector: Inspector, call: Call) -> Steps[tuple[Finding, ...]]:
         found += texts(call.document, lambda tokens: decode_tokens(model, tokens))
         yield
     return (yield from inspector.steps(found)) if found else ()
+
+
+def _reply_inspection(inspector: Inspector, document: Mapping[str, object]) -> Steps[tuple[Finding, ...]]:
+    found = texts(document)
+    yield
+    return (yield from inspector.steps(found))
 
 
 def _beside_the_body(call: Call) -> list[Text]:

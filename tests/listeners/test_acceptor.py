@@ -88,7 +88,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     server = pki.server()
     tls = TlsInUse(TlsFiles(server.cert, server.key, pki.ca), SystemClock())
     listener = bind("127.0.0.1:0")
-    serving = HttpServer(hello, listener, tls_context(tls))
+    serving = HttpServer(hello, listener, tls_context(tls, lambda _why: None))
     port = listener.getsockname()[1]
     await serving.start()
     yield Door(port, ssl.create_default_context(cafile=str(pki.ca)))
