@@ -18,7 +18,7 @@ CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
 _HEAD = b'{"model":"gpt-4o","messages":[{"role":"user","content":"'
 ATTACKS: dict[str, tuple[str, bytes]] = {
     "beginnings of tokens": (CHAT, _HEAD + b"eyJhbGciOiJ." * 80_000 + b'"}]}'),
-    "a table of digits": (CHAT, _HEAD + b"2 " * 1_000_000 + b'"}]}'),
+    "a table of digits": (CHAT, _HEAD + b"2 " * 500_000 + b'"}]}'),
     "integers": (EMBEDDINGS, b'{"model":"text-embedding-3-small","input":[' + b"1," * 2_000_000 + b"1]}"),
     "keys": (CHAT, b"{" + b",".join(b'"k%d":1' % number for number in range(120_000)) + b"}"),
     "messages": (
