@@ -6,7 +6,7 @@ Knows: prefilter, catalog and shaping, and which inputs would hold up other call
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from urllib.parse import unquote_plus
 
@@ -17,7 +17,7 @@ from broker.errors import BrokerError, Kind
 from broker.lanes import LARGE_BYTES, Lane, Lanes, Steps, at_once
 from broker.model.call import Call, Reply, UpstreamRequest
 from broker.model.decision import CallDecision
-from broker.model.finding import Finding, Text
+from broker.model.finding import Finding, Path, Text
 from broker.model.operation import Operation
 from broker.model.subject import Caller
 from broker.model.wildcard import matches
@@ -26,6 +26,7 @@ from broker.prefilter.inspector import Inspector
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.denial import content_blocked
+from broker.shaping.mentions import Mentions, mentions
 from broker.shaping.reply import GENERATING, edit_reply, parse_reply, visible_models
 from broker.shaping.request import PURPOSE, QUERY, upstream_request
 
@@ -58,6 +59,10 @@ class Stages:
         """Whether a rule sees something in a short text that is no part of a call."""
         return bool(self._inspector.inspect([Text((), text)]))
 
+    async def mentions(self, call: Call, caller: Caller) -> Mentions:
+        """Step 3, too: the stored objects that the call names, and what it reaches beyond its model."""
+        return await self.lane(caller).run(len(call.body), at_once(lambda: mentions(call)))
+
     async def estimate(self, call: Call, caller: Caller, today: date, *, regional: bool = False) -> Estimate:
         """Step 4. `regional`: for a region's price. Raises MODEL_RETIRED or CONTEXT_LENGTH_EXCEEDED."""
         if call.operation is not Operation.EDITS:  # an edit's model is policy's choice, not the caller's
@@ -66,11 +71,15 @@ class Stages:
         return await self.lane(caller).run(len(call.body), work)
 
     async def request(
-        self, passage: Passage, decision: CallDecision, bound: Mapping[str, object]
+        self,
+        passage: Passage,
+        decision: CallDecision,
+        bound: Mapping[str, object],
+        left_out: Sequence[Path],
     ) -> UpstreamRequest:
         """Step 9's request, shaped and redacted. Raises as `shaping.request.upstream_request` does."""
-        call, findings = passage.accepted, passage.findings
-        work = at_once(lambda: upstream_request(call, decision, findings, bound, passage.call_id))
+        call, found, call_id = passage.accepted, passage.findings, passage.call_id
+        work = at_once(lambda: upstream_request(call, decision, found, bound, call_id, left_out))
         return await self.lane(passage.caller).run(len(call.body), work)
 
     async def filter_reply(self, answer: Reply, passage: Passage) -> Reply:
@@ -79,11 +88,11 @@ class Stages:
         body = answer.body
         if call.operation is Operation.MODELS and answer.status == _SUCCESS:
             body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
-        lane, size = self.lane(passage.caller), len(body)
+        lane, size, meter = self.lane(passage.caller), len(body), passage.meter
         document = await lane.run(size, at_once(lambda: parse_reply(body)))
-        passage.told(document)
-        if passage.estimate.terms.tools or not passage.usage.counts:
-            await lane.run(size, at_once(lambda: passage.delivered.take(document)))
+        meter.told(document)
+        if meter.estimate.terms.tools or not meter.usage.counts:
+            await lane.run(size, at_once(lambda: meter.delivered.take(document)))
         if call.operation in GENERATING and decision.cut:
             if isinstance(document, dict):
                 await self._refuse_cut(document, size, decision, passage)
@@ -92,6 +101,10 @@ class Stages:
         if call.operation is Operation.EDITS:
             body = edit_reply(document, body)
         return Reply(answer.status, (*answer.headers, *deprecation_headers(find(call.model))), body)
+
+    async def document(self, reply: Reply, caller: Caller) -> object:
+        """What a whole reply says, or None where it is no JSON."""
+        return await self.lane(caller).run(len(reply.body), at_once(lambda: parse_reply(reply.body)))
 
     def stream_filter(self, decision: CallDecision) -> StreamFilter:
         """Step 10 for a stream: a filter for what this decision cuts."""

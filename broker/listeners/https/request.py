@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from broker.errors import BrokerError, Kind
@@ -68,6 +68,7 @@ class HttpArrival:
         if self.match.route.body is Body.NONE:
             stream = "stream=true" in self.path.partition("?")[2].split("&")
             call = decode_bodiless(self.operation, method, self.path, self.match.model, stream, headers)
+            call = replace(call, target=self.match.target)
             return with_purpose(call, purpose)
         media = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json":
@@ -76,7 +77,10 @@ class HttpArrival:
         decoded = at_once(
             lambda: decode_document(self.operation, method, self.path, parse_body(body), body, headers)
         )
-        return with_purpose(await lane.run(len(body), decoded), purpose)
+        call = await lane.run(len(body), decoded)
+        if self.match.target is not None:
+            call = replace(call, target=self.match.target)
+        return with_purpose(call, purpose)
 
 
 async def read_body(
