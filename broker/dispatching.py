@@ -15,7 +15,7 @@ from broker.model.secret import Lease
 from broker.passage import Passage
 from broker.ports import Clock, KeyPool, Upstream
 from broker.shaping.key_refusal import refusal_code
-from broker.shaping.retry_after import seconds_of
+from broker.shaping.retry_after import wait_of
 
 UNAUTHORIZED = 401
 _TOO_MANY_REQUESTS = 429
@@ -38,7 +38,7 @@ class Dispatching:
         """
         lease = await self._lease(passage)
         begun = self._clock.monotonic_ns()
-        answer = await self._upstream.send(request, lease)
+        answer = await self._upstream.send(request, lease, passage.sends)
         if answer.status in _ABOUT_THE_KEY:
             answer = await self._elsewhere(answer, passage, request)
         passage.upstream_us = (self._clock.monotonic_ns() - begun) // 1000
@@ -64,7 +64,7 @@ class Dispatching:
             except BrokerError:  # the others were turned down, too, in the meantime: this answer stands
                 return answer
             await _let_go(answer)
-            answer = await self._upstream.send(request, lease)
+            answer = await self._upstream.send(request, lease, passage.sends)
         self._is_about_the_key(answer, passage)
         return answer
 
@@ -72,8 +72,7 @@ class Dispatching:
         """Whether another key could be answered differently; the pool is then told of this one."""
         lease = passage.held
         if answer.status == _TOO_MANY_REQUESTS:
-            retry_after = next((value for name, value in answer.headers if name == "retry-after"), None)
-            self._keys.rest(lease, passage.model_sent, seconds_of(retry_after, self._clock.now_ns()))
+            self._keys.rest(lease, passage.model_sent, wait_of(answer.headers, self._clock.now_ns()))
             return True
         code = refusal_code(answer) if answer.status == UNAUTHORIZED else None
         if code is not None:

@@ -40,6 +40,7 @@ class Record(NamedTuple):
     Never holds a key, a token, a prompt or a reply. Times `t_*_us` are microseconds. `policy_input` is the
     JSON that policy judged, `alert` what it wants people told, `purpose` why the caller broke the glass;
     in a `shadow` record `decision` and `rule` are the candidate's and `enforced` is what really happened.
+    `attempts` of an `outcome` is how often the request was sent upstream, with all keys together.
     `certifications` of a `key` record are the texts of `tlog.certification`, of keys used from here on. The
     ledger adds `v`, `instance`, `seq`, `time`, `kid` and `sig` when it sequences the record. A tuple, because
     two are made for each call and a frozen dataclass of so many fields takes ten times as long.
@@ -87,6 +88,7 @@ class Record(NamedTuple):
     purpose: str | None = None
     enforced: str | None = None
     certifications: tuple[str, ...] | None = None
+    attempts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
