@@ -15,6 +15,7 @@ from broker.model.call import Reply, StreamReply
 from tests.openai.client import Caller
 from tests.openai.server import OK, scripted
 
+PATIENT = Deadlines()
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -69,9 +70,7 @@ UNREADABLE: dict[str, bytes] = {
 }  # fmt: skip
 
 
-async def told(
-    raw: bytes, deadlines: Deadlines = Deadlines(), *, closes: bool = False
-) -> Reply | BrokerError:
+async def told(raw: bytes, deadlines: Deadlines = PATIENT, *, closes: bool = False) -> Reply | BrokerError:
     """What becomes of a call that is answered so; fails where it takes longer than it should."""
     async with scripted(raw, closes=closes) as server:
         caller = Caller(server.url, deadlines)
@@ -166,12 +165,14 @@ async def test_a_head_that_drips_is_given_up_in_its_time() -> None:
 
 _PIECES = st.sampled_from(
     [b"\r", b"\n", b"\0", b":", b" ", b"\t", b";", b"HTTP/1.1 200 OK\r\n", b"content-length: 1\r\n",
-     b"0\r\n\r\n", b"transfer-encoding: chunked\r\n", b"\r\n\r\n", b"\xff", b"999", b"-1", b"1_0", b"data: [DONE]\n\n"]
+     b"0\r\n\r\n", b"transfer-encoding: chunked\r\n", b"\r\n\r\n", b"\xff", b"999", b"-1", b"1_0",
+     b"data: [DONE]\n\n"]
 )  # fmt: skip
 _VALID = st.sampled_from([OK, CHUNKED + b"2\r\nok\r\n0\r\n\r\n", head(b"content-type: text/event-stream")])
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the server's, accepted late
+# A connection that the server accepted too late, behind the end of a test, is the test's own.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(_VALID, st.lists(st.tuples(st.integers(0, 90), st.integers(0, 3), _PIECES), min_size=1, max_size=4))
 async def test_any_answer_ends_in_a_reply_or_an_error(

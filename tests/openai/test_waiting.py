@@ -15,8 +15,10 @@ from tests.openai.server import OK, scripted
 
 ABSURD_ZONE = "Sat, 28 Nov 2026 18:26:40 +99999999999999999999"
 LENIENT = (
-    "1_0", " 10", "10 ", "+10", "-1", "1e3", "nan", "inf", "-inf", "Infinity", "١٠", "²", "１０", "0x10", "1.",
-    ".5", "", "10\n", "1,0", "10s", "1.2.3", "10;q=1",
+    "1_0", " 10",
+    "10 ", "+10", "-1", "1e3", "nan", "inf", "-inf", "Infinity", "١٠", "²", "１０", "0x10", "1.",
+    ".5", "", "10\n",
+    "1,0", "10s", "1.2.3", "10;q=1",
 )  # fmt: skip
 
 
@@ -113,7 +115,7 @@ def test_a_date_is_read_in_each_of_its_forms(date: str) -> None:
 
 
 _DATES = st.from_regex(
-    r"(Mon|Saturday),? [0-9]{1,3}[ -](Jan|Feb|Nov)[ -][0-9]{2,5} ([0-9]{2}:){2}[0-9]{2} (GMT|[+-][0-9]{1,30})",
+    r"(Mon|Saturday),? [0-9]{1,3}[ -](Jan|Nov)[ -][0-9]{2,5} ([0-9]{2}:){2}[0-9]{2} (GMT|[+-][0-9]{1,30})",
     fullmatch=True,
 )
 _SAID = st.one_of(st.text(), st.from_regex(r"[-+ ]?[0-9_.e]{1,30}"), st.from_regex(r"[0-9]{300,400}"), _DATES)

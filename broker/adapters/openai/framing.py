@@ -26,8 +26,10 @@ class UnreadableError(Exception):
 
 
 class Framing:
-    """The account of one answer; every method raises UnreadableError. `delimited`: a length or chunks tell its
-    end, not the end of the connection. `began`: a byte of it has come.
+    """The account of one answer; every method raises UnreadableError.
+
+    `delimited`: a length or chunks tell where it ends, not the end of the connection. `began`: a byte of it
+    has come.
     """
 
     __slots__ = ("_body", "_bytes", "_count", "_sizes", "delimited", "keep_seconds")
