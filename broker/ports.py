@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -196,6 +196,27 @@ class Counters(Protocol):
     async def reserve(self, charges: Sequence[Charge]) -> Reservation: ...
 
     async def settle(self, reservation: Reservation, used: Mapping[Unit, int]) -> None: ...
+
+
+class ObjectOwners(Protocol):
+    """Remembers who made what OpenAI keeps: responses, chats, their items, containers.
+
+    Safe for concurrent use, and never blocks. An owner is a name that policy chose. All raise BrokerError
+    AUDIT_UNAVAILABLE where the memory can be neither read nor written: then nothing may be named, or made.
+    """
+
+    async def belong(self, owner: str, ids: Collection[str]) -> Mapping[str, bool]:
+        """For each id that is known, whether it is `owner`'s. Another's is found with the work that an
+        unknown one takes, so that no time tells which it is.
+        """
+
+    async def remember(self, owner: str, ids: Sequence[str], parent: str | None) -> None:
+        """From now on they are `owner`'s, and durably so when this returns; what has an owner keeps it.
+        `parent` is the object that they go with.
+        """
+
+    async def forget(self, object_id: str) -> None:
+        """The object is deleted, and what goes with it. Durable when this returns."""
 
 
 class Clock(Protocol):

@@ -25,6 +25,7 @@ from broker.prefilter.inspector import Inspector
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.denial import content_blocked
+from broker.shaping.mentions import Mentions, mentions
 from broker.shaping.reply import GENERATING, edit_reply, parse_reply, visible_models
 from broker.shaping.request import PURPOSE, QUERY
 
@@ -55,6 +56,12 @@ class Stages:
         """Whether a rule sees something in a short text that is no part of a call."""
         return bool(self._inspector.inspect([Text((), text)]))
 
+    async def mentions(self, call: Call) -> Mentions:
+        """Step 3, too: the stored objects that the call names, and what it reaches beyond its model."""
+        if len(call.body) <= LARGE_BYTES:
+            return mentions(call)
+        return await asyncio.to_thread(mentions, call)
+
     async def estimate(self, call: Call, caller: Caller, today: date, *, regional: bool = False) -> Estimate:
         """Step 4. `regional`: for a region's price. Raises MODEL_RETIRED or CONTEXT_LENGTH_EXCEEDED."""
         if call.operation is not Operation.EDITS:  # an edit's model is policy's choice, not the caller's
@@ -70,9 +77,10 @@ class Stages:
         if call.operation is Operation.MODELS and answer.status == _SUCCESS:
             body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
         document = parse_reply(body)
-        passage.told(document)
-        if len(body) <= LARGE_BYTES and (passage.estimate.terms.tools or not passage.usage.counts):
-            passage.delivered.take(document)
+        meter = passage.meter
+        meter.told(document)
+        if len(body) <= LARGE_BYTES and (meter.estimate.terms.tools or not meter.usage.counts):
+            meter.delivered.take(document)
         if call.operation in GENERATING and decision.cut:
             if isinstance(document, dict):
                 await self._refuse_cut(document, decision, passage)

@@ -16,6 +16,7 @@ from broker.adapters.counters import MemoryCounters
 from broker.adapters.decisions import CachingAuthorizer
 from broker.adapters.keyfile import load_or_create_secret
 from broker.adapters.keypool import PooledKeys
+from broker.adapters.objects import SqliteObjectOwners
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Origin, RetryPolicy
 from broker.adapters.telemetry import (
     IssuedKeyMetrics,
@@ -75,6 +76,8 @@ class Broker:
         store = key_source(settings, self._clock, self._vault)
         self._keys = all_keys(settings, store, self._clock, IssuedKeyMetrics(self._metrics.registry))
         self._record = await asyncio.to_thread(Log, settings, self._clock, self._vault)
+        self._owners = SqliteObjectOwners(settings.audit.keys / "objects.sqlite", self._clock)
+        await self._owners.open()
         self._ledger, _ = await asyncio.gather(self._record.open(), asyncio.to_thread(load_vocabularies))
         self._ledger.failed.add_done_callback(lambda _future: self.log_lost.set())
         await self._keys.start()
@@ -119,6 +122,7 @@ class Broker:
         await self._upstream.aclose()
         await self._pools.aclose()
         await self._record.aclose()
+        await self._owners.close()
         await self._keys.aclose()
         if self._vault is not None:
             await self._vault.aclose()
@@ -151,6 +155,7 @@ class Broker:
             upstream=self._upstream,
             ledger=ledger,
             counters=MemoryCounters(self._clock),
+            owners=self._owners,
             clock=self._clock,
         )
         pipeline = Pipeline(

@@ -43,9 +43,11 @@ class Record(NamedTuple):
     `attempts` of an `outcome` is how often the request was sent upstream, with all keys together.
     `cost_micro_usd` of an `outcome` is what the call was charged, in millionths of a US dollar at the prices
     of `price_version`; where `cost_exact` is false, upstream bills that at most. Tokens are upstream's count.
-    `certifications` of a `key` record are the texts of `tlog.certification`, of keys used from here on. The
-    ledger adds `v`, `instance`, `seq`, `time`, `kid` and `sig` when it sequences the record. A tuple, because
-    two are made for each call and a frozen dataclass of so many fields takes ten times as long.
+    `object_id` is the stored object that the call is about: the one its path names, or the one it made, which
+    then belongs to `object_owner`. `certifications` of a `key` record are the texts of `tlog.certification`,
+    of keys used from here on. The ledger adds `v`, `instance`, `seq`, `time`, `kid` and `sig` when it
+    sequences the record. A tuple, because two are made for each call and a frozen dataclass of so many fields
+    takes ten times as long.
     """
 
     type: RecordType
@@ -94,6 +96,8 @@ class Record(NamedTuple):
     cost_micro_usd: int | None = None
     cost_exact: bool | None = None
     price_version: str | None = None
+    object_id: str | None = None
+    object_owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from broker.stages import Stages
 from broker.vigil import Vigil
 from tests.deciding.stand_ins import HandClock
 from tests.keypool.rig import MemoryLedger
+from tests.objects.memory import MemoryOwners
 
 USD = 1_000_000
 PEER = Peer("spiffe://dev.broker/ns/demo/sa/a", "00" * 32, 0, 2**40)
@@ -203,7 +204,7 @@ class Till:
         self.allowing = Allowing()
         self.vigil = Vigil(self.clock, lambda: 0)
         self.pipeline = Pipeline(
-            Ports(self.keys, self.upstream, self.ledger, self.counters, self.clock),
+            Ports(self.keys, self.upstream, self.ledger, self.counters, MemoryOwners(), self.clock),
             cast("Authentication", self.trusting),
             _STAGES,
             cast("Any", self.allowing),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from broker.errors import BrokerError, Kind
@@ -67,12 +67,15 @@ class HttpArrival:
         if self.match.route.body is Body.NONE:
             stream = "stream=true" in self.path.partition("?")[2].split("&")
             call = decode_bodiless(self.operation, method, self.path, self.match.model, stream, headers)
+            call = replace(call, target=self.match.target)
             return with_purpose(call, purpose)
         media = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json":
             raise _unreadable("the content type must be application/json")
         body = await read_body(self.headers, self.receive, whole=self.whole)
         call = decode_document(self.operation, method, self.path, parse_body(body), body, headers)
+        if self.match.target is not None:
+            call = replace(call, target=self.match.target)
         return with_purpose(call, purpose)
 
 
