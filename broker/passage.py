@@ -25,6 +25,7 @@ from broker.model.finding import Finding
 from broker.model.operation import Operation
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.model.secret import Lease
+from broker.model.sends import Sends
 from broker.model.subject import Caller, Peer
 from broker.shaping.mentions import NOTHING, Mentions
 from broker.shaping.recorded_input import recorded_call
@@ -72,6 +73,7 @@ class Passage:
         self.lease: Lease | None = None
         self.policy_us: int | None = None
         self.upstream_us: int | None = None
+        self.sends = Sends()
         self.sent = False
         self.meter = Meter()
         self.reply_bytes = 0
@@ -222,6 +224,7 @@ class Passage:
             key_version=lease.key_version if lease else None,
             model_served=self._name(served) if served else None,
             status=status,
+            attempts=self.sends.begun,
             finish_reason=self._name(finished) if finished else None,
             tokens_in=usage.tokens_in,
             tokens_out=usage.tokens_out,

@@ -20,6 +20,7 @@ from broker.model.operation import Operation
 from broker.model.pool import ANYWHERE, Placement
 from broker.model.record import Record, RecordType
 from broker.model.secret import Lease, Secret
+from broker.model.sends import Sends
 from broker.model.subject import Caller, Peer, Subject
 from broker.passage import Passage
 from broker.pipeline import Pipeline, Ports
@@ -123,8 +124,9 @@ class Upstream:
     script: Script
     asked: list[UpstreamRequest] = field(default_factory=list)
 
-    async def send(self, request: UpstreamRequest, lease: Lease) -> Reply | StreamReply:
+    async def send(self, request: UpstreamRequest, lease: Lease, sends: Sends) -> Reply | StreamReply:
         del lease
+        sends.begin()
         self.asked.append(request)
         return await self.script(request)
 
