@@ -17,6 +17,7 @@ import orjson
 from broker.catalog.prices import PRICE_VERSION
 from broker.charging import Cost
 from broker.errors import BrokerError, Kind
+from broker.lanes import Lane
 from broker.metering import Meter
 from broker.model.call import Call
 from broker.model.decision import CallDecision
@@ -36,7 +37,9 @@ _MAX_USER = 256
 
 
 class Arrival(Protocol):
-    """A call at a listener's door. `decode` reads and checks the body; it runs after authentication."""
+    """A call at a listener's door. `decode` reads and checks the body; it runs after authentication, a large
+    body in the caller's lane.
+    """
 
     @property
     def call_id(self) -> str: ...
@@ -49,7 +52,7 @@ class Arrival(Protocol):
     @property
     def bearer(self) -> str | None: ...
 
-    def decode(self) -> Awaitable[Call]: ...
+    def decode(self, lane: Lane) -> Awaitable[Call]: ...
 
 
 class Passage:

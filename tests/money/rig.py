@@ -12,6 +12,7 @@ from typing import Any, cast
 from broker.adapters.counters.memory import MemoryCounters
 from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
+from broker.lanes import Lane
 from broker.model.call import Call, Events, Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Unit
 from broker.model.decision import CallDecision, Content, Limit, PolicyVersion, Shape
@@ -144,7 +145,7 @@ class Arrival:
     def operation(self) -> Operation:
         return self.call.operation
 
-    async def decode(self) -> Call:
+    async def decode(self, _lane: Lane) -> Call:
         return self.call
 
 
