@@ -49,6 +49,7 @@ ROWS: dict[Kind, Row] = {
     Kind.NOT_FOUND: Row(404, "invalid_request_error", "not_found"),
     Kind.TOO_LARGE: Row(400, "invalid_request_error", "invalid_request_error"),
     Kind.CALLER_GONE: Row(499, "invalid_request_error", "caller_gone"),
+    Kind.SHUTTING_DOWN: Row(503, "server_error", "shutting_down"),
     Kind.INTERNAL: Row(500, "server_error", "internal_error"),
 }
 
