@@ -3,7 +3,7 @@ fill the disk.
 
 Knows: which records repeat another. Must not know: who refused, or where records are kept.
 
-The first ten refusals of a subject for one reason have records of their own, durable before the caller is
+The first refusals of a subject for one reason have records of their own, durable before the caller is
 told. From then on they are counted, until none came for a whole interval; at its end one record tells how
 many there were and between which moments, with what all of them had in common. A crash loses the count of one
 interval.
@@ -19,7 +19,6 @@ from broker.errors import BrokerError
 from broker.model.record import Receipt, Record, RecordType
 from broker.ports import Clock, Ledger
 
-RECORDED = 10
 INTERVAL_SECONDS = 10.0
 RUNS = 10_000
 _US = 1000
@@ -62,7 +61,9 @@ class _Run:
 class CountedRefusals:
     """A ports.Ledger. Use: `start`, append, `await aclose()` before the other one closes."""
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, *, recorded: int) -> None:
+        """So many refusals of a subject for one reason have records of their own: at least one."""
+        self._recorded = recorded
         self._ledger = ledger
         self._clock = clock
         self._runs: dict[Reason, _Run] = {}
@@ -78,7 +79,7 @@ class CountedRefusals:
             return await self._ledger.append(record)
         run = self._run(record)
         run.touched = True
-        if run.receipt is not None and run.recorded >= RECORDED:
+        if run.receipt is not None and run.recorded >= self._recorded:
             run.add(record, self._clock.now_ns() // _US)
             return run.receipt
         run.recorded += 1

@@ -176,7 +176,7 @@ class Broker:
             warn_bytes=audit.warn_free_bytes,
             floor_bytes=audit.floor_free_bytes,
         )
-        ledger = self._refusals = CountedRefusals(self._space, self._clock)
+        ledger = self._refusals = CountedRefusals(self._space, self._clock, recorded=audit.refusals_recorded)
         limits = settings.limits
         throttle = Throttle(
             ledger, self._clock, per_second=limits.refusals_per_second, burst=limits.refusals_burst

@@ -49,6 +49,7 @@ MEANING: Mapping[Kind, str] = {
     Kind.NOT_FOUND: "No such route, or no such record.",
     Kind.TOO_LARGE: "The request is over a size limit.",
     Kind.CALLER_GONE: "The caller left before the end. Only the log sees this.",
+    Kind.SHUTTING_DOWN: "The broker stops, and the call was not finished. Upstream may have acted on it.",
     Kind.INTERNAL: "A defect of the broker. Please report the `x-broker-call-id`.",
 }
 

@@ -11,12 +11,13 @@ import pytest
 
 from broker.adapters import repeated
 from broker.adapters.ledger.space import SpaceWatch
-from broker.adapters.repeated import RECORDED, CountedRefusals
+from broker.adapters.repeated import CountedRefusals
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.subject import Peer
 from broker.throttling import Throttle
 
+RECORDED = 10
 DENIED = Record(
     RecordType.DENIED,
     call_id="c",
@@ -83,7 +84,7 @@ def _peer(certificate: str = "ab") -> Peer:
 
 async def test_repeated_denials_become_one_record_with_a_count_and_a_time_span() -> None:
     log, clock = Log(), Clock()
-    counted = CountedRefusals(log, clock)
+    counted = CountedRefusals(log, clock, recorded=RECORDED)
     counted.start()
     for number in range(1000):
         await counted.append(DENIED._replace(call_id=f"c{number}", user=f"u{number}"))
@@ -107,7 +108,7 @@ async def test_repeated_denials_become_one_record_with_a_count_and_a_time_span()
 
 async def test_the_first_refusal_is_recorded_at_once_and_each_reason_by_itself() -> None:
     log = Log()
-    counted = CountedRefusals(log, Clock())
+    counted = CountedRefusals(log, Clock(), recorded=RECORDED)
     for reason in ("POLICY_DENIED", "BAD_REQUEST"):
         for _ in range(RECORDED):
             await counted.append(DENIED._replace(reason=reason))
@@ -117,7 +118,7 @@ async def test_the_first_refusal_is_recorded_at_once_and_each_reason_by_itself()
 
 async def test_what_was_counted_is_written_at_shutdown() -> None:
     log = Log()
-    counted = CountedRefusals(log, Clock())
+    counted = CountedRefusals(log, Clock(), recorded=RECORDED)
     counted.start()
     for _ in range(RECORDED + 5):
         await counted.append(DENIED)
@@ -128,7 +129,7 @@ async def test_what_was_counted_is_written_at_shutdown() -> None:
 async def test_subjects_beyond_memory_are_recorded_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeated, "RUNS", 3)
     log = Log()
-    counted = CountedRefusals(log, Clock())
+    counted = CountedRefusals(log, Clock(), recorded=RECORDED)
     for number in range(50):
         await counted.append(DENIED._replace(subject=f"s{number}"))
     assert len(log.records) == 50
