@@ -14,22 +14,22 @@ from typing import Protocol
 
 import orjson
 
-from broker.catalog.count import count_text
-from broker.catalog.estimate import NO_ESTIMATE, Estimate
 from broker.catalog.prices import PRICE_VERSION
 from broker.charging import Cost
 from broker.errors import BrokerError, Kind
+from broker.lanes import Lane
+from broker.metering import Meter
 from broker.model.call import Call
 from broker.model.decision import CallDecision
 from broker.model.finding import Finding
 from broker.model.operation import Operation
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.model.secret import Lease
+from broker.model.sends import Sends
 from broker.model.subject import Caller, Peer
-from broker.shaping.delivered import Delivered
+from broker.shaping.mentions import NOTHING, Mentions
 from broker.shaping.recorded_input import recorded_call
 from broker.shaping.request import PURPOSE, model_sent
-from broker.shaping.usage import NO_USAGE, Usage, usage_of
 
 Commit = Callable[[str | None, str, bytes], str]
 _NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z")
@@ -37,7 +37,9 @@ _MAX_USER = 256
 
 
 class Arrival(Protocol):
-    """A call at a listener's door. `decode` reads and checks the body; it runs after authentication."""
+    """A call at a listener's door. `decode` reads and checks the body; it runs after authentication, a large
+    body in the caller's lane.
+    """
 
     @property
     def call_id(self) -> str: ...
@@ -50,7 +52,7 @@ class Arrival(Protocol):
     @property
     def bearer(self) -> str | None: ...
 
-    def decode(self) -> Awaitable[Call]: ...
+    def decode(self, lane: Lane) -> Awaitable[Call]: ...
 
 
 class Passage:
@@ -71,13 +73,16 @@ class Passage:
         self.lease: Lease | None = None
         self.policy_us: int | None = None
         self.upstream_us: int | None = None
-        self.estimate: Estimate = NO_ESTIMATE
+        self.sends = Sends()
         self.sent = False
-        self.usage_added = False
-        self.usage: Usage = NO_USAGE
-        self.delivered = Delivered(self._tokens_of)
+        self.meter = Meter()
         self.reply_bytes = 0
         self.response_findings: tuple[Finding, ...] = ()
+        self.mentions: Mentions = NOTHING
+        self.kept = False
+        self.may_make = False
+        self.made: set[str] = set()
+        self.object_id: str | None = None
         self._commit = commit
         self._facts: Record | None = None
 
@@ -109,6 +114,11 @@ class Passage:
         return self.lease
 
     @property
+    def owner(self) -> str:
+        """Who owns what this call makes, and whose objects it may name: whom policy says, or the subject."""
+        return self.decided.owner or self.caller.subject.id
+
+    @property
     def model_sent(self) -> str | None:
         """The model that upstream is asked for: the one policy pinned, or the caller's."""
         return model_sent(self.accepted, self.decided.shape)
@@ -138,7 +148,13 @@ class Passage:
     def judged(self, document: dict[str, object], as_bytes: bytes) -> None:
         """Policy is asked about `document`: what of it is recorded."""
         named = self.call.user if self.call is not None else None
-        own = {"model": self.model, "user": self.user if named else None, "purpose": self.purpose}
+        own: dict[str, object] = {
+            "model": self.model,
+            "user": self.user if named else None,
+            "purpose": self.purpose,
+        }
+        if self.mentions.reaches and self.findings:  # what was found may stand in a name that it reaches
+            own["reaches"] = sorted({_masked(reach) for reach in self.mentions.reaches})
         self._question = bytes(memoryview(as_bytes))  # without the 3 KiB that orjson reserved behind it
         self.policy_input = recorded_call(document, own, {str(f.path[0]) for f in self.findings})
         self.input_commitment = self._commit(self.user, "input", as_bytes)
@@ -148,15 +164,6 @@ class Passage:
         """The document that policy was asked about, to ask again; it holds no text of the call."""
         question: dict[str, object] = orjson.loads(self._question)
         return question
-
-    def told(self, document: object) -> None:
-        """Upstream says this: a whole reply, or the next event of a stream. What is read of a stored answer
-        was counted when it was made.
-        """
-        if self.usage.says_no_more(document):
-            return
-        said = usage_of(document)
-        self.usage = self.usage.merged(said if self.estimate.terms.billed else said.uncounted())
 
     def forget_body(self) -> None:
         """The request has been sent: a stream may last long, and need not hold its prompt that long, nor what
@@ -189,6 +196,7 @@ class Passage:
             alert=self.decision.alert if self.decision else None,
             purpose=self.purpose,
             policy_input=self.policy_input,
+            object_id=self._object,
             request_commitment=self._commit(self.user, "request", sha256(call.body).digest())
             if call and call.body
             else None,
@@ -206,7 +214,8 @@ class Passage:
     ) -> Record:
         """The call is over. `status` is the HTTP status that upstream gave, 0 where it gave none."""
         lease = self.lease
-        served, finished = self.usage.model, self.usage.finish_reason
+        usage = self.meter.usage
+        served, finished = usage.model, usage.finish_reason
         common = self._common()
         return common._replace(
             type=RecordType.OUTCOME,
@@ -215,10 +224,11 @@ class Passage:
             key_version=lease.key_version if lease else None,
             model_served=self._name(served) if served else None,
             status=status,
+            attempts=self.sends.begun,
             finish_reason=self._name(finished) if finished else None,
-            tokens_in=self.usage.tokens_in,
-            tokens_out=self.usage.tokens_out,
-            tokens_cached=self.usage.tokens_cached,
+            tokens_in=usage.tokens_in,
+            tokens_out=usage.tokens_out,
+            tokens_cached=usage.tokens_cached,
             cost_micro_usd=cost.micro_usd,
             cost_exact=cost.exact,
             price_version=PRICE_VERSION,
@@ -227,8 +237,15 @@ class Passage:
             t_total_us=self._since_start(now_ns),
             upstream_request_id=self._name(request_id) if request_id else None,
             error=error.value if error else None,
+            object_id=self._object,
+            object_owner=self.owner if self.made else None,
             response_commitment=self._commit(common.user, "response", digest) if digest else None,
         )
+
+    @property
+    def _object(self) -> str | None:
+        """The stored object that the call is about, as a record may hold it."""
+        return self._name(self.object_id) if self.object_id is not None else None
 
     def _common(self) -> Record:
         """What every record of this call says: final once the call is denied or its intent is written. Each
@@ -271,12 +288,6 @@ class Passage:
             for f in seen[:32]
         )
 
-    def _tokens_of(self, text: str) -> int:
-        """The tokens of a text that upstream delivered; 0 where they tell nothing, because the model hides
-        some of what it bills.
-        """
-        return 0 if self.estimate.terms.price.hidden else count_text(text, self.estimate.model)
-
     def _model(self, name: str) -> str:
         return self._commit(None, "name", name.encode()) if self._found_in("model") else self._name(name)
 
@@ -292,3 +303,9 @@ class Passage:
 
     def _since_start(self, now_ns: int) -> int:
         return (now_ns - self.started_ns) // 1000
+
+
+def _masked(reach: str) -> str:
+    """What a call reaches, without a name that the caller wrote."""
+    kind, colon, _ = reach.partition(":")
+    return f"{kind}:?" if colon else kind

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from broker.model.operation import Operation
 
 Document = Mapping[str, object]
-GENERATING = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.EDITS, Operation.RESPONSES})
+_OF_RESPONSES = frozenset({Operation.RESPONSES, Operation.RESPONSES_COMPACT})
+GENERATING = _OF_RESPONSES | {Operation.CHAT, Operation.COMPLETIONS, Operation.EDITS}
 BILLED = GENERATING | {Operation.EMBEDDINGS}
 """What OpenAI bills. To read, change or delete what is stored, to list, to moderate and to count is free."""
 _CAPS = {  # a parameter of another operation bounds nothing: OpenAI does not read it
@@ -25,6 +26,7 @@ _PLAIN_PARTS = frozenset({"text", "input_text", "output_text", "refusal", "summa
 _PLAIN_ITEMS = frozenset(
     {None, "message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"}
 )
+_USUAL_TTL = "30m"
 _CALLERS_TOOLS = frozenset({None, "function", "custom"})
 
 
@@ -60,7 +62,7 @@ def answers(
     each = _COMPLETIONS_DEFAULT if asked is None and operation is Operation.COMPLETIONS else asked
     each = longest if each is None else each
     each = min(each, ceiling) if ceiling is not None else each
-    if operation is Operation.RESPONSES:
+    if operation in _OF_RESPONSES:
         return Answers(each, 1, 0, asked)
     prompts, n = _prompts(operation, document), max(1, _whole(document.get("n")) or 1)
     best_of = _whole(document.get("best_of")) or n if operation is Operation.COMPLETIONS else n
@@ -94,6 +96,12 @@ def unseen(document: Document) -> Unseen:
         or any(_type(tool) not in _CALLERS_TOOLS for tool in (tools if isinstance(tools, list) else ())),
         "input_audio" in kinds,
     )
+
+
+def keeps_longer(document: Document) -> bool:
+    """Whether its input is to stay in the cache longer than usual (`prompt_cache_options`)."""
+    options = document.get("prompt_cache_options")
+    return isinstance(options, dict) and options.get("ttl") not in (None, _USUAL_TTL)
 
 
 def speaks(document: Document) -> bool:
