@@ -16,6 +16,8 @@ grants := {
 	"spiffe://rules.test/ns/demo/sa/registry": {"role": "resident"},
 }
 
+teams := {"claims": {}, "consulate": {}}
+
 roles := {
 	"assistant": {
 		"operations": {
