@@ -14,7 +14,10 @@ from typing import Protocol
 
 import orjson
 
+from broker.catalog.prices import PRICE_VERSION
+from broker.charging import Cost
 from broker.errors import BrokerError, Kind
+from broker.metering import Meter
 from broker.model.call import Call
 from broker.model.decision import CallDecision
 from broker.model.finding import Finding
@@ -23,8 +26,7 @@ from broker.model.record import Record, RecordedFinding, RecordType
 from broker.model.secret import Lease
 from broker.model.subject import Caller, Peer
 from broker.shaping.recorded_input import recorded_call
-from broker.shaping.request import PURPOSE
-from broker.shaping.usage import Usage
+from broker.shaping.request import PURPOSE, model_sent
 
 Commit = Callable[[str | None, str, bytes], str]
 _NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z")
@@ -58,7 +60,7 @@ class Passage:
         self.caller = caller
         self.started_ns = started_ns
         self.call: Call | None = None
-        self.findings: tuple[Finding, ...] = ()
+        self._seen: tuple[Finding, ...] | None = None
         self.decision: CallDecision | None = None
         self.input_commitment: str | None = None
         self.policy_input: str | None = None
@@ -66,7 +68,8 @@ class Passage:
         self.lease: Lease | None = None
         self.policy_us: int | None = None
         self.upstream_us: int | None = None
-        self.usage = Usage()
+        self.sent = False
+        self.meter = Meter()
         self.reply_bytes = 0
         self.response_findings: tuple[Finding, ...] = ()
         self._commit = commit
@@ -77,6 +80,15 @@ class Passage:
         """The call; only after it was decoded."""
         assert self.call is not None, "the call is not decoded yet"  # noqa: S101 - an order of steps, not input
         return self.call
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the rules found in the call; nothing before they looked."""
+        return self._seen or ()
+
+    def inspected(self, findings: tuple[Finding, ...]) -> None:
+        """The rules have looked at every text of the call."""
+        self._seen = findings
 
     @property
     def decided(self) -> CallDecision:
@@ -93,14 +105,14 @@ class Passage:
     @property
     def model_sent(self) -> str | None:
         """The model that upstream is asked for: the one policy pinned, or the caller's."""
-        return self.decided.shape.model or self.accepted.model
+        return model_sent(self.accepted, self.decided.shape)
 
     @property
     def user(self) -> str:
         """The user identifier of the call: named by the body, bound by the token, or the subject itself."""
         named = self.call.user if self.call is not None else None
         user = named or self.caller.user or self.caller.subject.id
-        if len(user) <= _MAX_USER and not self._secret_in("user", "safety_identifier"):
+        if len(user) <= _MAX_USER and not (named and self._found_in("user", "safety_identifier")):
             return user
         return self._commit(None, "user", user.encode())
 
@@ -108,7 +120,7 @@ class Passage:
     def purpose(self) -> str | None:
         """Why the caller broke the glass, as a record may hold it."""
         purpose = self.call.purpose if self.call is not None else None
-        if purpose is None or not self._secret_in(PURPOSE):
+        if purpose is None or not self._found_in(PURPOSE):
             return purpose
         return self._commit(None, "purpose", purpose.encode())
 
@@ -122,7 +134,7 @@ class Passage:
         named = self.call.user if self.call is not None else None
         own = {"model": self.model, "user": self.user if named else None, "purpose": self.purpose}
         self._question = bytes(memoryview(as_bytes))  # without the 3 KiB that orjson reserved behind it
-        self.policy_input = recorded_call(document, own)
+        self.policy_input = recorded_call(document, own, {str(f.path[0]) for f in self.findings})
         self.input_commitment = self._commit(self.user, "input", as_bytes)
 
     @property
@@ -168,11 +180,19 @@ class Passage:
         )
 
     def outcome(
-        self, *, status: int, request_id: str | None, digest: bytes | None, error: Kind | None, now_ns: int
+        self,
+        *,
+        status: int,
+        request_id: str | None,
+        digest: bytes | None,
+        error: Kind | None,
+        cost: Cost,
+        now_ns: int,
     ) -> Record:
         """The call is over. `status` is the HTTP status that upstream gave, 0 where it gave none."""
         lease = self.lease
-        served, finished = self.usage.model, self.usage.finish_reason
+        usage = self.meter.usage
+        served, finished = usage.model, usage.finish_reason
         common = self._common()
         return common._replace(
             type=RecordType.OUTCOME,
@@ -182,9 +202,12 @@ class Passage:
             model_served=self._name(served) if served else None,
             status=status,
             finish_reason=self._name(finished) if finished else None,
-            tokens_in=self.usage.tokens_in,
-            tokens_out=self.usage.tokens_out,
-            tokens_cached=self.usage.tokens_cached,
+            tokens_in=usage.tokens_in,
+            tokens_out=usage.tokens_out,
+            tokens_cached=usage.tokens_cached,
+            cost_micro_usd=cost.micro_usd,
+            cost_exact=cost.exact,
+            price_version=PRICE_VERSION,
             bytes=self.reply_bytes,
             t_upstream_us=self.upstream_us,
             t_total_us=self._since_start(now_ns),
@@ -235,11 +258,13 @@ class Passage:
         )
 
     def _model(self, name: str) -> str:
-        return self._commit(None, "name", name.encode()) if self._secret_in("model") else self._name(name)
+        return self._commit(None, "name", name.encode()) if self._found_in("model") else self._name(name)
 
-    def _secret_in(self, *fields: str) -> bool:
-        """Whether a rule saw a secret in one of these fields: records hold its commitment, not itself."""
-        return any(f.path[0] in fields and f.rule.startswith("secret.") for f in self.findings)
+    def _found_in(self, *fields: str) -> bool:
+        """Whether a rule saw something in one of these fields, or none has looked yet: records hold the
+        commitment of such a field, not itself.
+        """
+        return self._seen is None or any(f.path[0] in fields for f in self.findings)
 
     def _name(self, text: str) -> str:
         """A name as it is, or its commitment where it could be a text in disguise."""

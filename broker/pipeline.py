@@ -29,6 +29,7 @@ from broker.shaping.binding import bind
 from broker.shaping.request import shaped, upstream_request
 from broker.stages import Stages
 from broker.streaming import stream
+from broker.unsettled import Backlog
 from broker.vigil import Vigil
 
 _NS_PER_SECOND = 1_000_000_000
@@ -46,7 +47,7 @@ class Ports:
 
 
 class Pipeline:
-    """One instance serves all calls of a process; it keeps no state between them."""
+    """One instance serves all calls of a process; between them it keeps only what is not settled yet."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Pipeline:
         self._deciding = deciding
         self._commit = commit
         self._vigil = vigil
+        self._backlog = Backlog()
         self._dispatching = Dispatching(ports.keys, ports.upstream, ports.clock)
 
     async def run(self, arrival: Arrival) -> Reply | StreamReply:
@@ -81,7 +83,9 @@ class Pipeline:
             denied = passage.denied(_refusal(error), clock.monotonic_ns())
             await asyncio.shield(self._ports.ledger.append(denied))
             raise
-        settlement = Settlement(self._ports.ledger, self._ports.counters, clock, passage, reservation)
+        settlement = Settlement(
+            self._ports.ledger, self._ports.counters, clock, passage, reservation, self._backlog
+        )
         await settlement.open()  # 7 record the intent
         try:
             return await self._perform(passage, request, settlement)  # 8 – 12
@@ -92,14 +96,18 @@ class Pipeline:
     async def _admit(self, passage: Passage, arrival: Arrival) -> tuple[UpstreamRequest, Reservation]:
         """Steps 1 and 3 to 6: everything that can say no before anything is spent."""
         call = passage.call = await arrival.decode()  # 1 decode
-        passage.findings = await self._stages.inspect(call)  # 3 inspect
+        passage.inspected(await self._stages.inspect(call))  # 3 inspect
         bound = bind(call, passage.caller, covers)
         today = datetime.fromtimestamp(self._ports.clock.now_ns() / _NS_PER_SECOND, UTC).date()
         estimate = await self._stages.estimate(call, passage.caller, today)  # 4 estimate
         decision = await self._deciding.decide(passage, call, estimate)  # 5 decide
-        if decision.shape.alters:
-            estimate = await self._stages.estimate(shaped(call, decision.shape), passage.caller, today)
+        regional = decision.placement.region is not None
+        if decision.shape.alters or regional:
+            altered = shaped(call, decision.shape)
+            estimate = await self._stages.estimate(altered, passage.caller, today, regional=regional)
+        passage.meter.estimate = estimate
         request = upstream_request(call, decision, passage.findings, bound, passage.call_id)
+        passage.meter.usage_added = request.usage_added
         charges = _charges(decision, estimate)
         return request, await self._ports.counters.reserve(charges)  # 6 reserve
 

@@ -6,31 +6,37 @@ Knows: that a call which opened must close. Must not know: how records are store
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 
-from broker.catalog.estimate import cost
-from broker.catalog.models import find
+from broker.charging import NOTHING, Cost, Ending, charge
 from broker.errors import BrokerError, Kind
 from broker.model.call import Reply, StreamReply
 from broker.model.charge import Reservation, Unit
 from broker.passage import Passage
 from broker.ports import Clock, Counters, Ledger
+from broker.unsettled import Backlog, Unsettled, charged
 
 _NOTHING = {Unit.REQUESTS: 0, Unit.TOKENS: 0, Unit.MICRO_USD: 0}
-_UNANSWERED = {Unit.REQUESTS: 1, Unit.TOKENS: 0, Unit.MICRO_USD: 0}
+_ERRORS = 400
 
 
 class Settlement:
     """The open side of one call. After `open`, exactly one `close` takes effect; further ones do nothing."""
 
     def __init__(
-        self, ledger: Ledger, counters: Counters, clock: Clock, passage: Passage, reservation: Reservation
+        self,
+        ledger: Ledger,
+        counters: Counters,
+        clock: Clock,
+        passage: Passage,
+        reservation: Reservation,
+        backlog: Backlog,
     ) -> None:
         self._ledger = ledger
         self._counters = counters
         self._clock = clock
         self._passage = passage
         self._reservation = reservation
+        self._backlog = backlog
         self._answer: Reply | StreamReply | None = None
         self._closed = False
 
@@ -58,30 +64,58 @@ class Settlement:
             return
         self._closed = True
         answer = self._answer
+        cost = self._cost(error)
         record = self._passage.outcome(
             status=answer.status if answer is not None else 0,
             request_id=_header(answer, "x-request-id"),
             digest=digest,
             error=error,
+            cost=cost,
             now_ns=self._clock.monotonic_ns(),
         )
         try:
             await self._ledger.append(record)
         finally:
-            await self._counters.settle(self._reservation, self._used())
+            used = {Unit.REQUESTS: 1, Unit.TOKENS: cost.tokens, Unit.MICRO_USD: cost.micro_usd}
+            await self._counters.settle(self._reservation, used)
+            await self._settle_later(cost)
 
-    def _used(self) -> Mapping[Unit, int]:
-        """What the call really took, by unit. What upstream did not count stays at the worst case."""
-        if self._answer is None:
-            return _UNANSWERED
-        usage = self._passage.usage
-        if usage.tokens_in is None:
-            return {Unit.REQUESTS: 1}
-        tokens_out = usage.tokens_out or 0
-        spent = cost(
-            find(self._passage.accepted.model), usage.tokens_in, tokens_out, usage.tokens_cached or 0
-        )
-        return {Unit.REQUESTS: 1, Unit.TOKENS: usage.tokens_in + tokens_out, Unit.MICRO_USD: spent}
+    def _cost(self, error: Kind | None) -> Cost:
+        """What is charged for the call: see `charging`. Every call that has an intent is one request."""
+        meter, ending = self._passage.meter, self._ending(error)
+        if ending is Ending.UNSENT:
+            return NOTHING
+        return charge(meter.estimate, ending, meter.usage, meter.delivered, regional=self._regional)
+
+    @property
+    def _regional(self) -> bool:
+        return self._passage.lease is not None and self._passage.lease.region is not None
+
+    async def _settle_later(self, cost: Cost) -> None:
+        """A response that upstream may be at work on is kept; one whose usage was now read is settled."""
+        meter = self._passage.meter
+        if meter.response_id is None:
+            return
+        if meter.estimate.terms.billed:
+            if not cost.exact:
+                charges = charged(self._reservation, cost)
+                self._backlog.keep(meter.response_id, Unsettled(meter.estimate, charges, self._regional))
+        elif meter.read.tokens_in is not None and (waiting := self._backlog.take(meter.response_id)):
+            known = charge(
+                waiting.estimate, Ending.WHOLE, meter.read, meter.delivered, regional=waiting.regional
+            )
+            used = {Unit.TOKENS: known.tokens, Unit.MICRO_USD: known.micro_usd}
+            await self._counters.settle(waiting.charged, used)
+
+    def _ending(self, error: Kind | None) -> Ending:
+        answer = self._answer
+        if answer is None:
+            return Ending.LEFT if self._passage.sent else Ending.UNSENT
+        if answer.status >= _ERRORS:
+            return Ending.REFUSED
+        if isinstance(answer, Reply) or error is None:
+            return Ending.WHOLE
+        return Ending.BROKEN if error is Kind.UPSTREAM_INTERRUPTED else Ending.LEFT
 
 
 def _header(answer: Reply | StreamReply | None, name: str) -> str | None:

@@ -69,12 +69,26 @@ def count_input(document: dict[str, object] | None, model: Model | None) -> int:
     return extra + sum(len(vocabulary.encode_ordinary(part)) for part in slices)
 
 
+def count_text(text: str, model: Model | None) -> int:
+    """The tokens of one text, or more: a text too long to be counted at once has no more than its bytes."""
+    if len(text) > _SLICE:
+        return len(text.encode("utf-8", "replace"))
+    return len(encoding((model or UNKNOWN).encoding).encode_ordinary(text))
+
+
 def decode_tokens(model: Model | None, tokens: Sequence[int]) -> str | None:
     """The text of a token array, None where a token is not of this model's vocabulary."""
     try:
         return encoding((model or UNKNOWN).encoding).decode(tokens)
     except (ValueError, KeyError, IndexError, OverflowError):
         return None
+
+
+def encode_tokens(model: Model | None, text: str) -> list[int]:
+    """The token array of a text, in this model's vocabulary."""
+    vocabulary = encoding((model or UNKNOWN).encoding)
+    slices = (text[start : start + _SLICE] for start in range(0, len(text), _SLICE))
+    return [token for part in slices for token in vocabulary.encode_ordinary(part)]
 
 
 def _pieces(value: object) -> Iterator[str | int]:

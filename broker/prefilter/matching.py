@@ -13,9 +13,14 @@ import re
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 
+from broker.prefilter.expression import Expression
 from broker.prefilter.folding import GAP
 from broker.prefilter.rules import Rule
 
+CONTEXT = 2
+"""Characters before a match that may rule it out, at most."""
+_JOINED_BEFORE, _JOINED_AFTER = r"(?<![A-Za-z0-9][-_])(?<![0-9]\.)", r"(?![-_][A-Za-z0-9])(?!\.[0-9])"
+_JOINTS = r"[-_.]\Z"
 _FURTHEST = 20_000
 """Characters after a core in which the rest of a match is looked for past gaps: more than any rule has."""
 
@@ -25,17 +30,23 @@ class Matcher:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self._before = f"(?<![{rule.before}])" if rule.before else ""
-        self._after = f"(?![{rule.after}])" if rule.after else ""
+        self._before = (f"(?<![{rule.before}])" if rule.before else "") + _JOINED_BEFORE * rule.unjoined
+        self._after = (f"(?![{rule.after}])" if rule.after else "") + _JOINED_AFTER * rule.unjoined
         self._strict = re.compile(f"{self._before}{rule.core.full}{self._after}{rule.rest}")
-        self._opened = re.compile(rule.core.opening)
+        self._ends = re.compile(self._after)
+        self.bare_opening = self._opening(rule.core)
+        self._opened = re.compile(self.bare_opening)
         self.shortest = rule.core.shortest
-        self.opening = self._before + rule.core.opening
+        self.opening = self._before + self.bare_opening
+
+    def _opening(self, core: Expression) -> str:
+        """Any beginning of a match; the whole of one, too, and a joint that is the last character so far."""
+        return f"(?:{core.opening}|{core.full}{_JOINTS})" if self.rule.unjoined else core.opening
 
     @cached_property
     def gapped_opening(self) -> str:
         """`opening` in a text with gaps."""
-        return self._before + self.rule.core.gapped.opening
+        return self._before + self._opening(self.rule.core.gapped)
 
     @cached_property
     def core(self) -> re.Pattern[str]:
@@ -48,7 +59,7 @@ class Matcher:
 
     @cached_property
     def _gapped_opened(self) -> re.Pattern[str]:
-        return re.compile(self.rule.core.gapped.opening)
+        return re.compile(self._opening(self.rule.core.gapped))
 
     @cached_property
     def _rest(self) -> re.Pattern[str]:
@@ -65,6 +76,8 @@ class Matcher:
                 length = end - match.start()
             else:
                 length = check(match[0])
+            if self._ends.match(text, match.start() + length) is None:  # a check may have shortened it
+                length = 0
             start = match.start() + (length or 1)
             if length:
                 yield match.start(), start

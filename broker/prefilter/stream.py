@@ -20,7 +20,7 @@ from functools import cached_property, lru_cache
 from typing import NoReturn
 
 from broker.prefilter.folding import GAP, Folded, fold
-from broker.prefilter.matching import Matcher, matcher
+from broker.prefilter.matching import CONTEXT, Matcher, matcher
 from broker.prefilter.rules import Rule, rules
 
 LIMIT = 16 * 1024
@@ -64,7 +64,7 @@ class StreamFilter:
         decided = known.text if start is None else known.text[: bisect_left(known.origins, keep)]
         if len(known.value) - keep > LIMIT:
             self._end(self._watch.first)
-        held.before = decided[-1:] or held.before  # as its reader sees it: it may rule a match out
+        held.before = (held.before + decided)[-CONTEXT:]  # as its reader sees it: it may rule a match out
         held.text = known.value[keep:]
         return held.fed - len(held.text)
 
@@ -104,7 +104,7 @@ class StreamFilter:
 
 @dataclass(slots=True)
 class _Held:
-    """How much came, its undecided end, and the character before that as its reader sees it, if any."""
+    """How much came, its undecided end, and the characters before that as their reader sees them."""
 
     fed: int = 0
     text: str = ""
@@ -126,7 +126,7 @@ class _Watch:
     @cached_property
     def _bare_openings(self) -> re.Pattern[str]:
         """What every undecided end holds once the gaps are out, whatever stands before it."""
-        return re.compile("|".join(f"(?:{one.rule.core.opening})" for one in self._matchers))
+        return re.compile("|".join(f"(?:{one.bare_opening})" for one in self._matchers))
 
     def match(self, text: str, first: int, *, ended: bool) -> str | None:
         """The id of a rule that has matched and that nothing which follows can unmatch."""
