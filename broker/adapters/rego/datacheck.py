@@ -83,7 +83,7 @@ def _schemas(source: PolicySource) -> dict[str, Mapping[str, object]]:
 
 def _tree(name: str, raw: bytes) -> Mapping[str, object]:
     try:
-        tree = strictjson.parse(raw)
+        tree = strictjson.parse(raw, bounds=None)
     except strictjson.StrictJsonError:
         tree = None
     if not isinstance(tree, dict):

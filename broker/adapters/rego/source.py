@@ -95,7 +95,7 @@ def _schemas(directory: Path) -> tuple[tuple[str, bytes], ...]:
 def _data(file: DataFile) -> tuple[dict[str, object], list[tuple[str, int, str]]]:
     """What a file says, and the keys that it says twice: then what it says last."""
     try:
-        value, twice = strictjson.parse(file.raw), []
+        value, twice = strictjson.parse(file.raw, bounds=None), []
     except strictjson.StrictJsonError as error:
         repeated = _repeated(file.raw)
         if not repeated:
@@ -110,7 +110,7 @@ def _repeated(raw: bytes) -> list[tuple[str, int]]:
     """Each key that is there twice, and its second line; none where that is not all that is wrong."""
     try:
         text = raw.decode()
-        strictjson.parse(json.dumps(json.loads(text)).encode())
+        strictjson.parse(json.dumps(json.loads(text)).encode(), bounds=None)
     except (ValueError, RecursionError):
         return []
     return [(str(place[-1]), line) for place, line in lines_of(text).twice]
