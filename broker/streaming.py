@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from hashlib import sha256
 
 from broker.errors import BrokerError, Kind
+from broker.lanes import Breath
 from broker.model.call import Events, StreamReply
 from broker.passage import Passage
 from broker.prefilter.stream import CutError, StreamFilter
@@ -25,6 +26,10 @@ from broker.vigil import Leash
 _WHOLE: Channel = ("event",)
 _NO_DOCUMENT = frozenset((b"null", b"[DONE]"))
 _OPENS_JSON = frozenset((b"{", b"[", b'"'))
+
+
+Learn = Callable[[object], Awaitable[None]]
+"""Takes each event's data; when it returns, the objects that it names as made have an owner, durably."""
 
 
 class Gate:
@@ -78,12 +83,13 @@ def stream(
     scanner: StreamFilter,
     settlement: Settlement,
     leash: Leash,
+    learn: Learn,
 ) -> Events:
     """The events that may leave, as they may; the terminal one only after the outcome is durable.
 
-    `leash` cuts it where the caller may no longer act (expiry, revocation, policy), also between two events.
-    Iterating raises BrokerError where the stream may not go on; closing early, even before the first event,
-    is recorded too.
+    An event leaves after `learn` has returned for it. `leash` cuts the stream where the caller may no longer
+    act (expiry, revocation, policy), also between two events. Iterating raises BrokerError where the stream
+    may not go on; closing early, even before the first event, is recorded too.
     """
 
     async def ended() -> None:
@@ -91,7 +97,7 @@ def stream(
             leash.release()
             await asyncio.shield(settlement.close(error=Kind.CALLER_GONE))
 
-    return Events(_watched(answer, passage, scanner, settlement, leash), ended)
+    return Events(_watched(answer, passage, scanner, settlement, leash, learn), ended)
 
 
 async def _watched(
@@ -100,12 +106,15 @@ async def _watched(
     scanner: StreamFilter,
     settlement: Settlement,
     leash: Leash,
+    learn: Learn,
 ) -> AsyncGenerator[bytes, None]:
     gate = Gate(scanner)
     digest = sha256()
+    breath = Breath()
     try:
         async with aclosing(answer.events) as events:  # type: ignore[type-var]
             while (event := await leash.next(events)) is not None:
+                await breath.taken()
                 document = _document(event)
                 passage.meter.told(document)
                 passage.meter.delivered.take(document)
@@ -116,6 +125,8 @@ async def _watched(
                     event = shown
                 digest.update(event)
                 passage.reply_bytes += len(event)
+                if passage.may_make:
+                    await learn(document)
                 free = [*gate.admit(event, document)]
                 if is_terminal(event):
                     *free, last = [*free, *gate.finish()]

@@ -11,9 +11,28 @@ from typing import NamedTuple
 from broker.model.operation import Operation
 
 Document = Mapping[str, object]
-GENERATING = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.EDITS, Operation.RESPONSES})
-BILLED = GENERATING | {Operation.EMBEDDINGS}
-"""What OpenAI bills. To read, change or delete what is stored, to list, to moderate and to count is free."""
+_OF_RESPONSES = frozenset({Operation.RESPONSES, Operation.RESPONSES_COMPACT})
+FREE_OF_CHARGE = frozenset(
+    {
+        Operation.CHAT_LIST,
+        Operation.CHAT_GET,
+        Operation.CHAT_UPDATE,
+        Operation.CHAT_DELETE,
+        Operation.CHAT_MESSAGES,
+        Operation.MODERATIONS,
+        Operation.RESPONSES_GET,
+        Operation.RESPONSES_DELETE,
+        Operation.RESPONSES_CANCEL,
+        Operation.RESPONSES_INPUT_ITEMS,
+        Operation.RESPONSES_INPUT_TOKENS,
+        Operation.MODELS,
+        Operation.MODELS_GET,
+        Operation.MODELS_DELETE,
+    }
+)
+"""What OpenAI does not bill: to read, change or delete what is stored, to list, to moderate, to count. All
+else, also an operation that is added later, costs what its model does.
+"""
 _CAPS = {  # a parameter of another operation bounds nothing: OpenAI does not read it
     Operation.CHAT: ("max_completion_tokens", "max_tokens"),
     Operation.COMPLETIONS: ("max_tokens",),
@@ -61,7 +80,7 @@ def answers(
     each = _COMPLETIONS_DEFAULT if asked is None and operation is Operation.COMPLETIONS else asked
     each = longest if each is None else each
     each = min(each, ceiling) if ceiling is not None else each
-    if operation is Operation.RESPONSES:
+    if operation in _OF_RESPONSES:
         return Answers(each, 1, 0, asked)
     prompts, n = _prompts(operation, document), max(1, _whole(document.get("n")) or 1)
     best_of = _whole(document.get("best_of")) or n if operation is Operation.COMPLETIONS else n

@@ -13,8 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from broker.catalog.bounds import (
-    BILLED,
-    GENERATING,
+    FREE_OF_CHARGE,
     NO_ANSWERS,
     Answers,
     answers,
@@ -80,14 +79,15 @@ def estimate(call: Call, ceiling: int | None, *, regional: bool = False) -> Esti
     """
     model = find(call.model)
     document = call.document
-    tokens_in = count_input(dict(document) if document is not None else None, model)
-    if call.operation not in BILLED or document is None:
-        _check_window(tokens_in, 0, model)
+    counted = count_input(dict(document) if document is not None else None, model)
+    tokens_in = counted.total
+    if call.operation in FREE_OF_CHARGE or document is None:
+        _check_window(counted.text, 0, model)
         return Estimate(tokens_in, 0, 0, model)
     terms = _terms(call, document, tokens_in, ceiling, model)
     if call.operation is not Operation.EDITS:  # its model is policy's, not the caller's
         asked = terms.answers.asked or 0
-        _check_window(0 if call.operation is Operation.EMBEDDINGS else tokens_in, asked, model)
+        _check_window(0 if call.operation is Operation.EMBEDDINGS else counted.text, asked, model)
     out = min(terms.answers.total, MAX_AMOUNT)
     return Estimate(tokens_in, out, worst_cost(terms, tokens_in, out, regional=regional), model, terms)
 
@@ -108,10 +108,14 @@ def _terms(
     call: Call, document: Mapping[str, object], tokens_in: int, ceiling: int | None, model: Model | None
 ) -> Terms:
     bounds = NO_ANSWERS
-    if call.operation in GENERATING:
+    if call.operation is not Operation.EMBEDDINGS:
         longest = (model or UNKNOWN).max_output
         bounds = answers(
-            call.operation, document, ceiling, longest, lambda value: count_input({"input": value}, model)
+            call.operation,
+            document,
+            ceiling,
+            longest,
+            lambda value: count_input({"input": value}, model).total,
         )
     keeps = keeps_longer(document)
     window = model.context_window if model is not None else LARGEST_WINDOW

@@ -12,7 +12,15 @@ import orjson
 from broker.model.operation import Operation
 from broker.shaping import edits
 
-GENERATING = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.EDITS, Operation.RESPONSES})
+GENERATING = frozenset(
+    {
+        Operation.CHAT,
+        Operation.COMPLETIONS,
+        Operation.EDITS,
+        Operation.RESPONSES,
+        Operation.RESPONSES_COMPACT,
+    }
+)
 _NO_TEXT = frozenset({"delta", "type", "item_id", "sequence_number", "obfuscation"})
 Channel = tuple[str, ...]
 

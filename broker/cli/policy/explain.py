@@ -29,6 +29,7 @@ from broker.model.explanation import Condition, Explanation, parse_explanation
 from broker.ports import DecisionPoint
 
 _DENIED = 1
+
 Input = Annotated[
     Path | None,
     typer.Argument(metavar="INPUT", help="The input as JSON, - for stdin; absent: a usual chat, by nobody."),
