@@ -239,7 +239,7 @@ def _at(data: object, place: tuple[str | int, ...]) -> Any:
 
 # What an author names freely: a name that is spelt otherwise is another name.
 _FREE_KEYS = {("grants",), ("roles",), ("models",), ("content",), ("teams",), ("break_glass",)}
-_FREE_BELOW = {"exact", "limits", "team", "user", "aliases"}
+_FREE_BELOW = {"exact", "lent", "limits", "team", "user", "aliases"}
 _FREE_VALUES = {
     "approved_by",
     "region",
