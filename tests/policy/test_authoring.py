@@ -182,7 +182,7 @@ def test_every_misspelt_field_of_every_policy_is_found(alone: Author) -> None:
     assert missed == []
 
 
-MISTYPED = {"requires": "require", "limits_by": "limit_by", "ceilings": "ceilngs"}
+MISTYPED = {"requires": "require", "limits_by": "limit_by", "shape": "shap"}
 
 
 def test_bad_data_are_a_mistake_too(author: Author) -> None:
