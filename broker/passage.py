@@ -17,6 +17,7 @@ import orjson
 from broker.catalog.prices import PRICE_VERSION
 from broker.charging import Cost
 from broker.errors import BrokerError, Kind
+from broker.lanes import Lane
 from broker.metering import Meter
 from broker.model.call import Call
 from broker.model.decision import CallDecision
@@ -24,6 +25,7 @@ from broker.model.finding import Finding
 from broker.model.operation import Operation
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.model.secret import Lease
+from broker.model.sends import Sends
 from broker.model.subject import Caller, Peer
 from broker.shaping.mentions import NOTHING, Mentions
 from broker.shaping.recorded_input import recorded_call
@@ -35,7 +37,9 @@ _MAX_USER = 256
 
 
 class Arrival(Protocol):
-    """A call at a listener's door. `decode` reads and checks the body; it runs after authentication."""
+    """A call at a listener's door. `decode` reads and checks the body; it runs after authentication, a large
+    body in the caller's lane.
+    """
 
     @property
     def call_id(self) -> str: ...
@@ -48,7 +52,7 @@ class Arrival(Protocol):
     @property
     def bearer(self) -> str | None: ...
 
-    def decode(self) -> Awaitable[Call]: ...
+    def decode(self, lane: Lane) -> Awaitable[Call]: ...
 
 
 class Passage:
@@ -69,6 +73,7 @@ class Passage:
         self.lease: Lease | None = None
         self.policy_us: int | None = None
         self.upstream_us: int | None = None
+        self.sends = Sends()
         self.sent = False
         self.meter = Meter()
         self.reply_bytes = 0
@@ -219,6 +224,7 @@ class Passage:
             key_version=lease.key_version if lease else None,
             model_served=self._name(served) if served else None,
             status=status,
+            attempts=self.sends.begun,
             finish_reason=self._name(finished) if finished else None,
             tokens_in=usage.tokens_in,
             tokens_out=usage.tokens_out,

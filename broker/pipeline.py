@@ -30,8 +30,7 @@ from broker.passage import Arrival, Commit, Passage
 from broker.ports import Clock, Counters, KeyPool, Ledger, ObjectOwners, Upstream
 from broker.settlement import Settlement
 from broker.shaping.binding import bind
-from broker.shaping.reply import parse_reply
-from broker.shaping.request import shaped, upstream_request
+from broker.shaping.request import shaped
 from broker.stages import Stages
 from broker.streaming import stream
 from broker.unsettled import Backlog
@@ -103,9 +102,9 @@ class Pipeline:
 
     async def _admit(self, passage: Passage, arrival: Arrival) -> tuple[UpstreamRequest, Reservation]:
         """Steps 1 and 3 to 6: everything that can say no before anything is spent."""
-        call = passage.call = await arrival.decode()  # 1 decode
-        passage.inspected(await self._stages.inspect(call))  # 3 inspect
-        passage.mentions = await self._stages.mentions(call)
+        call = passage.call = await arrival.decode(self._stages.lane(passage.caller))  # 1 decode
+        passage.inspected(await self._stages.inspect(call, passage.caller))  # 3 inspect
+        passage.mentions = await self._stages.mentions(call, passage.caller)
         bound = bind(call, passage.caller, covers)
         today = datetime.fromtimestamp(self._ports.clock.now_ns() / _NS_PER_SECOND, UTC).date()
         estimate = await self._stages.estimate(call, passage.caller, today)  # 4 estimate
@@ -116,7 +115,7 @@ class Pipeline:
             altered = shaped(call, decision.shape)
             estimate = await self._stages.estimate(altered, passage.caller, today, regional=regional)
         passage.meter.estimate = estimate
-        request = upstream_request(call, decision, passage.findings, bound, passage.call_id, left_out)
+        request = await self._stages.request(passage, decision, bound, left_out)
         passage.meter.usage_added = request.usage_added
         charges = _charges(decision, estimate)
         return request, await self._ports.counters.reserve(charges)  # 6 reserve
@@ -135,7 +134,7 @@ class Pipeline:
             return self._stream(answer, passage, settlement)
         reply = await self._stages.filter_reply(answer, passage)  # 10 filter
         if passage.may_make:
-            await self._ownership.learn(passage, parse_reply(reply.body))
+            await self._ownership.learn(passage, await self._stages.document(reply, passage.caller))
         await self._ownership.deleted(passage, reply.status)
         passage.reply_bytes = len(reply.body)
         await settlement.close(digest=sha256(reply.body).digest())  # 11 record, 12 settle

@@ -14,6 +14,7 @@ from broker.model.decision import CallDecision, PolicyVersion
 from broker.model.pool import Placement
 from broker.model.record import Receipt, Record
 from broker.model.secret import Lease
+from broker.model.sends import Sends
 
 
 class DecisionPoint(StrEnum):
@@ -161,13 +162,15 @@ class KeyStore(Protocol):
 class Upstream(Protocol):
     """Sends one shaped request with the leased key and returns upstream's answer, whatever its status.
 
-    429 and 5xx are retried with back-off, full jitter and Retry-After, a 429 only where the lease is
-    `alone`; nothing is retried after the first reply byte. A StreamReply's events are whole SSE events; the
+    429, 500, 502, 503 and 504 are retried with back-off, full jitter and the wait that upstream asks for, a
+    429 only where the lease is `alone` and waiting helps. Nothing is retried after the first reply byte, nor
+    what upstream may have carried out without an answer, unless it is idempotent. Each sending counts in
+    `sends`, also of a call that is cancelled. A StreamReply's events are whole SSE events; the
     iterator raises BrokerError UPSTREAM_INTERRUPTED when the stream ends without its terminal event. Raises
     BrokerError UPSTREAM_UNAVAILABLE when no answer came. The key is in no exception and no log line.
     """
 
-    async def send(self, request: UpstreamRequest, lease: Lease) -> Reply | StreamReply: ...
+    async def send(self, request: UpstreamRequest, lease: Lease, sends: Sends) -> Reply | StreamReply: ...
 
 
 class Ledger(Protocol):

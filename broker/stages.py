@@ -6,7 +6,7 @@ Knows: prefilter, catalog and shaping, and which inputs would hold up other call
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from urllib.parse import unquote_plus
 
@@ -14,9 +14,10 @@ from broker.catalog.count import decode_tokens
 from broker.catalog.estimate import Estimate, check_retired, deprecation_headers, estimate
 from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
-from broker.model.call import Call, Reply
+from broker.lanes import LARGE_BYTES, Lane, Lanes, Steps, at_once
+from broker.model.call import Call, Reply, UpstreamRequest
 from broker.model.decision import CallDecision
-from broker.model.finding import Finding, Text
+from broker.model.finding import Finding, Path, Text
 from broker.model.operation import Operation
 from broker.model.subject import Caller
 from broker.model.wildcard import matches
@@ -27,9 +28,8 @@ from broker.prefilter.texts import texts
 from broker.shaping.denial import content_blocked
 from broker.shaping.mentions import Mentions, mentions
 from broker.shaping.reply import GENERATING, edit_reply, parse_reply, visible_models
-from broker.shaping.request import PURPOSE, QUERY
+from broker.shaping.request import PURPOSE, QUERY, upstream_request
 
-LARGE_BYTES = 128 * 1024
 _CUT_SETS = 64
 _SUCCESS = 200
 
@@ -42,33 +42,45 @@ class Stages:
     def __init__(self, new_inspector: Callable[[], Inspector]) -> None:
         self._inspector = new_inspector()
         self._large_inspector = new_inspector()
-        self._large = asyncio.Lock()
-        self._reply_inspectors: dict[tuple[str, ...], asyncio.Task[Inspector]] = {}
+        self._lanes = Lanes()
+        self._reply_inspectors: dict[tuple[tuple[str, ...], bool], asyncio.Task[Inspector]] = {}
 
-    async def inspect(self, call: Call) -> tuple[Finding, ...]:
+    def lane(self, caller: Caller) -> Lane:
+        """Where work on this caller's large inputs is done."""
+        return Lane(self._lanes, caller.subject.id)
+
+    async def inspect(self, call: Call, caller: Caller) -> tuple[Finding, ...]:
         """Step 3: what the rules find in every text of the call."""
-        if len(call.body) <= LARGE_BYTES:
-            return _inspect(self._inspector, call)
-        async with self._large:
-            return await asyncio.to_thread(_inspect, self._large_inspector, call)
+        large = len(call.body) > LARGE_BYTES
+        inspector = self._large_inspector if large else self._inspector
+        return await self.lane(caller).run(len(call.body), _inspection(inspector, call))
 
     def finds(self, text: str) -> bool:
         """Whether a rule sees something in a short text that is no part of a call."""
         return bool(self._inspector.inspect([Text((), text)]))
 
-    async def mentions(self, call: Call) -> Mentions:
+    async def mentions(self, call: Call, caller: Caller) -> Mentions:
         """Step 3, too: the stored objects that the call names, and what it reaches beyond its model."""
-        if len(call.body) <= LARGE_BYTES:
-            return mentions(call)
-        return await asyncio.to_thread(mentions, call)
+        return await self.lane(caller).run(len(call.body), at_once(lambda: mentions(call)))
 
     async def estimate(self, call: Call, caller: Caller, today: date, *, regional: bool = False) -> Estimate:
         """Step 4. `regional`: for a region's price. Raises MODEL_RETIRED or CONTEXT_LENGTH_EXCEEDED."""
         if call.operation is not Operation.EDITS:  # an edit's model is policy's choice, not the caller's
             check_retired(find(call.model), today)
-        if len(call.body) <= LARGE_BYTES:
-            return estimate(call, caller.max_tokens, regional=regional)
-        return await asyncio.to_thread(estimate, call, caller.max_tokens, regional=regional)
+        work = at_once(lambda: estimate(call, caller.max_tokens, regional=regional))
+        return await self.lane(caller).run(len(call.body), work)
+
+    async def request(
+        self,
+        passage: Passage,
+        decision: CallDecision,
+        bound: Mapping[str, object],
+        left_out: Sequence[Path],
+    ) -> UpstreamRequest:
+        """Step 9's request, shaped and redacted. Raises as `shaping.request.upstream_request` does."""
+        call, found, call_id = passage.accepted, passage.findings, passage.call_id
+        work = at_once(lambda: upstream_request(call, decision, found, bound, call_id, left_out))
+        return await self.lane(passage.caller).run(len(call.body), work)
 
     async def filter_reply(self, answer: Reply, passage: Passage) -> Reply:
         """Step 10 for a whole reply. Raises CONTENT_BLOCKED where its text holds what policy cuts."""
@@ -76,51 +88,64 @@ class Stages:
         body = answer.body
         if call.operation is Operation.MODELS and answer.status == _SUCCESS:
             body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
-        document = parse_reply(body)
-        meter = passage.meter
+        lane, size, meter = self.lane(passage.caller), len(body), passage.meter
+        document = await lane.run(size, at_once(lambda: parse_reply(body)))
         meter.told(document)
-        if len(body) <= LARGE_BYTES and (meter.estimate.terms.tools or not meter.usage.counts):
-            meter.delivered.take(document)
+        if meter.estimate.terms.tools or not meter.usage.counts:
+            await lane.run(size, at_once(lambda: meter.delivered.take(document)))
         if call.operation in GENERATING and decision.cut:
             if isinstance(document, dict):
-                await self._refuse_cut(document, decision, passage)
+                await self._refuse_cut(document, size, decision, passage)
             elif answer.status == _SUCCESS:
                 raise _unreadable()
         if call.operation is Operation.EDITS:
             body = edit_reply(document, body)
         return Reply(answer.status, (*answer.headers, *deprecation_headers(find(call.model))), body)
 
+    async def document(self, reply: Reply, caller: Caller) -> object:
+        """What a whole reply says, or None where it is no JSON."""
+        return await self.lane(caller).run(len(reply.body), at_once(lambda: parse_reply(reply.body)))
+
     def stream_filter(self, decision: CallDecision) -> StreamFilter:
         """Step 10 for a stream: a filter for what this decision cuts."""
         return StreamFilter(decision.cuts, self._inspector.rules)
 
     async def _refuse_cut(
-        self, document: Mapping[str, object], decision: CallDecision, passage: Passage
+        self, document: Mapping[str, object], size: int, decision: CallDecision, passage: Passage
     ) -> None:
-        inspector = await self._reply_inspector(decision)
-        cut = inspector.inspect(texts(document))
+        inspector = await self._reply_inspector(decision, large=size > LARGE_BYTES)
+        cut = await self.lane(passage.caller).run(size, _reply_inspection(inspector, document))
         passage.response_findings = cut
         if cut:
             raise content_blocked(cut[0].rule, cut[0].location, "reply")
 
-    async def _reply_inspector(self, decision: CallDecision) -> Inspector:
-        """An inspector for just the rules that this decision cuts, compiled once per set of them."""
-        compiling = self._reply_inspectors.get(decision.cut)
+    async def _reply_inspector(self, decision: CallDecision, *, large: bool) -> Inspector:
+        """An inspector for just the rules that this decision cuts, compiled once per set of them, and once
+        more for the thread that takes large inputs.
+        """
+        compiling = self._reply_inspectors.get((decision.cut, large))
         if compiling is None:
             watched = tuple(rule for rule in self._inspector.rules if decision.cuts(rule.id))
             compiling = asyncio.create_task(asyncio.to_thread(Inspector, watched=watched))
             if len(self._reply_inspectors) >= _CUT_SETS:
                 self._reply_inspectors.clear()
-            self._reply_inspectors[decision.cut] = compiling
+            self._reply_inspectors[decision.cut, large] = compiling
         return compiling.result() if compiling.done() else await asyncio.shield(compiling)
 
 
-def _inspect(inspector: Inspector, call: Call) -> tuple[Finding, ...]:
+def _inspection(inspector: Inspector, call: Call) -> Steps[tuple[Finding, ...]]:
     found = _beside_the_body(call)
     if call.document is not None:
         model = find(call.model)
         found += texts(call.document, lambda tokens: decode_tokens(model, tokens))
-    return inspector.inspect(found) if found else ()
+        yield
+    return (yield from inspector.steps(found)) if found else ()
+
+
+def _reply_inspection(inspector: Inspector, document: Mapping[str, object]) -> Steps[tuple[Finding, ...]]:
+    found = texts(document)
+    yield
+    return (yield from inspector.steps(found))
 
 
 def _beside_the_body(call: Call) -> list[Text]:

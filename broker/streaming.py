@@ -12,6 +12,7 @@ from contextlib import aclosing
 from hashlib import sha256
 
 from broker.errors import BrokerError, Kind
+from broker.lanes import Breath
 from broker.model.call import Events, StreamReply
 from broker.passage import Passage
 from broker.prefilter.stream import CutError, StreamFilter
@@ -109,9 +110,11 @@ async def _watched(
 ) -> AsyncGenerator[bytes, None]:
     gate = Gate(scanner)
     digest = sha256()
+    breath = Breath()
     try:
         async with aclosing(answer.events) as events:  # type: ignore[type-var]
             while (event := await leash.next(events)) is not None:
+                await breath.taken()
                 document = _document(event)
                 passage.meter.told(document)
                 passage.meter.delivered.take(document)

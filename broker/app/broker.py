@@ -6,6 +6,7 @@ Knows: every part. Must not know: how any part does its work.
 from __future__ import annotations
 
 import asyncio
+import sys
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -54,6 +55,8 @@ from broker.tlog.commitment import MASTER_BYTES, Committer
 from broker.vigil import Vigil
 
 CLOSE_SECONDS = 10.0
+_SWITCH_SECONDS = 0.0005
+"""How long the event loop waits for Python's lock while a thread works; each of its waits costs that much."""
 
 
 class Broker:
@@ -70,6 +73,7 @@ class Broker:
     async def start(self) -> None:
         """Returns once calls are accepted. Raises BrokerError or OSError, naming what is missing."""
         settings = self._settings
+        sys.setswitchinterval(_SWITCH_SECONDS)
         await try_candidates(settings)
         self._policy = PolicyEngine(settings, self._clock)
         self._vault = vault_session(settings, self._clock)

@@ -12,6 +12,7 @@ from typing import Any, cast
 from broker.adapters.counters.memory import MemoryCounters
 from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
+from broker.lanes import Lane
 from broker.model.call import Call, Events, Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Unit
 from broker.model.decision import CallDecision, Content, Limit, PolicyVersion, Shape
@@ -19,6 +20,7 @@ from broker.model.operation import Operation
 from broker.model.pool import ANYWHERE, Placement
 from broker.model.record import Record, RecordType
 from broker.model.secret import Lease, Secret
+from broker.model.sends import Sends
 from broker.model.subject import Caller, Peer, Subject
 from broker.passage import Passage
 from broker.pipeline import Pipeline, Ports
@@ -122,8 +124,9 @@ class Upstream:
     script: Script
     asked: list[UpstreamRequest] = field(default_factory=list)
 
-    async def send(self, request: UpstreamRequest, lease: Lease) -> Reply | StreamReply:
+    async def send(self, request: UpstreamRequest, lease: Lease, sends: Sends) -> Reply | StreamReply:
         del lease
+        sends.begin()
         self.asked.append(request)
         return await self.script(request)
 
@@ -142,7 +145,7 @@ class Arrival:
     def operation(self) -> Operation:
         return self.call.operation
 
-    async def decode(self) -> Call:
+    async def decode(self, _lane: Lane) -> Call:
         return self.call
 
 
