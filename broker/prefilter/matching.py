@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from broker.prefilter.folding import GAP
 from broker.prefilter.rules import Rule
@@ -25,34 +25,21 @@ class Matcher:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self._before = f"(?<![{rule.before}])" if rule.before else ""
-        self._after = f"(?![{rule.after}])" if rule.after else ""
-        self._strict = re.compile(f"{self._before}{rule.core.full}{self._after}{rule.rest}")
+        before = f"(?<![{rule.before}])" if rule.before else ""
+        after = f"(?![{rule.after}])" if rule.after else ""
+        gapped = rule.core.gapped
+        self._strict = re.compile(f"{before}{rule.core.full}{after}{rule.rest}")
+        self._gapped = re.compile(f"{before}{gapped.full}{after}")
+        self._rest = re.compile(rule.rest)
         self._opened = re.compile(rule.core.opening)
-        self.shortest = rule.core.shortest
-        self.opening = self._before + rule.core.opening
-
-    @cached_property
-    def gapped_opening(self) -> str:
-        """`opening` in a text with gaps."""
-        return self._before + self.rule.core.gapped.opening
-
-    @cached_property
-    def core(self) -> re.Pattern[str]:
+        self._gapped_opened = re.compile(gapped.opening)
+        self.core = re.compile(rule.core.full)
         """What every match holds once the gaps are out, whatever stands around it."""
-        return re.compile(self.rule.core.full)
 
-    @cached_property
-    def _gapped(self) -> re.Pattern[str]:
-        return re.compile(f"{self._before}{self.rule.core.gapped.full}{self._after}")
-
-    @cached_property
-    def _gapped_opened(self) -> re.Pattern[str]:
-        return re.compile(self.rule.core.gapped.opening)
-
-    @cached_property
-    def _rest(self) -> re.Pattern[str]:
-        return re.compile(self.rule.rest)
+        self.shortest = rule.core.shortest
+        self.opening = before + rule.core.opening
+        self.gapped_opening = before + gapped.opening
+        """`opening` in a text with gaps."""
 
     def matches(self, text: str, start: int = 0) -> Iterator[tuple[int, int]]:
         """Spans of the confirmed matches, from left to right, none overlapping another."""

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NoReturn
 
 from broker.prefilter.folding import GAP, Folded, fold
@@ -54,10 +54,18 @@ class StreamFilter:
 
         Raises CutError when a rule that cuts has matched; from then on always.
         """
+        kept = self.hold(channel, text)
         held = self._held(channel)
         held.fed += len(text)
+        return held.fed - kept
+
+    def hold(self, channel: Hashable, text: str) -> int:
+        """Takes the channel's next text; returns how many characters of its end may not leave yet. Raises
+        CutError as `feed` does.
+        """
         if self._watch is None:
-            return held.fed
+            return 0
+        held = self._held(channel)
         known = fold(held.text + text)
         start = self._decide(known, held.before, ended=False)
         keep = len(known.value) if start is None else known.origins[start]
@@ -66,7 +74,23 @@ class StreamFilter:
             self._end(self._watch.first)
         held.before = decided[-1:] or held.before  # as its reader sees it: it may rule a match out
         held.text = known.value[keep:]
-        return held.fed - len(held.text)
+        return len(held.text)
+
+    def opens(self, text: str) -> bool:
+        """Whether what follows `text` could make a match of its end."""
+        if self._watch is None:
+            return False
+        known = fold(text[-LIMIT:]).text
+        return self._watch.undecided(known, 0) is not None
+
+    def forget(self, channel: Hashable) -> None:
+        """Nothing goes on with what the channel has brought so far."""
+        self._channels.pop(channel, None)
+
+    def fork(self, channel: Hashable, other: Hashable) -> None:
+        """From here on, `other` goes on with what the channel has brought so far."""
+        if channel in self._channels:
+            self._channels[other] = replace(self._channels[channel])
 
     def finish(self, channel: Hashable) -> int:
         """The channel has ended: all of it may leave. Raises CutError where only the end makes a match."""
@@ -116,17 +140,12 @@ class _Watch:
 
     def __init__(self, matchers: tuple[Matcher, ...]) -> None:
         self._matchers = matchers
-        self._openings = re.compile("|".join(f"(?:{one.opening})" for one in matchers))
+        self._openings = _any(one.opening for one in matchers)
+        self._gapped_openings = _any(one.gapped_opening for one in matchers)
+        self._bare_openings = _any(
+            one.rule.core.opening for one in matchers
+        )  # of gapped ones without the gaps
         self.first = matchers[0].rule.id
-
-    @cached_property
-    def _gapped_openings(self) -> re.Pattern[str]:
-        return re.compile("|".join(f"(?:{one.gapped_opening})" for one in self._matchers))
-
-    @cached_property
-    def _bare_openings(self) -> re.Pattern[str]:
-        """What every undecided end holds once the gaps are out, whatever stands before it."""
-        return re.compile("|".join(f"(?:{one.rule.core.opening})" for one in self._matchers))
 
     def match(self, text: str, first: int, *, ended: bool) -> str | None:
         """The id of a rule that has matched and that nothing which follows can unmatch."""
@@ -153,6 +172,10 @@ class _Watch:
                 text, max(first, _before_last(text, len(plain) - bare.start()))
             )
         return match.start() if match else None
+
+
+def _any(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
 
 
 def _before_last(text: str, count: int) -> int:

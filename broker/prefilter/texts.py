@@ -12,18 +12,16 @@ from dataclasses import dataclass
 
 from broker.errors import BrokerError, Kind
 from broker.model.finding import Path, Text, location
+from broker.prefilter.escapes import unescaped
 
 DecodeTokens = Callable[[list[int]], str | None]
 
 KEY = "<key>"
 """The last step of a path that means the key itself, not its value; no plain key looks like it."""
 
-_LONG_NUMBER = 10**11  # twelve digits and more can be a card; no rule takes fewer without a separator
-_UNESCAPE_DEPTH = 3
+LONG_NUMBER = 10**11  # twelve digits and more can be a card; no rule takes fewer without a separator
 _PLAIN_KEY = re.compile(r"[a-z][A-Za-z_]{0,30}\Z")
 _PLAIN_NAME = re.compile(r"[a-z_]{1,32}\Z")
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
-_CONTROL = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _TOKEN_FIELDS = frozenset({"prompt", "input"})
 _NAMES = frozenset({"role", "type"})
 _KNOWN_KEYS = frozenset(
@@ -74,7 +72,7 @@ def texts(document: Mapping[str, object], decode_tokens: DecodeTokens | None = N
                 found.append(_detokenised(path, value, decode_tokens))
             else:
                 pending.extend([((*path, i), value[i]) for i in range(len(value) - 1, -1, -1)])
-        elif isinstance(value, (int, float)) and abs(value) >= _LONG_NUMBER:
+        elif isinstance(value, (int, float)) and abs(value) >= LONG_NUMBER:
             found.append(Decoded(path, str(value)))
     return found
 
@@ -93,16 +91,21 @@ def _open(
     first = len(pending)
     for place, (key, value) in enumerate(members.items()):
         if key in _KNOWN_KEYS:
-            if value is None or (isinstance(value, int) and -_LONG_NUMBER < value < _LONG_NUMBER):
+            if value is None or (isinstance(value, int) and -LONG_NUMBER < value < LONG_NUMBER):
                 continue
             if key in _NAMES and isinstance(value, str) and _PLAIN_NAME.match(value):
                 continue
             pending.append(((*path, key), value))
             continue
-        step = (*path, key if _PLAIN_KEY.match(key) else place)
+        step = (*path, plain_step(key, place))
         _add(found, (*step, KEY), key)
         pending.append((step, value))
     pending[first:] = pending[first:][::-1]
+
+
+def plain_step(key: str, place: int) -> str | int:
+    """How a path names the key that is at this place of its object: a secret used as one is not repeated."""
+    return key if _PLAIN_KEY.match(key) else place
 
 
 def _is_tokens(items: list[object] | tuple[object, ...]) -> bool:
@@ -121,23 +124,3 @@ def _detokenised(
             param=location(path),
         )
     return Decoded(path, text, covers=len(text))
-
-
-def unescaped(value: str) -> str:
-    """The string with its JSON escapes (RFC 8259 section 7) resolved, also escapes of escapes.
-
-    It need not be valid JSON: half of a tool call's arguments hides as much as all of them.
-
-    >>> unescaped(r'{"key": "sk\\u002dproj"}')
-    '{"key": "sk-proj"}'
-    """
-    for _ in range(_UNESCAPE_DEPTH):
-        if "\\" not in value:
-            break
-        value = _ESCAPE.sub(_unescape, value)
-    return value
-
-
-def _unescape(match: re.Match[str]) -> str:
-    code, character = match.groups()
-    return chr(int(code, 16)) if code else _CONTROL.get(character, character)
