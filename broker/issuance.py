@@ -5,6 +5,7 @@ Knows: the order (certificate, policy, record, mint). Must not know: OAuth forms
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import tzinfo
 
 from broker.catalog.models import find
@@ -28,6 +29,10 @@ _MAX_TTL_SECONDS = 3600
 _OPERATIONS = frozenset((*Operation, *AdminAction))
 
 
+Conceal = Callable[[str, str], str]
+"""(what it is, the text) → the text, or its commitment where a rule finds something in it."""
+
+
 class Issuance:
     """Issues tokens. No token leaves before its record is durable; a denial leaves a record too."""
 
@@ -39,13 +44,16 @@ class Issuance:
         clock: Clock,
         audience: str,
         zone: tzinfo,
+        conceal: Conceal,
     ) -> None:
+        """`conceal` gives a caller's own text as a record may hold it."""
         self._authorizer = authorizer
         self._ledger = ledger
         self._tokens = tokens
         self._clock = clock
         self._audience = audience
         self._zone = zone
+        self._conceal = conceal
 
     async def issue(self, peer: Peer, wish: TokenWish, transport: str, call_id: str) -> IssuedToken:
         """Raises CERTIFICATE_INVALID, BAD_REQUEST, POLICY_DENIED or one of the *_UNAVAILABLE kinds."""
@@ -56,7 +64,8 @@ class Issuance:
         try:
             self._check_audience(wish)
             document = self._input(subject, wish, transport, now_ns)
-            about = about._replace(policy_input=recorded_wish(document, _exists))
+            own = {"user": self._shown("user", wish.user), "purpose": self._shown("purpose", wish.purpose)}
+            about = about._replace(policy_input=recorded_wish(document, own, _exists))
             verdict = await self._authorizer.evaluate(DecisionPoint.TOKENS, document)
             about = about._replace(
                 policy_revision=verdict.policy.revision, policy_sha256=verdict.policy.sha256
@@ -73,17 +82,20 @@ class Issuance:
         await self._ledger.append(
             about._replace(
                 type=RecordType.TOKEN,
-                user=grant.user or subject.id,
+                user=self._shown("user", grant.user) or subject.id,
                 token_id=token_id,
                 operation=None,
                 decision="allow",
                 rule=decision.rule,
                 alert=decision.alert,
-                purpose=wish.purpose,
+                purpose=own["purpose"],
                 scope=" ".join(grant.scope),
             )
         )
         return issued
+
+    def _shown(self, name: str, text: str | None) -> str | None:
+        return None if text is None else self._conceal(name, text)
 
     def _check_audience(self, wish: TokenWish) -> None:
         if wish.audience not in (None, self._audience):

@@ -58,7 +58,7 @@ class Passage:
         self.caller = caller
         self.started_ns = started_ns
         self.call: Call | None = None
-        self.findings: tuple[Finding, ...] = ()
+        self._seen: tuple[Finding, ...] | None = None
         self.decision: CallDecision | None = None
         self.input_commitment: str | None = None
         self.policy_input: str | None = None
@@ -77,6 +77,15 @@ class Passage:
         """The call; only after it was decoded."""
         assert self.call is not None, "the call is not decoded yet"  # noqa: S101 - an order of steps, not input
         return self.call
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the rules found in the call; nothing before they looked."""
+        return self._seen or ()
+
+    def inspected(self, findings: tuple[Finding, ...]) -> None:
+        """The rules have looked at every text of the call."""
+        self._seen = findings
 
     @property
     def decided(self) -> CallDecision:
@@ -100,7 +109,7 @@ class Passage:
         """The user identifier of the call: named by the body, bound by the token, or the subject itself."""
         named = self.call.user if self.call is not None else None
         user = named or self.caller.user or self.caller.subject.id
-        if len(user) <= _MAX_USER and not self._secret_in("user", "safety_identifier"):
+        if len(user) <= _MAX_USER and not (named and self._found_in("user", "safety_identifier")):
             return user
         return self._commit(None, "user", user.encode())
 
@@ -108,7 +117,7 @@ class Passage:
     def purpose(self) -> str | None:
         """Why the caller broke the glass, as a record may hold it."""
         purpose = self.call.purpose if self.call is not None else None
-        if purpose is None or not self._secret_in(PURPOSE):
+        if purpose is None or not self._found_in(PURPOSE):
             return purpose
         return self._commit(None, "purpose", purpose.encode())
 
@@ -122,7 +131,7 @@ class Passage:
         named = self.call.user if self.call is not None else None
         own = {"model": self.model, "user": self.user if named else None, "purpose": self.purpose}
         self._question = bytes(memoryview(as_bytes))  # without the 3 KiB that orjson reserved behind it
-        self.policy_input = recorded_call(document, own)
+        self.policy_input = recorded_call(document, own, {str(f.path[0]) for f in self.findings})
         self.input_commitment = self._commit(self.user, "input", as_bytes)
 
     @property
@@ -235,11 +244,13 @@ class Passage:
         )
 
     def _model(self, name: str) -> str:
-        return self._commit(None, "name", name.encode()) if self._secret_in("model") else self._name(name)
+        return self._commit(None, "name", name.encode()) if self._found_in("model") else self._name(name)
 
-    def _secret_in(self, *fields: str) -> bool:
-        """Whether a rule saw a secret in one of these fields: records hold its commitment, not itself."""
-        return any(f.path[0] in fields and f.rule.startswith("secret.") for f in self.findings)
+    def _found_in(self, *fields: str) -> bool:
+        """Whether a rule saw something in one of these fields, or none has looked yet: records hold the
+        commitment of such a field, not itself.
+        """
+        return self._seen is None or any(f.path[0] in fields for f in self.findings)
 
     def _name(self, text: str) -> str:
         """A name as it is, or its commitment where it could be a text in disguise."""

@@ -92,7 +92,7 @@ class Pipeline:
     async def _admit(self, passage: Passage, arrival: Arrival) -> tuple[UpstreamRequest, Reservation]:
         """Steps 1 and 3 to 6: everything that can say no before anything is spent."""
         call = passage.call = await arrival.decode()  # 1 decode
-        passage.findings = await self._stages.inspect(call)  # 3 inspect
+        passage.inspected(await self._stages.inspect(call))  # 3 inspect
         bound = bind(call, passage.caller, covers)
         today = datetime.fromtimestamp(self._ports.clock.now_ns() / _NS_PER_SECOND, UTC).date()
         estimate = await self._stages.estimate(call, passage.caller, today)  # 4 estimate

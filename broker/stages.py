@@ -52,6 +52,10 @@ class Stages:
         async with self._large:
             return await asyncio.to_thread(_inspect, self._large_inspector, call)
 
+    def finds(self, text: str) -> bool:
+        """Whether a rule sees something in a short text that is no part of a call."""
+        return bool(self._inspector.inspect([Text((), text)]))
+
     async def estimate(self, call: Call, caller: Caller, today: date) -> Estimate:
         """Step 4. Raises MODEL_RETIRED or CONTEXT_LENGTH_EXCEEDED."""
         if call.operation is not Operation.EDITS:  # an edit's model is policy's choice, not the caller's

@@ -1,16 +1,21 @@
 package broker.admin_test
 
 import data.broker.admin
+import data.broker.fixture_test as fixture
 
 test_decision[name] if {
 	some name, case in cases
 	decision := admin.decision with input as case.input
+		with data.grants as fixture.grants
+		with data.roles as fixture.roles
 	decision.rule == case.rule
 	decision.allow == granting(case.rule)
 }
 
 test_explanation if {
 	said := admin.explanation with input as ask("auditor", "token.revoke")
+		with data.grants as fixture.grants
+		with data.roles as fixture.roles
 	said.role == "auditor"
 	[condition.holds | some condition in said.conditions] == [true, false]
 }
@@ -19,6 +24,8 @@ test_explanation_of_nothing if admin.explanation.role == null with input as {}
 
 test_explanation_of_a_stranger if {
 	said := admin.explanation with input as ask("intruder", "token.revoke")
+		with data.grants as fixture.grants
+		with data.roles as fixture.roles
 	said.role == null
 	[condition.holds | some condition in said.conditions] == [false]
 }
@@ -47,7 +54,7 @@ cases := {
 
 ask(name, action) := {
 	"v": 1,
-	"subject": {"id": concat("/", ["spiffe://dev.broker/ns/demo/sa", name]), "tenant": "demo", "actor_chain": []},
+	"subject": {"id": concat("/", ["spiffe://rules.test/ns/demo/sa", name]), "tenant": "demo", "actor_chain": []},
 	"action": action,
 	"transport": "grpc",
 	"now_ns": 1795000000000000000,

@@ -1,11 +1,10 @@
 package broker.calls_explanation_test
 
-import data.broker.calls
 import data.broker.inputs_test as inputs
 
 test_explanation[name] if {
 	some name, case in cases
-	said := calls.explanation with input as case.input
+	said := inputs.explained(case.input)
 	said.role == case.role
 	said.team == case.team
 	[condition.rule | some condition in said.conditions; not condition.holds] == case.failed

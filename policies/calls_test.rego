@@ -1,26 +1,21 @@
 package broker.calls_test
 
-import data.broker.calls
+import data.broker.inputs_test as inputs
 
 test_decision[name] if {
 	some name, case in cases
-	decision := calls.decision with input as case.input
-	decision.rule == case.rule
-	decision.allow == granting(case.rule)
-	every field, value in object.get(case, "expect", {}) {
-		decision[field] == value
-	}
+	inputs.as_expected(case)
 }
 
 test_a_denied_call_gets_neither_key_nor_limits if {
 	every case in cases {
-		decision := calls.decision with input as case.input
+		decision := inputs.decided(case.input, {})
 		says_no_more(decision)
 	}
 }
 
 test_a_call_that_nobody_places_has_no_placement if {
-	decision := calls.decision with input as ask("assistant", "chat", "gpt-4o")
+	decision := inputs.decided(ask("assistant", "chat", "gpt-4o"), {})
 	decision.allow
 	not decision.placement
 }
@@ -75,7 +70,7 @@ cases := {
 	"one block among others denies": {"input": found("assistant", ["pii.email", "secret.slack_token", "pii.email"]), "rule": "content_blocked", "expect": {"content": {"pii.email": "allow", "secret.slack_token": "block"}}},
 	"as long an answer as the cap": {"input": long("assistant", 2097152), "rule": "granted"},
 	"too long an answer": {"input": long("assistant", 2097153), "rule": "output_over_cap"},
-	"acting for another": {"input": acting("assistant", "spiffe://dev.broker/ns/demo/sa/batch"), "rule": "subject_not_granted"},
+	"acting for another": {"input": acting("assistant", "spiffe://rules.test/ns/demo/sa/batch"), "rule": "subject_not_granted"},
 	"no input": {"input": {}, "rule": "subject_not_granted"},
 }
 
@@ -89,7 +84,7 @@ acting(name, actor) := call(name, "chat", "gpt-4o", [], 1000, [actor])
 
 call(name, operation, model, rules, tokens, actors) := {
 	"v": 1,
-	"subject": {"id": concat("/", ["spiffe://dev.broker/ns/demo/sa", name]), "tenant": "demo", "actor_chain": actors},
+	"subject": {"id": concat("/", ["spiffe://rules.test/ns/demo/sa", name]), "tenant": "demo", "actor_chain": actors},
 	"token": {"id": "tok_1", "scope": [operation], "user": null, "max_tokens": null},
 	"call": {
 		"operation": operation,
@@ -107,7 +102,3 @@ call(name, operation, model, rules, tokens, actors) := {
 	"now_ns": 1795000000000000000,
 	"time": {"utc": "2026-11-18T10:13Z", "weekday": 3, "clock": "11:13"},
 }
-
-granting(rule) if rule == "granted"
-
-granting(rule) := false if rule != "granted"

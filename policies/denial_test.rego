@@ -1,6 +1,5 @@
 package broker.denial_test
 
-import data.broker.calls
 import data.broker.inputs_test as inputs
 
 # What two rules of one's own would say together; each is a rule of its own in `broker.own`.
@@ -10,29 +9,26 @@ objections := {
 }
 
 test_the_first_rule_of_ones_own_names_itself if {
-	said := calls.decision with input as inputs.call("assistant", {}) with data.broker.own.denies as objections
+	said := inputs.decided(inputs.call("assistant", {}), objections)
 	said.rule == "closed"
 	said.reason == "We are closed."
 	{change.field | some change in said.changes} == {"n", "time"}
 }
 
 test_a_rule_of_the_role_comes_first if {
-	said := calls.decision with input as inputs.call("assistant", {"/call/model": "gpt-5"})
-		with data.broker.own.denies as objections
+	said := inputs.decided(inputs.call("assistant", {"/call/model": "gpt-5"}), objections)
 	said.rule == "model_not_granted"
 	{change.field | some change in said.changes} == {"model", "n", "time"}
 }
 
 test_no_change_satisfies_a_rule_that_names_none if {
-	said := calls.decision with input as inputs.call("assistant", {})
-		with data.broker.own.denies as {"closed": {"reason": "We are closed.", "changes": []}}
+	said := inputs.decided(inputs.call("assistant", {}), {"closed": {"reason": "We are closed.", "changes": []}})
 	said.rule == "closed"
 	said.changes == []
 }
 
 test_a_broken_glass_opens_no_rule_of_ones_own if {
-	said := calls.decision with input as inputs.call("clerk", {"/call/model": "gpt-5", "/call/purpose": "the claims site is down"})
-		with data.broker.own.denies as objections
+	said := inputs.decided(inputs.call("clerk", {"/call/model": "gpt-5", "/call/purpose": "the claims site is down"}), objections)
 	said.allow == false
 }
 

@@ -1,10 +1,13 @@
 # Input documents for the tables of the other tests. A table is `cases`: a name, an input, the `rule` that decides,
 # and what is expected of the decision. OPA runs them as tests, and the embedded engine is given the same tables.
+# What a table is judged with is told by its file: `own/<name>_test.rego` by the fixture and your own rules,
+# `<name>_data_test.rego` by the folder's data, any other by the fixture and the shipped rules alone.
 package broker.inputs_test
 
 import data.broker.calls
+import data.broker.fixture_test as fixture
 
-id(name) := concat("/", ["spiffe://dev.broker/ns/demo/sa", name])
+id(name) := concat("/", ["spiffe://rules.test/ns/demo/sa", name])
 
 # A chat, on a Tuesday at 11:43, by a user the token names; each change is a path and the value there.
 call(name, changes) := json.patch(
@@ -42,9 +45,57 @@ found(name, rule, severity) := call(name, {"/findings": [{
 	"location": "messages[0].content",
 }]})
 
-# Whether the decision of one case is as its table says.
+# What the shipped rules say of an input, with the fixture for data, where rules of your own would say `denies`.
+decided(document, denies) := answer if {
+	answer := ruling(document) with data.broker.own.denies as denies
+		with data.grants as fixture.grants
+		with data.roles as fixture.roles
+		with data.models as fixture.models
+		with data.content as fixture.content
+		with data.response as fixture.response
+		with data.model_optional as fixture.model_optional
+		with data.weekdays as fixture.weekdays
+		with data.break_glass as fixture.break_glass
+}
+
+explained(document) := answer if {
+	answer := calls.explanation with input as document
+		with data.broker.own.denies as {}
+		with data.grants as fixture.grants
+		with data.roles as fixture.roles
+		with data.models as fixture.models
+		with data.content as fixture.content
+		with data.response as fixture.response
+		with data.model_optional as fixture.model_optional
+		with data.weekdays as fixture.weekdays
+		with data.break_glass as fixture.break_glass
+}
+
+# Whether the decision of one case is as its table says: by the shipped rules;
 as_expected(case) if {
-	decision := calls.decision with input as case.input
+	with_own(case) with data.broker.own.denies as {}
+}
+
+# by your own rules beside them;
+with_own(case) if {
+	as_decided(case) with data.grants as fixture.grants
+		with data.roles as fixture.roles
+		with data.models as fixture.models
+		with data.content as fixture.content
+		with data.response as fixture.response
+		with data.model_optional as fixture.model_optional
+		with data.weekdays as fixture.weekdays
+		with data.break_glass as fixture.break_glass
+}
+
+# by your own rules and the folder's data.
+as_decided(case) if agrees(ruling(case.input), case)
+
+ruling(document) := answer if {
+	answer := calls.decision with input as document
+}
+
+agrees(decision, case) if {
 	decision.rule == case.rule
 	decision.allow == granting(case.rule)
 	every field, value in object.get(case, "expect", {}) {

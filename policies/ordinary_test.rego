@@ -1,6 +1,7 @@
 package broker.ordinary_test
 
 import data.broker.denial
+import data.broker.fixture_test as fixture
 import data.broker.grants
 import data.broker.inputs_test as inputs
 import data.broker.ordinary
@@ -15,19 +16,44 @@ test_decision[name] if {
 test_ordinary if {
 	found := {name |
 		some name, case in cases
-		ordinary.decision with input as case.input
+		seen(case.input, {})
 	}
 	found == ordinary_cases
 }
 
 test_the_other_rules_say_the_same[name] if {
 	some name in ordinary_cases
-	ordinary.decision == terms.allowed(grants.role, denial.judged, "granted", "The subject's role grants this operation and model.") with input as cases[name].input
+	the_others_agree with input as cases[name].input
+		with data.broker.own.denies as {}
+		with data.grants as fixture.grants
+		with data.roles as fixture.roles
+		with data.models as fixture.models
+		with data.content as fixture.content
+		with data.response as fixture.response
+		with data.model_optional as fixture.model_optional
+		with data.weekdays as fixture.weekdays
+		with data.break_glass as fixture.break_glass
 }
 
 test_a_rule_of_ones_own_makes_it_extraordinary if {
-	not ordinary.decision with input as inputs.call("assistant", {})
-		with data.broker.own.denies as {"closed": {"reason": "We are closed.", "changes": []}}
+	not seen(inputs.call("assistant", {}), {"closed": {"reason": "We are closed.", "changes": []}})
+}
+
+seen(document, denies) if {
+	ordinary.decision with input as document
+		with data.broker.own.denies as denies
+		with data.grants as fixture.grants
+		with data.roles as fixture.roles
+		with data.models as fixture.models
+		with data.content as fixture.content
+		with data.response as fixture.response
+		with data.model_optional as fixture.model_optional
+		with data.weekdays as fixture.weekdays
+		with data.break_glass as fixture.break_glass
+}
+
+the_others_agree if {
+	ordinary.decision == terms.allowed(grants.role, denial.judged, "granted", "The subject's role grants this operation and model.")
 }
 
 ordinary_cases := {"an ordinary call", "with a model of a pattern", "with a finding that is allowed"}

@@ -1,10 +1,15 @@
 package broker.tokens_test
 
+import data.broker.fixture_test as fixture
 import data.broker.tokens
 
 test_decision[name] if {
 	some name, case in cases
 	decision := tokens.decision with input as case.input
+		with data.grants as fixture.grants
+		with data.roles as fixture.roles
+		with data.models as fixture.models
+		with data.break_glass as fixture.break_glass
 	decision.rule == case.rule
 	decision.allow == granting(case.rule)
 	every field, value in object.get(case, "grant", {}) {
@@ -138,11 +143,16 @@ cases := {
 
 test_role_that_grants_nothing_gets_no_token if {
 	tokens.decision.rule == "nothing_granted" with input as ask("batch", [])
-		with data.roles.batch as {"operations": {}, "admin": {}, "token": {"default_seconds": 300, "max_seconds": 3600}}
+		with data.grants as fixture.grants
+		with data.roles as {"batch": {"operations": {}, "admin": {}, "token": {"default_seconds": 300, "max_seconds": 3600}}}
 }
 
 test_explanation if {
 	said := tokens.explanation with input as request("clerk", [["embeddings", "gpt-5"], ["chat.list", null]], 0, "bob", null)
+		with data.grants as fixture.grants
+		with data.roles as fixture.roles
+		with data.models as fixture.models
+		with data.break_glass as fixture.break_glass
 	said.role == "clerk"
 	said.team == "claims"
 	{condition.rule: condition.holds | some condition in said.conditions} == {
@@ -157,6 +167,10 @@ test_explanation if {
 
 test_explanation_of_a_grant if {
 	said := tokens.explanation with input as request("batch", [], 60, null, null)
+		with data.grants as fixture.grants
+		with data.roles as fixture.roles
+		with data.models as fixture.models
+		with data.break_glass as fixture.break_glass
 	every condition in said.conditions {
 		condition.holds
 	}
@@ -167,6 +181,10 @@ test_explanation_of_nothing if tokens.explanation.role == null with input as {}
 
 test_explanation_of_a_stranger if {
 	said := tokens.explanation with input as ask("intruder", [])
+		with data.grants as fixture.grants
+		with data.roles as fixture.roles
+		with data.models as fixture.models
+		with data.break_glass as fixture.break_glass
 	said.role == null
 }
 
@@ -176,7 +194,7 @@ bound(seconds) := request("assistant", [], seconds, "alice", 100)
 
 request(name, scope, seconds, user, ceiling) := {
 	"v": 1,
-	"subject": {"id": concat("/", ["spiffe://dev.broker/ns/demo/sa", name]), "tenant": "demo", "actor_chain": []},
+	"subject": {"id": concat("/", ["spiffe://rules.test/ns/demo/sa", name]), "tenant": "demo", "actor_chain": []},
 	"request": {
 		"scope": [{"operation": pair[0], "model": pair[1]} | some pair in scope],
 		"ttl_seconds": seconds,

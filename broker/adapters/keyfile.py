@@ -63,6 +63,7 @@ def create_private(path: Path, content: bytes) -> None:
         return
     finally:
         scratch.unlink()
+    _sync(path.parent)
 
 
 def replace_private(path: Path, content: bytes) -> None:
@@ -76,6 +77,7 @@ def replace_private(path: Path, content: bytes) -> None:
         out.flush()
         os.fsync(out.fileno())
     scratch.replace(path)
+    _sync(path.parent)
 
 
 def read_private(path: Path) -> bytes:
@@ -83,6 +85,15 @@ def read_private(path: Path) -> bytes:
     if stat.S_IMODE(path.stat().st_mode) & ~_OWNER_ONLY:
         raise _unusable(path, "is open to others", "Run `chmod 600` on it, and replace it if it was read.")
     return path.read_bytes()
+
+
+def _sync(folder: Path) -> None:
+    """Makes the names in it durable: what a key signed may outlive a power failure, so must the key."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _unusable(path: Path, what: str, remedy: str) -> BrokerError:

@@ -154,7 +154,11 @@ class Broker:
         pipeline = Pipeline(
             ports, Authentication(issuer, revocations), stages, deciding, committer.commit, self._vigil
         )
-        issuance = Issuance(authorizer, ledger, issuer, self._clock, identity.audience, zone)
+
+        def conceal(name: str, text: str) -> str:
+            return committer.commit(None, name, text.encode()) if stages.finds(text) else text
+
+        issuance = Issuance(authorizer, ledger, issuer, self._clock, identity.audience, zone, conceal)
         administration = Administration(
             authorizer, ledger, self._ledger, issuer, revocations, self._clock, zone
         )

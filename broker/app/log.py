@@ -44,6 +44,7 @@ class Log:
             self._audit.directory,
             origin=self._audit.origin,
             keys=self._keys,
+            memory=self._audit.keys,
             instance=self._instance,
             clock=self._clock,
             certifications=self._certifying.new if self._certifying is not None else (),

@@ -77,6 +77,13 @@ def decode_tokens(model: Model | None, tokens: Sequence[int]) -> str | None:
         return None
 
 
+def encode_tokens(model: Model | None, text: str) -> list[int]:
+    """The token array of a text, in this model's vocabulary."""
+    vocabulary = encoding((model or UNKNOWN).encoding)
+    slices = (text[start : start + _SLICE] for start in range(0, len(text), _SLICE))
+    return [token for part in slices for token in vocabulary.encode_ordinary(part)]
+
+
 def _pieces(value: object) -> Iterator[str | int]:
     """Texts, and numbers of tokens where something is not text."""
     stack: list[object] = [value]

@@ -31,6 +31,7 @@ from broker.tlog.checkpoint import Checkpoint, open_checkpoint
 from broker.tlog.entry import Entry, format_time, parse_entry
 from broker.tlog.malformed import MalformedError
 from broker.tlog.note import NoteKey
+from broker.tlog.remembered import Remembered, parse_remembered
 from broker.tlog.report import Report, Verdict
 from broker.tlog.verify import verify as verify_log
 
@@ -60,6 +61,12 @@ def verify(
             help="The public keys of the Vault Transit key that certifies: PEM, or the JSON of `vault read`."
         ),
     ] = None,
+    remembered: Annotated[
+        Path | None,
+        typer.Option(
+            help="What the writer remembers: the file remembered-… in the folder of the log's keys."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Recompute every hash and check every signature, sequence number and intent of the log in DIR."""
@@ -67,6 +74,7 @@ def verify(
     key = _key(log, vkey)
     since = _kept_checkpoint(since_checkpoint, key)
     certifier = _certifier(certified_by)
+    known = _remembered(remembered, key)
     with _progress(shown=not as_json) as progress:
         task = progress.add_task("entries", total=None)
         try:
@@ -75,6 +83,7 @@ def verify(
                 key,
                 since=since,
                 certified=Certified(certifier, log.certified_checkpoint()) if certifier else None,
+                remembered=known,
                 progress=lambda done, total: progress.update(task, completed=done, total=total),
             )
         except OSError as error:
@@ -161,6 +170,20 @@ def _kept_checkpoint(path: Path | None, key: NoteKey) -> Checkpoint | None:
         _could_not_run(
             "The earlier checkpoint cannot be read.", "Check the path given with --since-checkpoint."
         )
+
+
+def _remembered(path: Path | None, key: NoteKey) -> Remembered | None:
+    if path is None:
+        return None
+    try:
+        return parse_remembered(path.read_bytes(), key.name)
+    except MalformedError as error:
+        _could_not_run(
+            f"What is remembered is not usable: {error}.",
+            "Give the file remembered-… of this very log, from the folder of its keys.",
+        )
+    except OSError:
+        _could_not_run("What is remembered cannot be read.", "Check the path given with --remembered.")
 
 
 def _certifier(path: Path | None) -> TrustedCertifier | None:

@@ -24,13 +24,22 @@ class Text:
     path: Path
     value: str
 
+    @property
+    def exact(self) -> bool:
+        """Whether places in it are places in the string at `path`, by way of `span`."""
+        return True
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """The characters of the string at `path` that `value[start:end]` stands for."""
+        return start, end
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule matched `value[start:end]` (characters of the original string) of the text at `path`.
+    """A rule matched the characters `start` to `end` of the string at `path`.
 
-    `exact` is False where the match was seen only through a decoded or token-encoded form of the text,
-    so that its span covers the whole string.
+    `exact` is False where no string is there: then they are characters of the number as it is written, or of
+    the text that the token ids stand for.
     """
 
     rule: str

@@ -8,8 +8,10 @@ headers. Must not know: patterns, offsets, policy.
 from __future__ import annotations
 
 import json
+import re
 from base64 import urlsafe_b64decode
 from binascii import Error
+from itertools import pairwise
 
 # SWIFT IBAN registry: length → countries
 _IBAN_COUNTRIES = {
@@ -33,6 +35,12 @@ _IBAN_COUNTRIES = {
     33: "RU",
 }
 _IBAN_LENGTHS = {country: size for size, listed in _IBAN_COUNTRIES.items() for country in listed.split()}
+# countries whose account part is digits alone, and AD, where its first eight are (SWIFT IBAN registry): no
+# hash in hexadecimal, piece of a UUID or of base64 that begins like them is taken for an account
+_ALL_DIGITS = frozenset(
+    "NO BE DK FI FO GL SD SI AT BA EE LT XK HR CR DE ME RS AE IL CZ SK ES SE TN PT IS BI DJ TL HU PL".split()  # noqa: SIM905 - a list of codes
+)
+_LEADING_DIGITS = {"AD": 8}
 # issuer prefixes (first, last) and the lengths they issue
 _ISSUERS = (
     (("4", "4"), (13, 16, 19)),  # Visa
@@ -54,6 +62,11 @@ _ISSUERS = (
     (("6759", "6763"), (16, 18, 19)),
 )
 _DOUBLED = bytes.maketrans(b"0123456789", b"0246813579")  # the digit sum of twice the digit
+_KEY_PREFIX = re.compile(
+    r"sk-(?:(?:proj|svcacct|service|admin|None)-|(?:[A-Za-z0-9]{2,10}-){0,2}(?=[A-Za-z0-9_]{20}))|sess-"
+)
+_KEY_WINDOW, _KEY_CHANGES = 20, 3  # random letters and digits change 8.5 times in 20; fewer than 3 in 0.2 %
+_GROUP = 4  # characters, as cards and IBANs are printed
 _MAX_PHONE, _MIN_PHONE = 15, 8  # ITU-T E.164
 
 
@@ -73,39 +86,83 @@ def luhn(number: str) -> bool:
 
 
 def payment_card(candidate: str) -> int:
-    """The longest beginning, whole groups only, that is a number of a length its issuer uses."""
-    number = candidate.replace(" ", "").replace("-", "")
-    lengths = next((sizes for (first, last), sizes in _ISSUERS if first <= number[: len(first)] <= last), ())
-    for size in reversed(lengths):
-        if size <= len(number) and luhn(number[:size]):
-            end = _after(candidate, size)
-            if not candidate[end : end + 1].isdigit():
-                return end
+    """The longest beginning, whole groups only and as cards are printed, that is a number of a length its
+    issuer uses.
+
+    >>> payment_card("4111 1111 1111 1111 12"), payment_card("41 11 1111 1111 1111")
+    (19, 0)
+    """
+    for end in _group_ends(candidate):
+        number = candidate[:end].replace(" ", "").replace("-", "")
+        if len(number) in _lengths(number) and luhn(number) and _is_printed(candidate[:end]):
+            return end
     return 0
 
 
-def _after(candidate: str, count: int) -> int:
-    """The place after the `count`th letter or digit."""
-    for place, character in enumerate(candidate):
-        count -= character.isalnum()
-        if count == 0:
-            return place + 1
-    return len(candidate)
+def _lengths(number: str) -> tuple[int, ...]:
+    return next((sizes for (first, last), sizes in _ISSUERS if first <= number[: len(first)] <= last), ())
+
+
+def _group_ends(candidate: str) -> list[int]:
+    """Where groups of digits end, the last first."""
+    ends = [place for place, character in enumerate(candidate) if character in " -"]
+    return [len(candidate), *reversed(ends)]
+
+
+def _is_printed(number: str) -> bool:
+    """In one piece, or grouped as on cards: by four with a shorter last group, 4-6-4, 4-6-5 or 6-13, and
+    one separator all through.
+    """
+    groups = tuple(map(len, number.replace("-", " ").split(" ")))
+    if len(groups) == 1:
+        return True
+    if " " in number and "-" in number:
+        return False
+    by_four = all(size == _GROUP for size in groups[:-1]) and groups[-1] <= _GROUP
+    return by_four or groups in ((4, 6, 4), (4, 6, 5), (6, 13))
 
 
 def iban(candidate: str) -> int:
-    """The beginning that has its country's length and the right check digits (ISO 13616).
+    """The beginning that has its country's length, characters and check digits, in one piece or in groups
+    of four (ISO 13616).
 
     >>> iban("GB82 WEST 1234 5698 7654 32 or"), iban("GB83 WEST 1234 5698 7654 32")
     (27, 0)
+    >>> iban("be97-ba94-d0ed-482f")
+    0
     """
-    account = candidate.replace(" ", "").replace("-", "").upper()
-    length = _IBAN_LENGTHS.get(account[:2], 0)
-    if not length or len(account) < length:
+    country = candidate[:2].upper()
+    length = _IBAN_LENGTHS.get(country, 0)
+    if not length:
         return 0
-    account = account[:length]
-    number = int("".join(str(int(character, 36)) for character in account[4:] + account[:4]))
-    return _after(candidate, length) if number % 97 == 1 else 0
+    separator = candidate[4:5] if candidate[4:5] in (" ", "-") else ""
+    end = length + (len(separator) and (length - 1) // _GROUP)
+    written = candidate[:end]
+    account = written.replace(separator, "") if separator else written
+    if len(written) < end or written != _grouped(account, separator):
+        return 0
+    return end if _is_account(country, account[4:]) and _mod_97(account) == 1 else 0
+
+
+def _grouped(account: str, separator: str) -> str:
+    if not separator:
+        return account
+    return separator.join(account[place : place + _GROUP] for place in range(0, len(account), _GROUP))
+
+
+def _is_account(country: str, account: str) -> bool:
+    """Whether the country writes its accounts so; letters are all of one case."""
+    if not account.isalnum() or not (account.upper() == account or account.lower() == account):
+        return False
+    if country in _ALL_DIGITS:
+        return account.isdigit()
+    leading = account[: _LEADING_DIGITS.get(country, 0)]
+    return not leading or leading.isdigit()
+
+
+def _mod_97(account: str) -> int:
+    """ISO 7064 mod 97-10 of the account with its first four characters last, letters as 10 to 35."""
+    return int("".join(str(int(character, 36)) for character in account[4:] + account[:4])) % 97
 
 
 def us_ssn(candidate: str) -> int:
@@ -140,3 +197,37 @@ def mixed(candidate: str) -> int:
     secret = candidate[-40:]
     kinds = (str.islower, str.isupper, str.isdigit)
     return len(candidate) if all(any(map(kind, secret)) for kind in kinds) else 0
+
+
+def openai_key(candidate: str) -> int:
+    """What follows the prefix changes between small, capital and digit as a random key does. Names
+    (`sk-2041-rewrite_invoice_totals_page`) go on in words and numbers.
+
+    >>> openai_key("sk-proj-aB3daB3daB3daB3daB3d") > 0, openai_key("sk-2041-rewrite_invoice_totals_page")
+    (True, 0)
+    """
+    prefix = _KEY_PREFIX.match(candidate)
+    body = candidate[prefix.end() :] if prefix else candidate
+    changes = sum(map(_changes, pairwise(body[:_KEY_WINDOW])))
+    return len(candidate) if changes >= _KEY_CHANGES else 0
+
+
+def _changes(pair: tuple[str, str]) -> bool:
+    """From letter to digit or back, or from small to capital (a capitalised word begins the other way)."""
+    first, second = pair
+    if not (first.isalnum() and second.isalnum()):
+        return False
+    return first.isdigit() != second.isdigit() or (first.islower() and second.isupper())
+
+
+def github_token(candidate: str) -> int:
+    """A fine-grained token has digits within its first 22 characters; a name of words has none."""
+    body = candidate.removeprefix("github_pat_")
+    return len(candidate) if body == candidate or any(map(str.isdigit, body[:22])) else 0
+
+
+def slack_token(candidate: str) -> int:
+    """A token has digits within its first 10 characters; a name of words (`xapp-installation-guide`) none."""
+    kind, dash, body = candidate.partition("-")
+    hook = "/" in kind or not dash
+    return len(candidate) if hook or any(map(str.isdigit, body[:10])) else 0

@@ -6,6 +6,8 @@ Knows: RFC 8259 section 7. Must not know: rules, documents.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Callable
 
 _DEPTH = 3  # escapes of escapes of escapes
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
@@ -69,3 +71,27 @@ class Unescaping:
 def _unescape(match: re.Match[str]) -> str:
     code, character = match.groups()
     return chr(int(code, 16)) if code else _CONTROL.get(character, character)
+
+
+def levels(value: str) -> list[Callable[[int], int]]:
+    """For each time that `unescaped` resolves escapes: from places behind it to places before it."""
+    levels: list[Callable[[int], int]] = []
+    for _ in range(_DEPTH):
+        if "\\" not in value:
+            break
+        behind, before, shift = [0], [0], 0
+        for match in _ESCAPE.finditer(value):
+            shift += match.end() - match.start() - 1
+            behind.append(match.end() - shift)
+            before.append(match.end())
+        levels.append(_origins(behind, before))
+        value = _ESCAPE.sub(_unescape, value)
+    return levels
+
+
+def _origins(behind: list[int], before: list[int]) -> Callable[[int], int]:
+    def origin(place: int) -> int:
+        known = bisect_right(behind, place) - 1
+        return before[known] + place - behind[known]
+
+    return origin

@@ -12,11 +12,10 @@ from itertools import accumulate
 
 import hyperscan
 
-from broker.model.finding import Finding, Path, Severity, Text
+from broker.model.finding import Finding, Severity, Text
 from broker.prefilter.folding import SEPARATOR, Folded, fold
 from broker.prefilter.matching import matcher
 from broker.prefilter.rules import Rule, rules
-from broker.prefilter.texts import Decoded
 
 _CONTROLS = rb"[\x01-\x08\x0e-\x1f\x7f]"  # dropped by fold: a text with one is not taken as it stands
 
@@ -73,34 +72,22 @@ class Inspector:
     def _locate(self, folded: Sequence[Folded], texts: Sequence[Text], hits: set[int]) -> tuple[Finding, ...]:
         joined = SEPARATOR.join([one.text for one in folded])
         starts = [0, *accumulate(len(one.text) + 1 for one in folded)]
-        located: list[tuple[int, Finding, str]] = []
+        located: list[tuple[int, Finding]] = []
         for number in sorted(hits - {len(self._matchers)}):
             one = self._matchers[number]
             for start, end in one.matches(joined):
                 index = bisect_right(starts, start) - 1
                 base = starts[index]
                 span = folded[index].span(start - base, end - base)
-                finding = _finding(one.rule.id, one.rule.severity, texts[index], span)
-                located.append((index, finding, joined[start:end]))
+                located.append((index, _finding(one.rule.id, one.rule.severity, texts[index], span)))
         located.sort(key=lambda item: (item[0], item[1].start, item[1].end))
-        return tuple(_distinct((finding, matched) for _, finding, matched in located))
+        return tuple(_distinct(finding for _, finding in located))
 
 
 def _finding(rule: str, severity: Severity, text: Text, span: tuple[int, int]) -> Finding:
-    if isinstance(text, Decoded):
-        return Finding(rule, severity, text.path, 0, text.covers, exact=False)
-    return Finding(rule, severity, text.path, *span)
+    return Finding(rule, severity, text.path, *text.span(*span), exact=text.exact)
 
 
-def _distinct(located: Iterable[tuple[Finding, str]]) -> Iterable[Finding]:
-    """Each once; one in a decoded form only where the text as it stands does not show the same match."""
-    shown: set[tuple[Path, str, str]] = set()
-    seen: set[Finding] = set()
-    for finding, matched in located:
-        if finding.exact:
-            shown.add((finding.path, finding.rule, matched))
-        elif (finding.path, finding.rule, matched) in shown:
-            continue
-        if finding not in seen:
-            seen.add(finding)
-            yield finding
+def _distinct(located: Iterable[Finding]) -> Iterable[Finding]:
+    """Each once, though a text without its escapes shows it again."""
+    return dict.fromkeys(located)

@@ -13,9 +13,14 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from broker.prefilter.expression import Expression
 from broker.prefilter.folding import GAP
 from broker.prefilter.rules import Rule
 
+CONTEXT = 2
+"""Characters before a match that may rule it out, at most."""
+_JOINED_BEFORE, _JOINED_AFTER = r"(?<![A-Za-z0-9][-_])(?<![0-9]\.)", r"(?![-_][A-Za-z0-9])(?!\.[0-9])"
+_JOINTS = r"[-_.]\Z"
 _FURTHEST = 20_000
 """Characters after a core in which the rest of a match is looked for past gaps: more than any rule has."""
 
@@ -25,21 +30,28 @@ class Matcher:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        before = f"(?<![{rule.before}])" if rule.before else ""
-        after = f"(?![{rule.after}])" if rule.after else ""
+        before = (f"(?<![{rule.before}])" if rule.before else "") + _JOINED_BEFORE * rule.unjoined
+        after = (f"(?![{rule.after}])" if rule.after else "") + _JOINED_AFTER * rule.unjoined
         gapped = rule.core.gapped
         self._strict = re.compile(f"{before}{rule.core.full}{after}{rule.rest}")
         self._gapped = re.compile(f"{before}{gapped.full}{after}")
+        self._ends = re.compile(after)
         self._rest = re.compile(rule.rest)
-        self._opened = re.compile(rule.core.opening)
-        self._gapped_opened = re.compile(gapped.opening)
         self.core = re.compile(rule.core.full)
         """What every match holds once the gaps are out, whatever stands around it."""
 
-        self.shortest = rule.core.shortest
-        self.opening = before + rule.core.opening
-        self.gapped_opening = before + gapped.opening
+        self.bare_opening = self._opening(rule.core)
+        self.opening = before + self.bare_opening
+        self.gapped_opening = before + self._opening(gapped)
         """`opening` in a text with gaps."""
+
+        self._opened = re.compile(self.bare_opening)
+        self._gapped_opened = re.compile(self._opening(gapped))
+        self.shortest = rule.core.shortest
+
+    def _opening(self, core: Expression) -> str:
+        """Any beginning of a match; the whole of one, too, and a joint that is the last character so far."""
+        return f"(?:{core.opening}|{core.full}{_JOINTS})" if self.rule.unjoined else core.opening
 
     def matches(self, text: str, start: int = 0) -> Iterator[tuple[int, int]]:
         """Spans of the confirmed matches, from left to right, none overlapping another."""
@@ -52,6 +64,8 @@ class Matcher:
                 length = end - match.start()
             else:
                 length = check(match[0])
+            if self._ends.match(text, match.start() + length) is None:  # a check may have shortened it
+                length = 0
             start = match.start() + (length or 1)
             if length:
                 yield match.start(), start

@@ -1,21 +1,38 @@
-"""The document without what was found. Knows: spans and paths. Must not know: rules, or who may send what."""
+"""The document without what was found, and otherwise as it was: every value keeps its JSON type, a string
+that is itself JSON stays JSON.
+
+Knows: spans and paths. Must not know: rules, or who may send what.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from broker.model.finding import Finding, Path
+from broker.prefilter.jsontext import Mark, covered_json
 from broker.prefilter.texts import KEY
 
 _Step = str | int
+_Container = dict[str, object] | list[object]
 
 
-def redact(document: Mapping[str, object], findings: Sequence[Finding]) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """How token ids are read and written, for the model of the call."""
+
+    decode: Callable[[list[int]], str | None]
+    encode: Callable[[str], list[int]]
+
+
+def redact(
+    document: Mapping[str, object], findings: Sequence[Finding], vocabulary: Vocabulary | None = None
+) -> dict[str, object]:
     """A new document with `[REDACTED:rule]` in place of every finding; the one given stays as it was.
 
-    What no finding touches is shared with the original. A finding that is not exact replaces all that is at
-    its path: string, number or token ids. `findings` must be those of this document: raises LookupError
-    where a path leads nowhere.
+    What no finding touches is shared with the original. A number becomes 0; token ids those of their text
+    with the mark in it. `findings` must be those of this document: raises LookupError where a path leads
+    nowhere, or to token ids without a `vocabulary`.
 
     >>> from broker.model.finding import Finding, Severity
     >>> redact({"input": "to ann@example.org"}, [Finding("pii.email", Severity.LOW, ("input",), 3, 18)])
@@ -24,82 +41,99 @@ def redact(document: Mapping[str, object], findings: Sequence[Finding]) -> dict[
     by_path: dict[Path, list[Finding]] = {}
     for finding in findings:
         by_path.setdefault(finding.path, []).append(finding)
-    result = dict(document)
-    fresh: dict[Path, dict[str, object] | list[object]] = {(): result}
-    # values first, keys last and inner ones before outer: a renamed key must not break another's path
-    for path in sorted(by_path, key=lambda path: (path[-1:] == (KEY,), -len(path))):
-        owner, step = _owner(fresh, path)
+    copy = _Copy(document)
+    keys: dict[Path, dict[_Step, list[Finding]]] = {}
+    for path, found in by_path.items():
         if path[-1] == KEY:
-            _rename(fresh, path, by_path[path])
+            keys.setdefault(path[:-2], {})[path[-2]] = found
         else:
-            _put(owner, step, _covered(_get(owner, step), by_path[path]))
-    return result
+            copy.put(path, _covered(copy.get(path), found, vocabulary))
+    for owner in sorted(
+        keys, key=len, reverse=True
+    ):  # keys last and inner ones first: paths name the old ones
+        copy.rename(owner, keys[owner])
+    return copy.document
 
 
 def covered(value: str, findings: Iterable[Finding]) -> str:
-    """The string with every exact span covered; overlapping spans get the mark of the first."""
+    """The string with every span covered; overlapping spans get the mark of the first. JSON stays JSON."""
+    marks = [Mark(finding.start, finding.end, f"[REDACTED:{finding.rule}]") for finding in findings]
+    marks.sort(key=lambda mark: (mark.start, -mark.end))
+    inner = covered_json(value, marks)
+    if inner is not None:
+        return inner
     pieces: list[str] = []
     done = 0
-    for finding in sorted(findings, key=lambda finding: (finding.start, -finding.end)):
-        if finding.start >= done:
-            pieces += [value[done : finding.start], _mark(finding)]
-        done = max(done, finding.end)
+    for mark in marks:
+        if mark.start >= done:
+            pieces += [value[done : mark.start], mark.text]
+        done = max(done, mark.end)
     return "".join([*pieces, value[done:]])
 
 
-def _covered(value: object, findings: list[Finding]) -> str:
-    whole = next((finding for finding in findings if not finding.exact), None)
-    if whole is not None or not isinstance(value, str):
-        return _mark(whole or findings[0])
-    return covered(value, findings)
+def _covered(value: object, findings: list[Finding], vocabulary: Vocabulary | None) -> object:
+    if isinstance(value, str):
+        return covered(value, findings)
+    if isinstance(value, (int, float)):
+        return type(value)(0)
+    text = vocabulary.decode(list(value)) if vocabulary and isinstance(value, (list, tuple)) else None
+    if vocabulary is None or text is None:
+        raise LookupError("token ids are redacted with a vocabulary that knows them")
+    return vocabulary.encode(covered(text, findings))
 
 
-def _mark(finding: Finding) -> str:
-    return f"[REDACTED:{finding.rule}]"
+class _Copy:
+    """A copy of the document: only the containers that lead to a change are copied, each once."""
 
+    def __init__(self, document: Mapping[str, object]) -> None:
+        self.document: dict[str, object] = dict(document)
+        self._fresh: dict[Path, _Container] = {(): self.document}
+        self._names: dict[Path, list[str]] = {}
 
-def _owner(
-    fresh: dict[Path, dict[str, object] | list[object]], path: Path
-) -> tuple[dict[str, object] | list[object], _Step]:
-    """The container of what `path` names, copied once with all that lead there."""
-    depth = len(path) - (2 if path[-1] == KEY else 1)
-    node = fresh[()]
-    for end in range(1, depth + 1):
-        copied = fresh.get(path[:end])
-        if copied is None:
-            child = _get(node, path[end - 1])
-            copied = dict(child) if isinstance(child, Mapping) else list(child)  # type: ignore[call-overload]
-            fresh[path[:end]] = copied
-            _put(node, path[end - 1], copied)
-        node = copied
-    return node, path[depth]
+    def get(self, path: Path) -> object:
+        """What is at `path`. Raises LookupError."""
+        owner = self._container(path[:-1])
+        return owner[self._key(path)] if isinstance(owner, dict) else owner[int(path[-1])]
 
+    def put(self, path: Path, value: object) -> None:
+        """Sets what is at `path`."""
+        owner = self._container(path[:-1])
+        if isinstance(owner, dict):
+            owner[self._key(path)] = value
+        else:
+            owner[int(path[-1])] = value
 
-def _rename(fresh: dict[Path, dict[str, object] | list[object]], path: Path, findings: list[Finding]) -> None:
-    owner, step = _owner(fresh, path)
-    assert isinstance(owner, dict)  # noqa: S101 - only an object has keys
-    old = _key(owner, step)
-    new = _covered(old, findings)
-    number = 1
-    while new in owner:
-        number += 1
-        new = f"{_covered(old, findings)}#{number}"
-    members = [(new if key == old else key, value) for key, value in owner.items()]
-    owner.clear()
-    owner.update(members)
+    def rename(self, path: Path, found: Mapping[_Step, Sequence[Finding]]) -> None:
+        """Covers what was found in the keys of the object at `path`. Keys that become equal get a number."""
+        owner = self._container(path)
+        assert isinstance(owner, dict)  # noqa: S101 - only an object has keys
+        new = {self._key((*path, step)): findings for step, findings in found.items()}
+        used: dict[str, int] = {}
+        members: dict[str, object] = {}
+        for key, value in owner.items():
+            mark = name = covered(key, new[key]) if key in new else key
+            while name in members or (name in owner and name != key):
+                used[mark] = used.get(mark, 1) + 1
+                name = f"{mark}#{used[mark]}"
+            members[name] = value
+        owner.clear()
+        owner.update(members)
 
+    def _container(self, path: Path) -> _Container:
+        fresh = self._fresh.get(path)
+        if fresh is None:
+            child = self.get(path)
+            fresh = dict(child) if isinstance(child, Mapping) else list(child)  # type: ignore[call-overload]
+            self._fresh[path] = fresh
+            self.put(path, fresh)
+        return fresh
 
-def _get(node: dict[str, object] | list[object], step: _Step) -> object:
-    return node[_key(node, step)] if isinstance(node, dict) else node[int(step)]
-
-
-def _put(node: dict[str, object] | list[object], step: _Step, value: object) -> None:
-    if isinstance(node, dict):
-        node[_key(node, step)] = value
-    else:
-        node[int(step)] = value
-
-
-def _key(node: dict[str, object], step: _Step) -> str:
-    """A key is named by itself or, where it is not a plain name, by its place."""
-    return step if isinstance(step, str) else list(node)[step]
+    def _key(self, path: Path) -> str:
+        """A key is named by itself or, where it is not a plain name, by its place."""
+        step = path[-1]
+        if isinstance(step, str):
+            return step
+        names = self._names.get(path[:-1])
+        if names is None:
+            names = self._names[path[:-1]] = list(self._container(path[:-1]))  # type: ignore[arg-type]
+        return names[step]

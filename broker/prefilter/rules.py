@@ -59,7 +59,8 @@ class Rule:
     """A match is `core` and as much of `rest` as follows, of which `check` confirms a beginning.
 
     `core` alone is proof enough to end a stream, unless `after` must be ruled out. `before` and `after` are
-    characters, as the inside of a class, that must not stand directly before and after.
+    characters, as the inside of a class, that must not stand directly before and after. What is `unjoined` is
+    no part of more: no hyphen or underscore joins it to an identifier, no point to a number.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Rule:
     rest: str = ""
     before: str = "A-Za-z0-9"
     after: str = ""
+    unjoined: bool = False
     check: Callable[[str], int] = checks.whole
 
 
@@ -143,19 +145,19 @@ _PHONE = Either(
 
 _CRITICAL, _HIGH, _MEDIUM = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM
 FIXED = (
-    Rule("secret.openai_key", _CRITICAL, _OPENAI_KEY, rest=f"{_TOKEN}{{0,400}}"),
+    Rule("secret.openai_key", _CRITICAL, _OPENAI_KEY, rest=f"{_TOKEN}{{0,400}}", check=checks.openai_key),
     Rule("secret.aws_access_key", _CRITICAL, _AWS_KEY_ID, after="A-Za-z0-9"),
     Rule("secret.aws_secret_key", _CRITICAL, _AWS_SECRET, after="A-Za-z0-9/+", check=checks.mixed),
-    Rule("secret.github_token", _CRITICAL, _GITHUB, rest="[A-Za-z0-9_]{0,255}"),
+    Rule("secret.github_token", _CRITICAL, _GITHUB, rest="[A-Za-z0-9_]{0,255}", check=checks.github_token),
     Rule("secret.google_key", _CRITICAL, _GOOGLE, rest=f"{_TOKEN}{{0,2048}}"),
-    Rule("secret.slack_token", _CRITICAL, _SLACK, rest="[A-Za-z0-9/_-]{0,400}"),
+    Rule("secret.slack_token", _CRITICAL, _SLACK, rest="[A-Za-z0-9/_-]{0,400}", check=checks.slack_token),
     Rule("secret.private_key", _CRITICAL, _PRIVATE_KEY, rest=_PRIVATE_KEY_REST, before=""),
     Rule("secret.jwt", _HIGH, _JWT, "[A-Za-z0-9_.-]{0,16384}", before="A-Za-z0-9_-", check=checks.jwt),
     Rule("pii.email", _MEDIUM, _EMAIL, before="A-Za-z0-9._%+-", after="A-Za-z0-9-"),
-    Rule("pii.us_ssn", _HIGH, _SSN, before="A-Za-z0-9-", after="A-Za-z0-9-", check=checks.us_ssn),
-    Rule("pii.payment_card", _HIGH, _CARD, after="A-Za-z0-9", check=checks.payment_card),
+    Rule("pii.us_ssn", _HIGH, _SSN, "", "A-Za-z0-9-", "A-Za-z0-9-", unjoined=True, check=checks.us_ssn),
+    Rule("pii.payment_card", _HIGH, _CARD, after="A-Za-z0-9", unjoined=True, check=checks.payment_card),
     Rule("pii.iban", _HIGH, _IBAN, after="A-Za-z0-9", check=checks.iban),
-    Rule("pii.phone", _MEDIUM, _PHONE, before="A-Za-z0-9+._-", after="A-Za-z0-9-", check=checks.phone),
+    Rule("pii.phone", _MEDIUM, _PHONE, "", "A-Za-z0-9+._-", "A-Za-z0-9-", unjoined=True, check=checks.phone),
 )
 
 

@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import NoReturn
 
 from broker.prefilter.folding import GAP, Folded, fold
-from broker.prefilter.matching import Matcher, matcher
+from broker.prefilter.matching import CONTEXT, Matcher, matcher
 from broker.prefilter.rules import Rule, rules
 
 LIMIT = 16 * 1024
@@ -72,7 +72,7 @@ class StreamFilter:
         decided = known.text if start is None else known.text[: bisect_left(known.origins, keep)]
         if len(known.value) - keep > LIMIT:
             self._end(self._watch.first)
-        held.before = decided[-1:] or held.before  # as its reader sees it: it may rule a match out
+        held.before = (held.before + decided)[-CONTEXT:]  # as its reader sees it: it may rule a match out
         held.text = known.value[keep:]
         return len(held.text)
 
@@ -128,7 +128,7 @@ class StreamFilter:
 
 @dataclass(slots=True)
 class _Held:
-    """How much came, its undecided end, and the character before that as its reader sees it, if any."""
+    """How much came, its undecided end, and the characters before that as their reader sees them."""
 
     fed: int = 0
     text: str = ""
@@ -142,9 +142,9 @@ class _Watch:
         self._matchers = matchers
         self._openings = _any(one.opening for one in matchers)
         self._gapped_openings = _any(one.gapped_opening for one in matchers)
-        self._bare_openings = _any(
-            one.rule.core.opening for one in matchers
-        )  # of gapped ones without the gaps
+        self._bare_openings = _any(one.bare_opening for one in matchers)
+        """What every undecided end holds once the gaps are out, whatever stands before it."""
+
         self.first = matchers[0].rule.id
 
     def match(self, text: str, first: int, *, ended: bool) -> str | None:

@@ -1,18 +1,21 @@
 """Every text a request carries, wherever it is hidden.
 
 Knows: that a field nobody knows, an object key, a JSON escape, a token id or a long number carries text as
-well as `messages[0].content` does. Must not know: any rule, nor what a finding leads to.
+well as `messages[0].content` does; that an image does not. Must not know: any rule, nor what a finding
+leads to.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from broker.errors import BrokerError, Kind
 from broker.model.finding import Path, Text, location
-from broker.prefilter.escapes import unescaped
+from broker.prefilter.escapes import levels, unescaped
+from broker.prefilter.opaque import Payload, opaque_members, payloads
 
 DecodeTokens = Callable[[list[int]], str | None]
 
@@ -24,6 +27,7 @@ _PLAIN_KEY = re.compile(r"[a-z][A-Za-z_]{0,30}\Z")
 _PLAIN_NAME = re.compile(r"[a-z_]{1,32}\Z")
 _TOKEN_FIELDS = frozenset({"prompt", "input"})
 _NAMES = frozenset({"role", "type"})
+_SEED = "seed"  # a random number of OpenAI's own; no model reads it
 _KNOWN_KEYS = frozenset(
     """
     messages role content type text model input prompt instruction instructions tools tool_choice function
@@ -39,20 +43,54 @@ _KNOWN_KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Decoded(Text):
-    """Another form of what is at `path`, of `covers` characters there: a match in it has no exact span."""
+    """What a number is written as, or token ids stand for."""
 
-    covers: int = 0
-    exact: bool = False
+    @property
+    def exact(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Spliced(Text):
+    """A string without its opaque `payloads`: each is one `=`, of which no rule makes anything."""
+
+    payloads: tuple[Payload, ...] = ()
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        return self._origin(start), self._origin(end)
+
+    def _origin(self, place: int) -> int:
+        for payload in self.payloads:
+            if place <= payload.start:
+                break
+            place += payload.end - payload.start - 1
+        return place
+
+
+@dataclass(frozen=True)
+class Unescaped(Text):
+    """`source` with its JSON escapes resolved."""
+
+    source: Text
+
+    @cached_property
+    def _levels(self) -> list[Callable[[int], int]]:
+        return levels(self.source.value)
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        for origins in reversed(self._levels):
+            start, end = origins(start), origins(end)
+        return self.source.span(start, end)
 
 
 def texts(document: Mapping[str, object], decode_tokens: DecodeTokens | None = None) -> list[Text]:
     """All strings of the document in order, object keys included, and decoded forms of what hides text.
 
     A string with JSON escapes appears a second time without them; a `prompt` or `input` of token ids as
-    the text that `decode_tokens` makes of them; a number of twelve digits or more as its digits. A path names
-    a key only where it is a plain lower-case name, otherwise by its place in its object: a secret used as
-    a key is not repeated in a location. Left out: the API's own field names, and `role` and `type` where
-    they are plain lower-case names.
+    the text that `decode_tokens` makes of them; a whole number of twelve digits or more as its digits. A path
+    names a key only where it is a plain lower-case name, otherwise by its place in its object: a secret used
+    as a key is not repeated in a location. Left out: the API's own field names, `role` and `type` where
+    they are plain lower-case names, a call's `seed`, and what proves to be no text (`opaque`).
 
     Raises BrokerError BAD_REQUEST for token ids that nothing can decode: they could say anything.
 
@@ -73,25 +111,46 @@ def texts(document: Mapping[str, object], decode_tokens: DecodeTokens | None = N
             else:
                 pending.extend([((*path, i), value[i]) for i in range(len(value) - 1, -1, -1)])
         elif isinstance(value, (int, float)) and abs(value) >= LONG_NUMBER:
-            found.append(Decoded(path, str(value)))
+            found.append(Decoded(path, _digits(value)))
     return found
 
 
 def _add(found: list[Text], path: Path, value: str) -> None:
-    found.append(Text(path, value))
-    if "\\" in value:
-        plain = unescaped(value)
-        if plain != value:
-            found.append(Decoded(path, plain, covers=len(value)))
+    text = Text(path, value)
+    if ";base64," in value and (opaque := tuple(payloads(value))):
+        text = Spliced(path, _without(value, opaque), opaque)
+    found.append(text)
+    if "\\" in text.value:
+        plain = unescaped(text.value)
+        if plain != text.value:
+            found.append(Unescaped(path, plain, text))
+
+
+def _without(value: str, opaque: Sequence[Payload]) -> str:
+    pieces, done = [], 0
+    for payload in opaque:
+        pieces.append(value[done : payload.start])
+        done = payload.end
+    return "=".join([*pieces, value[done:]])
+
+
+def _digits(value: float) -> str:
+    """A number as it is written; what is whole, without a fraction of zeros."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _open(
     found: list[Text], pending: list[tuple[Path, object]], path: Path, members: Mapping[str, object]
 ) -> None:
     first = len(pending)
+    opaque = opaque_members(members)
     for place, (key, value) in enumerate(members.items()):
+        if key in opaque:
+            continue
         if key in _KNOWN_KEYS:
             if value is None or (isinstance(value, int) and -LONG_NUMBER < value < LONG_NUMBER):
+                continue
+            if key == _SEED and not path and isinstance(value, int):
                 continue
             if key in _NAMES and isinstance(value, str) and _PLAIN_NAME.match(value):
                 continue
@@ -123,4 +182,4 @@ def _detokenised(
             remedy="Send the text itself.",
             param=location(path),
         )
-    return Decoded(path, text, covers=len(text))
+    return Decoded(path, text)

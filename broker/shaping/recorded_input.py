@@ -1,19 +1,20 @@
 """The policy input as the log keeps it, so that another policy can be asked the same question later.
 
 Knows: which strings of an input are the caller's own. Must not know: the log. What could be a text in
-disguise is not kept: a name that is no plain word is left out, and the caller's model, user and purpose are
-given as the record has them.
+disguise is not kept: a name that is no plain word is left out, so is a number as long as a card's, and the
+caller's model, user and purpose are given as the record has them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import orjson
 
 LONGEST_BYTES = 6 * 1024
 """A longer input is not kept: an entry has 16 KiB at most, and no honest call needs that much."""
+_LONG_NUMBER = 10**11
 _PLAIN = re.compile(r"[a-z][A-Za-z_]{0,30}\Z")
 
 
@@ -23,9 +24,12 @@ def recorded(document: Mapping[str, object]) -> str | None:
     return text.decode() if len(text) <= LONGEST_BYTES else None
 
 
-def recorded_wish(document: Mapping[str, object], known: Callable[[str], bool]) -> str | None:
-    """The input of a token request. `known` says which operations and models are names that exist; what is
-    asked beyond them is kept as `?`, which no policy grants.
+def recorded_wish(
+    document: Mapping[str, object], own: Mapping[str, str | None], known: Callable[[str], bool]
+) -> str | None:
+    """The input of a token request; `own` are its `user` and `purpose` as a record may hold them. `known`
+    says which operations and models are names that exist; what is asked beyond them is kept as `?`, which no
+    policy grants.
     """
     request = document["request"]
     if not isinstance(request, Mapping):
@@ -34,11 +38,14 @@ def recorded_wish(document: Mapping[str, object], known: Callable[[str], bool]) 
         {name: value if value is None or known(value) else "?" for name, value in asked.items()}
         for asked in request["scope"]
     ]
-    return recorded({**document, "request": {**request, "scope": scope}})
+    return recorded({**document, "request": {**request, **own, "scope": scope}})
 
 
-def recorded_call(document: Mapping[str, object], own: Mapping[str, str | None]) -> str | None:
-    """The input of a call; `own` are the caller's `model`, `user` and `purpose` as a record may hold them.
+def recorded_call(
+    document: Mapping[str, object], own: Mapping[str, str | None], found: Collection[str] = ()
+) -> str | None:
+    """The input of a call; `own` are the caller's `model`, `user` and `purpose` as a record may hold them,
+    `found` the fields in which a rule found something.
 
     >>> call = {"model": "m", "fields": ["n", "My secret!"], "parameters": {"n": 2, "My secret!": 1}}
     >>> recorded_call({"call": call}, {"model": "m"})
@@ -51,6 +58,10 @@ def recorded_call(document: Mapping[str, object], own: Mapping[str, str | None])
         **call,
         **own,
         "fields": [name for name in call["fields"] if _PLAIN.match(name)],
-        "parameters": {name: value for name, value in call["parameters"].items() if _PLAIN.match(name)},
+        "parameters": {
+            name: value
+            for name, value in call["parameters"].items()
+            if _PLAIN.match(name) and name not in found and abs(value) < _LONG_NUMBER
+        },
     }
     return recorded({**document, "call": kept})

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import orjson
 
+from broker.catalog.count import decode_tokens, encode_tokens
+from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call, UpstreamRequest
 from broker.model.decision import CallDecision, Shape
 from broker.model.finding import Finding
 from broker.model.operation import Operation
-from broker.prefilter.redact import redact
+from broker.prefilter.redact import Vocabulary, redact
 from broker.shaping import edits
 from broker.shaping.denial import content_blocked
 
@@ -63,7 +66,11 @@ def _document(
 ) -> Mapping[str, object] | None:
     """The changed document, or None where the original bytes may go on."""
     document = call.document
-    redacted = [finding for finding in findings if finding.rule in decision.content.redact]
+    redacted = [
+        finding
+        for finding in findings
+        if finding.rule in decision.content.redact and finding.path[0] != PURPOSE  # it stays with the broker
+    ]
     for finding in redacted:
         if document is None or finding.path[0] == QUERY:  # what cannot be taken out must not go on
             raise content_blocked(finding.rule, finding.location, "request")
@@ -74,7 +81,9 @@ def _document(
         forced["model"] = decision.shape.model
     removed = [name for name in decision.shape.remove if name in document]
     if redacted:
-        document = redact(document, redacted)
+        model = find(call.model)
+        vocabulary = Vocabulary(partial(decode_tokens, model), partial(encode_tokens, model))
+        document = redact(document, redacted, vocabulary)
     if forced or removed:
         document = {**{k: v for k, v in document.items() if k not in removed}, **forced}
     if call.operation is Operation.EDITS:

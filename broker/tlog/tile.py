@@ -84,6 +84,15 @@ def edge_tiles(size: int) -> Iterator[Tile]:
         size, level = index, level + 1
 
 
+def called_for(path: str, size: int) -> bool:
+    """Whether a log of this size must have the file `path`."""
+    try:
+        tile = parse_path(path)
+    except MalformedError:
+        return False
+    return tile.width == tile.width_in(size)
+
+
 def encode_bundle(entries: Sequence[bytes]) -> bytes:
     """Entries with big-endian uint16 lengths. Raises MalformedError for one of more than 65,535 bytes."""
     try:

@@ -17,8 +17,9 @@ from broker.tlog.frontier import Frontier, TileFile
 from broker.tlog.malformed import MalformedError
 from broker.tlog.merkle import EMPTY_ROOT, HASH_BYTES, hash_leaf
 from broker.tlog.note import NoteKey
+from broker.tlog.remembered import Remembered
 from broker.tlog.report import Fault, Problems, Report
-from broker.tlog.tile import ENTRIES, WIDTH, Tile, parse_bundle, parse_path
+from broker.tlog.tile import ENTRIES, WIDTH, Tile, called_for, parse_bundle, parse_path
 
 Progress = Callable[[int, int], None]
 """(entries checked, entries to check)."""
@@ -51,15 +52,17 @@ def verify(
     *,
     since: Checkpoint | None = None,
     certified: Certified | None = None,
+    remembered: Remembered | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Checks everything that can be checked; raises only what `reader` raises.
 
     `since` is an earlier checkpoint of this log, already opened with `key`: the log must be its continuation.
     With `certified`, every record key and `key` itself must be certified in the log, and the log must
-    continue the checkpoint that the certifier signed; that was read before this is called.
+    continue the checkpoint that the certifier signed; that was read before this is called. `remembered`, read
+    before, too, is what the log's writer knows: the log must have all of it.
     """
-    return _Verification(reader, key, certified, progress).run(since)
+    return _Verification(reader, key, certified, remembered, progress).run(since)
 
 
 class _StopError(Exception):
@@ -68,13 +71,19 @@ class _StopError(Exception):
 
 class _Verification:
     def __init__(
-        self, reader: LogReader, key: NoteKey, certified: Certified | None, progress: Progress | None
+        self,
+        reader: LogReader,
+        key: NoteKey,
+        certified: Certified | None,
+        remembered: Remembered | None,
+        progress: Progress | None,
     ) -> None:
         self._reader = reader
         self._key = key
         self._progress = progress or (lambda _done, _total: None)
         self._problems = Problems()
         self._certified = certified
+        self._remembered = remembered or Remembered(key.name)
         self._keys = CertifiedKeys(certified.certifier, key.name, self._problems) if certified else None
         self._certified_size = 0
         self._chain = EntryChain(self._problems, self._keys)
@@ -92,9 +101,10 @@ class _Verification:
             if self._certified is not None and self._certified.checkpoint is not None:
                 self._pin_certified(self._certified, self._certified.checkpoint)
             # 2  files that this head does not call for; listed before anything newer can appear
-            extras = [path for path in self._reader.paths() if not _called_for(path, self._head.size)]
+            extras = [path for path in self._reader.paths() if not called_for(path, self._head.size)]
             # 3  every entry, bundle, tile and root up to the newest head, then what no checkpoint covers yet
             self._walk_tail(self._catch_up())
+            self._check_remembered()
             if self._keys is not None:
                 self._keys.check_checkpoint_key(self._key)
             # 4  the extras: superseded partial tiles, and tiles ahead of their checkpoint
@@ -191,7 +201,20 @@ class _Verification:
 
     def _append(self, entry: bytes) -> list[TileFile]:
         self._chain.check(self._frontier.size, entry)
-        return self._frontier.append(entry, hash_leaf(entry))
+        leaf = hash_leaf(entry)
+        tiles = self._frontier.append(entry, leaf)
+        if self._frontier.size == self._remembered.size and leaf != self._remembered.leaf:
+            text = "it is not the entry that was acknowledged: the log is another history"
+            self._problems.add(Fault.FORK, f"entry {self._frontier.size - 1}", text)
+        return tiles
+
+    def _check_remembered(self) -> None:
+        """After the last entry: the log must be as long as its writer knows that it was."""
+        if self._frontier.size < self._remembered.size:
+            text = (
+                f"the log has {self._frontier.size} entries where {self._remembered.size} were acknowledged"
+            )
+            self._problems.add(Fault.ROLLBACK, "log", text)
 
     def _bundle(self, tile: Tile) -> list[bytes]:
         try:
@@ -249,15 +272,6 @@ class _Verification:
             whole = self._reader.tile(Tile(tile.level, tile.index, width))
         if whole is None or _beginning(whole, tile) != content:
             self._problems.add(Fault.EXTRA, path, "its content does not belong to this log")
-
-
-def _called_for(path: str, size: int) -> bool:
-    """Whether a log of this size must have the file; it is then compared while walking."""
-    try:
-        tile = parse_path(path)
-    except MalformedError:
-        return False
-    return tile.width == tile.width_in(size)
 
 
 def _beginning(whole: bytes, tile: Tile) -> bytes | None:

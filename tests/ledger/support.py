@@ -74,6 +74,10 @@ class FaultyDisk(Disk):
         self._enter("write")
         super().write(fd, content)
 
+    def pwrite(self, fd: int, content: bytes, at: int) -> None:
+        self._enter("pwrite")
+        super().pwrite(fd, content, at)
+
     def fdatasync(self, fd: int) -> None:
         self.hang.wait()
         self._enter("fdatasync")
@@ -113,6 +117,7 @@ def ledger(
         home / "log",
         origin=ORIGIN,
         keys=keys or LogKeys.load_or_create(home / "keys"),
+        memory=home / "keys",
         instance="i1",
         clock=RealClock(),
         writer=WriterThread(disk) if disk is not None else None,

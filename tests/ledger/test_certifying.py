@@ -54,6 +54,7 @@ async def running(
         home / "log",
         origin=ORIGIN,
         keys=keys,
+        memory=home / "keys",
         instance=instance,
         clock=clock,
         certifications=certifying.new,

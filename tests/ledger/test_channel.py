@@ -51,11 +51,12 @@ def test_leaves_come_out_as_they_went_in(leaves: list[bytes]) -> None:
 
 def test_a_writer_learns_its_log_and_shows_no_key(tmp_path: Path) -> None:
     keys = LogKeys(Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate())
-    opening = Opening(tmp_path / "a log \udcff", "broker.example/log", keys, 4096)
+    opening = Opening(tmp_path / "a log \udcff", tmp_path / "keys", "broker.example/log", keys, 4096)
     message = opening.message()
     parsed = Opening.parse(message)
-    assert (parsed.directory, parsed.origin, parsed.segment_bytes) == (
+    assert (parsed.directory, parsed.memory, parsed.origin, parsed.segment_bytes) == (
         opening.directory,
+        opening.memory,
         opening.origin,
         opening.segment_bytes,
     )
@@ -67,8 +68,8 @@ def test_a_writer_learns_its_log_and_shows_no_key(tmp_path: Path) -> None:
 
 def test_a_ledger_learns_what_was_opened_or_why_not() -> None:
     cut = parse_entry(seal(intent("c1"), Place("i", 3, 0), signer(1)))
-    log = channel.parse_opened(channel.opened(4, "key", [cut]))
-    assert (log.size, log.public_key, log.cut) == (4, "key", (cut.record,))
+    log = channel.parse_opened(channel.opened(4, "key", [cut], unremembered=True))
+    assert (log.size, log.public_key, log.cut, log.unremembered) == (4, "key", (cut.record,), True)
     refusal = BrokerError(Kind.AUDIT_UNAVAILABLE, "Another process writes this log.", remedy="Stop it.")
     with pytest.raises(BrokerError, match="Another process") as refused:
         channel.parse_opened(channel.refused(refusal))
@@ -77,6 +78,6 @@ def test_a_ledger_learns_what_was_opened_or_why_not() -> None:
 
 def test_what_opens_nothing_is_refused() -> None:
     with pytest.raises(MalformedError):
-        Opening.parse(channel.opened(0, None, []))
+        Opening.parse(channel.opened(0, None, [], unremembered=False))
     with pytest.raises(MalformedError):
         channel.parse_opened(Message(Says.LOST, b"{}"))

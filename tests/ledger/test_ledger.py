@@ -237,8 +237,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "edge tile removed": lambda log: (log / "tile/0/000.p/5").unlink(),
     "edge bundle edited": lambda log: _flip(log / "tile/entries/000.p/5", 30),
     "write-ahead log damaged": lambda log: _flip(_segment(log), 10),
-    "write-ahead log removed": lambda log: _segment(log).unlink(),
-    "write-ahead log cut below the checkpoint": lambda log: _cut(_segment(log)),
     "entry forged into the write-ahead log": _forge_tail,
     "vkey of another log": lambda log: (log / "log.vkey").write_text("other\n"),
 }
@@ -260,10 +258,16 @@ async def test_damage_that_no_crash_explains_is_refused_and_left_alone(
 
 
 async def test_torn_tail_of_the_write_ahead_log_is_dropped(tmp_path: Path) -> None:
-    async with opened(tmp_path / "a") as log:
+    disk = FaultyDisk()
+    async with opened(tmp_path / "a", disk=disk) as log:
         await log.append(intent("c1"))
-        await log.append(intent("torn"))
+        disk.hang.clear()
+        torn = asyncio.create_task(log.append(intent("torn")))
+        await asyncio.sleep(0.1)
         home = crashed(tmp_path / "a", tmp_path / "b")
+        assert not torn.done()  # nobody was told of it
+        disk.hang.set()
+        await torn
     _cut(_segment(home / "log"))
     async with opened(home):
         pass

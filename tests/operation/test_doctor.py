@@ -13,6 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from broker.adapters.keystore import SealedStore
+from broker.adapters.ledger import Disk
+from broker.adapters.ledger.memory import LogMemory
 from broker.adapters.pki import DevPki
 from broker.app.doctor import Check, Level
 from broker.cli import doctor
@@ -89,6 +91,12 @@ def _another_log(home: Path) -> None:
     (home / "log/checkpoint").write_text("example.org/another\n0\n")
 
 
+def _cut(home: Path) -> None:
+    memory = LogMemory(home / "log-keys", f"dev.broker/{home.name}", Disk())
+    memory.open(7, bytes(32))
+    memory.close()
+
+
 def _a_file_for_a_folder(home: Path) -> None:
     (home / "log").write_text("")
 
@@ -105,6 +113,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "open key": (lambda home: (home / "pki/server.key").chmod(0o644), "warning", "open to others"),
     "no CA": (_no_ca, "bad", "no CA"),
     "broken policies": (_broken_policies, "bad", "calls.rego"),
+    "a log that was removed": (_cut, "bad", "where 7 were acknowledged"),
     "another log": (_another_log, "bad", "another log"),
     "a file for a folder": (_a_file_for_a_folder, "bad", "cannot be written"),
     "no seal key": (lambda home: (home / "keys/seal.key").unlink(), "bad", "seal.key"),

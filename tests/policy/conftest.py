@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from broker.adapters.rego import EmbeddedAuthorizer
-from tests.policy.engines import POLICIES
+from tests.policy.engines import WITH_FIXTURE
 
 
 @pytest.fixture(scope="session")
 def authorizer() -> EmbeddedAuthorizer:
-    return EmbeddedAuthorizer(POLICIES)
+    return EmbeddedAuthorizer(WITH_FIXTURE)

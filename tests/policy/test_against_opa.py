@@ -16,7 +16,17 @@ from broker.adapters.rego import EmbeddedAuthorizer
 from broker.model.operation import AdminAction, Operation
 from broker.ports import DecisionPoint
 from tests.policy.documents import call, deed, wish
-from tests.policy.engines import OPA, POLICIES, TABLES, UNDEFINED, cases, expressions, opa, ordered
+from tests.policy.engines import (
+    OPA,
+    POLICIES,
+    TABLES,
+    UNDEFINED,
+    WITH_FIXTURE,
+    cases,
+    expressions,
+    opa,
+    ordered,
+)
 from tests.policy.generated import MODELS, NAMES, RULES, Generator
 from tests.policy.record_builtins import ask_opa
 
@@ -81,7 +91,7 @@ def _documents() -> Mapping[str, list[Document]]:
 async def test_decisions_and_explanations_are_equal(authorizer: EmbeddedAuthorizer) -> None:
     documents = _documents()
     assert sum(map(len, documents.values())) > GENERATED + 1000
-    theirs = opa("--bundle", str(POLICIES), QUERY, document=documents)
+    theirs = opa("--bundle", str(WITH_FIXTURE), QUERY, document=documents)
     assert isinstance(theirs, dict)
     for point, asked in documents.items():
         assert len(theirs[point]) == len(asked)

@@ -21,14 +21,14 @@ from broker.errors import BrokerError, Kind
 from broker.model.answers import parse_call_decision
 from broker.ports import DecisionPoint
 from tests.policy.documents import call, deed, wish
-from tests.policy.engines import POLICIES
+from tests.policy.engines import WITH_FIXTURE
 
 Change = Callable[[str, Callable[[str], str]], None]
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(POLICIES, tmp_path / "policies"))
+    return Path(shutil.copytree(WITH_FIXTURE, tmp_path / "policies"))
 
 
 @pytest.fixture
@@ -223,7 +223,8 @@ async def test_a_hundred_thousand_grants_cost_a_decision_nothing(copy: Path, cha
 
 async def test_a_table_used_in_another_way_stays_in_the_engine(copy: Path, change: Change) -> None:
     extra = '\ndecision := {"allow": true, "rule": "all", "reason": name} if {\n\tinput.action == "all"\n'
-    extra += '\tnot grants.role\n\tsome name in object.keys(data.grants)\n\tendswith(name, "explorer")\n}\n'
+    extra += "\tnot grants.role\n\tsome name in object.keys(data.grants)\n"
+    extra += '\tendswith(name, "dev.broker/ns/demo/sa/explorer")\n}\n'
     change("admin.rego", lambda text: text.replace("default decision", "default unused_decision") + extra)
     change(
         "admin.rego",

@@ -13,13 +13,15 @@ from broker.cli.main import app
 from broker.cli.policy.explain import _USUAL
 from broker.errors import BrokerError
 from tests.opa.sidecar import opa_binary
-from tests.policy.engines import POLICIES
+from tests.policy.engines import WITH_FIXTURE
 
 ASSISTANT = "subject.id=spiffe://dev.broker/ns/demo/sa/assistant"
 
 
 def explain(*words: str, given: str | None = None) -> Result:
-    return CliRunner().invoke(app, ["policy", "explain", "--policies", str(POLICIES), *words], input=given)
+    return CliRunner().invoke(
+        app, ["policy", "explain", "--policies", str(WITH_FIXTURE), *words], input=given
+    )
 
 
 def asked(*changes: str) -> tuple[int, dict[str, Any]]:

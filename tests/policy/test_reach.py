@@ -12,7 +12,7 @@ from broker.adapters.rego.engine import Engine, EngineError
 from broker.adapters.rego.reach import chain, reached
 from broker.adapters.rego.source import Module
 from broker.ports import DecisionPoint
-from tests.policy.engines import POLICIES, TABLES, cases, ordered
+from tests.policy.engines import TABLES, WITH_FIXTURE, cases, ordered
 from tests.policy.generated import Generator
 
 GENERATED = 1500
@@ -98,7 +98,7 @@ def test_what_is_no_single_chain_is_not_taken_apart(text: str) -> None:
 async def test_an_ordinary_call_is_decided_as_the_other_rules_would(
     authorizer: EmbeddedAuthorizer, tmp_path: Path
 ) -> None:
-    copy = Path(shutil.copytree(POLICIES, tmp_path / "policies"))
+    copy = Path(shutil.copytree(WITH_FIXTURE, tmp_path / "policies"))
     rego = copy / "calls.rego"
     shortcut = "decision := ordinary.decision if {\n\tordinary.decision.allow\n} else := "
     assert shortcut in rego.read_text()

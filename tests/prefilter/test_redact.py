@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.prefilter.inspector import Inspector
-from broker.prefilter.redact import redact
+from broker.prefilter.redact import Vocabulary, redact
 from broker.prefilter.texts import texts
 from tests.prefilter.samples import MATCHES, TOPICS
 
 INSPECTOR = Inspector(TOPICS)
 KEY = "sk-proj-" + "aB3d" * 12
+ESCAPED = "\\u002d"
 
 _strings = st.one_of(
     st.text(max_size=8),
@@ -33,7 +34,8 @@ _documents = st.dictionaries(
 
 
 def redacted(document: dict[str, object]) -> dict[str, object]:
-    return redact(document, INSPECTOR.inspect(texts(document, lambda _: "tokens")))
+    vocabulary = Vocabulary(lambda _: "tokens", lambda _: [1])
+    return redact(document, INSPECTOR.inspect(texts(document, vocabulary.decode)), vocabulary)
 
 
 @given(_documents)
@@ -60,8 +62,10 @@ def test_keys_of_one_object_stay_apart() -> None:
     assert redacted(document) == {"metadata": {mark: {mark: 1}, f"{mark}#2": mark, "plain": 2}}
 
 
-def test_what_was_seen_only_decoded_is_replaced_whole() -> None:
+def test_what_was_seen_only_decoded_is_covered_where_it_stands() -> None:
     mark = "[REDACTED:secret.openai_key]"
-    document: dict[str, object] = {"prompt": [[1, 2], [3]], "x": KEY.replace("-", "\\u002d")}
-    findings = INSPECTOR.inspect(texts(document, lambda ids: KEY if ids == [1, 2] else "fine"))
-    assert redact(document, findings) == {"prompt": [mark, [3]], "x": mark}
+    document: dict[str, object] = {"prompt": [[1, 2], [3]], "x": f"a {KEY.replace('-', ESCAPED)}\\n"}
+    vocabulary = Vocabulary(lambda ids: KEY if ids == [1, 2] else "fine", lambda text: [len(text)])
+    findings = INSPECTOR.inspect(texts(document, vocabulary.decode))
+    expected = {"prompt": [[len(mark)], [3]], "x": f"a {mark}\\n"}
+    assert redact(document, findings, vocabulary) == expected

@@ -8,5 +8,6 @@ from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.ledger.disk import Disk
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.ledger import FileLedger
+from broker.adapters.ledger.memory import recall
 
-__all__ = ["Certifying", "Disk", "FileLedger", "LogDirectory", "LogKeys"]
+__all__ = ["Certifying", "Disk", "FileLedger", "LogDirectory", "LogKeys", "recall"]

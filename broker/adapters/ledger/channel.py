@@ -77,9 +77,12 @@ class Messages:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Which log the writer is to open, and the keys it signs with."""
+    """Which log the writer is to open, the keys it signs with, and the folder where it remembers what it
+    did.
+    """
 
     directory: Path
+    memory: Path
     origin: str
     keys: LogKeys = field(repr=False)
     segment_bytes: int
@@ -88,6 +91,7 @@ class Opening:
         """OPEN."""
         document = {
             "directory": os.fsencode(self.directory).hex(),
+            "memory": os.fsencode(self.memory).hex(),
             "origin": self.origin,
             "checkpoint": self.keys.checkpoint.private_bytes_raw().hex(),
             "record": self.keys.record.private_bytes_raw().hex(),
@@ -101,29 +105,38 @@ class Opening:
         match message.says, canonical.decode(message.payload):
             case Says.OPEN, {
                 "directory": str() as directory,
+                "memory": str() as memory,
                 "origin": str() as origin,
                 "checkpoint": str() as checkpoint,
                 "record": str() as record,
                 "segment_bytes": int() as segment_bytes,
             }:
-                path = Path(os.fsdecode(bytes.fromhex(directory)))
-                return cls(path, origin, LogKeys(_key(checkpoint), _key(record)), segment_bytes)
+                keys = LogKeys(_key(checkpoint), _key(record))
+                return cls(_path(directory), _path(memory), origin, keys, segment_bytes)
         raise MalformedError("a writer that was not told which log to open")
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What the log holds: `size` entries, signed with `public_key` at last, and intents without outcome."""
+    """What the log holds: `size` entries, signed with `public_key` at last, and intents without outcome.
+    `unremembered` as Recovered has it.
+    """
 
     size: int
     public_key: str | None
     cut: tuple[Record, ...]
+    unremembered: bool
 
 
-def opened(size: int, public_key: str | None, cut: Iterable[Entry]) -> Message:
+def opened(size: int, public_key: str | None, cut: Iterable[Entry], *, unremembered: bool) -> Message:
     """OPENED."""
-    intents = [entry.encode().decode() for entry in cut]
-    return Message(Says.OPENED, canonical.encode({"size": size, "public_key": public_key, "cut": intents}))
+    document = {
+        "size": size,
+        "public_key": public_key,
+        "cut": [entry.encode().decode() for entry in cut],
+        "unremembered": unremembered,
+    }
+    return Message(Says.OPENED, canonical.encode(document))
 
 
 def parse_opened(message: Message) -> Opened:
@@ -133,9 +146,10 @@ def parse_opened(message: Message) -> Opened:
             "size": int() as size,
             "public_key": str() | None as public_key,
             "cut": list() as cut,
+            "unremembered": bool() as unremembered,
         }:
             intents = tuple(parse_entry(str(text).encode()).record for text in cut)
-            return Opened(size, public_key, intents)
+            return Opened(size, public_key, intents, unremembered)
         case Says.REFUSED, {"message": str() as text, "remedy": str() as remedy}:
             raise BrokerError(Kind.AUDIT_UNAVAILABLE, text, remedy=remedy)
     raise MalformedError("a writer that did not say what it opened")
@@ -184,6 +198,10 @@ def parse_durable(payload: bytes) -> list[bytes]:
 def lost(error: OSError) -> Message:
     """LOST: nothing will be durable any more."""
     return Message(Says.LOST, f"the disk refused ({error.strerror})".encode())
+
+
+def _path(name: str) -> Path:
+    return Path(os.fsdecode(bytes.fromhex(name)))
 
 
 def _key(seed: str) -> Ed25519PrivateKey:

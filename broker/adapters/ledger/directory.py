@@ -96,6 +96,14 @@ class LogDirectory:
                 return
         raise MalformedError("the write-ahead log does not join the entry bundles")
 
+    def size(self) -> int:
+        """How many entries there are, whether or not a checkpoint covers them, unverified. Raises
+        MalformedError.
+        """
+        covered = self._claimed_size()
+        tail = self.tail(covered)
+        return tail[-1][0] + 1 if tail else covered
+
     def segment_bases(self) -> list[int]:
         """Where each segment begins, ascending."""
         try:

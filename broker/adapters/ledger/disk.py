@@ -32,6 +32,13 @@ class Disk:
         while view:
             view = view[os.write(fd, view) :]
 
+    def pwrite(self, fd: int, content: bytes, at: int) -> None:
+        """Writes all of `content` over what stands at byte `at`."""
+        view = memoryview(content)
+        while view:
+            written = os.pwrite(fd, view, at)
+            view, at = view[written:], at + written
+
     def fdatasync(self, fd: int) -> None:
         """Returns when what was written to `fd` survives power loss."""
         os.fdatasync(fd)

@@ -26,7 +26,9 @@ _SLICE = 32
 
 
 class Integrator:
-    """Owns the tree. `on_failure` gets the error that ended the thread, on that thread."""
+    """Owns the tree. `on_checkpoint` is called after each one is durable, and may raise OSError; `on_failure`
+    gets the error that ended the thread. Both on that thread.
+    """
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class Integrator:
         signer: NoteSigner,
         segments: Segments,
         *,
+        on_checkpoint: Callable[[], None],
         on_failure: Callable[[OSError], None],
     ) -> None:
         self._files = files
@@ -43,6 +46,7 @@ class Integrator:
         self._frontier = frontier
         self._signer = signer
         self._segments = segments
+        self._on_checkpoint = on_checkpoint
         self._on_failure = on_failure
         self._directory = LogDirectory(files.root)
         self._pending: deque[tuple[bytes, bytes]] = deque()
@@ -50,6 +54,11 @@ class Integrator:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger-integrator", daemon=True)
+
+    @property
+    def published(self) -> int:
+        """How many entries the newest checkpoint covers."""
+        return self._published
 
     def start(self) -> None:
         """Starts the thread."""
@@ -82,6 +91,7 @@ class Integrator:
             for _ in batch:
                 self._pending.popleft()
             self._published = head.size
+        self._on_checkpoint()
         # 3  what the checkpoint made superfluous; a crash before this leaves files that nothing needs
         self._remove_partials(full)
         self._remove_segments()

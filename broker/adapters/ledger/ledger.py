@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+import structlog
+
 from broker.adapters.ledger.channel import Opened, Opening
 from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.ledger.keys import LogKeys
@@ -29,6 +31,11 @@ from broker.tlog.recordkey import RecordVerifier
 
 STALL_SECONDS = 10.0
 READ_ENTRIES = 4096
+UNREMEMBERED = "The log is continued, and nothing beside its keys tells how long it was before."
+UNREMEMBERED_REMEDY = (
+    "Expected once, after an upgrade or where the keys' folder was restored without it; otherwise compare "
+    "the log with a copy of its checkpoint: broker audit verify --since-checkpoint."
+)
 
 
 class FileLedger:
@@ -44,6 +51,7 @@ class FileLedger:
         *,
         origin: str,
         keys: LogKeys,
+        memory: Path,
         instance: str,
         clock: Clock,
         writer: Writer | None = None,
@@ -51,13 +59,15 @@ class FileLedger:
         certifications: tuple[str, ...] = (),
     ) -> None:
         """`origin` names the log in its checkpoints (a schema-less URL); `instance` names this process in
-        entries. `certifications` of keys that are used from now on go into a `key` record, before all else.
-        The log is written in a process of its own, or by `writer`.
+        entries. `memory` is a folder that whoever holds the log's disk cannot change, the keys' own: the
+        writer remembers there how far the log went, and refuses a shorter one. `certifications` of keys that
+        are used from now on go into a `key` record, before all else. The log is written in a process of its
+        own, or by `writer`.
 
         Raises MalformedError for an origin that cannot be a note key's name.
         """
         self._reader = LogDirectory(directory)
-        self._opening = Opening(directory, origin, keys, segment_bytes)
+        self._opening = Opening(directory, memory, origin, keys, segment_bytes)
         self._vkey = NoteSigner(origin, keys.checkpoint).key
         self._record_key = RecordVerifier(keys.record.public_key().public_bytes_raw())
         self._instance = instance
@@ -103,12 +113,14 @@ class FileLedger:
         `recovered` for each call that the last process left without an outcome.
 
         Raises BrokerError AUDIT_UNAVAILABLE when another process has the log, when more than a crash damaged
-        it, or when it belongs to another key.
+        it, when it is shorter or another than what was acknowledged, or when it belongs to another key.
         """
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[BrokerError] = self._loop.create_future()
         link = WriterLink(self._writer, on_durable=self._acknowledge, on_lost=self._latch)
         log = await link.open(self._opening)
+        if log.unremembered:
+            structlog.get_logger().warning("alert", alert=UNREMEMBERED, remedy=UNREMEMBERED_REMEDY)
         self._next = self._durable = log.size
         self._link = link
         self._watch(-1)
@@ -189,7 +201,8 @@ class FileLedger:
 
     def _first_records(self, log: Opened) -> list[Record]:
         own = self._record_key.public_key
-        records = [Record(RecordType.START, call_id=self._instance)]
+        alert = UNREMEMBERED if log.unremembered else None
+        records = [Record(RecordType.START, call_id=self._instance, alert=alert)]
         if log.public_key != own or self._certifications:
             certified = self._certifications or None
             key = Record(RecordType.KEY, call_id=self._instance, public_key=own, certifications=certified)

@@ -6,6 +6,7 @@ changed. Reads the right edge of the tree and one or two write-ahead segments, h
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from broker.adapters.ledger.directory import LogDirectory
@@ -16,26 +17,32 @@ from broker.tlog.entry import Entry, parse_entry
 from broker.tlog.frontier import Frontier
 from broker.tlog.intents import OpenIntents
 from broker.tlog.malformed import MalformedError
-from broker.tlog.merkle import EMPTY_ROOT
+from broker.tlog.merkle import EMPTY_ROOT, hash_leaf
 from broker.tlog.note import NoteKey
 from broker.tlog.recordkey import RecordVerifier
+from broker.tlog.remembered import Remembered
 from broker.tlog.tile import WIDTH, Tile, parse_path
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """`frontier` is the checkpoint's tree, `beyond` the durable entries after it, `snapshot` the state after
-    those, and `cut` the intents that have no outcome.
+    those, and `cut` the intents that have no outcome. `last_leaf` is the hash of the last entry.
+    `unremembered` tells that nothing was known of a log that has entries: it may have been longer once.
     """
 
     frontier: Frontier
     beyond: tuple[bytes, ...]
     snapshot: Snapshot
     cut: tuple[Entry, ...]
+    last_leaf: bytes
+    unremembered: bool
 
 
-def recover(directory: LogDirectory, key: NoteKey) -> Recovered:
-    """Reads the log. Blocking. Raises MalformedError for what no crash can have left, and OSError."""
+def recover(directory: LogDirectory, key: NoteKey, remembered: Remembered | None) -> Recovered:
+    """Reads the log. Blocking. Raises MalformedError for what no crash can have left, for a log that does not
+    continue what is `remembered` of it, and OSError.
+    """
     # 1  the newest checkpoint, signed by us
     note = directory.checkpoint()
     head = open_checkpoint(note, key) if note is not None else Checkpoint(key.name, 0, EMPTY_ROOT)
@@ -43,18 +50,17 @@ def recover(directory: LogDirectory, key: NoteKey) -> Recovered:
     frontier = Frontier.load(head.size, lambda tile: _edge(directory, tile))
     if frontier.root() != head.root:
         raise MalformedError("the tiles do not hash to the checkpoint's root")
-    # 3  the write-ahead log, which must reach at least to the checkpoint
-    segments = directory.segments(head.size)
-    _check_reach(directory, segments, head.size)
-    # 4  what the entries since its snapshot leave behind
-    replay = _Replay(segments[0].snapshot if segments else Snapshot(), head.size)
-    for segment in segments:
-        for data in segment.entries:
-            replay.take(data)
+    # 3  what the entries leave behind, from the write-ahead log, which must reach at least to the checkpoint
+    replay = _replayed(directory, head.size, remembered)
+    # 4  all that was ever acknowledged must be there
+    if remembered is not None:
+        _check_remembered(directory, replay, remembered)
     # 5  the intents that are still open
     cut = tuple(_intent(directory, replay, call_id, seq) for call_id, seq in replay.intents.items())
     snapshot = Snapshot(replay.seq, replay.public_key, replay.intents.items())
-    return Recovered(frontier, tuple(replay.beyond), snapshot, cut)
+    unremembered = remembered is None and replay.seq > 0
+    last_leaf = hash_leaf(_entry(directory, replay, replay.seq - 1)) if replay.seq else EMPTY_ROOT
+    return Recovered(frontier, tuple(replay.beyond), snapshot, cut, last_leaf, unremembered)
 
 
 def closing_record(intent: Record) -> Record:
@@ -89,7 +95,11 @@ class _Replay:
         self.opened: dict[str, Entry] = {}
         self._covered = covered
 
-    def take(self, data: bytes) -> None:
+    def take_all(self, entries: Iterable[bytes]) -> None:
+        for data in entries:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         entry = parse_entry(data)
         record = entry.record
         if entry.place.seq != self.seq:
@@ -117,14 +127,68 @@ def _edge(directory: LogDirectory, tile: Tile) -> bytes:
     return content
 
 
-def _check_reach(directory: LogDirectory, segments: list[Segment], size: int) -> None:
+def _replayed(directory: LogDirectory, size: int, remembered: Remembered | None) -> _Replay:
+    """From one or two segments. A log that was closed needs none: where they are missing or torn it is read
+    from its bundles, all of it, this once.
+    """
+    segments = directory.segments(size)
+    if fault := _out_of_reach(directory, segments, size):
+        if not _rests(directory, size, remembered):
+            raise MalformedError(fault)
+        replay = _Replay(Snapshot(), size)
+        for seq in range(0, size, WIDTH):
+            replay.take_all(directory.bundle(seq // WIDTH, size))
+        return replay
+    replay = _Replay(segments[0].snapshot if segments else Snapshot(), size)
+    for segment in segments:
+        replay.take_all(segment.entries)
+    return replay
+
+
+def _out_of_reach(directory: LogDirectory, segments: list[Segment], size: int) -> str:
+    """Why these segments do not tell what comes after the checkpoint, or an empty string."""
     if not segments:
-        if size or any(True for _ in directory.paths()):
-            raise MalformedError("the write-ahead log is missing")
-    elif segments[0].snapshot.base > size or segments[-1].end < size:
-        raise MalformedError("the write-ahead log does not reach to the checkpoint")
-    elif size == 0 and any(_beyond(path, segments[-1].end) for path in directory.paths()):
-        raise MalformedError("there are tiles of entries that the write-ahead log does not hold")
+        return "the write-ahead log is missing" if size or any(True for _ in directory.paths()) else ""
+    if segments[0].snapshot.base > size or segments[-1].end < size:
+        return "the write-ahead log does not reach to the checkpoint"
+    if size == 0 and any(_beyond(path, segments[-1].end) for path in directory.paths()):
+        return "there are tiles of entries that the write-ahead log does not hold"
+    return ""
+
+
+def _rests(directory: LogDirectory, size: int, remembered: Remembered | None) -> bool:
+    """Whether the checkpoint of `size` entries covers all that was ever acknowledged: it is remembered so,
+    or, where nothing is remembered, the last entry closes the log.
+    """
+    if size == 0:
+        return False
+    last = _covered(directory, size - 1, size)
+    if remembered is not None:
+        return remembered.covered and (remembered.size, remembered.leaf) == (size, hash_leaf(last))
+    return parse_entry(last).record.type is RecordType.CLOSE
+
+
+def _check_remembered(directory: LogDirectory, replay: _Replay, remembered: Remembered) -> None:
+    if replay.seq < remembered.size:
+        raise MalformedError(
+            f"it has {replay.seq} entries where {remembered.size} were acknowledged; "
+            "it was removed, cut or rolled back"
+        )
+    if remembered.size == 0:
+        return
+    seq = remembered.size - 1
+    if hash_leaf(_entry(directory, replay, seq)) != remembered.leaf:
+        raise MalformedError(f"its entry {seq} is not the one that was acknowledged; it is another history")
+
+
+def _entry(directory: LogDirectory, replay: _Replay, seq: int) -> bytes:
+    covered = replay.seq - len(replay.beyond)
+    return replay.beyond[seq - covered] if seq >= covered else _covered(directory, seq, covered)
+
+
+def _covered(directory: LogDirectory, seq: int, size: int) -> bytes:
+    """The entry `seq` of the `size` that the checkpoint covers."""
+    return directory.bundle(seq // WIDTH, size)[seq % WIDTH]
 
 
 def _beyond(path: str, size: int) -> bool:
@@ -137,7 +201,7 @@ def _intent(directory: LogDirectory, replay: _Replay, call_id: str, seq: int) ->
     """The intent's own entry: replayed, or from its bundle when it is older than the write-ahead log."""
     entry = replay.opened.get(call_id)
     if entry is None:
-        entry = parse_entry(directory.bundle(seq // WIDTH, replay.seq - len(replay.beyond))[seq % WIDTH])
+        entry = parse_entry(_covered(directory, seq, replay.seq - len(replay.beyond)))
     if entry.record.type is not RecordType.INTENT or entry.record.call_id != call_id:
         raise MalformedError("the write-ahead log names an open intent that is not in the log")
     return entry

@@ -39,7 +39,13 @@ def write_log(ledger: socket, disk: Disk) -> None:
         except OSError as error:
             answers.lost(error)
         finally:
-            store.close()
+            _close(store)
+
+
+def _close(store: LogStore) -> None:
+    """Nobody is told of an error any more: what it leaves is what a crash leaves."""
+    with contextlib.suppress(OSError):
+        store.close()
 
 
 class _Answers:
@@ -67,7 +73,9 @@ def _opened(messages: list[Message], answers: _Answers, disk: Disk) -> LogStore 
         answers.say(channel.refused(error))
         return None
     log = store.recovered
-    answers.say(channel.opened(log.snapshot.base, log.snapshot.public_key, log.cut))
+    answers.say(
+        channel.opened(log.snapshot.base, log.snapshot.public_key, log.cut, unremembered=log.unremembered)
+    )
     return store
 
 

@@ -13,6 +13,7 @@ from broker.adapters.ledger.channel import Opening
 from broker.adapters.ledger.directory import VKEY, WAL, LogDirectory
 from broker.adapters.ledger.disk import DIRECTORY_MODE, Disk, DurableFiles, sole_writer
 from broker.adapters.ledger.integrator import Integrator
+from broker.adapters.ledger.memory import LogMemory
 from broker.adapters.ledger.recovery import Recovered, recover
 from broker.adapters.ledger.segments import Segments
 from broker.adapters.ledger.writer import Placed, WalWriter
@@ -39,12 +40,15 @@ class LogStore:
         self._directory = opening.directory
         self._disk = disk
         self._signer = NoteSigner(opening.origin, opening.keys.checkpoint)
+        self._memory = LogMemory(opening.memory, opening.origin, disk)
         segments = Segments(self._directory, disk, opening.segment_bytes)
         with ExitStack() as resources:
             try:
                 self.recovered = self._recover(resources)
                 self._integrator = self._begin_tree(self.recovered, segments, on_failure)
                 segments.forget_spare()
+                resources.callback(self._memory.close)
+                self._memory.open(self.recovered.snapshot.base, self.recovered.last_leaf)
                 self._writer = WalWriter(
                     segments,
                     disk,
@@ -62,6 +66,7 @@ class LogStore:
         """Makes the next entries durable; their leaf hashes. Raises OSError: then only `close` is left."""
         signed = self._writer.write(batch)
         leaves = [hash_leaf(entry) for entry in signed]
+        self._memory.remember(batch[-1].seq + 1, leaves[-1])
         self._integrator.add(zip(signed, leaves, strict=True))
         return leaves
 
@@ -70,12 +75,15 @@ class LogStore:
         self._writer.finish()
 
     def close(self) -> None:
-        """Integrates what is left and lets the directory go.
+        """Integrates what is left, remembers that, and lets the directory go. Raises OSError.
 
         Waits at most half a minute. A thread that hangs in the disk keeps the lock until the process ends.
         """
-        if self._integrator.close(CLOSE_SECONDS):
-            self._resources.close()
+        if not self._integrator.close(CLOSE_SECONDS):
+            return
+        with self._resources:
+            if self._integrator.published == self._memory.last.size:
+                self._memory.covered()
 
     def _recover(self, resources: ExitStack) -> Recovered:
         """Nothing is written before everything was read and believed."""
@@ -85,7 +93,7 @@ class LogStore:
         stored = reader.vkey()
         if stored is not None and stored != str(self._signer.key):
             raise MalformedError("log.vkey belongs to another key or origin")
-        return recover(reader, self._signer.key)
+        return recover(reader, self._signer.key, self._memory.recall())
 
     def _begin_tree(
         self, recovered: Recovered, segments: Segments, on_failure: Callable[[OSError], None]
@@ -97,7 +105,13 @@ class LogStore:
         files = DurableFiles(self._directory, self._disk, "tmp-tree")
         files.put([(VKEY, f"{self._signer.key}\n".encode())])
         integrator = Integrator(
-            files, self._disk, recovered.frontier, self._signer, segments, on_failure=on_failure
+            files,
+            self._disk,
+            recovered.frontier,
+            self._signer,
+            segments,
+            on_checkpoint=self._memory.sync,
+            on_failure=on_failure,
         )
         integrator.add([(entry, hash_leaf(entry)) for entry in recovered.beyond])
         integrator.integrate()
@@ -109,6 +123,7 @@ def _not_continued(directory: Path, error: MalformedError | OSError) -> BrokerEr
     return BrokerError(
         Kind.AUDIT_UNAVAILABLE,
         f"The log in {directory} cannot be continued: {what}.",
-        remedy="Run `broker audit verify` on it and restore it from a backup, its wal directory included; "
-        "or begin a new directory under a new origin.",
+        remedy="Run `broker audit verify` on it and restore the newest copy, its wal directory included. "
+        "Where there is none, keep it as evidence and begin a new log: another audit.directory and "
+        "audit.origin.",
     )

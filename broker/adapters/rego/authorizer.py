@@ -38,9 +38,11 @@ class EmbeddedAuthorizer:
     A policy that reads `now_ns` is therefore evaluated on every call.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Raises POLICY_ENGINE_UNAVAILABLE, with file and line, where the policies cannot be used."""
-        source = read_policies(directory)
+    def __init__(self, policies: Path | PolicySource) -> None:
+        """`policies` are a folder, or what was read of one. Raises POLICY_ENGINE_UNAVAILABLE, with file and
+        line, where they cannot be used.
+        """
+        source = policies if isinstance(policies, PolicySource) else read_policies(policies)
         for module in source.modules:
             dialect.check(module)
         self._version = source.version

@@ -10,32 +10,47 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 from broker.adapters.rego.dialect import code_of
 from broker.adapters.rego.engine import Engine, EngineError
+from broker.adapters.rego.reach import reached
 from broker.adapters.rego.source import Module, unusable
-from broker.adapters.rego.statements import Statement, keeping
+from broker.adapters.rego.statements import statements
 from broker.ports import DecisionPoint
 
 _PACKAGE = re.compile(r"^package\s+broker\.((\w+?)_test)\s*$", re.MULTILINE)
+_FIXTURE = "fixture_test"
 _TABLE = re.compile(r"^cases\s*:=", re.MULTILINE)
 _KEYS = {
     "decision": {"input", "rule", "expect", "grant", "changes"},
     "explanation": {"input", "role", "team", "failed"},
 }
+_PLAIN = "Write each of its names as a plain JSON value, as `data.json` has it."
 _REMEDY = "See `policies/README.md`, Test: a table is an object of cases, each with `input` and `rule`."
+
+
+class Basis(Enum):
+    """What a table is judged with, as the name of its file tells. Shipped rules hold whatever a company
+    grants and forbids, so their tables know neither.
+    """
+
+    SHIPPED = "the shipped rules, with the fixture for data"
+    OWN = "all rules, with the fixture for data"
+    DATA = "all rules, with the folder's data"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One line of a table: where it stands, what is asked at which point, and what is expected by field.
-    `explains` says that the explanation is meant, not the decision.
+    """One line of a table: where it stands, what is asked at which point, what it is judged with, and what is
+    expected by field. `explains` says that the explanation is meant, not the decision.
     """
 
     file: str
     line: int
     name: str
     point: DecisionPoint
+    basis: Basis
     document: dict[str, object] = field(repr=False)
     expected: Mapping[str, object] = field(repr=False)
 
@@ -47,13 +62,43 @@ class Case:
 
 def read_cases(tests: Sequence[Module]) -> Iterator[Case]:
     """Every case of every table. Raises POLICY_ENGINE_UNAVAILABLE, naming the file, for what is no table."""
-    named = {found[1]: module for module in tests if (found := _PACKAGE.search(code_of(module)))}
+    named = _by_package(tests)
     for package, module in named.items():
         if not _TABLE.search(code_of(module)):
             continue
-        point = _point(package.removesuffix("_test"))
+        point = _point(package.removesuffix("_test").removesuffix("_data"))
         for name, case in _worked_out(module, package, named).items():
             yield _case(module, name, point, case)
+
+
+def read_fixture(tests: Sequence[Module]) -> dict[str, object] | None:
+    """The data of `package broker.fixture_test`; None where there is none, and every table is judged with the
+    folder's data. Raises POLICY_ENGINE_UNAVAILABLE where it cannot be worked out.
+    """
+    module = _by_package(tests).get(_FIXTURE)
+    if module is None:
+        return None
+    names = {each.head for each in statements(module)} - {"package", "import"}
+    points = {name: f"broker/{_FIXTURE}/{name}" for name in sorted(names)}
+    try:
+        engine = Engine({module.name: module.text}, {}, [*points.values()])
+        return {name: engine.evaluate(point, {}) for name, point in points.items()}
+    except EngineError:
+        raise unusable(f"{module.name}: the embedded engine cannot work it out.", _PLAIN) from None
+
+
+def _by_package(tests: Sequence[Module]) -> dict[str, Module]:
+    return {found[1]: module for module in tests if (found := _PACKAGE.search(code_of(module)))}
+
+
+def _basis(file: str) -> Basis:
+    """
+    >>> _basis("calls_test.rego").name, _basis("own/a_test.rego").name, _basis("own/a_data_test.rego").name
+    ('SHIPPED', 'OWN', 'DATA')
+    """
+    if file.endswith("_data_test.rego"):
+        return Basis.DATA
+    return Basis.OWN if file.startswith("own/") else Basis.SHIPPED
 
 
 def _point(name: str) -> DecisionPoint:
@@ -62,7 +107,8 @@ def _point(name: str) -> DecisionPoint:
 
 
 def _worked_out(module: Module, package: str, named: Mapping[str, Module]) -> Mapping[str, object]:
-    texts = {each.name: _asked_alone(each) for each in _with_imported(module, named)}
+    needed = reached([*named.values()], f"broker.{package}", "cases")  # and no rule that says `with`
+    texts = {each.name: each.text for each in needed}
     entrypoint = f"broker/{package}/cases"
     try:
         table = Engine(texts, {}, [entrypoint]).evaluate(entrypoint, {})
@@ -71,35 +117,6 @@ def _worked_out(module: Module, package: str, named: Mapping[str, Module]) -> Ma
     if not isinstance(table, dict):
         raise unusable(f"{module.name}: the embedded engine cannot work out `cases`.", _REMEDY)
     return table
-
-
-def _with_imported(module: Module, named: Mapping[str, Module]) -> list[Module]:
-    """The module, and the test modules that it imports: nothing else may be given to rego-cpp, which dies of
-    two modules that import what is not there.
-    """
-    found = {module.name: module}
-    waiting = [module]
-    while waiting:
-        text = waiting.pop().text
-        for other in (named[name] for name in named if re.search(rf"\bdata\.broker\.{name}\b", text)):
-            if other.name not in found:
-                found[other.name] = other
-                waiting.append(other)
-    return [*found.values()]
-
-
-def _asked_alone(module: Module) -> str:
-    """The module without its test rules, without what says `with`, and without imports nobody needs then.
-
-    >>> text = "package broker.x_test\\nimport data.broker.x\\ntest_a if x.y with input as 1\\ncases := {}\\n"
-    >>> _asked_alone(Module("x_test.rego", text)).split()
-    ['package', 'broker.x_test', 'cases', ':=', '{}']
-    """
-    return keeping(module, _is_data).text
-
-
-def _is_data(statement: Statement) -> bool:
-    return not statement.head.startswith("test_") and re.search(r"\bwith\b", statement.code) is None
 
 
 def _case(module: Module, name: str, point: DecisionPoint, case: object) -> Case:
@@ -112,7 +129,8 @@ def _case(module: Module, name: str, point: DecisionPoint, case: object) -> Case
         what = f"has the unknown key `{unknown[0]}`" if unknown else "does not say which `rule` decides"
         raise unusable(f"{module.name}:{line}: the case `{name}` {what}.", _REMEDY)
     document = case["input"]
-    return Case(module.name, line, name, point, document, {k: v for k, v in case.items() if k != "input"})
+    expected = {key: value for key, value in case.items() if key != "input"}
+    return Case(module.name, line, name, point, _basis(module.name), document, expected)
 
 
 def _line_of(module: Module, name: str) -> int:

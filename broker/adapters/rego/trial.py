@@ -6,19 +6,23 @@ Knows: tables and answers. Must not know: who wants to know it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
-from broker.adapters.rego.source import read_tests
-from broker.adapters.rego.testtables import Case, read_cases
+from broker.adapters.rego.dialect import code_of
+from broker.adapters.rego.source import PolicySource, read_policies, read_tests
+from broker.adapters.rego.testtables import Basis, Case, read_cases, read_fixture
 from broker.errors import BrokerError
 from broker.model.explanation import parse_explanation
 from broker.ports import Verdict
 from broker.replay.recorded import Ruling
 from broker.replay.ruling import read_ruling
 
+_OWN = re.compile(r"^package\s+broker\.own\s*$", re.MULTILINE)
 _ALLOWING = ("granted", "break_glass")
 """The rules that allow; every other one denies."""
 
@@ -36,12 +40,45 @@ class Failure:
         return f"{self.file}:{self.line}: `{self.name}`: {self.why}"
 
 
+class _Judges:
+    """The engine that each kind of table is judged by; made when the first table of the kind is."""
+
+    def __init__(
+        self, authorizer: EmbeddedAuthorizer, source: PolicySource, fixture: dict[str, object] | None
+    ) -> None:
+        self._data = authorizer
+        self._source = source
+        self._fixture = fixture
+
+    def of(self, basis: Basis) -> EmbeddedAuthorizer:
+        """Raises POLICY_ENGINE_UNAVAILABLE where the rules cannot be used with the fixture."""
+        if basis is Basis.DATA or self._fixture is None:
+            return self._data
+        return self._own if basis is Basis.OWN else self._shipped
+
+    @cached_property
+    def _own(self) -> EmbeddedAuthorizer:
+        return self._judging(self._source)
+
+    @cached_property
+    def _shipped(self) -> EmbeddedAuthorizer:
+        shipped = tuple(module for module in self._source.modules if not _OWN.search(code_of(module)))
+        if shipped == self._source.modules:
+            return self._own
+        return self._judging(replace(self._source, modules=shipped))
+
+    def _judging(self, source: PolicySource) -> EmbeddedAuthorizer:
+        return EmbeddedAuthorizer(replace(source, base=self._fixture or {}))
+
+
 async def run_tables(authorizer: EmbeddedAuthorizer, policies: Path) -> tuple[int, tuple[Failure, ...]]:
     """How many cases the tables of the folder have, and those that fail. Raises POLICY_ENGINE_UNAVAILABLE for
     what is no table.
     """
-    cases = list(read_cases(read_tests(policies)))
-    judged = [(case, await _judged(authorizer, case)) for case in cases]
+    tests = read_tests(policies)
+    cases = list(read_cases(tests))
+    judges = _Judges(authorizer, read_policies(policies), read_fixture(tests))
+    judged = [(case, await _judged(judges.of(case.basis), case)) for case in cases]
     return len(cases), tuple(Failure(case.file, case.line, case.name, why) for case, why in judged if why)
 
 

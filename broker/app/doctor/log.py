@@ -10,9 +10,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker.adapters.ledger import LogDirectory
+from broker.adapters.ledger import LogDirectory, recall
 from broker.app.doctor.check import Check, Level
 from broker.config import Settings
+from broker.config.ends import Audit
+from broker.tlog.malformed import MalformedError
 
 _SUBJECT = "log"
 _LITTLE = 1024**3
@@ -24,6 +26,7 @@ def check_log(settings: Settings) -> Iterator[Check]:
     yield _writable(audit.directory, "the log")
     yield _writable(audit.keys, "the log's keys")
     yield from _origin(audit.directory, audit.origin)
+    yield from _remembered(audit)
     free = shutil.disk_usage(_standing(audit.directory)).free
     left = f"{free / 1024**3:.1f} GiB are left for the log."
     if free < _LITTLE:
@@ -47,6 +50,22 @@ def _standing(folder: Path) -> Path:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder
+
+
+def _remembered(audit: Audit) -> Iterator[Check]:
+    """Whether the log still has all that was acknowledged: a start would refuse it."""
+    try:
+        known = recall(audit.keys, audit.origin)
+        size = LogDirectory(audit.directory).size() if known is not None else 0
+    except (MalformedError, OSError) as error:
+        what = error.strerror if isinstance(error, OSError) else error
+        told = f"What was acknowledged cannot be compared with the log: {what}."
+        yield Check(_SUBJECT, Level.BAD, told, "Run `broker audit verify` on the log.")
+        return
+    if known is not None and size < known.size:
+        told = f"The log has {size} entries where {known.size} were acknowledged: it was cut or rolled back."
+        remedy = "Restore the newest copy; or begin a new log: another audit.directory and audit.origin."
+        yield Check(_SUBJECT, Level.BAD, told, remedy)
 
 
 def _origin(folder: Path, origin: str) -> Iterator[Check]:

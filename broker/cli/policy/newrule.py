@@ -43,7 +43,7 @@ import data.broker.inputs_test as inputs
 
 test_decision[name] if {{
 	some name, case in cases
-	inputs.as_expected(case)
+	inputs.with_own(case)
 }}
 
 asking(operation, answers) := inputs.call("explorer", {{

@@ -1,0 +1,64 @@
+# What holds of any data: what it names exists, and a role that calls says how.
+package broker.integrity_data_test
+
+test_every_role_of_a_grant_exists if {
+	every grant in data.grants {
+		data.roles[grant.role]
+	}
+}
+
+# The broker refuses a placement that names something else, or nothing.
+test_every_placement_names_a_team_or_a_region if {
+	every holder in array.concat([grant | some grant in data.grants], [role | some role in data.roles]) {
+		well_placed(object.get(holder, "placement", {"team": "any"}))
+	}
+}
+
+well_placed(placement) if {
+	placement != {}
+	every field, place in placement {
+		field in {"region", "team"}
+		is_string(place)
+		place != ""
+	}
+}
+
+test_every_set_of_models_exists if {
+	every role in data.roles {
+		every chosen in role.operations {
+			data.models[chosen]
+		}
+	}
+}
+
+test_every_role_for_an_emergency_exists if {
+	every entry in data.break_glass {
+		data.roles[entry.role]
+	}
+}
+
+# Two ceilings of one field would contradict each other.
+test_output_tokens_have_one_name_in_ceilings_and_caps if {
+	every role in data.roles {
+		one_name(object.get(object.get(role, "requires", {}), "ceilings", {}))
+		one_name(object.get(object.get(role, "shape", {}), "caps", {}))
+	}
+}
+
+one_name(bounds) if object.keys(bounds) & {"max_completion_tokens", "max_output_tokens"} == set()
+
+test_every_role_that_calls_says_how if {
+	every role in data.roles {
+		complete(role)
+	}
+}
+
+complete(role) if role.operations == {}
+
+complete(role) if {
+	role.operations != {}
+	data.content[role.content]
+	count(role.limits) > 0
+	role.max_output_tokens >= 0
+	role.credential != ""
+}
