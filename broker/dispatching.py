@@ -19,6 +19,7 @@ from broker.shaping.retry_after import seconds_of
 
 UNAUTHORIZED = 401
 _TOO_MANY_REQUESTS = 429
+_ERRORS = 400
 _ABOUT_THE_KEY = frozenset({UNAUTHORIZED, _TOO_MANY_REQUESTS})
 _OTHER_KEYS = 2
 """How many further keys one call may try: with each one that is turned down, fewer are left for others."""
@@ -38,7 +39,7 @@ class Dispatching:
         """
         lease = await self._lease(passage)
         begun = self._clock.monotonic_ns()
-        answer = await self._upstream.send(request, lease)
+        answer = await self._send(request, lease, passage)
         if answer.status in _ABOUT_THE_KEY:
             answer = await self._elsewhere(answer, passage, request)
         passage.upstream_us = (self._clock.monotonic_ns() - begun) // 1000
@@ -64,8 +65,19 @@ class Dispatching:
             except BrokerError:  # the others were turned down, too, in the meantime: this answer stands
                 return answer
             await _let_go(answer)
-            answer = await self._upstream.send(request, lease)
+            answer = await self._send(request, lease, passage)
         self._is_about_the_key(answer, passage)
+        return answer
+
+    async def _send(self, request: UpstreamRequest, lease: Lease, passage: Passage) -> Reply | StreamReply:
+        """From here on upstream may be at work on the call, until it is known that it is not."""
+        passage.sent = True
+        try:
+            answer = await self._upstream.send(request, lease)
+        except BrokerError as error:
+            passage.sent = not error.unsent
+            raise
+        passage.sent = answer.status < _ERRORS
         return answer
 
     def _is_about_the_key(self, answer: Reply | StreamReply, passage: Passage) -> bool:

@@ -41,7 +41,7 @@ class BrokerError(Exception):
 
     `message` says what was wrong, `remedy` what to try, `param` which parameter (OpenAI's spelling),
     `rule` which policy or content rule, `retry_after` seconds, `details` further named facts
-    (counted tokens, successor model …) that both renderings show.
+    (counted tokens, successor model …) that both renderings show. `unsent`: upstream has nothing of the call.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class BrokerError(Exception):
         rule: str | None = None,
         retry_after: float | None = None,
         details: dict[str, str] | None = None,
+        unsent: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -63,6 +64,7 @@ class BrokerError(Exception):
         self.rule = rule
         self.retry_after = retry_after
         self.details = details or {}
+        self.unsent = unsent
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".strip()

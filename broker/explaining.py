@@ -10,6 +10,7 @@ from collections.abc import Callable
 from broker import strictjson
 from broker.administration import Administration
 from broker.errors import BrokerError, Kind
+from broker.identity.scope import MAX_STARS, has_many_stars
 from broker.model.answers import parse_admin_decision, parse_call_decision, parse_token_decision
 from broker.model.explanation import Explanation, parse_explanation
 from broker.model.operation import AdminAction
@@ -43,6 +44,7 @@ class Explaining:
         Raises BAD_REQUEST, POLICY_DENIED (recorded) or POLICY_ENGINE_UNAVAILABLE.
         """
         asked, document = _point(point), _document(input_json)
+        _refuse_slow_patterns(document)
         allowed = await self._administration.may(peer, AdminAction.POLICY_EXPLAIN, transport)
         if not allowed and _subject(document) != peer.spiffe_id:
             await self._administration.allow(peer, AdminAction.POLICY_EXPLAIN, transport, call_id)
@@ -90,6 +92,16 @@ def _document(text: str) -> dict[str, object]:
     if not isinstance(document, dict):
         raise _bad("input_json", "It is no JSON object.")
     return document
+
+
+def _refuse_slow_patterns(document: dict[str, object]) -> None:
+    """What a token's scope may not hold is not asked about either: policies match it as a pattern."""
+    request = document.get("request")
+    scope = request.get("scope") if isinstance(request, dict) else None
+    for entry in scope if isinstance(scope, list) else ():
+        model = entry.get("model") if isinstance(entry, dict) else None
+        if isinstance(model, str) and has_many_stars(model):
+            raise _bad("input_json", f"A model pattern in it has more than {MAX_STARS} stars.")
 
 
 def _subject(document: dict[str, object]) -> object:

@@ -14,6 +14,10 @@ from typing import Protocol
 
 import orjson
 
+from broker.catalog.count import count_text
+from broker.catalog.estimate import NO_ESTIMATE, Estimate
+from broker.catalog.prices import PRICE_VERSION
+from broker.charging import Cost
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call
 from broker.model.decision import CallDecision
@@ -22,9 +26,10 @@ from broker.model.operation import Operation
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.model.secret import Lease
 from broker.model.subject import Caller, Peer
+from broker.shaping.delivered import Delivered
 from broker.shaping.recorded_input import recorded_call
-from broker.shaping.request import PURPOSE
-from broker.shaping.usage import Usage
+from broker.shaping.request import PURPOSE, model_sent
+from broker.shaping.usage import NO_USAGE, Usage, usage_of
 
 Commit = Callable[[str | None, str, bytes], str]
 _NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z")
@@ -66,7 +71,11 @@ class Passage:
         self.lease: Lease | None = None
         self.policy_us: int | None = None
         self.upstream_us: int | None = None
-        self.usage = Usage()
+        self.estimate: Estimate = NO_ESTIMATE
+        self.sent = False
+        self.usage_added = False
+        self.usage: Usage = NO_USAGE
+        self.delivered = Delivered(self._tokens_of)
         self.reply_bytes = 0
         self.response_findings: tuple[Finding, ...] = ()
         self._commit = commit
@@ -102,7 +111,7 @@ class Passage:
     @property
     def model_sent(self) -> str | None:
         """The model that upstream is asked for: the one policy pinned, or the caller's."""
-        return self.decided.shape.model or self.accepted.model
+        return model_sent(self.accepted, self.decided.shape)
 
     @property
     def user(self) -> str:
@@ -139,6 +148,15 @@ class Passage:
         """The document that policy was asked about, to ask again; it holds no text of the call."""
         question: dict[str, object] = orjson.loads(self._question)
         return question
+
+    def told(self, document: object) -> None:
+        """Upstream says this: a whole reply, or the next event of a stream. What is read of a stored answer
+        was counted when it was made.
+        """
+        if self.usage.says_no_more(document):
+            return
+        said = usage_of(document)
+        self.usage = self.usage.merged(said if self.estimate.terms.billed else said.uncounted())
 
     def forget_body(self) -> None:
         """The request has been sent: a stream may last long, and need not hold its prompt that long, nor what
@@ -177,7 +195,14 @@ class Passage:
         )
 
     def outcome(
-        self, *, status: int, request_id: str | None, digest: bytes | None, error: Kind | None, now_ns: int
+        self,
+        *,
+        status: int,
+        request_id: str | None,
+        digest: bytes | None,
+        error: Kind | None,
+        cost: Cost,
+        now_ns: int,
     ) -> Record:
         """The call is over. `status` is the HTTP status that upstream gave, 0 where it gave none."""
         lease = self.lease
@@ -194,6 +219,9 @@ class Passage:
             tokens_in=self.usage.tokens_in,
             tokens_out=self.usage.tokens_out,
             tokens_cached=self.usage.tokens_cached,
+            cost_micro_usd=cost.micro_usd,
+            cost_exact=cost.exact,
+            price_version=PRICE_VERSION,
             bytes=self.reply_bytes,
             t_upstream_us=self.upstream_us,
             t_total_us=self._since_start(now_ns),
@@ -242,6 +270,12 @@ class Passage:
             )
             for f in seen[:32]
         )
+
+    def _tokens_of(self, text: str) -> int:
+        """The tokens of a text that upstream delivered; 0 where they tell nothing, because the model hides
+        some of what it bills.
+        """
+        return 0 if self.estimate.terms.price.hidden else count_text(text, self.estimate.model)
 
     def _model(self, name: str) -> str:
         return self._commit(None, "name", name.encode()) if self._found_in("model") else self._name(name)

@@ -97,9 +97,13 @@ class Pipeline:
         today = datetime.fromtimestamp(self._ports.clock.now_ns() / _NS_PER_SECOND, UTC).date()
         estimate = await self._stages.estimate(call, passage.caller, today)  # 4 estimate
         decision = await self._deciding.decide(passage, call, estimate)  # 5 decide
-        if decision.shape.alters:
-            estimate = await self._stages.estimate(shaped(call, decision.shape), passage.caller, today)
+        regional = decision.placement.region is not None
+        if decision.shape.alters or regional:
+            altered = shaped(call, decision.shape)
+            estimate = await self._stages.estimate(altered, passage.caller, today, regional=regional)
+        passage.estimate = estimate
         request = upstream_request(call, decision, passage.findings, bound, passage.call_id)
+        passage.usage_added = request.usage_added
         charges = _charges(decision, estimate)
         return request, await self._ports.counters.reserve(charges)  # 6 reserve
 

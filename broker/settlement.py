@@ -6,10 +6,8 @@ Knows: that a call which opened must close. Must not know: how records are store
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 
-from broker.catalog.estimate import cost
-from broker.catalog.models import find
+from broker.charging import NOTHING, Cost, Ending, charge
 from broker.errors import BrokerError, Kind
 from broker.model.call import Reply, StreamReply
 from broker.model.charge import Reservation, Unit
@@ -17,7 +15,7 @@ from broker.passage import Passage
 from broker.ports import Clock, Counters, Ledger
 
 _NOTHING = {Unit.REQUESTS: 0, Unit.TOKENS: 0, Unit.MICRO_USD: 0}
-_UNANSWERED = {Unit.REQUESTS: 1, Unit.TOKENS: 0, Unit.MICRO_USD: 0}
+_ERRORS = 400
 
 
 class Settlement:
@@ -58,30 +56,39 @@ class Settlement:
             return
         self._closed = True
         answer = self._answer
+        cost = self._cost(error)
         record = self._passage.outcome(
             status=answer.status if answer is not None else 0,
             request_id=_header(answer, "x-request-id"),
             digest=digest,
             error=error,
+            cost=cost,
             now_ns=self._clock.monotonic_ns(),
         )
         try:
             await self._ledger.append(record)
         finally:
-            await self._counters.settle(self._reservation, self._used())
+            used = {Unit.REQUESTS: 1, Unit.TOKENS: cost.tokens, Unit.MICRO_USD: cost.micro_usd}
+            await self._counters.settle(self._reservation, used)
 
-    def _used(self) -> Mapping[Unit, int]:
-        """What the call really took, by unit. What upstream did not count stays at the worst case."""
-        if self._answer is None:
-            return _UNANSWERED
-        usage = self._passage.usage
-        if usage.tokens_in is None:
-            return {Unit.REQUESTS: 1}
-        tokens_out = usage.tokens_out or 0
-        spent = cost(
-            find(self._passage.accepted.model), usage.tokens_in, tokens_out, usage.tokens_cached or 0
-        )
-        return {Unit.REQUESTS: 1, Unit.TOKENS: usage.tokens_in + tokens_out, Unit.MICRO_USD: spent}
+    def _cost(self, error: Kind | None) -> Cost:
+        """What is charged for the call: see `charging`. Every call that has an intent is one request."""
+        passage = self._passage
+        ending = self._ending(error)
+        if ending is Ending.UNSENT:
+            return NOTHING
+        regional = passage.lease is not None and passage.lease.region is not None
+        return charge(passage.estimate, ending, passage.usage, passage.delivered, regional=regional)
+
+    def _ending(self, error: Kind | None) -> Ending:
+        answer = self._answer
+        if answer is None:
+            return Ending.LEFT if self._passage.sent else Ending.UNSENT
+        if answer.status >= _ERRORS:
+            return Ending.REFUSED
+        if isinstance(answer, Reply) or error is None:
+            return Ending.WHOLE
+        return Ending.BROKEN if error is Kind.UPSTREAM_INTERRUPTED else Ending.LEFT
 
 
 def _header(answer: Reply | StreamReply | None, name: str) -> str | None:

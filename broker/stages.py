@@ -14,12 +14,12 @@ from broker.catalog.count import decode_tokens
 from broker.catalog.estimate import Estimate, check_retired, deprecation_headers, estimate
 from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
-from broker.identity.scope import matches
 from broker.model.call import Call, Reply
 from broker.model.decision import CallDecision
 from broker.model.finding import Finding, Text
 from broker.model.operation import Operation
 from broker.model.subject import Caller
+from broker.model.wildcard import matches
 from broker.passage import Passage
 from broker.prefilter.inspector import Inspector
 from broker.prefilter.stream import StreamFilter
@@ -27,7 +27,6 @@ from broker.prefilter.texts import texts
 from broker.shaping.denial import content_blocked
 from broker.shaping.reply import GENERATING, edit_reply, parse_reply, visible_models
 from broker.shaping.request import PURPOSE, QUERY
-from broker.shaping.usage import usage_of
 
 LARGE_BYTES = 128 * 1024
 _CUT_SETS = 64
@@ -56,13 +55,13 @@ class Stages:
         """Whether a rule sees something in a short text that is no part of a call."""
         return bool(self._inspector.inspect([Text((), text)]))
 
-    async def estimate(self, call: Call, caller: Caller, today: date) -> Estimate:
-        """Step 4. Raises MODEL_RETIRED or CONTEXT_LENGTH_EXCEEDED."""
+    async def estimate(self, call: Call, caller: Caller, today: date, *, regional: bool = False) -> Estimate:
+        """Step 4. `regional`: for a region's price. Raises MODEL_RETIRED or CONTEXT_LENGTH_EXCEEDED."""
         if call.operation is not Operation.EDITS:  # an edit's model is policy's choice, not the caller's
             check_retired(find(call.model), today)
         if len(call.body) <= LARGE_BYTES:
-            return estimate(call, caller.max_tokens)
-        return await asyncio.to_thread(estimate, call, caller.max_tokens)
+            return estimate(call, caller.max_tokens, regional=regional)
+        return await asyncio.to_thread(estimate, call, caller.max_tokens, regional=regional)
 
     async def filter_reply(self, answer: Reply, passage: Passage) -> Reply:
         """Step 10 for a whole reply. Raises CONTENT_BLOCKED where its text holds what policy cuts."""
@@ -71,7 +70,9 @@ class Stages:
         if call.operation is Operation.MODELS and answer.status == _SUCCESS:
             body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
         document = parse_reply(body)
-        passage.usage = passage.usage.merged(usage_of(document))
+        passage.told(document)
+        if len(body) <= LARGE_BYTES and (passage.estimate.terms.tools or not passage.usage.counts):
+            passage.delivered.take(document)
         if call.operation in GENERATING and decision.cut:
             if isinstance(document, dict):
                 await self._refuse_cut(document, decision, passage)

@@ -19,7 +19,7 @@ from broker.settlement import Settlement
 from broker.shaping.denial import content_blocked
 from broker.shaping.reply import Channel, deltas, parse_reply, wholes
 from broker.shaping.sse import field, is_error, is_terminal
-from broker.shaping.usage import usage_of
+from broker.shaping.usage_request import unasked
 from broker.vigil import Leash
 
 _WHOLE: Channel = ("event",)
@@ -107,7 +107,13 @@ async def _watched(
         async with aclosing(answer.events) as events:  # type: ignore[type-var]
             while (event := await leash.next(events)) is not None:
                 document = _document(event)
-                passage.usage = passage.usage.merged(usage_of(document))
+                passage.told(document)
+                passage.delivered.take(document)
+                if passage.usage_added:
+                    shown = unasked(event, document)
+                    if shown is None:
+                        continue
+                    event = shown
                 digest.update(event)
                 passage.reply_bytes += len(event)
                 free = [*gate.admit(event, document)]

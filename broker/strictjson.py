@@ -7,18 +7,40 @@ the input.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from itertools import accumulate
 from math import isfinite
 
 MAX_DEPTH = 64
+_STEP = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
+_NO_BRACKETS = bytes(set(range(256)) - _STEP.keys())
 
 
 class StrictJsonError(ValueError):
     """The bytes are not strict JSON. The message names the defect and never the content."""
 
 
-def parse(raw: bytes, *, max_depth: int = MAX_DEPTH) -> object:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many a document may have at most, in all: `values` of any kind, `members` of objects, `containers`
+    (objects and arrays). Text is not counted, however long it is and whatever it spells.
+    """
+
+    values: int
+    members: int
+    containers: int
+
+
+OF_A_CALL = Bounds(values=524_288, members=131_072, containers=131_072)
+"""OpenAI takes 300,000 tokens in one request for embeddings, and 2,048 inputs; a chat could have 65,536
+messages here.
+"""
+
+
+def parse(raw: bytes, *, max_depth: int = MAX_DEPTH, bounds: Bounds | None = OF_A_CALL) -> object:
     """Parses `raw` or raises StrictJsonError: invalid UTF-8, a byte order mark, duplicate keys, NaN or
-    Infinity, numbers beyond a double, lone surrogates, and nesting deeper than `max_depth`.
+    Infinity, numbers beyond a double, lone surrogates, nesting deeper than `max_depth`, and more values than
+    `bounds` has, which is found out before any is made. `bounds` None: the operator's own file.
 
     >>> parse(b'{"a": [1, 2.5, null]}')
     {'a': [1, 2.5, None]}
@@ -30,9 +52,7 @@ def parse(raw: bytes, *, max_depth: int = MAX_DEPTH) -> object:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         raise StrictJsonError("the body is not valid UTF-8") from None
-    # Brackets inside strings only overcount, so the cheap test never lets a deep document through.
-    if raw.count(b"{") + raw.count(b"[") > max_depth:
-        _refuse_deep(text, max_depth)
+    _refuse_vast(raw, max_depth, bounds)
     try:
         value = _DECODER.decode(text)
     except StrictJsonError:
@@ -46,25 +66,41 @@ def parse(raw: bytes, *, max_depth: int = MAX_DEPTH) -> object:
     return value
 
 
-def _refuse_deep(text: str, max_depth: int) -> None:
-    depth = 0
-    in_string = escaped = False
-    for char in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif char == "\\":
-                escaped = True
-            elif char == '"':
-                in_string = False
-        elif char == '"':
-            in_string = True
-        elif char in "{[":
-            depth += 1
-            if depth > max_depth:
-                raise StrictJsonError(f"nested deeper than {max_depth} levels")
-        elif char in "}]":
-            depth -= 1
+def _refuse_vast(raw: bytes, max_depth: int, bounds: Bounds | None) -> None:
+    """Counts what is punctuation. Inside strings it only overcounts, so what passes the cheap test is within
+    the bounds; of the rest, the strings are taken out first.
+    """
+    opened = raw.count(b"{") + raw.count(b"[")
+    if opened <= max_depth and (bounds is None or not _is_beyond(raw, bounds)):
+        return
+    outside = _without_strings(raw, bounds)
+    if bounds is not None and (beyond := _is_beyond(outside, bounds)):
+        raise StrictJsonError(f"the body holds more than {beyond}")
+    depths = accumulate(map(_STEP.__getitem__, outside.translate(None, _NO_BRACKETS)))
+    if max(depths, default=0) > max_depth:
+        raise StrictJsonError(f"nested deeper than {max_depth} levels")
+
+
+def _is_beyond(raw: bytes, bounds: Bounds) -> str:
+    """Which bound is passed, in words, or an empty string. Each value but the first follows a comma or the
+    bracket that it is the first in.
+    """
+    opened = raw.count(b"{") + raw.count(b"[")
+    if opened > bounds.containers:
+        return f"{bounds.containers} objects and arrays"
+    if raw.count(b":") > bounds.members:
+        return f"{bounds.members} members of objects"
+    return f"{bounds.values} values" if opened + raw.count(b",") >= bounds.values else ""
+
+
+def _without_strings(raw: bytes, bounds: Bounds | None) -> bytes:
+    """What stands outside of strings. Where `raw` is no JSON, this is right up to its first mistake, behind
+    which the parser reads nothing.
+    """
+    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in raw else raw
+    if bounds is not None and plain.count(b'"') > 2 * (bounds.values + bounds.members):
+        raise StrictJsonError(f"the body holds more than {bounds.values} values")
+    return b" ".join(plain.split(b'"')[::2])
 
 
 def _refuse_surrogates(value: object) -> None:

@@ -69,6 +69,13 @@ def count_input(document: dict[str, object] | None, model: Model | None) -> int:
     return extra + sum(len(vocabulary.encode_ordinary(part)) for part in slices)
 
 
+def count_text(text: str, model: Model | None) -> int:
+    """The tokens of one text, or more: a text too long to be counted at once has no more than its bytes."""
+    if len(text) > _SLICE:
+        return len(text.encode("utf-8", "replace"))
+    return len(encoding((model or UNKNOWN).encoding).encode_ordinary(text))
+
+
 def decode_tokens(model: Model | None, tokens: Sequence[int]) -> str | None:
     """The text of a token array, None where a token is not of this model's vocabulary."""
     try:

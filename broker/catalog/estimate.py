@@ -10,17 +10,41 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from email.utils import format_datetime
 from functools import lru_cache
-from math import ceil
+from typing import NamedTuple
 
+from broker.catalog.bounds import BILLED, GENERATING, NO_ANSWERS, Answers, answers, speaks, unseen
+from broker.catalog.cost import MAX_AMOUNT, Tier, Tokens, cost, tier_of
 from broker.catalog.count import count_input
-from broker.catalog.models import UNKNOWN, Model, find
+from broker.catalog.fees import Fees, fees_at_most, fees_of
+from broker.catalog.models import LARGEST_WINDOW, UNKNOWN, Model, find
+from broker.catalog.prices import FREE, Price, price_of
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call
 from broker.model.operation import Operation
 
-_OUTPUT_CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_GENERATING = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.EDITS, Operation.RESPONSES})
-_COMPLETIONS_DEFAULT = 16  # OpenAI's documented default of max_tokens for /v1/completions
+
+class Terms(NamedTuple):
+    """What a call was estimated at, for whoever settles it: see `charging`.
+
+    `model` is the one asked for, at `price`, in the dearest service `tier` that may serve the call (flex
+    counts once upstream says so). `unseen_in` are the tokens that its input may have beside those counted;
+    `hears` and `speaks` say that its tokens may be audio; `tools` are OpenAI's own, `fees` theirs at most.
+    Nothing of a call that is not `billed` costs anything.
+    """
+
+    billed: bool = False
+    model: str | None = None
+    price: Price = FREE
+    tier: Tier = Tier.STANDARD
+    answers: Answers = NO_ANSWERS
+    unseen_in: int = 0
+    hears: bool = False
+    speaks: bool = False
+    tools: Fees = ()
+    fees: int = 0
+
+
+UNBILLED = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +55,15 @@ class Estimate:
     tokens_out_max: int
     cost_micro_usd: int
     model: Model | None
+    terms: Terms = UNBILLED
 
 
-def estimate(call: Call, ceiling: int | None) -> Estimate:
-    """The worst case; `ceiling` is the output bound of the caller's token, if any.
+NO_ESTIMATE = Estimate(0, 0, 0, None)
+
+
+def estimate(call: Call, ceiling: int | None, *, regional: bool = False) -> Estimate:
+    """The worst case; `ceiling` is the output bound of the caller's token, if any; `regional`: a region is
+    asked for.
 
     Raises CONTEXT_LENGTH_EXCEEDED where a known model's window cannot hold the input and the output
     that the call asks for.
@@ -42,21 +71,52 @@ def estimate(call: Call, ceiling: int | None) -> Estimate:
     model = find(call.model)
     document = call.document
     tokens_in = count_input(dict(document) if document is not None else None, model)
-    if call.operation not in _GENERATING or document is None:
-        _check_window(tokens_in if call.operation is not Operation.EMBEDDINGS else 0, 0, model)
-        return Estimate(tokens_in, 0, cost(model, tokens_in, 0, 0), model)
-    asked = _asked(document)
+    if call.operation not in BILLED or document is None:
+        _check_window(tokens_in, 0, model)
+        return Estimate(tokens_in, 0, 0, model)
+    terms = _terms(call, document, tokens_in, ceiling, model)
     if call.operation is not Operation.EDITS:  # its model is policy's, not the caller's
-        _check_window(tokens_in, asked or 0, model)
-    out = _worst_output(call.operation, document, asked, ceiling, model)
-    return Estimate(tokens_in, out, cost(model, tokens_in, out, 0), model)
+        asked = terms.answers.asked or 0
+        _check_window(0 if call.operation is Operation.EMBEDDINGS else tokens_in, asked, model)
+    out = min(terms.answers.total, MAX_AMOUNT)
+    return Estimate(tokens_in, out, worst_cost(terms, tokens_in, out, regional=regional), model, terms)
 
 
-def cost(model: Model | None, tokens_in: int, tokens_out: int, cached: int) -> int:
-    """Micro-dollars, rounded up. `cached` are those of `tokens_in` that upstream had cached."""
-    prices = model or UNKNOWN
-    fresh = max(0, tokens_in - cached)
-    return ceil(fresh * prices.price_in + cached * prices.price_cached + tokens_out * prices.price_out)
+def worst_cost(terms: Terms, tokens_in: int, tokens_out: int, *, regional: bool) -> int:
+    """Micro-dollars at most for so many tokens: all audio where some may be, all written into the cache."""
+    tokens = Tokens(
+        tokens_in,
+        tokens_out,
+        written=tokens_in if terms.price.write > 1 else 0,
+        heard=tokens_in if terms.hears else 0,
+        spoken=tokens_out if terms.speaks else 0,
+    )
+    return min(cost(terms.price, tokens, terms.tier, regional=regional) + terms.fees, MAX_AMOUNT)
+
+
+def _terms(
+    call: Call, document: Mapping[str, object], tokens_in: int, ceiling: int | None, model: Model | None
+) -> Terms:
+    bounds = NO_ANSWERS
+    if call.operation in GENERATING:
+        longest = (model or UNKNOWN).max_output
+        bounds = answers(
+            call.operation, document, ceiling, longest, lambda value: count_input({"input": value}, model)
+        )
+    window = model.context_window if model is not None else LARGEST_WINDOW
+    hidden, tier, tools = unseen(document), tier_of(document.get("service_tier")), fees_of(document)
+    return Terms(
+        billed=True,
+        model=call.model,
+        price=price_of(call.model),
+        tier=Tier.STANDARD if tier is Tier.FLEX else tier,
+        answers=bounds,
+        unseen_in=max(0, window - tokens_in) if hidden.any else 0,
+        hears=hidden.audio,
+        speaks=speaks(document),
+        tools=tools,
+        fees=fees_at_most(tools, document) if tools else 0,
+    )
 
 
 def check_retired(model: Model | None, today: date) -> None:
@@ -86,31 +146,6 @@ def deprecation_headers(model: Model | None) -> tuple[tuple[str, str], ...]:
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time.min, UTC)
-
-
-def _asked(document: Mapping[str, object]) -> int | None:
-    caps = [document.get(name) for name in _OUTPUT_CAPS]
-    return max((cap for cap in caps if isinstance(cap, int)), default=None)
-
-
-def _worst_output(
-    operation: Operation,
-    document: Mapping[str, object],
-    asked: int | None,
-    ceiling: int | None,
-    model: Model | None,
-) -> int:
-    each = asked
-    if each is None and operation is Operation.COMPLETIONS:
-        each = _COMPLETIONS_DEFAULT
-    if each is None:
-        each = (model or UNKNOWN).max_output
-    if ceiling is not None:
-        each = min(each, ceiling)
-    choices = max((n for n in (document.get("n"), document.get("best_of")) if isinstance(n, int)), default=1)
-    prompts = document.get("prompt")
-    many = isinstance(prompts, list) and prompts and not isinstance(prompts[0], int)
-    return each * max(1, choices) * (len(prompts) if many and isinstance(prompts, list) else 1)
 
 
 def _check_window(tokens_in: int, asked: int, model: Model | None) -> None:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 
 from broker.errors import BrokerError, Kind
 from broker.model.operation import AdminAction, Operation
+from broker.model.wildcard import matches
 
 MAX_SCOPES = 64
+MAX_SCOPE_CHARACTERS = 4096
+"""Of a whole asked scope; a token of 4 KiB would not hold more."""
+MAX_STARS = 3
+"""Of one pattern. Policies hand an asked pattern to `glob.match`, which takes longer with each star."""
 _MODEL = re.compile(r"[A-Za-z0-9._:/*-]{1,128}\Z")
 _OPERATIONS = frozenset(Operation) | frozenset(AdminAction)
 
@@ -23,6 +27,8 @@ def parse_scope(text: str) -> tuple[str, ...]:
     >>> parse_scope("chat:gpt-4o embeddings:* models")
     ('chat:gpt-4o', 'embeddings:*', 'models')
     """
+    if len(text) > MAX_SCOPE_CHARACTERS:
+        raise _malformed(f"more than {MAX_SCOPE_CHARACTERS} characters")
     entries = tuple(dict.fromkeys(text.split()))
     if len(entries) > MAX_SCOPES:
         raise _malformed(f"more than {MAX_SCOPES} scopes")
@@ -32,7 +38,14 @@ def parse_scope(text: str) -> tuple[str, ...]:
             raise _malformed("an unknown operation")
         if colon and not _MODEL.match(model):
             raise _malformed("a model pattern with characters outside letters, digits and . _ : / * -")
+        if has_many_stars(model):
+            raise _malformed(f"a model pattern with more than {MAX_STARS} stars")
     return entries
+
+
+def has_many_stars(pattern: str) -> bool:
+    """Whether a policy that hands this to `glob.match` could take too long over it."""
+    return pattern.count("*") > MAX_STARS
 
 
 def split_entry(entry: str) -> tuple[str, str]:
@@ -52,16 +65,6 @@ def covers(scope: Iterable[str], operation: str, model: str | None) -> bool:
         if name == operation and (model is None or matches(pattern, model)):
             return True
     return False
-
-
-def matches(pattern: str, model: str) -> bool:
-    """Whether `model` fits `pattern`; `*` stands for any run of characters and nothing else is special."""
-    return pattern in ("*", model) or ("*" in pattern and _glob(pattern).match(model) is not None)
-
-
-@lru_cache(maxsize=4096)
-def _glob(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in re.split(r"\*+", pattern)) + r"\Z", re.DOTALL)
 
 
 def _malformed(what: str) -> BrokerError:

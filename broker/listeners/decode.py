@@ -16,6 +16,8 @@ from broker.model.operation import Operation
 
 Headers = tuple[tuple[str, str], ...]
 _LONGEST_PURPOSE = 200
+MAX_USER = 4096
+"""Characters of a user identifier; OpenAI takes 64. Policies match it against patterns."""
 
 
 def parse_body(body: bytes) -> dict[str, object]:
@@ -41,6 +43,8 @@ def decode_document(
     check_document(operation, document)
     model = document.get("model")
     user = document.get("user") or document.get("safety_identifier")
+    if isinstance(user, str) and len(user) > MAX_USER:
+        raise refuse("user", f"expected at most {MAX_USER} characters")
     return Call(
         operation=operation,
         method=method,

@@ -31,13 +31,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """What is sent upstream, after shaping. The key is not in it: the upstream adapter adds it."""
+    """What is sent upstream, after shaping. The key is not in it: the upstream adapter adds it. With
+    `usage_added` it asks for a usage that the caller did not ask for.
+    """
 
     method: str
     path: str
     body: bytes = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     stream: bool
+    usage_added: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ that cannot be read allows nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import date
 
 from broker import strictjson
+from broker.model.wildcard import matches
 from broker.replay.flips import Direction, Flip, Occasions
 
 _PATTERNS = ("point", "subject", "operation", "model", "rule")
@@ -38,7 +38,7 @@ class Reviewed:
     def covers(self, flip: Flip) -> bool:
         """Whether the entry speaks of this flip; its day is not looked at."""
         told = (flip.point, flip.subject, flip.operation, flip.model, flip.was)
-        return all(_matches(getattr(self, name), text) for name, text in zip(_PATTERNS, told, strict=True))
+        return all(matches(getattr(self, name), text) for name, text in zip(_PATTERNS, told, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def parse_allow_list(raw: bytes) -> tuple[Reviewed, ...]:
     Raises AllowListError for a missing, unknown, mistyped or empty field and a day that is none.
     """
     try:
-        document = strictjson.parse(raw)
+        document = strictjson.parse(raw, bounds=None)
     except strictjson.StrictJsonError as error:
         raise AllowListError(str(error)) from None
     if not isinstance(document, dict) or document.keys() != {"flips"} or type(document["flips"]) is not list:
@@ -106,12 +106,3 @@ def _day(number: int, text: str) -> date:
     if day is None or day.isoformat() != text:
         raise AllowListError(f"flips[{number}].until is not a day like 2026-12-31")
     return day
-
-
-def _matches(pattern: str, text: str) -> bool:
-    """Whether `text` is what `pattern` says.
-
-    >>> _matches("spiffe://d/*/batch", "spiffe://d/sa/batch"), _matches("*", ""), _matches("a.b", "aab")
-    (True, True, False)
-    """
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None

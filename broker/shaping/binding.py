@@ -18,6 +18,7 @@ _CEILINGS = {
     Operation.CHAT: ("max_completion_tokens", "max_tokens"),
     Operation.COMPLETIONS: ("max_tokens",),
     Operation.RESPONSES: ("max_output_tokens",),
+    Operation.EDITS: ("max_completion_tokens",),  # it becomes a chat
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 CHAT_PATH = "/v1/chat/completions"
-_CARRIED = ("n", "temperature", "top_p", "user")
+_CARRIED = ("n", "temperature", "top_p", "user", "max_completion_tokens")
 _FRAME = (
     "Edit the text that the user sends according to the instruction. "
     "Answer with the edited text alone.\n\nInstruction: "

@@ -22,6 +22,7 @@ from broker.model.operation import Operation
 from broker.prefilter.redact import Vocabulary, redact
 from broker.shaping import edits
 from broker.shaping.denial import content_blocked
+from broker.shaping.usage_request import asking, asking_bytes, lacks_usage
 
 QUERY = "?query"
 """The first step of a path that means the query string; no field of a body is taken for it."""
@@ -46,19 +47,32 @@ def upstream_request(
     if call.document is not None and not any(name == "content-type" for name, _ in headers):
         headers = (*headers, ("content-type", "application/json"))
     path = edits.CHAT_PATH if call.operation is Operation.EDITS else call.path
-    body = call.body if document is None else _encode(document)
-    return UpstreamRequest(call.method, path, body, headers, call.stream)
+    sent = call.document if document is None else document
+    usage_added = sent is not None and lacks_usage(call.operation, sent)
+    body = _asking(call, document) if usage_added else call.body if document is None else _encode(document)
+    return UpstreamRequest(call.method, path, body, headers, call.stream, usage_added)
 
 
 def shaped(call: Call, shape: Shape) -> Call:
-    """The call as upstream will see it, for its worst case: a cap or another model makes it another call.
-    An edit stays as it is: it becomes a chat, whose cost its own document tells.
+    """The call as upstream will see it, for its worst case: a cap or another model makes it another call. An
+    edit is the chat that performs it.
     """
-    if call.document is None or call.operation is Operation.EDITS:
+    if call.document is None:
         return call
-    document = {name: value for name, value in call.document.items() if name not in shape.remove}
-    model = shape.model or call.model
-    return replace(call, document={**document, **shape.set, "model": model}, model=model)
+    kept = {name: value for name, value in call.document.items() if name not in shape.remove}
+    model = model_sent(call, shape)
+    document: dict[str, object] = {**kept, **shape.set, "model": model}
+    if call.operation is Operation.EDITS and shape.model is not None:
+        return replace(
+            call, operation=Operation.CHAT, document=edits.to_chat(document, shape.model), model=model
+        )
+    return replace(call, document=document, model=model)
+
+
+def model_sent(call: Call, shape: Shape) -> str | None:
+    """The model that upstream is asked for: the one that policy pinned or set, or the caller's."""
+    named = shape.set.get("model")
+    return shape.model or (named if isinstance(named, str) else call.model)
 
 
 def _document(
@@ -89,6 +103,14 @@ def _document(
     if call.operation is Operation.EDITS:
         return edits.to_chat(document, _edit_model(decision))
     return None if document is call.document else document
+
+
+def _asking(call: Call, shaped: Mapping[str, object] | None) -> bytes:
+    """The body that asks for usage, too."""
+    if shaped is not None:
+        return _encode(asking(shaped))
+    original = call.document or {}
+    return asking_bytes(call.body, original) or _encode(asking(original))
 
 
 def _edit_model(decision: CallDecision) -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.catalog.cost import Tokens, cost
 from broker.catalog.count import (
     MEDIA_TOKENS,
     PER_MESSAGE,
@@ -16,8 +17,9 @@ from broker.catalog.count import (
     decode_tokens,
     encoding,
 )
-from broker.catalog.estimate import Estimate, cost, estimate
+from broker.catalog.estimate import Estimate, estimate
 from broker.catalog.models import UNKNOWN, find
+from broker.catalog.prices import price_of
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call
 from broker.model.operation import Operation
@@ -87,10 +89,11 @@ def test_a_call_without_a_body_costs_nothing() -> None:
 
 
 def test_money_is_rounded_up_and_cached_tokens_are_cheaper() -> None:
-    assert cost(MINI, 1, 0, 0) == 1  # 0.15 of a millionth
-    assert cost(MINI, USD, 0, 0) == 150_000
-    assert cost(MINI, USD, 0, USD) == 75_000
-    assert cost(MINI, USD, USD, 0) == 750_000
+    mini = price_of("gpt-4o-mini")
+    assert cost(mini, Tokens(1, 0)) == 1  # 0.15 of a millionth
+    assert cost(mini, Tokens(USD, 0)) == 150_000
+    assert cost(mini, Tokens(USD, 0, cached=USD)) == 75_000
+    assert cost(mini, Tokens(USD, USD)) == 750_000
 
 
 def test_an_unknown_model_is_taken_for_a_dear_one() -> None:

@@ -50,3 +50,13 @@ async def test_caller_that_leaves_is_no_timeout() -> None:
     with pytest.raises(BrokerError) as caught:
         await read_body({"content-length": "10"}, gone)
     assert caught.value.kind is Kind.CALLER_GONE
+
+
+@pytest.mark.parametrize("bodies", [(b"a" * 9,), (b"a" * 5, b"a" * 4)], ids=["at once", "in pieces"])
+async def test_a_form_as_large_as_a_call_is_refused(bodies: tuple[bytes, ...]) -> None:
+    """Issue 12, A.1: 16 MiB of `%41%41…` in a form took seconds to decode."""
+    *earlier, last = bodies
+    form = bringing(*(piece(body, more=True) for body in earlier), piece(last, more=False))
+    with pytest.raises(BrokerError) as caught:
+        await read_body({}, form, most=8)
+    assert caught.value.kind is Kind.TOO_LARGE

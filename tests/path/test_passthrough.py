@@ -15,7 +15,8 @@ from tests.path.wire import CANARY, bearer, records, say
 CHAT = "/v1/chat/completions"
 PLAIN = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}'
 LONG = PLAIN.replace(b"gpt-4o", b"gpt-9-preview")  # its context window is unknown
-STREAMING = PLAIN[:-1] + b', "stream": true}'
+UNCOUNTED = PLAIN[:-1] + b', "stream": true}'
+STREAMING = UNCOUNTED[:-1] + b', "stream_options": {"include_usage": true}}'
 USAGE = (
     b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}\n\n'
 )
@@ -211,6 +212,20 @@ def test_stream_comes_back_byte_for_byte(staged: Staged) -> None:
     assert reply.content == b"".join(stream)
     outcome = records(staged.broker, reply.headers["x-broker-call-id"])[-1]
     assert (outcome["tokens_in"], outcome["tokens_out"], outcome["bytes"]) == (1, 2, len(reply.content))
+
+
+def test_a_stream_that_did_not_ask_for_usage_comes_back_as_without_it(staged: Staged) -> None:
+    """The broker asks upstream, records what it says, and keeps it from who did not ask."""
+    asked = chat_event("one").replace(b"}\n\n", b',"usage":null}\n\n')
+    staged.upstream.answer(events(asked, USAGE, DONE))
+    reply = post(staged, UNCOUNTED)
+    assert reply.content == chat_event("one") + DONE
+    assert staged.upstream.bodies == [
+        b'{"stream_options":{"include_usage":true},' + UNCOUNTED.removeprefix(b"{")
+    ]
+    outcome = records(staged.broker, reply.headers["x-broker-call-id"])[-1]
+    assert (outcome["tokens_in"], outcome["tokens_out"], outcome["cost_exact"]) == (1, 2, True)
+    assert outcome["bytes"] == len(reply.content)
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])

@@ -214,3 +214,15 @@ def test_get_policy_names_the_version_that_decides(ruled: Ruled) -> None:
         said = policy_pb2_grpc.PolicyServiceStub(opened).GetPolicy(policy_pb2.GetPolicyRequest(), timeout=20)
     assert said.sha256 == ruled.version()
     assert said.problem == ""
+
+
+def test_an_explanation_of_a_pattern_with_many_stars_is_refused(ruled: Ruled) -> None:
+    """Issue 12, A.1: whoever may ask about itself could hand policy a pattern that hangs it."""
+    scope = [{"operation": "chat", "model": "a*" * 40 + "b"}]
+    question = {"v": 1, "subject": {"id": f"{DEV}/assistant"}, "request": {"scope": scope}}
+    asked = policy_pb2.ExplainRequest(point="tokens", input_json=json.dumps(question))
+    with channel(ruled.broker, "assistant") as opened:
+        stub = policy_pb2_grpc.PolicyServiceStub(opened)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Explain(asked, timeout=20)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -129,9 +130,9 @@ def test_rpc_messages_arrive_one_by_one(broker: RunningBroker) -> None:
 
 
 def test_comments_and_unknown_events_are_kept(broker: RunningBroker) -> None:
-    heard = hear(broker, "unknown-event/words:3")
+    heard = hear(broker, "unknown-event/words:3", stream_options={"include_usage": True})
     known = [event for event in heard.events if "chat.completion.chunk" in event]
-    assert len(known) == 5
+    assert len(known) == 6
     assert heard.events.count(": keep-alive\n\n") == len(known)
     unknown = 'event: simulated.unknown\ndata: {"type":"simulated.unknown","object":"unknown"}\n\n'
     assert heard.events.count(unknown) == len(known)
@@ -324,3 +325,29 @@ def test_streams_that_are_open_when_the_broker_stops_leave_no_call_open(tmp_path
         broker.stop()
     assert [types(broker.log, call_id) for call_id in call_ids] == [["intent", "outcome"]] * 2
     assert verify(broker.log).returncode == 0
+
+
+def test_a_stream_of_the_sdk_is_counted_though_it_did_not_ask(broker: RunningBroker) -> None:
+    message: Any = [{"role": "user", "content": "Say."}]
+    chat = sdk(broker, "explorer").chat.completions
+    with chat.with_raw_response.create(
+        model=MODEL, messages=message, stream=True, extra_headers={"x-sim-fault": "words:7"}
+    ).parse() as stream:
+        call_id = stream.response.headers["x-broker-call-id"]
+        chunks = list(stream)
+    assert all(chunk.choices for chunk in chunks), "a chunk that the caller did not ask for"
+    assert all("usage" not in chunk.model_fields_set for chunk in chunks)
+    record = outcome(broker.log, call_id)
+    assert (record.tokens_out, record.cost_exact) == (7, True)
+    assert record.cost_micro_usd == ceil((record.tokens_in or 0) * 2.5 + 7 * 10)
+
+
+def test_an_rpc_stream_is_counted_though_it_did_not_ask(broker: RunningBroker) -> None:
+    with rpc(broker, "words:7") as messages:
+        chunks = list(messages)
+        call_id = dict(messages.initial_metadata())["x-broker-call-id"]
+    assert all(chunk.choices for chunk in chunks)
+    assert not any(chunk.HasField("usage") or "usage" in chunk.extra.fields for chunk in chunks)
+    record = outcome(broker.log, call_id)
+    assert (record.tokens_out, record.cost_exact) == (7, True)
+    assert record.tokens_in

@@ -341,3 +341,23 @@ def test_curl_with_a_certificate_gets_a_token_and_uses_it(broker: RunningBroker)
     get = [*curl, "-H", f"authorization: Bearer {token}", f"{broker.https}/v1/models"]
     listed = json.loads(subprocess.run(get, capture_output=True, check=True).stdout)
     assert "gpt-4o" in [model["id"] for model in listed["data"]]
+
+
+@pytest.mark.parametrize("stars", [4, 40])
+def test_a_token_for_a_pattern_of_many_stars_is_refused_at_once(broker: RunningBroker, stars: int) -> None:
+    """Issue 12, A.1: 40 stars hung both listeners for good."""
+    asked = {"grant_type": "client_credentials", "scope": "edits:" + "a*" * stars + "b"}
+    reply = form(broker, "assistant", "/oauth/token", **asked)
+    assert (reply.status_code, reply.json()["error"]) == (400, "invalid_scope")
+    wish = token_pb2.IssueTokenRequest(scope=[asked["scope"]])
+    with channel(broker, "assistant") as opened:
+        stub = token_pb2_grpc.TokenServiceStub(opened)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.IssueToken(wish, timeout=20)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert httpx.get(f"{broker.console}/metrics", timeout=1).status_code == 200
+
+
+def test_a_form_of_sixteen_mebibytes_is_refused(broker: RunningBroker) -> None:
+    reply = form(broker, "assistant", "/oauth/token", scope="%41" * 100_000)
+    assert reply.status_code == 400

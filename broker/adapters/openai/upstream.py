@@ -62,7 +62,7 @@ class OpenAIUpstream:
             return await origin.pool.send(encode(request, lease, origin))
         except UnreachableError:
             if last:
-                raise _unavailable("The upstream cannot be reached.") from None
+                raise _unavailable("The upstream cannot be reached.", unsent=True) from None
             return None
         except BrokenError:
             # Upstream may be working on it: sending it again could spend twice.
@@ -155,12 +155,13 @@ async def _events(answer: Answer, key: Secret) -> AsyncGenerator[bytes, None]:
         raise _interrupted(sent)
 
 
-def _unavailable(message: str) -> BrokerError:
+def _unavailable(message: str, *, unsent: bool = False) -> BrokerError:
     return BrokerError(
         Kind.UPSTREAM_UNAVAILABLE,
         message,
         remedy="Try again; the broker recorded the attempt.",
         retry_after=1,
+        unsent=unsent,
     )
 
 

@@ -45,7 +45,7 @@ def read_schemas(policies: Path) -> dict[str, Schema]:
     schemas = {}
     for path in sorted((policies / "schema").glob("*.json")):
         try:
-            tree = strictjson.parse(path.read_bytes())
+            tree = strictjson.parse(path.read_bytes(), bounds=None)
         except (OSError, strictjson.StrictJsonError):
             tree = None
         if not isinstance(tree, dict):

@@ -87,7 +87,7 @@ def _text(name: str, raw: bytes) -> str:
 
 def _parse(name: str, raw: bytes) -> dict[str, object]:
     try:
-        value = strictjson.parse(raw)
+        value = strictjson.parse(raw, bounds=None)
     except strictjson.StrictJsonError as error:
         raise unusable(f"{name}: {error}.", "Correct the JSON.") from None
     if not isinstance(value, dict):

@@ -12,7 +12,7 @@ import orjson
 from broker.errors import BrokerError, Kind
 from broker.identity.scope import parse_scope
 from broker.listeners.decode import checked_purpose
-from broker.listeners.https.request import Receive, read_body
+from broker.listeners.https.request import MAX_FORM_BYTES, Receive, read_body
 from broker.listeners.surface import Administering, Issuing
 from broker.model.call import Reply
 from broker.model.subject import Peer
@@ -45,7 +45,7 @@ class OAuth:
         self, path: str, peer: Peer, headers: dict[str, str], receive: Receive, call_id: str
     ) -> Reply:
         """Answers one form post. Raises BrokerError."""
-        form = _form(headers, await read_body(headers, receive))
+        form = _form(headers, await read_body(headers, receive, most=MAX_FORM_BYTES))
         if path == "/oauth/token":
             return await self._token(peer, form, call_id)
         token = form.get("token")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.decode import decode_bodiless, decode_document, parse_body, too_large, with_purpose
@@ -19,6 +19,8 @@ from broker.model.operation import Operation
 from broker.model.subject import Peer
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_FORM_BYTES = 32 * 1024
+"""Of a form under /oauth: a scope and a token of 4 KiB each, percent-encoded where it must be."""
 BODY_SECONDS = 15.0
 _FORWARDED = frozenset(
     {
@@ -36,6 +38,7 @@ _FORWARDED = frozenset(
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Bytes = TypeVar("Bytes", bytes, bytearray)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,35 +76,42 @@ class HttpArrival:
         return with_purpose(call, purpose)
 
 
-async def read_body(headers: dict[str, str], receive: Receive, *, whole: bool = False) -> bytes:
-    """The whole body, at most 16 MiB within 15 s, not compressed. `whole`: all of it is here already, as it
-    is with most requests, and nobody need watch the time.
+async def read_body(
+    headers: dict[str, str], receive: Receive, *, whole: bool = False, most: int = MAX_BODY_BYTES
+) -> bytes:
+    """The whole body, at most `most` bytes within 15 s, not compressed. `whole`: all of it is here already,
+    as it is with most requests, and nobody need watch the time.
     """
     if headers.get("content-encoding", "identity") != "identity":
         raise _unreadable("compressed bodies are not accepted")
     length = headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-        raise too_large(MAX_BODY_BYTES)
+    if not length.isdigit() or int(length) > most:
+        raise too_large(most)
     if whole:
-        return await _whole(receive)
+        return await _whole(receive, most)
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _whole(receive)
+            return await _whole(receive, most)
     except TimeoutError:
         raise _unreadable(f"it did not arrive within {BODY_SECONDS:g} s") from None
 
 
-async def _whole(receive: Receive) -> bytes:
+async def _whole(receive: Receive, most: int) -> bytes:
     message = await _next(receive)
     if not message.get("more_body"):
-        return bytes(message.get("body", b""))
+        return _bounded(bytes(message.get("body", b"")), most)
     chunks = bytearray(message.get("body", b""))
     while message.get("more_body"):
         message = await _next(receive)
         chunks += message.get("body", b"")
-        if len(chunks) > MAX_BODY_BYTES:
-            raise too_large(MAX_BODY_BYTES)
+        _bounded(chunks, most)
     return bytes(chunks)
+
+
+def _bounded(body: Bytes, most: int) -> Bytes:
+    if len(body) > most:
+        raise too_large(most)
+    return body
 
 
 async def _next(receive: Receive) -> Message:

@@ -1,0 +1,136 @@
+"""What bounds a call's answer, and what it makes the model read that nobody can count beforehand.
+
+Knows: the request parameters of each operation, as OpenAI documents them. Must not know: prices, limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from broker.model.operation import Operation
+
+Document = Mapping[str, object]
+GENERATING = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.EDITS, Operation.RESPONSES})
+BILLED = GENERATING | {Operation.EMBEDDINGS}
+"""What OpenAI bills. To read, change or delete what is stored, to list, to moderate and to count is free."""
+_CAPS = {  # a parameter of another operation bounds nothing: OpenAI does not read it
+    Operation.CHAT: ("max_completion_tokens", "max_tokens"),
+    Operation.COMPLETIONS: ("max_tokens",),
+    Operation.RESPONSES: ("max_output_tokens",),
+}
+_COMPLETIONS_DEFAULT = 16  # OpenAI's documented default of max_tokens for /v1/completions
+_REFERENCES = ("previous_response_id", "conversation", "web_search_options")
+_PLAIN_PARTS = frozenset({"text", "input_text", "output_text", "refusal", "summary_text", "reasoning_text"})
+_PLAIN_ITEMS = frozenset(
+    {None, "message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"}
+)
+_CALLERS_TOOLS = frozenset({None, "function", "custom"})
+
+
+class Answers(NamedTuple):
+    """`shown` answers of `each` tokens at most; `extra` tokens more are billed and never shown (candidates of
+    `best_of`, a prediction that was not met). `asked` is what the call itself asks for each, None: nothing.
+    """
+
+    each: int = 0
+    shown: int = 0
+    extra: int = 0
+    asked: int | None = None
+
+    @property
+    def total(self) -> int:
+        return self.each * self.shown + self.extra
+
+
+NO_ANSWERS = Answers()
+
+
+def answers(
+    operation: Operation,
+    document: Document,
+    ceiling: int | None,
+    longest: int,
+    count: Callable[[object], int],
+) -> Answers:
+    """The bounds of a generating call. `longest` is the model's longest answer, `ceiling` the bound of the
+    caller's token, `count` the tokens of a value's texts.
+    """
+    asked = asked_output(operation, document)
+    each = _COMPLETIONS_DEFAULT if asked is None and operation is Operation.COMPLETIONS else asked
+    each = longest if each is None else each
+    each = min(each, ceiling) if ceiling is not None else each
+    if operation is Operation.RESPONSES:
+        return Answers(each, 1, 0, asked)
+    prompts, n = _prompts(operation, document), max(1, _whole(document.get("n")) or 1)
+    best_of = _whole(document.get("best_of")) or n if operation is Operation.COMPLETIONS else n
+    predicted = count(document["prediction"]) * n if isinstance(document.get("prediction"), dict) else 0
+    return Answers(each, prompts * n, prompts * max(0, best_of - n) * each + predicted, asked)
+
+
+def asked_output(operation: Operation, document: Document) -> int | None:
+    """The longest answer that the call itself asks for."""
+    caps = (_whole(document.get(name)) for name in _CAPS.get(operation, ()))
+    return max((cap for cap in caps if cap is not None), default=None)
+
+
+class Unseen(NamedTuple):
+    """Whether the call's input holds `any` that it does not show as text, and whether `audio` is of it."""
+
+    any: bool = False
+    audio: bool = False
+
+
+def unseen(document: Document) -> Unseen:
+    """Whether the model reads what is not in the call, or not as text: stored answers, files, images, what
+    OpenAI's own tools find.
+    """
+    tools = document.get("tools")
+    kinds = {*_kinds(document)}
+    return Unseen(
+        bool(kinds - _PLAIN_PARTS)
+        or any(document.get(name) is not None for name in _REFERENCES)
+        or isinstance(document.get("prompt"), dict)
+        or any(_type(tool) not in _CALLERS_TOOLS for tool in (tools if isinstance(tools, list) else ())),
+        "input_audio" in kinds,
+    )
+
+
+def speaks(document: Document) -> bool:
+    """Whether audio is asked for."""
+    modalities = document.get("modalities")
+    return isinstance(modalities, list) and "audio" in modalities
+
+
+def _kinds(document: Document) -> Iterator[str]:
+    """The types of the parts that messages and items consist of."""
+    for name in ("messages", "input"):
+        items = document.get(name)
+        for item in items if isinstance(items, list) else ():
+            if not isinstance(item, dict):
+                continue
+            if (kind := _type(item)) not in _PLAIN_ITEMS:
+                yield kind or ""
+            if item.get("audio") is not None:
+                yield "audio"
+            for place in ("content", "output"):
+                parts = item.get(place)
+                for part in parts if isinstance(parts, list) else ():
+                    yield _type(part) or "text"
+
+
+def _type(value: object) -> str | None:
+    """The `type` of an object; none that is no word is known to anybody."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    return kind if kind is None or isinstance(kind, str) else "unknown"
+
+
+def _prompts(operation: Operation, document: Document) -> int:
+    prompts = document.get("prompt")
+    if operation is not Operation.COMPLETIONS or not isinstance(prompts, list) or not prompts:
+        return 1
+    return 1 if isinstance(prompts[0], int) else len(prompts)
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
