@@ -26,6 +26,7 @@ from broker.passage import Arrival, Commit, Passage
 from broker.ports import Clock, Counters, KeyPool, Ledger, Upstream
 from broker.settlement import Settlement
 from broker.shaping.binding import bind
+from broker.shaping.key_refusal import key_refused
 from broker.shaping.request import shaped, upstream_request
 from broker.stages import Stages
 from broker.streaming import stream
@@ -114,18 +115,19 @@ class Pipeline:
         answer = await self._dispatching.dispatch(passage, request)  # 8 lease, 9 send
         settlement.answered(answer)
         if answer.status == UNAUTHORIZED:
-            raise _key_refused()
+            raise key_refused()
+        await self._stages.judge_headers(answer, passage)  # 10 filter
         if isinstance(answer, StreamReply):
-            return self._stream(answer, passage, settlement)
-        reply = await self._stages.filter_reply(answer, passage)  # 10 filter
+            return await self._stream(answer, passage, settlement)
+        reply = await self._stages.filter_reply(answer, passage)
         passage.reply_bytes = len(reply.body)
         await settlement.close(digest=sha256(reply.body).digest())  # 11 record, 12 settle
         return reply
 
-    def _stream(self, answer: StreamReply, passage: Passage, settlement: Settlement) -> StreamReply:
+    async def _stream(self, answer: StreamReply, passage: Passage, settlement: Settlement) -> StreamReply:
         """Steps 10 to 12 happen while the events are taken: see `streaming`."""
         passage.forget_body()
-        scanner = self._stages.stream_filter(passage.decided)
+        places = await self._stages.places(passage.decided)
         headers = (*answer.headers, *deprecation_headers(find(passage.accepted.model)))
         clock, caller = self._ports.clock, passage.caller
 
@@ -133,7 +135,7 @@ class Pipeline:
             self._authentication.recheck(caller, clock.now_ns() // _NS_PER_SECOND)
 
         leash = self._vigil.leash(recheck, lambda: self._deciding.again(passage))
-        return StreamReply(answer.status, headers, stream(answer, passage, scanner, settlement, leash))
+        return StreamReply(answer.status, headers, stream(answer, passage, places, settlement, leash))
 
 
 def _refusal(error: BaseException) -> BrokerError:
@@ -155,13 +157,3 @@ def _charges(decision: CallDecision, estimate: Estimate) -> Sequence[Charge]:
         Charge(limit.key, limit.unit, amounts[limit.unit], limit.cap, limit.window_seconds)
         for limit in decision.limits
     ]
-
-
-def _key_refused() -> BrokerError:
-    """Upstream's 401 speaks of the broker's key, part of which it echoes: the caller gets neither."""
-    return BrokerError(
-        Kind.CREDENTIAL_STORE_UNAVAILABLE,
-        "The upstream refused the key that was leased for this call.",
-        remedy="The operator must import a working key, with the scopes of this call: `broker keys import`.",
-        retry_after=5,
-    )

@@ -14,7 +14,7 @@ from broker.catalog.count import decode_tokens
 from broker.catalog.estimate import Estimate, check_retired, deprecation_headers, estimate
 from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
-from broker.model.call import Call, Reply
+from broker.model.call import Call, Reply, StreamReply
 from broker.model.decision import CallDecision
 from broker.model.finding import Finding, Text
 from broker.model.operation import Operation
@@ -22,15 +22,20 @@ from broker.model.subject import Caller
 from broker.model.wildcard import matches
 from broker.passage import Passage
 from broker.prefilter.inspector import Inspector
+from broker.prefilter.places import Places
+from broker.prefilter.rules import Rule
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.denial import content_blocked
-from broker.shaping.reply import GENERATING, edit_reply, parse_reply, visible_models
+from broker.shaping.reply import edit_reply, parse_reply, visible_models
 from broker.shaping.request import PURPOSE, QUERY
 
 LARGE_BYTES = 128 * 1024
 _CUT_SETS = 64
 _SUCCESS = 200
+_SECRETS = "secret."
+HEADERS = "headers"
+_OPENS_JSON = frozenset((b"{", b"[", b'"'))
 
 
 class Stages:
@@ -42,7 +47,8 @@ class Stages:
         self._inspector = new_inspector()
         self._large_inspector = new_inspector()
         self._large = asyncio.Lock()
-        self._reply_inspectors: dict[tuple[str, ...], asyncio.Task[Inspector]] = {}
+        self._reply_inspectors: dict[tuple[tuple[str, ...], bool], asyncio.Task[Inspector]] = {}
+        self._large_replies = asyncio.Lock()
 
     async def inspect(self, call: Call) -> tuple[Finding, ...]:
         """Step 3: what the rules find in every text of the call."""
@@ -69,42 +75,86 @@ class Stages:
         body = answer.body
         if call.operation is Operation.MODELS and answer.status == _SUCCESS:
             body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
-        document = parse_reply(body)
+        large = len(body) > LARGE_BYTES
+        document = await asyncio.to_thread(parse_reply, body) if large else parse_reply(body)
         passage.told(document)
-        if len(body) <= LARGE_BYTES and (passage.estimate.terms.tools or not passage.usage.counts):
+        if not large and (passage.estimate.terms.tools or not passage.usage.counts):
             passage.delivered.take(document)
-        if call.operation in GENERATING and decision.cut:
-            if isinstance(document, dict):
-                await self._refuse_cut(document, decision, passage)
-            elif answer.status == _SUCCESS:
-                raise _unreadable()
+        if document is None and body and (answer.status == _SUCCESS or body.lstrip()[:1] in _OPENS_JSON):
+            raise _unreadable()
+        if decision.cut:
+            await self._refuse_cut(_members(document, body), decision, passage, large=large)
         if call.operation is Operation.EDITS:
             body = edit_reply(document, body)
         return Reply(answer.status, (*answer.headers, *deprecation_headers(find(call.model))), body)
 
-    def stream_filter(self, decision: CallDecision) -> StreamFilter:
-        """Step 10 for a stream: a filter for what this decision cuts."""
-        return StreamFilter(decision.cuts, self._inspector.rules)
+    async def judge_headers(self, answer: Reply | StreamReply, passage: Passage) -> None:
+        """Step 10 for what is passed on beside the body. Raises CONTENT_BLOCKED."""
+        if passage.decided.cut:
+            inspector = await self._reply_inspector(passage.decided)
+            said = [Text((HEADERS, name), f"{name}: {value}") for name, value in answer.headers]
+            _refuse(inspector.inspect(said), passage)
+
+    async def places(self, decision: CallDecision) -> Places | None:
+        """Step 10 for a stream: where its strings are read, for what this decision cuts; None for nothing."""
+        if not decision.cut:
+            return None
+        inspector = await self._reply_inspector(decision)
+        joined = StreamFilter(decision.cuts, inspector.rules)
+        secrets = StreamFilter(lambda rule: rule.startswith(_SECRETS), inspector.rules)
+        return Places(joined, secrets, inspector)
 
     async def _refuse_cut(
-        self, document: Mapping[str, object], decision: CallDecision, passage: Passage
+        self, document: Mapping[str, object], decision: CallDecision, passage: Passage, *, large: bool
     ) -> None:
-        inspector = await self._reply_inspector(decision)
-        cut = inspector.inspect(texts(document))
-        passage.response_findings = cut
-        if cut:
-            raise content_blocked(cut[0].rule, cut[0].location, "reply")
+        if not large:
+            inspector = await self._reply_inspector(decision)
+            _refuse(inspector.inspect(texts(document, _as_no_text)), passage)
+            return
+        inspector = await self._reply_inspector(decision, large=True)
+        async with self._large_replies:
+            cut = await asyncio.to_thread(lambda: inspector.inspect(texts(document, _as_no_text)))
+        _refuse(cut, passage)
 
-    async def _reply_inspector(self, decision: CallDecision) -> Inspector:
-        """An inspector for just the rules that this decision cuts, compiled once per set of them."""
-        compiling = self._reply_inspectors.get(decision.cut)
+    async def _reply_inspector(self, decision: CallDecision, *, large: bool = False) -> Inspector:
+        """An inspector for just the rules that this decision cuts, compiled once per set of them; another for
+        the thread that takes large replies.
+        """
+        kind = (decision.cut, large)
+        compiling = self._reply_inspectors.get(kind)
         if compiling is None:
             watched = tuple(rule for rule in self._inspector.rules if decision.cuts(rule.id))
-            compiling = asyncio.create_task(asyncio.to_thread(Inspector, watched=watched))
+            compiling = asyncio.create_task(asyncio.to_thread(_compiled, watched))
             if len(self._reply_inspectors) >= _CUT_SETS:
                 self._reply_inspectors.clear()
-            self._reply_inspectors[decision.cut] = compiling
+            self._reply_inspectors[kind] = compiling
         return compiling.result() if compiling.done() else await asyncio.shield(compiling)
+
+
+def _compiled(watched: tuple[Rule, ...]) -> Inspector:
+    """An inspector of these rules; what streams need of them is then compiled, too."""
+    StreamFilter(lambda _: True, watched)
+    StreamFilter(lambda rule: rule.startswith(_SECRETS), watched)
+    return Inspector(watched=watched)
+
+
+def _refuse(cut: tuple[Finding, ...], passage: Passage) -> None:
+    passage.response_findings = cut
+    if cut:
+        passage.blocked = True
+        raise content_blocked(cut[0].rule, cut[0].location, "reply")
+
+
+def _members(document: object, body: bytes) -> Mapping[str, object]:
+    """What a whole reply says, whatever it is: JSON, or the text of somebody between."""
+    if isinstance(document, dict):
+        return document
+    return {"body": body.decode("utf-8", "replace") if document is None else document}
+
+
+def _as_no_text(_tokens: list[int]) -> str:
+    """Numbers that a reply repeats from its request were inspected there."""
+    return ""
 
 
 def _inspect(inspector: Inspector, call: Call) -> tuple[Finding, ...]:

@@ -1,14 +1,14 @@
 """Every string of a stream's events, and which earlier string it goes on with.
 
-Knows: that any string may be text, whatever its field is called, and that a client joins what comes at one place
-of one event after another. Must not know: wire formats, what holds events back, who reads them.
+Knows: that any string may be text, whatever its field is called, and that a client joins what comes at one
+place of one event after another. Must not know: wire formats, what holds events back, who reads them.
 
 A place is a path in the documents. An object that says which one it is (`index`, `output_index`, `item_id` …)
 is another place for each one it says, and so is each `type` of event. What comes at a place is one text, in
 pieces: a match is a match however it was cut. Two kinds of string are judged by themselves, because nobody
 joins them, and because most end like the beginning of some word: names, identifiers and enumerations (NAMES),
-and all of an event that shows something as it now stands (SHOWING). Those are joined, too, where one ends like
-the beginning of a secret. What is not listed here is joined: the lists let nothing pass.
+and all of an event that shows something as it now stands (SHOWING). Those are joined, too, where one ends
+like the beginning of a secret. What is not listed here is joined: the lists let nothing pass.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ Needs = list[tuple[Place, int]]
 
 
 class Places:
-    """One stream's texts. `read` takes the next document, `read_line` what stands beside one; both say what the
-    event waits for, usually nothing, and raise CutError where a rule has matched, or TooManyPlacesError; `where`
-    then names the place. `Place.free` grows with later calls; `finish` frees all.
+    """One stream's texts. `read` takes the next document, `read_line` what stands beside one; both say what
+    the event waits for, usually nothing, and raise CutError where a rule has matched, or TooManyPlacesError;
+    `where` then names the place. `Place.free` grows with later calls; `finish` frees all.
 
     `joined` watches for all rules that cut, `secrets` for those of secrets among them, `whole` finds all of
     them in finished strings.
@@ -212,7 +212,7 @@ class Places:
         return Place(owner, step, named)
 
     def _show(self, kind: str, document: dict[str, object]) -> None:
-        """An event of finished strings: of its places only those are remembered where a secret may have begun."""
+        """An event of finished strings: only those places are remembered where a secret may have begun."""
         said = tuple(
             str(document.get(name)) for name in document if name.endswith("_index") or name == "item_id"
         )

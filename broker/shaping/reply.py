@@ -10,11 +10,9 @@ from collections.abc import Callable
 import orjson
 
 from broker import strictjson
-from broker.model.operation import Operation
 from broker.shaping import edits
 
 _MAX_DEPTH = 254  # what orjson writes
-GENERATING = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.EDITS, Operation.RESPONSES})
 _SPELLED_OTHERWISE = (b" :", b"\t:", b"\n:", b"\r:", rb"\u0022", rb"\u003a", rb"\u003A")
 
 
@@ -30,14 +28,14 @@ def parse_reply(body: bytes) -> object:
     if written == body or _has_as_many_keys(body, written):
         return document
     try:
-        return strictjson.parse(body, max_depth=_MAX_DEPTH)
+        return strictjson.parse(body, max_depth=_MAX_DEPTH, bounds=None)
     except strictjson.StrictJsonError:
         return None
 
 
 def _has_as_many_keys(body: bytes, written: bytes) -> bool:
-    """Whether `body` certainly has no more keys than are left once it was read and written again: a key ends in
-    `":`, and nothing else does but what strings hold, which both hold unless one of the two is spelled otherwise.
+    """Whether `body` certainly has no more keys than are left once it was read and written again. A key ends
+    in `":`, and nothing else does but what strings hold; both hold that unless one is spelled otherwise.
     """
     if any(spelled in body for spelled in _SPELLED_OTHERWISE):
         return False

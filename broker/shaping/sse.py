@@ -84,6 +84,7 @@ def field(event: bytes, name: bytes) -> bytes | None:
 
 
 _BOM = b"\xef\xbb\xbf"
+_PLAIN, _BLANK = b"data: ", len(b"\n\n")
 _IGNORED = frozenset((b"event", b"id", b"retry", b""))  # "" is a comment
 
 
@@ -94,13 +95,8 @@ def parts(event: bytes, *, first: bool) -> tuple[bytes | None, list[tuple[bytes,
     >>> parts(b": ping\nevent: x\ndata: {}\n\n", first=False)
     (b'{}', [(b'', b'ping'), (b'event', b'x')])
     """
-    if (
-        event.startswith(b"data: ")
-        and event.endswith(b"\n\n")
-        and event.count(b"\n") == 2
-        and b"\r" not in event
-    ):  # noqa: PLR2004
-        return event[6:-2], []
+    if event.startswith(_PLAIN) and event.find(b"\n") == len(event) - _BLANK and b"\r" not in event:
+        return event[len(_PLAIN) : -_BLANK], []
     lines = event.removeprefix(_BOM).splitlines() if first else event.splitlines()
     data: list[bytes] = []
     others: list[tuple[bytes, bytes]] = []

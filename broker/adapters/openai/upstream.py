@@ -15,6 +15,7 @@ from broker.errors import BrokerError, Kind
 from broker.model.call import Events, Reply, StreamReply, UpstreamRequest
 from broker.model.secret import Lease, Secret
 from broker.ports import Clock
+from broker.shaping.incomplete import incomplete
 from broker.shaping.sse import EventSplitter, EventTooLargeError, is_terminal
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
@@ -166,9 +167,4 @@ def _unavailable(message: str, *, unsent: bool = False) -> BrokerError:
 
 
 def _interrupted(sent: int) -> BrokerError:
-    return BrokerError(
-        Kind.UPSTREAM_INTERRUPTED,
-        "The upstream broke the stream before its end.",
-        remedy="Send the same request again: what you received is incomplete.",
-        details={"bytes_delivered": str(sent), "retry_safe": "true" if sent == 0 else "false"},
-    )
+    return incomplete("The upstream broke the stream before its end.", sent)
