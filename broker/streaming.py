@@ -21,7 +21,7 @@ from broker.shaping.denial import content_blocked
 from broker.shaping.incomplete import error_of, incomplete, is_of_the_key, recounted, told_by_upstream
 from broker.shaping.key_refusal import key_refused
 from broker.shaping.reply import parse_reply
-from broker.shaping.sse import is_joined_by_nobody, is_terminal, parts
+from broker.shaping.sse import is_joined_by_nobody, is_last, parts
 from broker.shaping.usage_request import unasked
 from broker.vigil import Leash
 
@@ -51,8 +51,7 @@ class Gate:
         try:
             needs = self._places.read(document) if document is not None else []
             for name, value in beside:
-                field, text = name.decode("utf-8", "replace"), value.decode("utf-8", "replace")
-                needs = needs + self._places.read_line(field, text, known=is_joined_by_nobody(name))
+                needs = needs + self._places.read_line(name, value, known=is_joined_by_nobody(name))
         except CutError as cut:
             raise content_blocked(cut.rule, self._places.where, "reply") from None
         except TooManyPlacesError:
@@ -129,7 +128,7 @@ async def _watched(
                 passage.reply_bytes += len(event)
                 failure = _failure(document)
                 free = gate.admit(event, document, beside)
-                if failure is not None or is_terminal(event):
+                if failure is not None or is_last(data, beside):
                     *free, last = [*free, *gate.finish()]
                     for earlier in free:
                         delivered += len(earlier)

@@ -37,6 +37,9 @@ class Inspector:
     ) -> None:
         self.rules = rules(banned_topics, injection_phrases) if watched is None else watched
         self._matchers = tuple(map(matcher, self.rules))
+        self.shortest = min((one.shortest for one in self._matchers), default=0)
+        """The fewest characters that any rule matches."""
+
         cores = [one.rule.core.full.encode() for one in self._matchers]
         flags = hyperscan.HS_FLAG_SINGLEMATCH
         unicode = hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP

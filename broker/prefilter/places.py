@@ -91,6 +91,7 @@ class Places:
         self._secrets = secrets
         self._whole = whole
         self._roots: dict[object, Place] = {}
+        self._lines: dict[bytes, Place] = {}
         self._shown: dict[Hashable, Place] = {}
         self._held: dict[Place, None] = {}
         self._needs: Needs = []
@@ -114,14 +115,18 @@ class Places:
             self._walk(self._root(kind), document)
         return self._judged()
 
-    def read_line(self, name: str, text: str, *, known: bool) -> Needs:
+    def read_line(self, name: bytes, value: bytes, *, known: bool) -> Needs:
         """A line of an event that is no data: what it is called, what it says. Nobody joins a `known` one."""
-        self._needs = []
-        place = self._shown.get(name)
+        place = self._lines.get(name)
         if place is None:
-            place = self._shown[name] = self._new(None, name, named=known)
-        if text != place.last:
-            self._read(place, text)
+            called = name.decode("utf-8", "replace")
+            self._show("", {"name": called})
+            place = self._lines[name] = self._new(None, called if known else 0, named=known)
+        text = value.decode("utf-8", "replace")
+        if text == place.last:
+            return []
+        self._needs = []
+        self._read(place, text)
         return self._judged()
 
     def finish(self) -> None:
@@ -229,10 +234,11 @@ class Places:
         if not place.named:
             self._join(place, text)
             return
-        self._texts.append(Text(place.path, text))
-        if "\\" in text:
-            self._texts.append(Text(place.path, unescaped(text)))
-        if place in self._held or self._secrets.opens(text):
+        if len(text) >= self._whole.shortest or not text.isascii():
+            self._texts.append(Text(place.path, text))
+            if "\\" in text:
+                self._texts.append(Text(place.path, unescaped(text)))
+        if place in self._held or (len(text) >= _BEGUN and self._secrets.opens(text)):
             self._join_named(place, text)
         else:
             place.last = text
@@ -303,6 +309,7 @@ class Places:
         """All places but those where something is held, and what leads there."""
         kept = {leading for place in self._held for leading in _leading(place)}
         self._roots = {kind: root for kind, root in self._roots.items() if root in kept}
+        self._lines = {name: place for name, place in self._lines.items() if place in kept}
         self._shown = {key: place for key, place in self._shown.items() if place in kept}
         for place in kept:
             telling = place.telling

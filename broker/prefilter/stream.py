@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NoReturn
 
-from broker.prefilter.folding import GAP, Folded, fold
+from broker.prefilter.folding import GAP, fold
 from broker.prefilter.matching import CONTEXT, Matcher, matcher
 from broker.prefilter.rules import Rule, rules
 
@@ -65,15 +65,20 @@ class StreamFilter:
         """
         if self._watch is None:
             return 0
-        held = self._held(channel)
-        known = fold(held.text + text)
-        start = self._decide(known, held.before, ended=False)
-        keep = len(known.value) if start is None else known.origins[start]
-        decided = known.text if start is None else known.text[: bisect_left(known.origins, keep)]
-        if len(known.value) - keep > LIMIT:
-            self._end(self._watch.first)
+        held = self._channels.get(channel) or self._held(channel)
+        known = held.text + text
+        if known.isascii() and known.isprintable():  # then every character stands for itself
+            start = self._decide(known, held.before, ended=False)
+            keep, decided = (len(known), known) if start is None else (start, known[:start])
+        else:
+            folded = fold(known)
+            start = self._decide(folded.text, held.before, ended=False)
+            keep = len(known) if start is None else folded.origins[start]
+            decided = folded.text if start is None else folded.text[: bisect_left(folded.origins, keep)]
         held.before = (held.before + decided)[-CONTEXT:]  # as its reader sees it: it may rule a match out
-        held.text = known.value[keep:]
+        held.text = known[keep:]
+        if len(held.text) > LIMIT:
+            self._end(self._watch.first)
         return len(held.text)
 
     def opens(self, text: str) -> bool:
@@ -96,7 +101,7 @@ class StreamFilter:
         """The channel has ended: all of it may leave. Raises CutError where only the end makes a match."""
         held = self._held(channel)
         if self._watch is not None:
-            self._decide(fold(held.text), held.before, ended=True)
+            self._decide(fold(held.text).text, held.before, ended=True)
         return held.fed
 
     def _held(self, channel: Hashable) -> _Held:
@@ -107,16 +112,17 @@ class StreamFilter:
             held = self._channels[channel] = _Held()
         return held
 
-    def _decide(self, known: Folded, before: str, *, ended: bool) -> int | None:
+    def _decide(self, known: str, before: str, *, ended: bool) -> int | None:
         """Where in `known` the first undecided character is, None where all are decided; `before` stands
         before it and is decided already.
         """
         watch = self._watch
         assert watch is not None  # noqa: S101 - callers have looked
-        text, first = before + known.text, len(before)
-        rule = watch.match(text, first, ended=ended)
-        if rule is not None:
-            self._end(rule)
+        text, first = before + known, len(before)
+        if len(text) >= watch.shortest:
+            rule = watch.match(text, first, ended=ended)
+            if rule is not None:
+                self._end(rule)
         start = None if ended else watch.undecided(text, first)
         return None if start is None else start - first
 
@@ -146,6 +152,7 @@ class _Watch:
         """What every undecided end holds once the gaps are out, whatever stands before it."""
 
         self.first = matchers[0].rule.id
+        self.shortest = min(one.shortest for one in matchers)
 
     def match(self, text: str, first: int, *, ended: bool) -> str | None:
         """The id of a rule that has matched and that nothing which follows can unmatch."""

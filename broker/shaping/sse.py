@@ -92,7 +92,7 @@ def parts(event: bytes, *, first: bool) -> tuple[bytes | None, list[tuple[bytes,
     """The data of an event as `field` gives it, and all its other lines: name and value, "" for a comment. A
     byte order mark before the `first` one is none of its bytes.
 
-    >>> parts(b": ping\nevent: x\ndata: {}\n\n", first=False)
+    >>> parts(b": ping\\nevent: x\\ndata: {}\\n\\n", first=False)
     (b'{}', [(b'', b'ping'), (b'event', b'x')])
     """
     if event.startswith(_PLAIN) and event.find(b"\n") == len(event) - _BLANK and b"\r" not in event:
@@ -113,6 +113,13 @@ def parts(event: bytes, *, first: bool) -> tuple[bytes | None, list[tuple[bytes,
 def is_joined_by_nobody(name: bytes) -> bool:
     """Whether a line of this name is a comment, or a field that every event has anew."""
     return name in _IGNORED
+
+
+def is_last(data: bytes | None, others: list[tuple[bytes, bytes]]) -> bool:
+    """`is_terminal` of an event that is in its `parts`."""
+    return data == b"[DONE]" or any(
+        name == b"event" and (value in _TERMINAL_TYPES or value == b"error") for name, value in others
+    )
 
 
 def is_terminal(event: bytes) -> bool:
