@@ -56,6 +56,7 @@ class Place:
     free: int = 0
     last: str | None = None  # the string that came last, where another like it says nothing new
     inside: dict[str | int, Place] = field(default_factory=dict)
+    names: Place | None = None  # where its members' names come, once one ended like the beginning of a secret
     telling: tuple[str, ...] = ()  # the members that say which one it is, and the places of each
     each: dict[tuple[object, ...], Place] = field(default_factory=dict)
     plain: Place | None = None  # the same text without its escapes, once there were some
@@ -185,11 +186,10 @@ class Places:
                 continue
             here = place.inside[name] = self._new(place, plain_step(name, position), named=name in NAMES)
             self._texts.append(Text((*here.path, KEY), name))
-            if (
-                name == "item_id"
-                or name.endswith("_index")
-                or (name == "index" and type(place.step) is not int)
-            ):
+            if place.names is not None or self._secrets.opens(name):
+                place.names = place.names or self._new(place, KEY, named=True)
+                self._join_named(place.names, name)
+            if _tells(name) or (name == "index" and type(place.step) is not int):
                 place.telling = (*place.telling, name)
                 place.each.clear()
             for one in place.each.values():
@@ -218,12 +218,11 @@ class Places:
 
     def _show(self, kind: str, document: dict[str, object]) -> None:
         """An event of finished strings: only those places are remembered where a secret may have begun."""
-        said = tuple(
-            str(document.get(name)) for name in document if name.endswith("_index") or name == "item_id"
-        )
+        telling = [name for name in document if _tells(name)]
+        said = tuple(str(document[name]) for name in telling)
         for text in texts(document, lambda _: ""):
             self._texts.append(text)
-            key = (kind, said, text.path)
+            key = (kind, () if text.path[0] in telling else said, text.path)
             if key in self._shown or self._secrets.opens(text.value):
                 place = self._shown.get(key)
                 if place is None:
@@ -246,6 +245,7 @@ class Places:
     def _join_named(self, place: Place, text: str) -> None:
         place.last = None
         self._feed(self._secrets, place, text)
+        self._finish(self._secrets, place)  # each string ends where it ends, whatever comes next
         if place.fed - place.free >= _BEGUN:
             self._wait(place)
         else:
@@ -287,12 +287,15 @@ class Places:
         scanner = self._secrets if place.named else self._joined
         if place.escapes is not None:
             self._feed(scanner, place, place.escapes.end())
+        self._finish(scanner, place)
+        place.free = place.fed
+
+    def _finish(self, scanner: StreamFilter, place: Place) -> None:
         try:
             scanner.finish(place)
         except CutError:
             self.where = location(place.path)
             raise
-        place.free = place.fed
 
     def _judged(self) -> Needs:
         """Judges the finished strings, all at once; what the event waits for."""
@@ -328,6 +331,11 @@ def _leading(place: Place | None) -> list[Place]:
         found.append(place)
         place = place.owner
     return found
+
+
+def _tells(name: str) -> bool:
+    """Whether an object says by this member which one of many it is about."""
+    return name == "item_id" or name.endswith("_index")
 
 
 def _shows(kind: str) -> bool:
