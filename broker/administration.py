@@ -22,6 +22,7 @@ from broker.model.token import TokenState
 from broker.ports import Authorizer, Clock, DecisionPoint, Ledger
 from broker.shaping.policy_input import subject_input, time_input
 from broker.shaping.recorded_input import recorded
+from broker.tlog.search import Search
 
 _NS_PER_SECOND = 1_000_000_000
 
@@ -31,7 +32,11 @@ class LogReader(Protocol):
     checkpoint.
     """
 
-    def tail(self, after_seq: int) -> AsyncIterator[tuple[int, bytes]]: ...
+    def tail(self, after_seq: int, search: Search) -> AsyncIterator[tuple[int, bytes]]: ...
+
+    async def of_call(self, call_id: str) -> list[tuple[int, bytes]]: ...
+
+    async def read_entry(self, seq: int) -> bytes: ...
 
     async def checkpoint(self) -> bytes: ...
 
@@ -95,11 +100,25 @@ class Administration:
             )
         )
 
-    async def records(self, peer: Peer, after_seq: int, transport: str, call_id: str) -> AsyncIterator[bytes]:
-        """The durable entries after `after_seq`, oldest first, as their signed JSON bytes."""
+    async def records(
+        self, peer: Peer, after_seq: int, search: Search, transport: str, call_id: str
+    ) -> AsyncIterator[bytes]:
+        """The durable entries after `after_seq` that `search` finds, oldest first, as their signed JSON
+        bytes.
+        """
         await self.allow(peer, AdminAction.RECORD_READ, transport, call_id)
-        async for _, entry in self._log.tail(after_seq):
+        async for _, entry in self._log.tail(after_seq, search):
             yield entry
+
+    async def records_of(self, peer: Peer, wanted: str, transport: str, call_id: str) -> list[bytes]:
+        """The durable entries of the call `wanted`, oldest first."""
+        await self.allow(peer, AdminAction.RECORD_READ, transport, call_id)
+        return [entry for _, entry in await self._log.of_call(wanted)]
+
+    async def record_at(self, peer: Peer, seq: int, transport: str, call_id: str) -> bytes:
+        """The durable entry `seq`. Raises NOT_FOUND, too."""
+        await self.allow(peer, AdminAction.RECORD_READ, transport, call_id)
+        return await self._log.read_entry(seq)
 
     async def checkpoint(self, peer: Peer, transport: str, call_id: str) -> bytes:
         """The newest signed checkpoint."""

@@ -15,7 +15,7 @@ from broker.catalog.bounds import Answers
 from broker.catalog.cost import MAX_AMOUNT, Tokens, cost, tier_of
 from broker.catalog.estimate import Estimate, Terms, worst_cost
 from broker.catalog.fees import fees_used
-from broker.catalog.prices import known_price
+from broker.catalog.prices import kept_longer, known_price
 from broker.shaping.delivered import Delivered
 from broker.shaping.usage import Usage
 
@@ -79,7 +79,8 @@ def charge(
 
 def _served(terms: Terms, usage: Usage) -> Terms:
     """The price and the tier of what served the call, as far as upstream told: else of what was asked for."""
-    price = known_price(usage.model) or terms.price
+    price = known_price(usage.model)
+    price = terms.price if price is None else kept_longer(price) if terms.keeps else price
     tier = terms.tier if usage.tier is None else tier_of(usage.tier)
     return terms if price is terms.price and tier is terms.tier else terms._replace(price=price, tier=tier)
 

@@ -18,14 +18,13 @@ from broker.model.decision import TokenDecision
 from broker.model.operation import AdminAction, Operation
 from broker.model.record import Record, RecordType
 from broker.model.subject import Grant, IssuedToken, Peer, Subject
-from broker.model.token import TokenWish
+from broker.model.token import MAX_TOKEN_SECONDS, TokenWish
 from broker.ports import Authorizer, Clock, DecisionPoint, Ledger
 from broker.shaping.denial import policy_denied
 from broker.shaping.policy_input import subject_input, time_input
 from broker.shaping.recorded_input import recorded_wish
 
 _NS_PER_SECOND = 1_000_000_000
-_MAX_TTL_SECONDS = 3600
 _OPERATIONS = frozenset((*Operation, *AdminAction))
 
 
@@ -129,10 +128,10 @@ def _granted(decision: TokenDecision) -> Grant:
     """The grant. Raises POLICY_DENIED, or refuses a grant nobody may have."""
     if not decision.allow or decision.grant is None:
         raise policy_denied(f"Policy grants no token. {decision.reason}", decision.rule, decision.changes)
-    if not 0 < decision.grant.ttl_seconds <= _MAX_TTL_SECONDS:
+    if not 0 < decision.grant.ttl_seconds <= MAX_TOKEN_SECONDS:
         raise BrokerError(
             Kind.POLICY_ENGINE_UNAVAILABLE,
-            f"The policy granted a token life outside 1 to {_MAX_TTL_SECONDS} s.",
+            f"The policy granted a token life outside 1 to {MAX_TOKEN_SECONDS} s.",
             remedy="Correct `grant.ttl_seconds` in broker.tokens.",
         )
     return decision.grant

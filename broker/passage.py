@@ -14,11 +14,10 @@ from typing import Protocol
 
 import orjson
 
-from broker.catalog.count import count_text
-from broker.catalog.estimate import NO_ESTIMATE, Estimate
 from broker.catalog.prices import PRICE_VERSION
 from broker.charging import Cost
 from broker.errors import BrokerError, Kind
+from broker.metering import Meter
 from broker.model.call import Call
 from broker.model.decision import CallDecision
 from broker.model.finding import Finding
@@ -26,10 +25,8 @@ from broker.model.operation import Operation
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.model.secret import Lease
 from broker.model.subject import Caller, Peer
-from broker.shaping.delivered import Delivered
 from broker.shaping.recorded_input import recorded_call
 from broker.shaping.request import PURPOSE, model_sent
-from broker.shaping.usage import NO_USAGE, Usage, usage_of
 
 Commit = Callable[[str | None, str, bytes], str]
 _NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z")
@@ -71,11 +68,8 @@ class Passage:
         self.lease: Lease | None = None
         self.policy_us: int | None = None
         self.upstream_us: int | None = None
-        self.estimate: Estimate = NO_ESTIMATE
         self.sent = False
-        self.usage_added = False
-        self.usage: Usage = NO_USAGE
-        self.delivered = Delivered(self._tokens_of)
+        self.meter = Meter()
         self.reply_bytes = 0
         self.response_findings: tuple[Finding, ...] = ()
         self.blocked = False
@@ -152,15 +146,6 @@ class Passage:
         question: dict[str, object] = orjson.loads(self._question)
         return question
 
-    def told(self, document: object) -> None:
-        """Upstream says this: a whole reply, or the next event of a stream. What is read of a stored answer
-        was counted when it was made.
-        """
-        if self.usage.says_no_more(document):
-            return
-        said = usage_of(document)
-        self.usage = self.usage.merged(said if self.estimate.terms.billed else said.uncounted())
-
     def forget_body(self) -> None:
         """The request has been sent: a stream may last long, and need not hold its prompt that long, nor what
         its intent has told.
@@ -209,7 +194,8 @@ class Passage:
     ) -> Record:
         """The call is over. `status` is the HTTP status that upstream gave, 0 where it gave none."""
         lease = self.lease
-        served, finished = self.usage.model, self.usage.finish_reason
+        usage = self.meter.usage
+        served, finished = usage.model, usage.finish_reason
         common = self._common()
         return common._replace(
             type=RecordType.OUTCOME,
@@ -219,9 +205,9 @@ class Passage:
             model_served=self._said(served) if served else None,
             status=status,
             finish_reason=self._said(finished) if finished else None,
-            tokens_in=self.usage.tokens_in,
-            tokens_out=self.usage.tokens_out,
-            tokens_cached=self.usage.tokens_cached,
+            tokens_in=usage.tokens_in,
+            tokens_out=usage.tokens_out,
+            tokens_cached=usage.tokens_cached,
             cost_micro_usd=cost.micro_usd,
             cost_exact=cost.exact,
             price_version=PRICE_VERSION,
@@ -273,12 +259,6 @@ class Passage:
             )
             for f in seen[:32]
         )
-
-    def _tokens_of(self, text: str) -> int:
-        """The tokens of a text that upstream delivered; 0 where they tell nothing, because the model hides
-        some of what it bills.
-        """
-        return 0 if self.estimate.terms.price.hidden else count_text(text, self.estimate.model)
 
     def _model(self, name: str) -> str:
         return self._commit(None, "name", name.encode()) if self._found_in("model") else self._name(name)

@@ -30,6 +30,7 @@ from broker.shaping.key_refusal import key_refused
 from broker.shaping.request import shaped, upstream_request
 from broker.stages import Stages
 from broker.streaming import stream
+from broker.unsettled import Backlog
 from broker.vigil import Vigil
 
 _NS_PER_SECOND = 1_000_000_000
@@ -47,7 +48,7 @@ class Ports:
 
 
 class Pipeline:
-    """One instance serves all calls of a process; it keeps no state between them."""
+    """One instance serves all calls of a process; between them it keeps only what is not settled yet."""
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class Pipeline:
         self._deciding = deciding
         self._commit = commit
         self._vigil = vigil
+        self._backlog = Backlog()
         self._dispatching = Dispatching(ports.keys, ports.upstream, ports.clock)
 
     async def run(self, arrival: Arrival) -> Reply | StreamReply:
@@ -82,7 +84,9 @@ class Pipeline:
             denied = passage.denied(_refusal(error), clock.monotonic_ns())
             await asyncio.shield(self._ports.ledger.append(denied))
             raise
-        settlement = Settlement(self._ports.ledger, self._ports.counters, clock, passage, reservation)
+        settlement = Settlement(
+            self._ports.ledger, self._ports.counters, clock, passage, reservation, self._backlog
+        )
         await settlement.open()  # 7 record the intent
         try:
             return await self._perform(passage, request, settlement)  # 8 – 12
@@ -102,9 +106,9 @@ class Pipeline:
         if decision.shape.alters or regional:
             altered = shaped(call, decision.shape)
             estimate = await self._stages.estimate(altered, passage.caller, today, regional=regional)
-        passage.estimate = estimate
+        passage.meter.estimate = estimate
         request = upstream_request(call, decision, passage.findings, bound, passage.call_id)
-        passage.usage_added = request.usage_added
+        passage.meter.usage_added = request.usage_added
         charges = _charges(decision, estimate)
         return request, await self._ports.counters.reserve(charges)  # 6 reserve
 
@@ -116,18 +120,18 @@ class Pipeline:
         settlement.answered(answer)
         if answer.status == UNAUTHORIZED:
             raise key_refused()
-        await self._stages.judge_headers(answer, passage)  # 10 filter
+        self._stages.judge_headers(answer, passage)  # 10 filter
         if isinstance(answer, StreamReply):
-            return await self._stream(answer, passage, settlement)
+            return self._stream(answer, passage, settlement)
         reply = await self._stages.filter_reply(answer, passage)
         passage.reply_bytes = len(reply.body)
         await settlement.close(digest=sha256(reply.body).digest())  # 11 record, 12 settle
         return reply
 
-    async def _stream(self, answer: StreamReply, passage: Passage, settlement: Settlement) -> StreamReply:
+    def _stream(self, answer: StreamReply, passage: Passage, settlement: Settlement) -> StreamReply:
         """Steps 10 to 12 happen while the events are taken: see `streaming`."""
         passage.forget_body()
-        places = await self._stages.places(passage.decided)
+        places = self._stages.places(passage.decided)
         headers = (*answer.headers, *deprecation_headers(find(passage.accepted.model)))
         clock, caller = self._ports.clock, passage.caller
 

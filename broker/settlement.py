@@ -13,6 +13,7 @@ from broker.model.call import Reply, StreamReply
 from broker.model.charge import Reservation, Unit
 from broker.passage import Passage
 from broker.ports import Clock, Counters, Ledger
+from broker.unsettled import Backlog, Unsettled, charged
 
 _NOTHING = {Unit.REQUESTS: 0, Unit.TOKENS: 0, Unit.MICRO_USD: 0}
 _ERRORS = 400
@@ -22,13 +23,20 @@ class Settlement:
     """The open side of one call. After `open`, exactly one `close` takes effect; further ones do nothing."""
 
     def __init__(
-        self, ledger: Ledger, counters: Counters, clock: Clock, passage: Passage, reservation: Reservation
+        self,
+        ledger: Ledger,
+        counters: Counters,
+        clock: Clock,
+        passage: Passage,
+        reservation: Reservation,
+        backlog: Backlog,
     ) -> None:
         self._ledger = ledger
         self._counters = counters
         self._clock = clock
         self._passage = passage
         self._reservation = reservation
+        self._backlog = backlog
         self._answer: Reply | StreamReply | None = None
         self._closed = False
 
@@ -70,15 +78,34 @@ class Settlement:
         finally:
             used = {Unit.REQUESTS: 1, Unit.TOKENS: cost.tokens, Unit.MICRO_USD: cost.micro_usd}
             await self._counters.settle(self._reservation, used)
+            await self._settle_later(cost)
 
     def _cost(self, error: Kind | None) -> Cost:
         """What is charged for the call: see `charging`. Every call that has an intent is one request."""
-        passage = self._passage
-        ending = self._ending(error)
+        meter, ending = self._passage.meter, self._ending(error)
         if ending is Ending.UNSENT:
             return NOTHING
-        regional = passage.lease is not None and passage.lease.region is not None
-        return charge(passage.estimate, ending, passage.usage, passage.delivered, regional=regional)
+        return charge(meter.estimate, ending, meter.usage, meter.delivered, regional=self._regional)
+
+    @property
+    def _regional(self) -> bool:
+        return self._passage.lease is not None and self._passage.lease.region is not None
+
+    async def _settle_later(self, cost: Cost) -> None:
+        """A response that upstream may be at work on is kept; one whose usage was now read is settled."""
+        meter = self._passage.meter
+        if meter.response_id is None:
+            return
+        if meter.estimate.terms.billed:
+            if not cost.exact:
+                charges = charged(self._reservation, cost)
+                self._backlog.keep(meter.response_id, Unsettled(meter.estimate, charges, self._regional))
+        elif meter.read.tokens_in is not None and (waiting := self._backlog.take(meter.response_id)):
+            known = charge(
+                waiting.estimate, Ending.WHOLE, meter.read, meter.delivered, regional=waiting.regional
+            )
+            used = {Unit.TOKENS: known.tokens, Unit.MICRO_USD: known.micro_usd}
+            await self._counters.settle(waiting.charged, used)
 
     def _ending(self, error: Kind | None) -> Ending:
         answer = self._answer

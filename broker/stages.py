@@ -21,9 +21,8 @@ from broker.model.operation import Operation
 from broker.model.subject import Caller
 from broker.model.wildcard import matches
 from broker.passage import Passage
-from broker.prefilter.inspector import Inspector
+from broker.prefilter.inspector import Finder, Inspector, Narrowed
 from broker.prefilter.places import Places
-from broker.prefilter.rules import Rule
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.denial import content_blocked
@@ -77,9 +76,10 @@ class Stages:
             body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
         large = len(body) > LARGE_BYTES
         document = await asyncio.to_thread(parse_reply, body) if large else parse_reply(body)
-        passage.told(document)
-        if not large and (passage.estimate.terms.tools or not passage.usage.counts):
-            passage.delivered.take(document)
+        meter = passage.meter
+        meter.told(document)
+        if not large and (meter.estimate.terms.tools or not meter.usage.counts):
+            meter.delivered.take(document)
         if document is None and body and (answer.status == _SUCCESS or body.lstrip()[:1] in _OPENS_JSON):
             raise _unreadable()
         if decision.cut:
@@ -88,21 +88,21 @@ class Stages:
             body = edit_reply(document, body)
         return Reply(answer.status, (*answer.headers, *deprecation_headers(find(call.model))), body)
 
-    async def judge_headers(self, answer: Reply | StreamReply, passage: Passage) -> None:
+    def judge_headers(self, answer: Reply | StreamReply, passage: Passage) -> None:
         """Step 10 for what is passed on beside the body. Raises CONTENT_BLOCKED."""
         if passage.decided.cut:
-            inspector = await self._reply_inspector(passage.decided)
+            inspector = self._reply_inspector_now(passage.decided)
             said = [Text((HEADERS, name), f"{name}: {value}") for name, value in answer.headers]
             _refuse(inspector.inspect(said), passage)
 
-    async def places(self, decision: CallDecision) -> Places | None:
+    def places(self, decision: CallDecision) -> Places | None:
         """Step 10 for a stream: where its strings are read, for what this decision cuts; None for nothing."""
         if not decision.cut:
             return None
-        inspector = await self._reply_inspector(decision)
-        joined = StreamFilter(decision.cuts, inspector.rules)
-        secrets = StreamFilter(lambda rule: rule.startswith(_SECRETS), inspector.rules)
-        return Places(joined, secrets, inspector)
+        rules = self._inspector.rules
+        joined = StreamFilter(decision.cuts, rules)
+        secrets = StreamFilter(lambda rule: decision.cuts(rule) and rule.startswith(_SECRETS), rules)
+        return Places(joined, secrets, self._reply_inspector_now(decision))
 
     async def _refuse_cut(
         self, document: Mapping[str, object], decision: CallDecision, passage: Passage, *, large: bool
@@ -116,26 +116,28 @@ class Stages:
             cut = await asyncio.to_thread(lambda: inspector.inspect(texts(document, _as_no_text)))
         _refuse(cut, passage)
 
+    def _reply_inspector_now(self, decision: CallDecision) -> Finder:
+        """As `_reply_inspector`, but one that does more until that is compiled: no stream waits for it."""
+        compiling = self._compiling(decision, large=False)
+        return compiling.result() if compiling.done() else Narrowed(self._inspector, decision.cuts)
+
     async def _reply_inspector(self, decision: CallDecision, *, large: bool = False) -> Inspector:
         """An inspector for just the rules that this decision cuts, compiled once per set of them; another for
         the thread that takes large replies.
         """
+        compiling = self._compiling(decision, large=large)
+        return compiling.result() if compiling.done() else await asyncio.shield(compiling)
+
+    def _compiling(self, decision: CallDecision, *, large: bool) -> asyncio.Task[Inspector]:
         kind = (decision.cut, large)
         compiling = self._reply_inspectors.get(kind)
         if compiling is None:
             watched = tuple(rule for rule in self._inspector.rules if decision.cuts(rule.id))
-            compiling = asyncio.create_task(asyncio.to_thread(_compiled, watched))
+            compiling = asyncio.create_task(asyncio.to_thread(Inspector, watched=watched))
             if len(self._reply_inspectors) >= _CUT_SETS:
                 self._reply_inspectors.clear()
             self._reply_inspectors[kind] = compiling
-        return compiling.result() if compiling.done() else await asyncio.shield(compiling)
-
-
-def _compiled(watched: tuple[Rule, ...]) -> Inspector:
-    """An inspector of these rules; what streams need of them is then compiled, too."""
-    StreamFilter(lambda _: True, watched)
-    StreamFilter(lambda rule: rule.startswith(_SECRETS), watched)
-    return Inspector(watched=watched)
+        return compiling
 
 
 def _refuse(cut: tuple[Finding, ...], passage: Passage) -> None:

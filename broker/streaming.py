@@ -117,9 +117,9 @@ async def _watched(
                 data, beside = parts(event, first=first)
                 first = False
                 document = _document(data)
-                passage.told(document)
-                passage.delivered.take(document)
-                if passage.usage_added:
+                passage.meter.told(document)
+                passage.meter.delivered.take(document)
+                if passage.meter.usage_added:
                     shown = unasked(event, document)
                     if shown is None:
                         continue

@@ -23,6 +23,7 @@ from broker.adapters.telemetry import (
     MeteredLedger,
     Metrics,
     PooledKeysMetric,
+    RejectedHandshakes,
 )
 from broker.administration import Administration
 from broker.app.certificates import Certificates
@@ -84,7 +85,8 @@ class Broker:
         self._assemble()
         self._certificates = Certificates(settings, self._clock, self._vault)
         tls = await self._certificates.open()
-        self._https = HttpServer(HttpsApp(self._door), sockets[0], tls_context(tls))
+        rejected = RejectedHandshakes(self._metrics.registry, self._clock)
+        self._https = HttpServer(HttpsApp(self._door), sockets[0], tls_context(tls, rejected))
         self._grpc = GrpcServer(
             self._core,
             tls,
@@ -135,7 +137,7 @@ class Broker:
         metered = MeteredKeys(self._keys, self._metrics, self._clock)
         self._pools = PooledKeys(metered, settings.key_pools(), self._clock, ledger, self._keys.revoke)
         self._metrics.registry.register(PooledKeysMetric(self._pools.census))
-        revocations = RevocationSet()
+        revocations = RevocationSet(self._ledger.revoked)
         issuer = TokenIssuer(self._record.token_key, identity.issuer, identity.audience)
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
         content = settings.content

@@ -25,6 +25,7 @@ _PLAIN_PARTS = frozenset({"text", "input_text", "output_text", "refusal", "summa
 _PLAIN_ITEMS = frozenset(
     {None, "message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"}
 )
+_USUAL_TTL = "30m"
 _CALLERS_TOOLS = frozenset({None, "function", "custom"})
 
 
@@ -94,6 +95,12 @@ def unseen(document: Document) -> Unseen:
         or any(_type(tool) not in _CALLERS_TOOLS for tool in (tools if isinstance(tools, list) else ())),
         "input_audio" in kinds,
     )
+
+
+def keeps_longer(document: Document) -> bool:
+    """Whether its input is to stay in the cache longer than usual (`prompt_cache_options`)."""
+    options = document.get("prompt_cache_options")
+    return isinstance(options, dict) and options.get("ttl") not in (None, _USUAL_TTL)
 
 
 def speaks(document: Document) -> bool:

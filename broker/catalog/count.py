@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from broker.catalog.models import UNKNOWN, Model
 
@@ -20,8 +20,23 @@ _COUNTED = (
     "messages", "prompt", "input", "instructions", "instruction", "suffix", "tools", "functions", "text",
     "response_format",
 )  # fmt: skip
-_MEDIA = frozenset({"image_url", "input_audio", "file", "file_data", "image_data", "data"})
-MEDIA_TOKENS = 1_500  # a high-detail image of usual size (OpenAI's vision guide): media is not text
+_PARTED = frozenset({"messages", "input"})
+_MEDIA = {  # by type of a part or item, what of it the model does not read as text
+    "image_url": frozenset({"image_url"}),
+    "input_image": frozenset({"image_url"}),
+    "computer_screenshot": frozenset({"image_url"}),
+    "image": frozenset({"url", "image_url", "data"}),
+    "input_audio": frozenset({"input_audio"}),
+    "file": frozenset({"file"}),
+    "input_file": frozenset({"file_data", "file_url"}),
+    "image_generation_call": frozenset({"result"}),
+    "reasoning": frozenset({"encrypted_content"}),
+    "compaction": frozenset({"encrypted_content"}),
+    "compaction_summary": frozenset({"encrypted_content"}),
+}
+_NO_MEDIA: frozenset[str] = frozenset()
+MEDIA_TOKENS = 1_500  # a high-detail image (OpenAI's vision guide); what reads as more: see `bounds.unseen`
+_DEAREST_IMAGE = {"gpt-4o-mini": 48_169}  # 2,833 and 5,667 for each of 8 tiles, beyond its own window soon
 PER_MESSAGE = 4
 REPLY_PRIMING = 3
 _SLICE = (
@@ -47,17 +62,34 @@ def load_vocabularies() -> None:
         encoding(name).encode_ordinary("a")
 
 
-def count_input(document: dict[str, object] | None, model: Model | None) -> int:
-    """The tokens of everything in the request that a model reads. Media counts as MEDIA_TOKENS each."""
+class Counted(NamedTuple):
+    """The tokens of the `text` that a model reads, and how many images, sounds, files and encrypted items it
+    reads beside it, whose tokens only upstream knows.
+    """
+
+    text: int = 0
+    media: int = 0
+    each: int = MEDIA_TOKENS
+
+    @property
+    def total(self) -> int:
+        """All tokens, every one of `media` taken for `each`."""
+        return self.text + self.media * self.each
+
+
+def count_input(document: dict[str, object] | None, model: Model | None) -> Counted:
+    """The tokens of everything in the request that a model reads."""
     if document is None:
-        return 0
+        return Counted()
     texts: list[str] = []
-    extra = 0
+    extra = media = 0
     for name in _COUNTED:
         if name in document:
-            for piece in _pieces(document[name]):
+            for piece in _pieces(document[name], parted=name in _PARTED):
                 if isinstance(piece, str):
                     texts.append(piece)
+                elif piece is None:
+                    media += 1
                 else:
                     extra += piece
     messages = document.get("messages")
@@ -66,7 +98,8 @@ def count_input(document: dict[str, object] | None, model: Model | None) -> int:
     vocabulary = encoding((model or UNKNOWN).encoding)
     text = "\n".join(texts)
     slices = (text[start : start + _SLICE] for start in range(0, len(text), _SLICE))
-    return extra + sum(len(vocabulary.encode_ordinary(part)) for part in slices)
+    each = _DEAREST_IMAGE.get(model.name if model else "", MEDIA_TOKENS)
+    return Counted(extra + sum(len(vocabulary.encode_ordinary(part)) for part in slices), media, each)
 
 
 def count_text(text: str, model: Model | None) -> int:
@@ -91,8 +124,13 @@ def encode_tokens(model: Model | None, text: str) -> list[int]:
     return [token for part in slices for token in vocabulary.encode_ordinary(part)]
 
 
-def _pieces(value: object) -> Iterator[str | int]:
-    """Texts, and numbers of tokens where something is not text."""
+def _pieces(value: object, *, parted: bool) -> Iterator[str | int | None]:
+    """Texts, numbers of tokens where ids stand, and None for what is no text: a `parted` value has such.
+
+    >>> image = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo", "detail": "low"}
+    >>> sorted(map(str, _pieces([image], parted=True)))
+    ['None', 'input_image', 'low']
+    """
     stack: list[object] = [value]
     while stack:
         item = stack.pop()
@@ -104,8 +142,10 @@ def _pieces(value: object) -> Iterator[str | int]:
             else:
                 stack.extend(item)
         elif isinstance(item, dict):
+            kind = item.get("type") if parted else None
+            media = _MEDIA.get(kind, _NO_MEDIA) if isinstance(kind, str) else _NO_MEDIA
             for key, child in item.items():
-                if key in _MEDIA:
-                    yield MEDIA_TOKENS
+                if key in media and child is not None:
+                    yield None
                 else:
                     stack.append(child)

@@ -12,12 +12,21 @@ from email.utils import format_datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from broker.catalog.bounds import BILLED, GENERATING, NO_ANSWERS, Answers, answers, speaks, unseen
+from broker.catalog.bounds import (
+    BILLED,
+    GENERATING,
+    NO_ANSWERS,
+    Answers,
+    answers,
+    keeps_longer,
+    speaks,
+    unseen,
+)
 from broker.catalog.cost import MAX_AMOUNT, Tier, Tokens, cost, tier_of
 from broker.catalog.count import count_input
 from broker.catalog.fees import Fees, fees_at_most, fees_of
 from broker.catalog.models import LARGEST_WINDOW, UNKNOWN, Model, find
-from broker.catalog.prices import FREE, Price, price_of
+from broker.catalog.prices import FREE, Price, kept_longer, price_of
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call
 from broker.model.operation import Operation
@@ -28,8 +37,8 @@ class Terms(NamedTuple):
 
     `model` is the one asked for, at `price`, in the dearest service `tier` that may serve the call (flex
     counts once upstream says so). `unseen_in` are the tokens that its input may have beside those counted;
-    `hears` and `speaks` say that its tokens may be audio; `tools` are OpenAI's own, `fees` theirs at most.
-    Nothing of a call that is not `billed` costs anything.
+    `keeps` says that its input stays in the cache longer than usual, `hears` and `speaks` that its tokens
+    may be audio; `tools` are OpenAI's own, `fees` theirs at most. What is not `billed` costs nothing.
     """
 
     billed: bool = False
@@ -40,6 +49,7 @@ class Terms(NamedTuple):
     unseen_in: int = 0
     hears: bool = False
     speaks: bool = False
+    keeps: bool = False
     tools: Fees = ()
     fees: int = 0
 
@@ -70,14 +80,15 @@ def estimate(call: Call, ceiling: int | None, *, regional: bool = False) -> Esti
     """
     model = find(call.model)
     document = call.document
-    tokens_in = count_input(dict(document) if document is not None else None, model)
+    counted = count_input(dict(document) if document is not None else None, model)
+    tokens_in = counted.total
     if call.operation not in BILLED or document is None:
-        _check_window(tokens_in, 0, model)
+        _check_window(counted.text, 0, model)
         return Estimate(tokens_in, 0, 0, model)
     terms = _terms(call, document, tokens_in, ceiling, model)
     if call.operation is not Operation.EDITS:  # its model is policy's, not the caller's
         asked = terms.answers.asked or 0
-        _check_window(0 if call.operation is Operation.EMBEDDINGS else tokens_in, asked, model)
+        _check_window(0 if call.operation is Operation.EMBEDDINGS else counted.text, asked, model)
     out = min(terms.answers.total, MAX_AMOUNT)
     return Estimate(tokens_in, out, worst_cost(terms, tokens_in, out, regional=regional), model, terms)
 
@@ -101,19 +112,25 @@ def _terms(
     if call.operation in GENERATING:
         longest = (model or UNKNOWN).max_output
         bounds = answers(
-            call.operation, document, ceiling, longest, lambda value: count_input({"input": value}, model)
+            call.operation,
+            document,
+            ceiling,
+            longest,
+            lambda value: count_input({"input": value}, model).total,
         )
+    keeps = keeps_longer(document)
     window = model.context_window if model is not None else LARGEST_WINDOW
     hidden, tier, tools = unseen(document), tier_of(document.get("service_tier")), fees_of(document)
     return Terms(
         billed=True,
         model=call.model,
-        price=price_of(call.model),
+        price=kept_longer(price_of(call.model)) if keeps else price_of(call.model),
         tier=Tier.STANDARD if tier is Tier.FLEX else tier,
         answers=bounds,
         unseen_in=max(0, window - tokens_in) if hidden.any else 0,
         hears=hidden.audio,
         speaks=speaks(document),
+        keeps=keeps,
         tools=tools,
         fees=fees_at_most(tools, document) if tools else 0,
     )

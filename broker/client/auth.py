@@ -18,6 +18,7 @@ from broker.errors import BrokerError, Kind
 
 _ATTEMPTS = 2
 _UNAUTHORIZED = 401
+_OUTDATED = (Kind.TOKEN_EXPIRED, Kind.TOKEN_NOT_YOURS)
 
 
 class BrokerAuth(httpx.Auth):
@@ -25,7 +26,8 @@ class BrokerAuth(httpx.Auth):
 
     The first request asks for a token, through the same client; all later ones share it until two
     thirds of its life are over. However many wait, one asks. A call that is refused with 401
-    TOKEN_EXPIRED is repeated once with a new token (clocks may differ); nothing else is repeated.
+    TOKEN_EXPIRED (clocks may differ) or TOKEN_NOT_YOURS (the certificate was replaced) is repeated once with
+    a new token; nothing else is repeated.
     The token goes to the broker's origin and nowhere else.
 
     Safe for threads, and for the tasks of one event loop. Raises BrokerError where no token is given.
@@ -50,7 +52,7 @@ class BrokerAuth(httpx.Auth):
             if self._purpose is not None:
                 request.headers["x-broker-purpose"] = self._purpose
             response = yield request
-            if response is None or not _says_expired(response):
+            if response is None or not _says_outdated(response):
                 return
             self._cache.outdate(bearer)
 
@@ -123,7 +125,7 @@ def _advance(
         return None
 
 
-def _says_expired(response: httpx.Response) -> bool:
+def _says_outdated(response: httpx.Response) -> bool:
     """Read from the challenge (RFC 6750, 3), because the body of a stream may not have come yet."""
     challenge = response.headers.get("www-authenticate", "")
-    return response.status_code == _UNAUTHORIZED and Kind.TOKEN_EXPIRED in challenge
+    return response.status_code == _UNAUTHORIZED and any(kind in challenge for kind in _OUTDATED)

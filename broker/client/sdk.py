@@ -12,6 +12,7 @@ import httpx
 from broker.client.auth import BrokerAuth
 from broker.client.credentials import Credentials
 from broker.client.token import WHATEVER_IS_GRANTED, TokenRequest
+from broker.client.transport import AsyncRenewingTransport, RenewingTransport
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -33,7 +34,7 @@ def openai_client(
 
     http: Any = httpx.Client(
         auth=BrokerAuth(broker_url, wish),
-        verify=credentials.ssl_context(),
+        transport=RenewingTransport(credentials),
         timeout=_TIMEOUT,
         trust_env=False,
     )
@@ -48,7 +49,7 @@ def async_openai_client(
 
     http: Any = httpx.AsyncClient(
         auth=BrokerAuth(broker_url, wish),
-        verify=credentials.ssl_context(),
+        transport=AsyncRenewingTransport(credentials),
         timeout=_TIMEOUT,
         trust_env=False,
     )

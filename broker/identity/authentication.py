@@ -29,6 +29,8 @@ class Authentication:
         claims = self._tokens.verify(bearer)
         if claims.issued_at > now_seconds + SKEW_SECONDS:
             raise _refused(Kind.TOKEN_INVALID, "The bearer token was issued in the future.")
+        if claims.not_before > now_seconds + SKEW_SECONDS:  # RFC 7519, 4.1.5
+            raise _refused(Kind.TOKEN_INVALID, "The bearer token is not valid yet.")
         caller = _caller(claims, peer)
         self.recheck(caller, now_seconds)
         return caller

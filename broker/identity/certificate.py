@@ -1,4 +1,4 @@
-"""Client certificate → Peer (SPIFFE X.509-SVID). The TLS layer has verified the chain; we read the leaf.
+"""Client certificate → Peer (SPIFFE X.509-SVID). The TLS layer has verified the path; we judge its parts.
 
 Knows: which certificates name a workload. Must not know: sockets, trust stores, tokens.
 """
@@ -6,20 +6,24 @@ Knows: which certificates name a workload. Must not know: sockets, trust stores,
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 
 from cryptography import x509
 
 from broker.errors import BrokerError, Kind
+from broker.identity.chain import issuers_flaw, leaf_flaw
 from broker.model.subject import Peer, Subject
 
 _SPIFFE_ID = re.compile(r"spiffe://(?P<domain>[a-z0-9._-]{1,255})(?P<path>(?:/[A-Za-z0-9._-]+)+)\Z")
 _MAX_ID_BYTES = 2048  # SPIFFE-ID, section 2.3
 _CACHE_SIZE = 10_000
+_MAX_CHAIN = 10
+"""Certificates of a chain that are looked at: as many as the TLS libraries take on a path."""
 
 
 class CertificateReader:
-    """Reads DER leaf certificates of one trust domain; results are cached by the DER's SHA-256.
+    """Reads the certificate chains of one trust domain's clients; results are cached.
 
     `max_life_seconds` is the longest accepted life of a client certificate. `read` does not look at
     the clock: call `check_time` on every call, since connections outlive certificates.
@@ -28,24 +32,26 @@ class CertificateReader:
     def __init__(self, trust_domain: str, max_life_seconds: int) -> None:
         self._trust_domain = trust_domain
         self._max_life = max_life_seconds
-        self._peers: dict[bytes, Peer] = {}
+        self._peers: dict[tuple[bytes, ...], Peer] = {}
 
-    def read(self, der: bytes) -> Peer:
-        """The peer this leaf names. Raises BrokerError CERTIFICATE_INVALID, saying which rule it breaks."""
-        digest = sha256(der).digest()
-        peer = self._peers.get(digest)
+    def read(self, chain: tuple[bytes, ...]) -> Peer:
+        """The peer that a chain names: what the client has sent, in DER, leaf first. Raises BrokerError
+        CERTIFICATE_INVALID, saying which rule it breaks.
+        """
+        peer = self._peers.get(chain)
         if peer is None:
-            peer = self._parse(der, digest)
+            peer = self._parse(chain)
             if len(self._peers) >= _CACHE_SIZE:
                 self._peers.clear()
-            self._peers[digest] = peer
+            self._peers[chain] = peer
         return peer
 
-    def _parse(self, der: bytes, digest: bytes) -> Peer:
+    def _parse(self, chain: tuple[bytes, ...]) -> Peer:
         try:
-            leaf = x509.load_der_x509_certificate(der)
+            leaf, *_ = presented = [x509.load_der_x509_certificate(der) for der in chain[:_MAX_CHAIN]]
             spiffe_id = _only_uri(leaf)
             _refuse_authority(leaf)
+            _refuse_flaws(presented)
         except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
             raise _invalid("The client certificate cannot be read as an X.509-SVID.") from None
         match = _SPIFFE_ID.match(spiffe_id)
@@ -57,7 +63,7 @@ class CertificateReader:
         end = int(leaf.not_valid_after_utc.timestamp())
         if end - begin > self._max_life:
             raise _invalid(f"The client certificate lives longer than {self._max_life} s.")
-        return Peer(spiffe_id, digest.hex(), begin, end)
+        return Peer(spiffe_id, sha256(chain[0]).hexdigest(), begin, end)
 
 
 def check_time(peer: Peer, now_seconds: int) -> None:
@@ -84,6 +90,16 @@ def _only_uri(leaf: x509.Certificate) -> str:
     if len(uris) != 1:  # X.509-SVID, section 2: exactly one URI SAN
         raise ValueError("an X.509-SVID has exactly one URI SAN")
     return uris[0]
+
+
+def _refuse_flaws(presented: Sequence[x509.Certificate]) -> None:
+    """Raises CERTIFICATE_INVALID where one of the chain is not as our profile wants it (`identity.chain`)."""
+    flaw = leaf_flaw(presented[0])
+    if flaw:
+        raise _invalid(f"The client certificate is not accepted: {flaw}.")
+    flaw = issuers_flaw(presented)
+    if flaw:
+        raise _invalid(f"A CA of the client certificate's chain is not accepted: {flaw}.")
 
 
 def _refuse_authority(leaf: x509.Certificate) -> None:

@@ -5,6 +5,8 @@ Knows: what is revoked and until when it must be remembered. Must not know: who 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from broker.model.subject import Caller
 
 
@@ -14,8 +16,9 @@ class RevocationSet:
     A token id is forgotten once the token has expired anyway. Used from one event loop.
     """
 
-    def __init__(self) -> None:
-        self._tokens: dict[str, int] = {}
+    def __init__(self, tokens: Iterable[tuple[str, int]] = ()) -> None:
+        """`tokens` were revoked before this process began: (token id, unix second until when it counts)."""
+        self._tokens: dict[str, int] = dict(tokens)
         self.revoked = 0
         """How many revocations there have been: who keeps answers forgets them when this changes."""
 

@@ -37,6 +37,7 @@ class Claims:
     tenant: str
     scope: tuple[str, ...]
     issued_at: int
+    not_before: int
     expires_at: int
     thumbprint: str
     user: str | None
@@ -147,6 +148,7 @@ class TokenIssuer:
             tenant=_text(body.get("tenant")),
             scope=tuple(_text(body.get("scope")).split()),
             issued_at=_number(body.get("iat")),
+            not_before=_number(body.get("nbf", 0)),
             expires_at=_number(body.get("exp")),
             thumbprint=_text(thumbprint),
             user=user,

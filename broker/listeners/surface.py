@@ -12,6 +12,7 @@ from broker.model.explanation import Explanation
 from broker.model.subject import IssuedToken, Peer
 from broker.model.token import TokenState, TokenWish
 from broker.passage import Arrival
+from broker.tlog.search import Search
 
 
 class Calls(Protocol):
@@ -43,6 +44,12 @@ class Administering(Protocol):
 
     async def revoke(self, peer: Peer, token: str, transport: str, call_id: str) -> None: ...
 
-    def records(self, peer: Peer, after_seq: int, transport: str, call_id: str) -> AsyncIterator[bytes]: ...
+    def records(
+        self, peer: Peer, after_seq: int, search: Search, transport: str, call_id: str
+    ) -> AsyncIterator[bytes]: ...
+
+    async def records_of(self, peer: Peer, wanted: str, transport: str, call_id: str) -> list[bytes]: ...
+
+    async def record_at(self, peer: Peer, seq: int, transport: str, call_id: str) -> bytes: ...
 
     async def checkpoint(self, peer: Peer, transport: str, call_id: str) -> bytes: ...

@@ -15,11 +15,13 @@ from pathlib import Path
 import structlog
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from broker.errors import BrokerError, Kind
+from broker.identity.chain import authority_flaw, time_flaw
 from broker.ports import Clock
 
+REISSUE = "Issue the CA anew with keyUsage=critical,keyCertSign and basicConstraints=critical,CA:TRUE."
 POLL_SECONDS = 0.25
 _NS = 1_000_000_000
 
@@ -47,16 +49,17 @@ class TlsFiles:
         _check_key(self.key, key, leaf)
         if not leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc:
             raise _broken(self.certificate, "is not valid at this time", "Renew it, or set the clock.")
-        _check_authorities(self.client_ca, client_ca)
-        context = self._context()
+        authorities, left_out = _authorities(self.client_ca, client_ca, now)
+        context = self._context(authorities)
         if (chain, key, client_ca) != tuple(_content(path) for path in self._paths()):
             raise _broken(self.certificate, "is being replaced", "Wait for the end of it.")
-        return TlsMaterial(chain, key, client_ca, leaf.serial_number, leaf.not_valid_after_utc, context)
+        ends = leaf.not_valid_after_utc
+        return TlsMaterial(chain, key, authorities, leaf.serial_number, ends, context, left_out)
 
     def _paths(self) -> tuple[Path, ...]:
         return self.certificate, self.key, self.client_ca
 
-    def _context(self) -> ssl.SSLContext:
+    def _context(self, authorities: bytes) -> ssl.SSLContext:
         """TLS 1.3 only. A caller without a certificate is let in, to be told so; one whose certificate does
         not verify is not. No session is resumed: that would let a client in whose CA was withdrawn since.
         """
@@ -66,9 +69,10 @@ class TlsFiles:
             context.load_cert_chain(self.certificate, self.key)
         except (ssl.SSLError, OSError):
             raise _broken(self.certificate, "does not suit TLS 1.3", "Use an EC or RSA key.") from None
-        context.load_verify_locations(self.client_ca)
+        context.load_verify_locations(cadata=authorities.decode("ascii"))
         context.verify_mode = ssl.CERT_OPTIONAL
-        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        # An intermediate may be trusted for itself, as it may over gRPC.
+        context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
         context.num_tickets = 0
         context.set_alpn_protocols(["http/1.1"])
         return context
@@ -76,7 +80,9 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TlsMaterial:
-    """What the doors present and trust: PEM for one, a context for the other, both of the same files."""
+    """What the listeners present and trust: PEM for one, a context for the other, both of the same files.
+    `client_ca` holds the CAs that verify; `left_out` says of each other one in the file why it does not.
+    """
 
     chain: bytes
     key: bytes = field(repr=False)
@@ -84,6 +90,7 @@ class TlsMaterial:
     serial: int
     ends: datetime
     context: ssl.SSLContext
+    left_out: tuple[str, ...] = ()
 
 
 class TlsInUse:
@@ -97,11 +104,11 @@ class TlsInUse:
         """Reads the files. Raises BrokerError CERTIFICATE_INVALID."""
         self._files = files
         self._clock = clock
+        self._log = structlog.get_logger()
         self._seen = self._judged = files.stamp()
-        self.material = files.read(self._now())
+        self.material = self._read()
         self._problem = ""
         self._watching: asyncio.Task[None] | None = None
-        self._log = structlog.get_logger()
 
     def problem(self) -> str:
         """Why the newest files are not in use, or an empty string."""
@@ -132,7 +139,7 @@ class TlsInUse:
             return
         self._judged = self._seen
         try:
-            self.material = await asyncio.to_thread(self._files.read, self._now())
+            self.material = await asyncio.to_thread(self._read)
         except BrokerError as error:
             self._problem = error.message
             ends = self.material.ends.isoformat()
@@ -141,6 +148,12 @@ class TlsInUse:
         self._problem = ""
         ends = self.material.ends.isoformat()
         self._log.info("certificate taken up", serial=f"{self.material.serial:x}", ends=ends)
+
+    def _read(self) -> TlsMaterial:
+        material = self._files.read(self._now())
+        for why in material.left_out:
+            self._log.warning("client CA left out", file=str(self._files.client_ca), why=why, remedy=REISSUE)
+        return material
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now_ns() / _NS, UTC)
@@ -177,13 +190,31 @@ def _check_key(path: Path, key: bytes, leaf: x509.Certificate) -> None:
         raise _broken(path, "is not the key of the certificate", "Put a pair there that belongs together.")
 
 
-def _check_authorities(path: Path, client_ca: bytes) -> None:
+def _authorities(path: Path, client_ca: bytes, now: datetime) -> tuple[bytes, tuple[str, ...]]:
+    """The CAs of a bundle that can verify a client, in PEM, and what is wrong with each other one: neither
+    listener trusts those, because one of them would refuse all that they issued.
+    """
     try:
-        authorities = x509.load_pem_x509_certificates(client_ca)
+        found = x509.load_pem_x509_certificates(client_ca)
     except ValueError:
-        authorities = []
-    if not authorities:
+        found = []
+    if not found:
         raise _broken(path, "holds no CA certificate in PEM", "Put the callers' CAs there.")
+    flaws = [authority_problem(each, now) for each in found]
+    good = [each.public_bytes(Encoding.PEM) for each, flaw in zip(found, flaws, strict=True) if not flaw]
+    left_out = tuple(flaw for flaw in flaws if flaw)
+    if not good:
+        raise _broken(path, f"holds no CA that can verify a caller: {left_out[0]}", REISSUE)
+    return b"".join(good), left_out
+
+
+def authority_problem(authority: x509.Certificate, now: datetime) -> str:
+    """Why no certificate of this CA is accepted at `now`, naming the CA, or an empty string."""
+    try:
+        flaw = authority_flaw(authority) or time_flaw(authority, now)
+    except (ValueError, x509.DuplicateExtension):
+        flaw = "it cannot be read"
+    return f"the CA {authority.subject.rfc4514_string() or '(unnamed)'}: {flaw}" if flaw else ""
 
 
 def _broken(path: Path, what: str, remedy: str) -> BrokerError:

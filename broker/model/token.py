@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MAX_TOKEN_SECONDS = 3600
+"""The longest life of a token that is ever issued."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenWish:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from broker.model.finding import Path, Text, location
 from broker.prefilter.escapes import Unescaping, unescaped
-from broker.prefilter.inspector import Inspector
+from broker.prefilter.inspector import Finder
 from broker.prefilter.opaque import opaque_members
 from broker.prefilter.stream import CutError, StreamFilter
 from broker.prefilter.texts import KEY, LONG_NUMBER, plain_step, texts
@@ -87,7 +87,7 @@ class Places:
     them in finished strings.
     """
 
-    def __init__(self, joined: StreamFilter, secrets: StreamFilter, whole: Inspector) -> None:
+    def __init__(self, joined: StreamFilter, secrets: StreamFilter, whole: Finder) -> None:
         self._joined = joined
         self._secrets = secrets
         self._whole = whole

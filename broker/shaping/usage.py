@@ -7,14 +7,13 @@ not know: prices, records.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_TOKENS = 100_000_000
 """No call has more: a larger number, a negative one or one that is no number is not believed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens as upstream counted them; None where it did not say. `tokens_written` went into its cache;
     `heard` and `spoken` are audio. `passing`: they were told beside an answer, and may grow while that does.
     `doubtful`: it said something that cannot be, and that was not believed.
@@ -36,6 +35,8 @@ class Usage:
         """This, overwritten by what `later` knows. Counts are taken together: they are of one `usage`."""
         if later in (self, NO_USAGE):
             return self
+        if self is NO_USAGE:
+            return later
         counted = later if later.counts else self
         return Usage(
             counted.tokens_in,
@@ -100,38 +101,37 @@ def usage_of(document: object) -> Usage:
 
 def _counts(usage: Mapping[str, object]) -> tuple[int | None, ...] | None:
     """In, out, cached, written, heard, spoken; None where one of them cannot be."""
-    into = _details(usage, "prompt_tokens_details", "input_tokens_details")
-    out = _details(usage, "completion_tokens_details", "output_tokens_details")
+    get = usage.get
+    tokens_in, tokens_out, total = get("prompt_tokens"), get("completion_tokens"), get("total_tokens")
+    if tokens_in is None:
+        tokens_in = get("input_tokens")
+    if tokens_out is None:
+        tokens_out = get("output_tokens")
+    into = get("prompt_tokens_details") or get("input_tokens_details")
+    out = get("completion_tokens_details") or get("output_tokens_details")
+    part = into.get if isinstance(into, dict) else _nothing
+    spoken = out.get("audio_tokens") if isinstance(out, dict) else None
     values = (
-        _named(usage, "prompt_tokens", "input_tokens"),
-        _named(usage, "completion_tokens", "output_tokens"),
-        into.get("cached_tokens"),
-        into.get("cache_write_tokens"),
-        into.get("audio_tokens"),
-        out.get("audio_tokens"),
-        usage.get("total_tokens"),
-    )
-    if not all(value is None or (type(value) is int and 0 <= value <= MAX_TOKENS) for value in values):
-        return None
-    tokens_in, tokens_out, cached, written, heard, spoken, total = values
-    known: tuple[int | None, ...] = (tokens_in, tokens_out, cached, written, heard, spoken)  # type: ignore[assignment]
+        tokens_in, tokens_out, part("cached_tokens"), part("cache_write_tokens"), part("audio_tokens"), spoken
+    )  # fmt: skip
+    for value in (*values, total):
+        if value is not None and not (type(value) is int and 0 <= value <= MAX_TOKENS):
+            return None
+    known: tuple[int | None, ...] = values  # type: ignore[assignment]
     return known if _plausible(known, total) else None  # type: ignore[arg-type]
+
+
+def _nothing(_: str) -> None:
+    """Of what is not there."""
 
 
 def _plausible(known: tuple[int | None, ...], total: int | None) -> bool:
     """No part is larger than what it is a part of, and nothing was used that is in no part."""
-    tokens_in, tokens_out, cached, written, heard, spoken = (value or 0 for value in known)
-    parts = max(cached + written, heard) <= tokens_in and spoken <= tokens_out
-    return parts and (total is None or total <= tokens_in + tokens_out)
-
-
-def _details(usage: Mapping[str, object], *names: str) -> Mapping[str, object]:
-    found = next((usage[name] for name in names if usage.get(name) is not None), None)
-    return found if isinstance(found, dict) else {}
-
-
-def _named(counts: Mapping[str, object], *names: str) -> object:
-    return next((counts[name] for name in names if counts.get(name) is not None), None)
+    tokens_in, tokens_out, cached, written, heard, spoken = known
+    into, out = tokens_in or 0, tokens_out or 0
+    if (cached or 0) + (written or 0) > into or (heard or 0) > into or (spoken or 0) > out:
+        return False
+    return total is None or total <= into + out
 
 
 def _finish(body: Mapping[str, object]) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from broker.adapters.bundle import build, read
-from broker.adapters.bundle.reader import LONGEST_BYTES
+from broker.adapters.bundle.archive import LONGEST_BYTES
 from broker.adapters.rego.source import read_policies
 from broker.errors import BrokerError
 from tests.opa.sidecar import POLICIES, opa_binary

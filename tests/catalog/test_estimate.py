@@ -139,7 +139,7 @@ def test_a_window_that_does_not_bound_the_whole_call_refuses_nothing(
 def test_no_text_of_a_message_goes_uncounted(texts: list[str]) -> None:
     parts = [{"type": "text", "text": text} for text in texts]
     overhead = PER_MESSAGE + REPLY_PRIMING
-    counted = count_input({"messages": [{"role": "user", "content": parts}]}, MINI)
+    counted = count_input({"messages": [{"role": "user", "content": parts}]}, MINI).total
     assert counted >= tokens("\n".join(texts)) + overhead - len(texts)
 
 
@@ -154,7 +154,7 @@ def test_no_text_of_a_message_goes_uncounted(texts: list[str]) -> None:
     ],
 )
 def test_what_is_not_text_is_counted_too(document: dict[str, object], expected: int | None) -> None:
-    counted = count_input(document, MINI)
+    counted = count_input(document, find("gpt-4o")).total
     if expected is None:
         assert MEDIA_TOKENS <= counted < MEDIA_TOKENS + 20
     else:
@@ -169,3 +169,54 @@ def test_token_arrays_are_read_back(text: str) -> None:
 @pytest.mark.parametrize("array", [[10**9], [2**70]])
 def test_tokens_of_no_vocabulary_are_not_text(array: list[int]) -> None:
     assert decode_tokens(MINI, array) is None
+
+
+BASE64 = "A" * 800_000  # 100,000 tokens as text
+OPAQUE_ITEMS = (
+    {"type": "image_generation_call", "id": "ig_1", "result": BASE64},
+    {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": BASE64},
+    {"type": "compaction", "encrypted_content": BASE64},
+    {"type": "computer_call_output", "output": {"type": "computer_screenshot", "image_url": BASE64}},
+    {"role": "user", "content": [{"type": "input_image", "image_url": BASE64}]},
+    {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": BASE64, "format": "wav"}}]},
+    {"role": "user", "content": [{"type": "input_file", "filename": "a.pdf", "file_data": BASE64}]},
+    {
+        "type": "function_call_output",
+        "call_id": "c",
+        "output": [{"type": "input_image", "image_url": BASE64}],
+    },
+)
+
+
+@pytest.mark.parametrize(
+    "item", OPAQUE_ITEMS, ids=lambda item: str(item.get("type") or item["content"][0]["type"])
+)
+def test_base64_is_not_counted_as_text(item: dict[str, Any]) -> None:
+    document = {"model": "gpt-4o", "input": [item] * 3, "max_output_tokens": 100}
+    found = ask(Operation.RESPONSES, document)
+    assert 3 * MEDIA_TOKENS <= found.tokens_in < 3 * MEDIA_TOKENS + 100
+    assert found.terms.unseen_in + found.tokens_in == 128_000  # reserved: all that it can be
+
+
+def test_what_a_model_reads_as_text_is_counted_whatever_it_is_called() -> None:
+    words = "word " * 2_000
+    documents: tuple[dict[str, Any], ...] = (
+        {"tools": [{"type": "function", "function": {"parameters": {"type": "file", "file": words}}}]},
+        {
+            "input": [
+                {
+                    "type": "message",
+                    "content": [{"type": "input_text", "text": f"data:image/png;base64,{words}"}],
+                }
+            ]
+        },
+        {"input": [{"type": "function_call", "name": "f", "arguments": words, "data": words}]},
+    )
+    for document in documents:
+        assert count_input(document, MINI).text >= tokens(words)
+
+
+def test_many_images_do_not_exceed_a_window_they_fit_in() -> None:
+    images = [{"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "low"}}] * 100
+    document = chat(messages=[{"role": "user", "content": images}], max_tokens=10)
+    assert ask(Operation.CHAT, document).tokens_in > 128_000  # at their dearest, and not refused

@@ -7,6 +7,7 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import httpx2
 import pytest
 
 from broker.client import (
@@ -17,6 +18,7 @@ from broker.client import (
     issue_token,
     openai_client,
 )
+from broker.client.httpx2_auth import Httpx2BrokerAuth
 from broker.client.token import TokenCache
 from broker.errors import BrokerError, Kind
 from tests.client.endpoint import Endpoint
@@ -34,6 +36,24 @@ def test_one_token_serves_many_calls(endpoint: Endpoint, credentials: Credential
             assert http.get(endpoint.url + "/v1/models").status_code == 200
     assert endpoint.forms == [{"grant_type": "client_credentials", "scope": "chat:gpt-4o", "user": "ada"}]
     assert {bearer for _, bearer in endpoint.calls} == {"Bearer token-1"}
+
+
+def test_a_client_of_httpx2_gets_its_token(endpoint: Endpoint, credentials: Credentials) -> None:
+    auth = Httpx2BrokerAuth(endpoint.url, TokenRequest(scope="chat:gpt-4o", user="ada"))
+    endpoint.expired = {"Bearer token-1"}
+    with httpx2.Client(auth=auth, verify=credentials.ssl_context(), trust_env=False) as http:
+        for _ in range(3):
+            assert http.post(endpoint.url + "/v1/x", content=b"body").status_code == 200
+    assert [form["scope"] for form in endpoint.forms] == ["chat:gpt-4o"] * 2
+    assert {bearer for _, bearer in endpoint.calls} == {"Bearer token-1", "Bearer token-2"}
+
+
+async def test_an_async_client_of_httpx2_gets_its_token(endpoint: Endpoint, credentials: Credentials) -> None:
+    auth = Httpx2BrokerAuth(endpoint.url)
+    async with httpx2.AsyncClient(auth=auth, verify=credentials.ssl_context(), trust_env=False) as http:
+        replies = await asyncio.gather(*(http.get(endpoint.url + "/v1/models") for _ in range(8)))
+    assert {reply.status_code for reply in replies} == {200}
+    assert len(endpoint.forms) == 1
 
 
 def test_threads_ask_once(endpoint: Endpoint, credentials: Credentials) -> None:

@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from tests.identity.chains import usage
+
 DAY = timedelta(days=1)
 
 
@@ -32,8 +34,11 @@ class Authority:
         directory.mkdir()
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, directory.name)])
-        ca = _builder(self._name, self._name, self._key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        ca = (
+            _builder(self._name, self._name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(usage(signs=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
         )
         self.certificate = directory / "ca.pem"
         self.certificate.write_bytes(ca.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
@@ -47,8 +52,11 @@ class Authority:
     def _issue(self, name: str, san: x509.GeneralName) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        leaf = _builder(subject, self._name, key).add_extension(
-            x509.SubjectAlternativeName([san]), critical=False
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        leaf = (
+            _builder(subject, self._name, key)
+            .add_extension(x509.SubjectAlternativeName([san]), critical=False)
+            .add_extension(issuer, critical=False)
         )
         pair = Pair(self._directory / f"{name}.pem", self._directory / f"{name}.key")
         pair.certificate.write_bytes(leaf.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))

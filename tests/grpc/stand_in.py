@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from broker.errors import BrokerError, Kind
 from broker.model.call import Call, Reply, StreamReply
 from broker.model.decision import PolicyVersion
 from broker.model.explanation import Explanation
 from broker.model.subject import IssuedToken, Peer
 from broker.model.token import TokenState, TokenWish
 from broker.passage import Arrival
+from broker.tlog.search import Search
 
 Answering = Callable[[Arrival, Call], Awaitable[Reply | StreamReply]]
 JSON = (("content-type", "application/json"), ("x-request-id", "req_1"), ("x-ratelimit-limit-requests", "9"))
@@ -89,10 +91,18 @@ class StandIn:
         return "first", "ab", ""
 
     async def records(
-        self, _peer: Peer, after_seq: int, _transport: str, _call_id: str
+        self, _peer: Peer, after_seq: int, search: Search, _transport: str, _call_id: str
     ) -> AsyncIterator[bytes]:
-        for entry in self.entries[after_seq + 1 :]:
+        for entry in filter(search.finds, self.entries[after_seq + 1 :]):
             yield entry
+
+    async def records_of(self, _peer: Peer, wanted: str, _transport: str, _call_id: str) -> list[bytes]:
+        return [*filter(Search({"call_id": (wanted,)}).finds, self.entries)]
+
+    async def record_at(self, _peer: Peer, seq: int, _transport: str, _call_id: str) -> bytes:
+        if seq >= len(self.entries):
+            raise BrokerError(Kind.NOT_FOUND, "No such entry.")
+        return self.entries[seq]
 
     async def checkpoint(self, _peer: Peer, _transport: str, _call_id: str) -> bytes:
         return b"test.log\n2\nabc=\n"

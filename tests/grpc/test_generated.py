@@ -26,3 +26,12 @@ def test_stubs_import_each_other_below_broker_gen() -> None:
         [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, check=True, text=True
     )
     assert ended.stdout == "OpenAIServiceStub\n"
+
+
+def test_every_proto_says_where_other_languages_find_it() -> None:
+    """Without `go_package`, protoc's Go plug-in refuses the files as they are."""
+    for path in sorted((_ROOT / "protos").rglob("*.proto")):
+        said = {line.split()[1] for line in path.read_text().splitlines() if line.startswith("option ")}
+        assert said >= {"go_package", "java_package", "csharp_namespace", "php_namespace", "ruby_package"}, (
+            path
+        )

@@ -102,6 +102,32 @@ async def test_a_health_watch_tells_each_change(scene: Scene) -> None:
     watch.cancel()
 
 
+@pytest.mark.parametrize("method", ["Check", "Watch", "List"])
+async def test_a_malformed_health_request_is_answered_without_a_word_of_python(
+    scene: Scene, method: str
+) -> None:
+    code, details = await _malformed(scene, f"/grpc.health.v1.Health/{method}")
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert details == "The request is no message of this RPC."
+
+
+async def test_no_rpc_answers_a_malformed_message_with_the_name_of_a_class(scene: Scene) -> None:
+    """Every RPC that is served: ours, health and reflection."""
+    for name in RULES:
+        code, details = await _malformed(scene, name)
+        assert code is grpc.StatusCode.INVALID_ARGUMENT, name
+        assert "class" not in details, name
+
+
+async def _malformed(scene: Scene, method: str) -> tuple[grpc.StatusCode, str]:
+    """How an RPC of any shape ends whose only message is no message."""
+    rpc: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = scene.channel.stream_stream(method)
+    call = rpc()
+    await call.write(b"\xff\xff")
+    await call.done_writing()
+    return await call.code(), await call.details()
+
+
 async def test_reflection_lists_the_services(scene: Scene) -> None:
     call = reflection_pb2_grpc.ServerReflectionStub(scene.channel).ServerReflectionInfo()
     await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))

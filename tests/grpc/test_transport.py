@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -114,14 +116,54 @@ async def test_a_compressed_message_is_refused(scene: Scene) -> None:
     assert code is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_metadata_over_16_kib_is_refused(scene: Scene) -> None:
-    code = await _sent(scene, openai_pb2.CreateEditRequest(), (("x-padding", "x" * 20_000),))
+@pytest.mark.parametrize("size", [8_200, 9_000, 12_000, 15_000, 20_000])
+async def test_metadata_over_8_kib_is_refused(scene: Scene, size: int) -> None:
+    code = await _sent(scene, openai_pb2.CreateEditRequest(), (("x-padding", "x" * size),))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_token_of_4_kib_fits_into_the_metadata(scene: Scene) -> None:
+    metadata = (("authorization", f"Bearer {'x' * 4096}"), ("x-stainless-lang", "python"))
+    request = openai_pb2.CreateEditRequest(model="gpt-4o", instruction="x")
+    await scene.openai.CreateEdit(request, metadata=metadata)
+    assert scene.core.arrivals[0].bearer == "x" * 4096
+
+
+async def _pinged(scene: Scene, workload: Pair, times: int, seconds: float) -> bytes:
+    """What an HTTP/2 client without a call hears that pings so often: frames, or the end."""
+    context = ssl.create_default_context(cafile=scene.authority.certificate)
+    context.load_cert_chain(workload.certificate, workload.key)
+    context.set_alpn_protocols(["h2"])
+    host, port = scene.server.address.rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))  # and empty SETTINGS
+    for _ in range(times):
+        writer.write(b"\x00\x00\x08\x06\x00" + bytes(4) + b"pingpong")
+        await asyncio.sleep(seconds)
+    heard = b""
+    with contextlib.suppress(TimeoutError, ConnectionError, ssl.SSLError):
+        async with asyncio.timeout(0.5):
+            while part := await reader.read(65536):
+                heard += part
+    writer.close()
+    return heard
+
+
+async def test_a_client_that_pings_within_the_promise_is_not_cut_off(scene: Scene, workload: Pair) -> None:
+    """Silent calls of clients that pinged each 30 s were ended; here each 5.2 s, without a call."""
+    heard = await _pinged(scene, workload, 5, 5.2)
+    assert heard.count(b"pingpong") == 5
+    assert b"too_many_pings" not in heard
+
+
+async def test_a_client_that_floods_with_pings_is_cut_off(scene: Scene, workload: Pair) -> None:
+    assert b"too_many_pings" in await _pinged(scene, workload, 6, 0.05)
 
 
 def test_the_hardening_defaults_are_those_of_the_design() -> None:
     options = dict(OPTIONS)
     assert options["grpc.max_concurrent_streams"] == 100
     assert options["grpc.max_connection_age_ms"] == options["grpc.max_connection_age_grace_ms"] == 600_000
-    assert options["grpc.http2.min_recv_ping_interval_without_data_ms"] == 60_000
+    assert options["grpc.http2.min_ping_interval_without_data_ms"] < 20_000  # clients may ping each 20 s
+    assert options["grpc.keepalive_permit_without_calls"] == 1
     assert options["grpc.max_metadata_size"] == 8192

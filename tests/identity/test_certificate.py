@@ -21,11 +21,11 @@ def reader() -> CertificateReader:
 
 def test_svid_names_its_subject(reader: CertificateReader) -> None:
     der = leaf(GOOD)
-    peer = reader.read(der)
+    peer = reader.read((der,))
     assert peer.spiffe_id == GOOD
     assert peer.cert_sha256 == sha256(der).hexdigest()
     assert subject_of(peer).tenant == "demo"
-    assert reader.read(der) is peer
+    assert reader.read((der,)) is peer
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def test_svid_names_its_subject(reader: CertificateReader) -> None:
 )
 def test_impostor_certificate_is_refused(reader: CertificateReader, der: bytes) -> None:
     with pytest.raises(BrokerError) as refused:
-        reader.read(der)
+        reader.read((der,))
     assert refused.value.kind is Kind.CERTIFICATE_INVALID
 
 
 def test_certificate_is_checked_against_the_clock_on_every_call(reader: CertificateReader) -> None:
-    peer = reader.read(leaf(GOOD))
+    peer = reader.read((leaf(GOOD),))
     born = int(BORN.timestamp())
     check_time(peer, born)
     for moment in (born - 1, born + 86_400):

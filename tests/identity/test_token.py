@@ -70,6 +70,40 @@ def test_token_never_outlives_its_certificate(issuer: TokenIssuer) -> None:
     assert token.expires_in == 100
 
 
+def signed(issuer: TokenIssuer, **claims: object) -> str:
+    """A token of this broker with these claims put into what it would say."""
+    header, body, _ = minted(issuer).split(".")
+    said = json.loads(base64.urlsafe_b64decode(body + "=="))
+    text = f"{header}.{encoded({**said, **claims})}"
+    return f"{text}.{base64.urlsafe_b64encode(KEY.sign(text.encode())).rstrip(b'=').decode()}"
+
+
+@pytest.mark.parametrize(
+    ("claim", "offset", "good"),
+    [("nbf", 31, False), ("nbf", 30, True), ("nbf", -9, True), ("iat", 31, False), ("exp", 0, False)],
+)
+def test_a_token_counts_within_its_times_only(
+    issuer: TokenIssuer, claim: str, offset: int, good: bool
+) -> None:
+    """`nbf` was not looked at (RFC 7519, 4.1.5). Clocks may differ by 30 s."""
+    judge = Authentication(issuer, RevocationSet())
+    token = signed(issuer, **{claim: NOW + offset})
+    if good:
+        assert judge.authenticate(PEER, token, NOW).subject == SUBJECT
+    else:
+        with pytest.raises(BrokerError) as caught:
+            judge.authenticate(PEER, token, NOW)
+        assert caught.value.kind in (Kind.TOKEN_INVALID, Kind.TOKEN_EXPIRED)
+
+
+@pytest.mark.parametrize("value", ["1", 1.5, True, None, [], {}])
+def test_a_time_that_is_no_integer_makes_a_token_invalid(issuer: TokenIssuer, value: object) -> None:
+    for claim in ("nbf", "iat", "exp"):
+        with pytest.raises(BrokerError) as caught:
+            issuer.verify(signed(issuer, **{claim: value}))
+        assert caught.value.kind is Kind.TOKEN_INVALID
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from broker.adapters.ledger import LogKeys, channel
 from broker.adapters.ledger.channel import Message, Messages, Opening, Says
+from broker.adapters.ledger.wal import Snapshot
 from broker.adapters.ledger.writer import Placed
 from broker.errors import BrokerError, Kind
 from broker.model.record import RecordType
@@ -68,8 +69,11 @@ def test_a_writer_learns_its_log_and_shows_no_key(tmp_path: Path) -> None:
 
 def test_a_ledger_learns_what_was_opened_or_why_not() -> None:
     cut = parse_entry(seal(intent("c1"), Place("i", 3, 0), signer(1)))
-    log = channel.parse_opened(channel.opened(4, "key", [cut], unremembered=True))
+    log = channel.parse_opened(
+        channel.opened(Snapshot(4, "key", (), (("tok_1", 7),)), [cut], unremembered=True)
+    )
     assert (log.size, log.public_key, log.cut, log.unremembered) == (4, "key", (cut.record,), True)
+    assert log.revoked == (("tok_1", 7),)
     refusal = BrokerError(Kind.AUDIT_UNAVAILABLE, "Another process writes this log.", remedy="Stop it.")
     with pytest.raises(BrokerError, match="Another process") as refused:
         channel.parse_opened(channel.refused(refusal))
@@ -78,6 +82,6 @@ def test_a_ledger_learns_what_was_opened_or_why_not() -> None:
 
 def test_what_opens_nothing_is_refused() -> None:
     with pytest.raises(MalformedError):
-        Opening.parse(channel.opened(0, None, [], unremembered=False))
+        Opening.parse(channel.opened(Snapshot(), [], unremembered=False))
     with pytest.raises(MalformedError):
         channel.parse_opened(Message(Says.LOST, b"{}"))

@@ -125,6 +125,7 @@ class OpenAI:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.billed = 0
+        self.answered = 0
         self.asked_for_usage = False
         self.sent = asyncio.Event()
         self.tier = _served_tier(scenario)
@@ -132,6 +133,9 @@ class OpenAI:
 
     async def __call__(self, request: UpstreamRequest) -> Reply | StreamReply:
         scene = self.scenario
+        self.answered += 1
+        if self.answered <= scene.failures:
+            return reply({"error": {"message": "too many"}}, 429)
         if scene.end is End.UNREACHABLE:
             raise BrokerError(Kind.UPSTREAM_UNAVAILABLE, "unreachable", unsent=True)
         if scene.end is End.ERROR:
@@ -298,6 +302,7 @@ def test_never_less_than_openai_bills_and_more_only_while_it_is_unknown(scene: S
         return
     assert till.outcome.cost_micro_usd == charged
     assert till.taken(Unit.REQUESTS) == 1
+    assert till.keys.leased == len(till.upstream.asked)
     if till.outcome.cost_exact:
         assert charged == billed, "more than OpenAI bills, and it was known"
     else:

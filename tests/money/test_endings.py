@@ -343,6 +343,58 @@ async def test_a_background_response_is_charged_its_worst_case_while_it_is_unkno
     assert till.money >= WORST
 
 
+RESPONSE: dict[str, Any] = {"id": "resp_1", "object": "response", "model": "gpt-4o", "output": []}
+ASKED = {"model": "gpt-4o", "input": "x", "background": True}
+
+
+async def test_a_background_response_is_settled_once_its_usage_is_read() -> None:
+    usage = {"input_tokens": 10, "output_tokens": 4, "total_tokens": 14}
+    done = {**RESPONSE, "status": "completed", "usage": usage}
+    answers = [{**RESPONSE, "status": "queued"}, {**RESPONSE, "status": "in_progress"}, done, done]
+
+    async def script(request: UpstreamRequest) -> Reply:
+        del request
+        return reply(answers.pop(0))
+
+    till = Till(script)
+    await till.run(Operation.RESPONSES, ASKED)
+    await till.run(Operation.RESPONSES_GET, None, path="/v1/responses/resp_1")
+    assert till.money >= WORST
+    for _ in range(2):
+        await till.run(Operation.RESPONSES_GET, None, path="/v1/responses/resp_1")
+        assert (till.money, till.taken(Unit.TOKENS)) == (EXACT, 14)
+    assert till.taken(Unit.REQUESTS) == 4
+
+
+async def test_a_response_that_was_cancelled_unread_stays_at_its_worst_case() -> None:
+    answers = [{**RESPONSE, "status": "queued"}, {**RESPONSE, "status": "cancelled", "usage": None}]
+
+    async def script(request: UpstreamRequest) -> Reply:
+        del request
+        return reply(answers.pop(0))
+
+    till = Till(script)
+    await till.run(Operation.RESPONSES, ASKED)
+    await till.run(Operation.RESPONSES_CANCEL, None, path="/v1/responses/resp_1/cancel")
+    assert till.money >= WORST
+
+
+async def test_what_waits_to_be_settled_is_bounded() -> None:
+    async def script(request: UpstreamRequest) -> Reply:
+        return reply({**RESPONSE, "id": f"resp_{json.loads(request.body)['input']}", "status": "queued"})
+
+    till = Till(script)
+    backlog = till.pipeline._backlog
+    for number in range(3):
+        await till.run(Operation.RESPONSES, {**ASKED, "input": str(number)})
+    assert len(backlog._waiting) == 3
+    one = backlog.take("resp_1")
+    assert one is not None
+    for number in range(20_000):
+        backlog.keep(str(number), one)
+    assert len(backlog._waiting) == 10_000
+
+
 async def test_a_responses_stream_is_charged_what_upstream_counted() -> None:
     usage = {"input_tokens": 10, "output_tokens": 4, "total_tokens": 14}
     done = {"object": "response", "model": "gpt-4o", "status": "completed", "output": [], "usage": usage}
@@ -368,6 +420,18 @@ async def test_embeddings_are_charged_what_upstream_counted() -> None:
     till = Till(always(reply({"model": "text-embedding-3-large", "data": [], "usage": usage})))
     await till.run(Operation.EMBEDDINGS, {"model": "text-embedding-3-large", "input": "x"})
     assert till.money == 130
+
+
+@pytest.mark.parametrize(("options", "each"), [({}, 2.5), ({"ttl": "30m"}, 2.5), ({"ttl": "12h"}, 5.0)])
+async def test_input_written_to_the_cache_costs_more(options: dict[str, str], each: float) -> None:
+    usage = {
+        "prompt_tokens": 1000,
+        "completion_tokens": 0,
+        "prompt_tokens_details": {"cache_write_tokens": 1000},
+    }
+    till = Till(always(reply({"model": "gpt-6.1-sol", "choices": [], "usage": usage})))
+    await till.run(Operation.CHAT, {**SAY, "model": "gpt-6.1-sol", "prompt_cache_options": options})
+    assert till.money == 1000 * each
 
 
 async def test_audio_is_charged_at_the_price_of_audio() -> None:

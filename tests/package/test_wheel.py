@@ -115,6 +115,31 @@ def test_a_call_from_another_directory(running: Installed) -> None:
     assert (denied.returncode, denied.stdout) == (1, "")
 
 
+@pytest.mark.parametrize("sdk", ["openai>=2,<3", "openai>=3"])
+def test_the_readmes_snippet_runs_where_only_the_sdk_is_installed(
+    running: Installed, tmp_path: Path, sdk: str
+) -> None:
+    """Version 3 brings httpx2 and no httpx: what the snippet imports must be there in both."""
+    uv("venv", "--quiet", "--python", sys.executable, tmp_path / "venv")
+    uv("pip", "install", "--quiet", "--python", tmp_path / "venv/bin/python", sdk)
+    said = json.loads((running.directory / ".broker/dev.json").read_text())
+    snippet = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    program = snippet.replace("https://127.0.0.1:8443", said["https"]).replace(
+        '"broker", "token"', f'"{running.command}", "token"'
+    )
+    done = subprocess.run(
+        [tmp_path / "venv/bin/python", "-c", program],
+        cwd=running.directory,
+        env=_bare(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Echo: What is a broker?" in done.stdout
+
+
 def test_the_log_of_the_installed_broker_verifies(running: Installed) -> None:
     running.run("call", "embeddings", "one", "--as", "batch")
     checked = running.run("audit", "verify", ".broker/log", "--json")

@@ -147,6 +147,39 @@ def test_smuggled_request_is_refused(broker: RunningBroker, request_bytes: bytes
     assert (reply.status, reply.error()["code"]) == (400, "invalid_request_error")
 
 
+CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+BODY = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}'
+
+
+def chunked(*trailers: bytes) -> bytes:
+    """The end of a chunked request with these trailers."""
+    return b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(BODY), BODY, b"".join(line + b"\r\n" for line in trailers))
+
+
+def test_authorization_in_a_trailer_authenticates_nobody(broker: RunningBroker) -> None:
+    trailer = f"authorization: Bearer {broker.token('explorer')}".encode()
+    with nothing_reaches_upstream(broker):
+        reply = say(broker, "explorer", CHAT + b"transfer-encoding: chunked\r\n\r\n" + chunked(trailer))
+    assert (reply.status, reply.error()["reason"]) == (401, "TOKEN_MISSING")
+
+
+def test_no_trailer_becomes_a_header(broker: RunningBroker) -> None:
+    """A second `authorization`, another content type, a purpose that breaks the glass: all as if not sent."""
+    head = CHAT + f"authorization: Bearer {broker.token('explorer')}\r\n".encode()
+    trailers = (b"authorization: Bearer x", b"content-type: text/plain", b"x-broker-purpose: \xff", b"x-a: b")
+    reply = say(broker, "explorer", head + b"transfer-encoding: chunked\r\n\r\n" + chunked(*trailers))
+    assert reply.status == 200
+    upstream = httpx.get(f"{broker.upstream.removesuffix('/v1')}/sim/received").json()["entries"][-1]
+    assert "x-a" not in upstream["headers"]
+
+
+def test_trailers_count_towards_the_bound_of_headers(broker: RunningBroker) -> None:
+    head = CHAT + b"authorization: Bearer x\r\ntransfer-encoding: chunked\r\n\r\n"
+    reply = say(broker, "explorer", head + chunked(b"x-a: " + b"b" * 20_000))
+    assert reply.status in (400, 401)
+    assert_serving(broker)
+
+
 def test_slow_headers_end_the_connection_after_5_seconds(broker: RunningBroker) -> None:
     with connection(broker, broker.tls("explorer"), broker.https) as secure:
         secure.sendall(GET)

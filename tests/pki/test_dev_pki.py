@@ -141,7 +141,7 @@ async def test_grpc_sees_the_spiffe_id(pki: DevPki) -> None:
 
 def test_the_broker_reads_its_own_workloads(pki: DevPki) -> None:
     der = _leaf(pki.workload("assistant")).public_bytes(serialization.Encoding.DER)
-    peer = CertificateReader("dev.broker", 25 * 3600).read(der)
+    peer = CertificateReader("dev.broker", 25 * 3600).read((der,))
     assert peer.spiffe_id == pki.workload("assistant").spiffe_id == "spiffe://dev.broker/ns/demo/sa/assistant"
     assert peer.not_after - peer.not_before <= 24 * 3600 + 60
 

@@ -7,14 +7,10 @@ SHA-256 is that of the contents.
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import re
-import tarfile
-import zlib
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -23,15 +19,13 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from broker import strictjson
+from broker.adapters.bundle.archive import ArchiveError, unpacked
 from broker.adapters.bundle.builder import MANIFEST, SIGNATURES
 from broker.adapters.bundle.digest import ALGORITHM, digest
 from broker.adapters.rego.source import contents_sha256, unusable
 from broker.errors import BrokerError
 from broker.model.decision import PolicyVersion
 
-LONGEST_BYTES = 64 * 1024 * 1024
-"""Of the unpacked archive."""
-_FILES = 1000
 _REVISION = re.compile(r"(.{1,200}) sha256:([0-9a-f]{64})\Z")
 _REMEDY = "Build it anew with `broker policy build` and the key whose public half is configured."
 
@@ -66,31 +60,10 @@ def read(raw: bytes, public_key: bytes) -> VerifiedBundle:
 
 
 def _unpacked(raw: bytes) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
     try:
-        with gzip.open(io.BytesIO(raw)) as stream:
-            plain = stream.read(LONGEST_BYTES + 1)
-        if len(plain) > LONGEST_BYTES:
-            raise _refused(f"It unpacks to more than {LONGEST_BYTES} bytes.")
-        with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
-            for entry in archive:
-                _take(files, archive, entry)
-    except (OSError, EOFError, zlib.error, tarfile.TarError):
-        raise _refused("It is not a tar.gz archive.") from None
-    return files
-
-
-def _take(files: dict[str, bytes], archive: tarfile.TarFile, entry: tarfile.TarInfo) -> None:
-    if entry.isdir():
-        return
-    name = entry.name.removeprefix("/")
-    plain = PurePosixPath(name)
-    if not entry.isreg() or ".." in plain.parts or plain.as_posix() != name or name.startswith("/"):
-        raise _refused("It holds something else than plain files, or a path that leads outside.")
-    if name in files or len(files) >= _FILES:
-        raise _refused(f"It holds a file twice, or more than {_FILES} files.")
-    content = archive.extractfile(entry)
-    files[name] = content.read() if content is not None else b""
+        return unpacked(raw)
+    except ArchiveError as error:
+        raise _refused(str(error)) from None
 
 
 def _signed_digests(signatures: bytes, public_key: bytes) -> dict[str, str]:
@@ -126,7 +99,7 @@ def _check_digests(files: dict[str, bytes], signed: dict[str, str]) -> None:
     for name, content in files.items():
         try:
             found = digest(name, content)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = ""
         if found != signed[name]:
             raise _refused(f"{name} is not as it was signed.")

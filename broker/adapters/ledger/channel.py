@@ -17,6 +17,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.adapters.ledger.keys import LogKeys
+from broker.adapters.ledger.wal import Snapshot
 from broker.adapters.ledger.writer import Placed
 from broker.errors import BrokerError, Kind
 from broker.model.record import Record, RecordType
@@ -119,20 +120,22 @@ class Opening:
 @dataclass(frozen=True, slots=True)
 class Opened:
     """What the log holds: `size` entries, signed with `public_key` at last, and intents without outcome.
-    `unremembered` as Recovered has it.
+    `revoked` is as Snapshot has it, `unremembered` as Recovered has it.
     """
 
     size: int
     public_key: str | None
+    revoked: tuple[tuple[str, int], ...]
     cut: tuple[Record, ...]
     unremembered: bool
 
 
-def opened(size: int, public_key: str | None, cut: Iterable[Entry], *, unremembered: bool) -> Message:
+def opened(snapshot: Snapshot, cut: Iterable[Entry], *, unremembered: bool) -> Message:
     """OPENED."""
     document = {
-        "size": size,
-        "public_key": public_key,
+        "size": snapshot.base,
+        "public_key": snapshot.public_key,
+        "revoked": [list(pair) for pair in snapshot.revoked or ()],
         "cut": [entry.encode().decode() for entry in cut],
         "unremembered": unremembered,
     }
@@ -145,11 +148,13 @@ def parse_opened(message: Message) -> Opened:
         case Says.OPENED, {
             "size": int() as size,
             "public_key": str() | None as public_key,
+            "revoked": list() as revoked,
             "cut": list() as cut,
             "unremembered": bool() as unremembered,
         }:
             intents = tuple(parse_entry(str(text).encode()).record for text in cut)
-            return Opened(size, public_key, intents, unremembered)
+            tokens = tuple((str(token_id), int(str(until))) for token_id, until in revoked)
+            return Opened(size, public_key, tokens, intents, unremembered)
         case Says.REFUSED, {"message": str() as text, "remedy": str() as remedy}:
             raise BrokerError(Kind.AUDIT_UNAVAILABLE, text, remedy=remedy)
     raise MalformedError("a writer that did not say what it opened")

@@ -6,13 +6,14 @@ while a writer appends, on a copy, or on a mounted backup. Must not know who wri
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from broker.adapters.ledger.wal import Segment, parse_segment
+from broker.adapters.ledger.wal import Segment, entries_after, parse_segment
 from broker.tlog.malformed import MalformedError
-from broker.tlog.tile import ENTRIES, WIDTH, Tile, parse_bundle
+from broker.tlog.tile import ENTRIES, WIDTH, Tile, parse_entries
 
 CHECKPOINT = "checkpoint"
 VKEY = "log.vkey"
@@ -69,14 +70,18 @@ class LogDirectory:
         """The entries of bundle `index` that a log of `size` entries has. Raises MalformedError, also when
         missing.
         """
+        return parse_entries(self.bundle_bytes(index, size))[: Tile(ENTRIES, index).width_in(size)]
+
+    def bundle_bytes(self, index: int, size: int) -> bytes:
+        """The file of bundle `index` that a log of `size` entries has; it may hold more. Raises
+        MalformedError when missing.
+        """
         tile = Tile(ENTRIES, index)
-        width = tile.width_in(size)
-        if (content := self.tile(Tile(ENTRIES, index, width))) is not None:
-            return parse_bundle(content, width)
+        content = self.tile(Tile(ENTRIES, index, tile.width_in(size)))
         # The partial bundle may have become full, and been removed, since `size` was read.
-        if (content := self.tile(tile)) is not None:
-            return parse_bundle(content, WIDTH)[:width]
-        raise MalformedError(f"the entry bundle {tile.path} is missing")
+        if content is None and (content := self.tile(tile)) is None:
+            raise MalformedError(f"the entry bundle {tile.path} is missing")
+        return content
 
     def entries(self, seq: int = 0) -> Iterator[tuple[int, bytes]]:
         """(seq, entry) of the log from `seq` on, unverified: what bundles hold, then what the write-ahead log
@@ -85,7 +90,7 @@ class LogDirectory:
         Raises MalformedError when they do not join.
         """
         for _ in range(_LIVE_ATTEMPTS):
-            size = self._claimed_size()
+            size = self.covered_size()
             while seq < size:
                 for entry in self.bundle(seq // WIDTH, size)[seq % WIDTH :]:
                     yield seq, entry
@@ -100,7 +105,7 @@ class LogDirectory:
         """How many entries there are, whether or not a checkpoint covers them, unverified. Raises
         MalformedError.
         """
-        covered = self._claimed_size()
+        covered = self.covered_size()
         tail = self.tail(covered)
         return tail[-1][0] + 1 if tail else covered
 
@@ -149,7 +154,31 @@ class LogDirectory:
             return [(seq, entry) for seq, entry in numbered if seq >= after]
         raise MalformedError("write-ahead segments that vanish while they are read")
 
-    def _claimed_size(self) -> int:
+    def recent(self, after: int) -> Sequence[tuple[int, bytes]]:
+        """As `tail`, without a look at the frames before: for a log whose writer is at work."""
+        for _ in range(_LIVE_ATTEMPTS):
+            bases = self.segment_bases()
+            start = max([base for base in bases if base <= after], default=0)
+            try:
+                return [
+                    pair for base in bases if base >= start for pair in self._after(segment_name(base), after)
+                ]
+            except FileNotFoundError:
+                continue
+        raise MalformedError("write-ahead segments that vanish while they are read")
+
+    def _after(self, name: str, after: int) -> list[tuple[int, bytes]]:
+        """Mapped: of a segment's 8 MiB only a little is looked at."""
+        with (
+            (self.root / name).open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            return entries_after(data, after)
+
+    def covered_size(self) -> int:
+        """How many entries the checkpoint says there are, unverified; 0 where there is none. Raises
+        MalformedError.
+        """
         note = self.checkpoint()
         lines = note.split(b"\n") if note is not None else [b"", b"0"]
         if len(lines) < len(("origin", "size")) or not lines[1].isdigit():

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from itertools import islice
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -18,6 +18,7 @@ from broker.adapters.ledger.channel import Opened, Opening
 from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.link import Writer, WriterLink, WriterProcess
+from broker.adapters.ledger.reading import LiveLog, Page
 from broker.adapters.ledger.recovery import closing_record
 from broker.adapters.ledger.segments import SEGMENT_BYTES
 from broker.adapters.ledger.writer import Placed
@@ -28,9 +29,11 @@ from broker.tlog.entry import Place, place
 from broker.tlog.malformed import MalformedError
 from broker.tlog.note import NoteSigner
 from broker.tlog.recordkey import RecordVerifier
+from broker.tlog.search import ALL, Search
 
+SCANS = 2
 STALL_SECONDS = 10.0
-READ_ENTRIES = 4096
+T = TypeVar("T")
 UNREMEMBERED = "The log is continued, and nothing beside its keys tells how long it was before."
 UNREMEMBERED_REMEDY = (
     "Expected once, after an upgrade or where the keys' folder was restored without it; otherwise compare "
@@ -67,6 +70,8 @@ class FileLedger:
         Raises MalformedError for an origin that cannot be a note key's name.
         """
         self._reader = LogDirectory(directory)
+        self._live = LiveLog(directory)
+        self._scanning = asyncio.Semaphore(SCANS)
         self._opening = Opening(directory, memory, origin, keys, segment_bytes)
         self._vkey = NoteSigner(origin, keys.checkpoint).key
         self._record_key = RecordVerifier(keys.record.public_key().public_bytes_raw())
@@ -108,6 +113,13 @@ class FileLedger:
         """Durable entries, integrated or not."""
         return self._durable
 
+    @property
+    def revoked(self) -> tuple[tuple[str, int], ...]:
+        """(token id, unix second until which it must be refused) of the tokens that were revoked before this
+        process began and may not have expired. Only after `open`.
+        """
+        return self._revoked
+
     async def open(self) -> None:
         """Takes the directory, recovers it, and records `key` (when new or newly certified), `start`, and
         `recovered` for each call that the last process left without an outcome.
@@ -122,6 +134,7 @@ class FileLedger:
         if log.unremembered:
             structlog.get_logger().warning("alert", alert=UNREMEMBERED, remedy=UNREMEMBERED_REMEDY)
         self._next = self._durable = log.size
+        self._revoked = log.revoked
         self._link = link
         self._watch(-1)
         try:
@@ -161,17 +174,29 @@ class FileLedger:
         """
         if not 0 <= seq < self._durable:
             raise BrokerError(Kind.NOT_FOUND, "The log has no such entry.", remedy="Ask for a smaller seq.")
-        return (await asyncio.to_thread(self._read, seq, seq + 1))[0][1]
+        return await self._read(lambda: self._live.entry(seq))
 
-    async def tail(self, after_seq: int) -> AsyncIterator[tuple[int, bytes]]:
-        """(seq, entry) of every durable entry with seq > `after_seq` (-1 for all), up to those durable now.
-        Raises BrokerError AUDIT_UNAVAILABLE when the log cannot be read.
+    async def of_call(self, call_id: str) -> list[tuple[int, bytes]]:
+        """(seq, entry) of every durable entry of one call, oldest first: by the index, and by a look through
+        what is not indexed yet. Raises BrokerError AUDIT_UNAVAILABLE when the log cannot be read.
+        """
+        end = self._durable
+        async with self._scanning:  # more threads would only wait for each other, and calls for them
+            return await self._read(lambda: self._live.of_call(call_id, end))
+
+    async def tail(self, after_seq: int, search: Search = ALL) -> AsyncIterator[tuple[int, bytes]]:
+        """(seq, entry) of every durable entry with seq > `after_seq` (-1 for all) that `search` finds, up to
+        those durable now. Raises BrokerError AUDIT_UNAVAILABLE when the log cannot be read.
         """
         seq, end = max(0, after_seq + 1), self._durable
         while seq < end:
-            for pair in await asyncio.to_thread(self._read, seq, min(end, seq + READ_ENTRIES)):
+            page = await self._page(seq, end, search)
+            for pair in page.entries:
                 yield pair
-            seq += READ_ENTRIES
+            seq = page.next
+
+    async def _page(self, seq: int, end: int, search: Search) -> Page:
+        return await self._read(lambda: self._live.page(seq, end, search))
 
     async def checkpoint(self) -> bytes:
         """The newest signed checkpoint; it covers what was durable about a second ago. Raises NOT_FOUND
@@ -222,10 +247,10 @@ class FileLedger:
             link.submit(self._gathered)
             self._gathered = []
 
-    def _read(self, seq: int, end: int) -> list[tuple[int, bytes]]:
-        """From the files, which hold whatever is durable. Blocking."""
+    async def _read(self, asked: Callable[[], T]) -> T:
+        """From the files, which hold whatever is durable, in a thread."""
         try:
-            return list(islice(self._reader.entries(seq), end - seq))
+            return await asyncio.to_thread(asked)
         except (MalformedError, OSError) as error:
             raise BrokerError(
                 Kind.AUDIT_UNAVAILABLE,

@@ -7,7 +7,7 @@ changed. Reads the right edge of the tree and one or two write-ahead segments, h
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.ledger.wal import Segment, Snapshot
@@ -21,7 +21,11 @@ from broker.tlog.merkle import EMPTY_ROOT, hash_leaf
 from broker.tlog.note import NoteKey
 from broker.tlog.recordkey import RecordVerifier
 from broker.tlog.remembered import Remembered
+from broker.tlog.revoked import RevokedTokens, oldest_that_counts
 from broker.tlog.tile import WIDTH, Tile, parse_path
+
+_MICROSECONDS = 1_000_000
+_REVOKED = b'"type":"revoked"'  # quotes inside of a text are escaped: these are the field's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,9 @@ class Recovered:
     unremembered: bool
 
 
-def recover(directory: LogDirectory, key: NoteKey, remembered: Remembered | None) -> Recovered:
-    """Reads the log. Blocking. Raises MalformedError for what no crash can have left, for a log that does not
-    continue what is `remembered` of it, and OSError.
+def recover(directory: LogDirectory, key: NoteKey, remembered: Remembered | None, now: int) -> Recovered:
+    """Reads the log at the unix second `now`. Blocking. Raises MalformedError for what no crash can have
+    left, for a log that does not continue what is `remembered` of it, and OSError.
     """
     # 1  the newest checkpoint, signed by us
     note = directory.checkpoint()
@@ -51,13 +55,15 @@ def recover(directory: LogDirectory, key: NoteKey, remembered: Remembered | None
     if frontier.root() != head.root:
         raise MalformedError("the tiles do not hash to the checkpoint's root")
     # 3  what the entries leave behind, from the write-ahead log, which must reach at least to the checkpoint
-    replay = _replayed(directory, head.size, remembered)
+    replay = _replayed(directory, head.size, remembered, now)
     # 4  all that was ever acknowledged must be there
     if remembered is not None:
         _check_remembered(directory, replay, remembered)
     # 5  the intents that are still open
     cut = tuple(_intent(directory, replay, call_id, seq) for call_id, seq in replay.intents.items())
-    snapshot = Snapshot(replay.seq, replay.public_key, replay.intents.items())
+    # 6  the revoked tokens that may live on
+    revoked = replay.revoked.items(now)
+    snapshot = Snapshot(replay.seq, replay.public_key, replay.intents.items(), revoked)
     unremembered = remembered is None and replay.seq > 0
     last_leaf = hash_leaf(_entry(directory, replay, replay.seq - 1)) if replay.seq else EMPTY_ROOT
     return Recovered(frontier, tuple(replay.beyond), snapshot, cut, last_leaf, unremembered)
@@ -91,6 +97,7 @@ class _Replay:
         self.seq = snapshot.base
         self.public_key = snapshot.public_key
         self.intents = OpenIntents(snapshot.open_intents)
+        self.revoked = RevokedTokens(snapshot.revoked or ())
         self.beyond: list[bytes] = []
         self.opened: dict[str, Entry] = {}
         self._covered = covered
@@ -112,6 +119,7 @@ class _Replay:
         if record.type is RecordType.INTENT:
             self.opened[record.call_id] = entry
         self.intents.observe(record.type, record.call_id, self.seq)
+        self.revoked.observe(record.type, record.token_id, entry.place.time_us // _MICROSECONDS)
         self.seq += 1
 
     def _check_signature(self, entry: Entry) -> None:
@@ -127,7 +135,7 @@ def _edge(directory: LogDirectory, tile: Tile) -> bytes:
     return content
 
 
-def _replayed(directory: LogDirectory, size: int, remembered: Remembered | None) -> _Replay:
+def _replayed(directory: LogDirectory, size: int, remembered: Remembered | None, now: int) -> _Replay:
     """From one or two segments. A log that was closed needs none: where they are missing or torn it is read
     from its bundles, all of it, this once.
     """
@@ -139,10 +147,28 @@ def _replayed(directory: LogDirectory, size: int, remembered: Remembered | None)
         for seq in range(0, size, WIDTH):
             replay.take_all(directory.bundle(seq // WIDTH, size))
         return replay
-    replay = _Replay(segments[0].snapshot if segments else Snapshot(), size)
+    snapshot = segments[0].snapshot if segments else Snapshot()
+    if snapshot.revoked is None:
+        snapshot = replace(snapshot, revoked=_revoked_before(directory, snapshot.base, size, now))
+    replay = _Replay(snapshot, size)
     for segment in segments:
         replay.take_all(segment.entries)
     return replay
+
+
+def _revoked_before(directory: LogDirectory, base: int, size: int, now: int) -> tuple[tuple[str, int], ...]:
+    """What a snapshot of an older version does not tell: the tokens revoked before `base`. Reads the log
+    backwards, as far as a revocation can still count.
+    """
+    revoked = RevokedTokens()
+    since = oldest_that_counts(now) * _MICROSECONDS
+    for index in range(-(-base // WIDTH) - 1, -1, -1):
+        bundle = directory.bundle(index, size)[: base - index * WIDTH]
+        for entry in (parse_entry(data) for data in bundle if _REVOKED in data):
+            revoked.observe(entry.record.type, entry.record.token_id, entry.place.time_us // _MICROSECONDS)
+        if parse_entry(bundle[0]).place.time_us < since:
+            break
+    return revoked.items(now)
 
 
 def _out_of_reach(directory: LogDirectory, segments: list[Segment], size: int) -> str:

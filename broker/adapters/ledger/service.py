@@ -73,9 +73,7 @@ def _opened(messages: list[Message], answers: _Answers, disk: Disk) -> LogStore 
         answers.say(channel.refused(error))
         return None
     log = store.recovered
-    answers.say(
-        channel.opened(log.snapshot.base, log.snapshot.public_key, log.cut, unremembered=log.unremembered)
-    )
+    answers.say(channel.opened(log.snapshot, log.cut, unremembered=log.unremembered))
     return store
 
 

@@ -5,6 +5,7 @@ Knows the order of opening and closing. Must not know who sends entries, sequenc
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from broker.adapters.ledger.channel import Opening
 from broker.adapters.ledger.directory import VKEY, WAL, LogDirectory
 from broker.adapters.ledger.disk import DIRECTORY_MODE, Disk, DurableFiles, sole_writer
+from broker.adapters.ledger.indexer import Indexer
 from broker.adapters.ledger.integrator import Integrator
 from broker.adapters.ledger.memory import LogMemory
 from broker.adapters.ledger.recovery import Recovered, recover
@@ -61,6 +63,8 @@ class LogStore:
             resources.callback(self._writer.close)
             self._resources = resources.pop_all()
         self._integrator.start()
+        self._indexer = Indexer(LogDirectory(self._directory))
+        self._indexer.start()
 
     def write(self, batch: Sequence[Placed]) -> list[bytes]:
         """Makes the next entries durable; their leaf hashes. Raises OSError: then only `close` is left."""
@@ -79,6 +83,7 @@ class LogStore:
 
         Waits at most half a minute. A thread that hangs in the disk keeps the lock until the process ends.
         """
+        self._indexer.close()
         if not self._integrator.close(CLOSE_SECONDS):
             return
         with self._resources:
@@ -93,7 +98,7 @@ class LogStore:
         stored = reader.vkey()
         if stored is not None and stored != str(self._signer.key):
             raise MalformedError("log.vkey belongs to another key or origin")
-        return recover(reader, self._signer.key, self._memory.recall())
+        return recover(reader, self._signer.key, self._memory.recall(), int(time.time()))
 
     def _begin_tree(
         self, recovered: Recovered, segments: Segments, on_failure: Callable[[OSError], None]

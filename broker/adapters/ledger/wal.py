@@ -12,8 +12,10 @@ the entries' signatures.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from mmap import mmap
 from zlib import crc32
 
 from broker.tlog import canonical
@@ -24,22 +26,31 @@ BATCH = b"BWAL"
 SNAPSHOT = b"BSEG"
 _HEADER = struct.Struct(">4sQII")
 _CHECK = struct.Struct(">I")
+_ZEROS = bytes(64 * 1024)
 _HEADER_BYTES = _HEADER.size + _CHECK.size
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the entries before `base` leave behind: the record key in force, and the open intents."""
+    """What the entries before `base` leave behind: the record key in force, the open intents, and the revoked
+    tokens that may live on (id, unix second until which to remember it). `revoked` is None where an older
+    version wrote it.
+    """
 
     base: int = 0
     public_key: str | None = None
     open_intents: tuple[tuple[str, int], ...] = ()
+    revoked: tuple[tuple[str, int], ...] | None = ()
 
     def encode(self) -> bytes:
         """The first frame of a segment."""
-        intents = [[call_id, seq] for call_id, seq in self.open_intents]
-        payload = canonical.encode({"public_key": self.public_key, "open_intents": intents})
-        return _frame(SNAPSHOT, self.base, payload)
+        document: dict[str, object] = {
+            "public_key": self.public_key,
+            "open_intents": [list(pair) for pair in self.open_intents],
+        }
+        if self.revoked is not None:
+            document["revoked"] = [list(pair) for pair in self.revoked]
+        return _frame(SNAPSHOT, self.base, canonical.encode(document))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +87,7 @@ def parse_segment(data: bytes) -> Segment:
     while offset < len(data):
         frame = _read_frame(data, offset)
         if frame is None:
-            if data.count(0, offset) == len(data) - offset:
+            if _only_zeros(data, offset):
                 break  # what a segment is filled with before it is written
             if _readable_after(data, offset + 1):
                 raise MalformedError("a write-ahead segment that is damaged before its end")
@@ -86,6 +97,36 @@ def parse_segment(data: bytes) -> Segment:
         entries += parse_entries(frame.payload)
         offset = frame.end
     return Segment(snapshot, tuple(entries), torn=False)
+
+
+def entries_after(data: bytes | mmap, after: int) -> list[tuple[int, bytes]]:
+    """(seq, entry) of a segment with seq ≥ `after`, up to the first frame that cannot be read. Frames that
+    hold none of these are not looked into.
+    """
+    frames = list(_batches(data))
+    wanted = [place for place, following in zip_longest(frames, frames[1:]) if _reaches(following, after)]
+    found: list[tuple[int, bytes]] = []
+    for offset, first_seq in wanted:
+        frame = _read_frame(data, offset)
+        if frame is None:
+            break
+        found += enumerate(parse_entries(frame.payload), first_seq)
+    return [(seq, entry) for seq, entry in found if seq >= after]
+
+
+def _batches(data: bytes | mmap) -> Iterator[tuple[int, int]]:
+    """(offset, first seq) of each batch whose header is whole."""
+    offset = 0
+    while (header := _read_header(data, offset)) is not None:
+        magic, first_seq, length, _ = header
+        if magic == BATCH:
+            yield offset, first_seq
+        offset += _HEADER_BYTES + length
+
+
+def _reaches(following: tuple[int, int] | None, after: int) -> bool:
+    """Whether the batch before `following` may hold the seq `after` or a later one."""
+    return following is None or following[1] > after
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +142,33 @@ def _frame(magic: bytes, first_seq: int, payload: bytes) -> bytes:
     return b"".join((header, _CHECK.pack(crc32(header)), payload))
 
 
-def _read_frame(data: bytes, offset: int) -> _Frame | None:
+def _read_frame(data: bytes | mmap, offset: int) -> _Frame | None:
+    header = _read_header(data, offset)
+    if header is None:
+        return None
+    magic, first_seq, length, check = header
     start = offset + _HEADER_BYTES
-    if start > len(data):
+    payload = data[start : start + length]
+    if magic not in {BATCH, SNAPSHOT} or len(payload) != length or crc32(payload) != check:
+        return None
+    return _Frame(magic, first_seq, payload, start + length)
+
+
+def _read_header(data: bytes | mmap, offset: int) -> tuple[bytes, int, int, int] | None:
+    """Magic, first seq, payload length and the payload's check."""
+    if offset + _HEADER_BYTES > len(data):
         return None
     header = data[offset : offset + _HEADER.size]
     if _CHECK.unpack_from(data, offset + _HEADER.size)[0] != crc32(header):
         return None
     magic, first_seq, length, check = _HEADER.unpack(header)
-    payload = data[start : start + length]
-    if magic not in {BATCH, SNAPSHOT} or len(payload) != length or crc32(payload) != check:
-        return None
-    return _Frame(magic, first_seq, payload, start + length)
+    return magic, first_seq, length, check
+
+
+def _only_zeros(data: bytes, offset: int) -> bool:
+    """Comparing blocks takes a fiftieth of counting zeros: a young segment has 8 MiB of them."""
+    pieces = (data[at : at + len(_ZEROS)] for at in range(offset, len(data), len(_ZEROS)))
+    return all(piece == _ZEROS[: len(piece)] for piece in pieces)
 
 
 def _readable_after(data: bytes, offset: int) -> bool:
@@ -126,13 +182,19 @@ def _readable_after(data: bytes, offset: int) -> bool:
 def _parse_snapshot(frame: _Frame) -> Snapshot:
     document = canonical.decode(frame.payload) if frame.magic == SNAPSHOT else None
     match document:
-        case {"public_key": str() | None as public_key, "open_intents": list() as intents}:
-            return Snapshot(frame.first_seq, public_key, tuple(_parse_intent(intent) for intent in intents))
+        case {"public_key": str() | None as public_key, "open_intents": list() as intents, **more}:
+            revoked = more.get("revoked")
+            tokens = _parse_pairs(revoked) if isinstance(revoked, list) else None
+            return Snapshot(frame.first_seq, public_key, _parse_pairs(intents), tokens)
     raise MalformedError("a write-ahead segment with a malformed snapshot")
 
 
-def _parse_intent(value: object) -> tuple[str, int]:
+def _parse_pairs(values: list[object]) -> tuple[tuple[str, int], ...]:
+    return tuple(_parse_pair(value) for value in values)
+
+
+def _parse_pair(value: object) -> tuple[str, int]:
     match value:
-        case [str() as call_id, int() as seq]:
-            return call_id, seq
+        case [str() as name, int() as number]:
+            return name, number
     raise MalformedError("a write-ahead segment with a malformed snapshot")

@@ -8,6 +8,7 @@ for pages the kernel has dropped).
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,9 +16,11 @@ from broker.adapters.ledger.disk import Disk
 from broker.adapters.ledger.segments import SEGMENT_BYTES, Segments
 from broker.adapters.ledger.wal import Snapshot, encode_batch
 from broker.model.record import RecordType
+from broker.tlog import canonical
 from broker.tlog.entry import Unsigned
 from broker.tlog.intents import OpenIntents
 from broker.tlog.recordkey import RecordSigner
+from broker.tlog.revoked import RevokedTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,13 @@ class Placed:
     kind: RecordType
     call_id: str
     unsigned: Unsigned = field(repr=False)
+
+    @property
+    def token_id(self) -> str | None:
+        """The record's token, if it names one."""
+        document = canonical.decode(self.unsigned.message)
+        token_id = document.get("token_id") if isinstance(document, dict) else None
+        return token_id if isinstance(token_id, str) else None
 
 
 class WalWriter:
@@ -49,6 +59,7 @@ class WalWriter:
         self._disk = disk
         self._signer = signer
         self._intents = OpenIntents(snapshot.open_intents)
+        self._revoked = RevokedTokens(snapshot.revoked or ())
         self._segment_bytes = segment_bytes
         self._segment = segments.begin(snapshot)
         self._written = self._segment.begins
@@ -56,7 +67,7 @@ class WalWriter:
     def write(self, batch: Sequence[Placed]) -> list[bytes]:
         """The signed entries, durable; the seq of each follows the one before. Raises OSError."""
         if self._written >= self._segment_bytes:
-            self._begin_segment(Snapshot(batch[0].seq, self._signer.public_key, self._intents.items()))
+            self._begin_segment(self._snapshot(batch[0].seq))
         signed = [placed.unsigned.sign(self._signer) for placed in batch]
         frame = encode_batch(batch[0].seq, signed)
         self._disk.write(self._segment.fd, frame)
@@ -64,6 +75,8 @@ class WalWriter:
         self._written += len(frame)
         for placed in batch:
             self._intents.observe(placed.kind, placed.call_id, placed.seq)
+            if placed.kind is RecordType.REVOKED:
+                self._revoked.observe(placed.kind, placed.token_id, _now())
         return signed
 
     def finish(self) -> None:
@@ -74,7 +87,14 @@ class WalWriter:
         """Lets the segment go, wherever it stands."""
         os.close(self._segment.fd)
 
+    def _snapshot(self, base: int) -> Snapshot:
+        return Snapshot(base, self._signer.public_key, self._intents.items(), self._revoked.items(_now()))
+
     def _begin_segment(self, snapshot: Snapshot) -> None:
         full, self._segment = self._segment, self._segments.begin(snapshot)
         os.close(full.fd)
         self._written = self._segment.begins
+
+
+def _now() -> int:
+    return int(time.time())

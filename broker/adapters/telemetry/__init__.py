@@ -1,8 +1,17 @@
 """What the process tells its operator: its own log, and metrics derived from the records."""
 
+from broker.adapters.telemetry.handshakes import RejectedHandshakes
 from broker.adapters.telemetry.issuing import IssuedKeyMetrics
 from broker.adapters.telemetry.log import configure_log
 from broker.adapters.telemetry.metrics import MeteredKeys, MeteredLedger, Metrics
 from broker.adapters.telemetry.pooled import PooledKeysMetric
 
-__all__ = ["IssuedKeyMetrics", "MeteredKeys", "MeteredLedger", "Metrics", "PooledKeysMetric", "configure_log"]
+__all__ = [
+    "IssuedKeyMetrics",
+    "MeteredKeys",
+    "MeteredLedger",
+    "Metrics",
+    "PooledKeysMetric",
+    "RejectedHandshakes",
+    "configure_log",
+]

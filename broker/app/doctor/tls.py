@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 
 from broker.app.doctor.check import Check, Level
 from broker.config import Settings
+from broker.listeners.tlsfiles import REISSUE, authority_problem
 
 _SUBJECT = "tls"
 _SOON = timedelta(hours=1)
@@ -33,12 +34,7 @@ def check_tls(settings: Settings) -> Iterator[Check]:
         yield from _in_time(tls.certificate, chain[:1])
         yield _pair(tls.certificate, tls.key, chain)
         yield _private(tls.key)
-    authorities = _certificates(tls.client_ca)
-    yield from _in_time(tls.client_ca, authorities)
-    if authorities and not all(_is_ca(each) for each in authorities):
-        yield Check(
-            _SUBJECT, Level.BAD, f"{tls.client_ca} holds a certificate that is no CA.", "Put the CAs there."
-        )
+    yield from _authorities(tls.client_ca)
 
 
 def _certificates(path: Path) -> list[x509.Certificate]:
@@ -98,8 +94,12 @@ def _private(key: Path) -> Check:
     return Check(_SUBJECT, Level.GOOD, f"{key} is for its owner alone.")
 
 
-def _is_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
+def _authorities(path: Path) -> Iterator[Check]:
+    """Each CA as the listeners judge it when they start: one that they would leave out is bad."""
+    found = _certificates(path)
+    now = datetime.now(UTC)
+    problems = [problem for each in found if (problem := authority_problem(each, now))]
+    for problem in problems:
+        yield Check(_SUBJECT, Level.BAD, f"{path}: {problem}.", REISSUE)
+    if not problems:
+        yield from _in_time(path, found)

@@ -5,7 +5,7 @@ Knows: its messages, and which entries a filter lets through. Must not know: whe
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import cast
 
@@ -19,9 +19,10 @@ from broker.listeners.grpc.core import TRANSPORT
 from broker.listeners.grpc.parse import parse
 from broker.listeners.grpc.rim import Answer, Visit
 from broker.listeners.surface import Administering
+from broker.tlog.search import Search
 
 _BEFORE_FIRST = -1
-Wanted = Callable[[audit_pb2.Record], bool]
+_NAMED = frozenset({"user", "subject", "operation"})
 
 
 class AuditDesk:
@@ -36,34 +37,29 @@ class AuditDesk:
         place = asked.WhichOneof("place")
         if place is None:
             raise refuse("place", "expected call_id or seq")
-        found: list[audit_pb2.Entry] = []
-        after = asked.seq - 1 if place == "seq" else _BEFORE_FIRST
-        async with aclosing(self._entries(visit, after)) as entries:
-            async for raw in entries:
-                entry = _entry(raw)
-                if place == "seq":
-                    found = [entry] if entry.record.seq == asked.seq else []
-                    break
-                if entry.record.call_id == asked.call_id:
-                    found.append(entry)
+        if place == "seq":
+            found = [await self._at(visit, asked.seq)]
+        else:
+            found = await self._administration.records_of(visit.peer, asked.call_id, TRANSPORT, visit.call_id)
         if not found:
             raise BrokerError(Kind.NOT_FOUND, "The log holds no such record.", param=place)
-        return Answer(audit_pb2.GetRecordResponse(entries=found).SerializeToString())
+        entries = [_entry(raw) for raw in found]
+        return Answer(audit_pb2.GetRecordResponse(entries=entries).SerializeToString())
 
     async def list(self, visit: Visit) -> Answer:
         """ListRecords: entries after a place, oldest first, those that every filter lets through."""
         asked = parse(audit_pb2.ListRecordsRequest, visit.request)
-        wanted = _wanted(asked)
         left = asked.limit if asked.HasField("limit") else None
         after = asked.after_seq if asked.HasField("after_seq") else _BEFORE_FIRST
-        async with aclosing(self._entries(visit, after)) as entries:
+        records = self._administration.records(visit.peer, after, _search(asked), TRANSPORT, visit.call_id)
+        async with aclosing(cast("AsyncGenerator[bytes, None]", records)) as entries:
             async for raw in entries:
                 if left == 0:
                     break
-                entry = _entry(raw)
-                if wanted(entry.record):
-                    await visit.send(audit_pb2.ListRecordsResponse(entry=entry).SerializeToString())
-                    left = None if left is None else left - 1
+                await visit.send(audit_pb2.ListRecordsResponse(entry=_entry(raw)).SerializeToString())
+                left = None if left is None else left - 1
+                if left == 0:
+                    break  # the next one may be far away
         return Answer()
 
     async def checkpoint(self, visit: Visit) -> Answer:
@@ -72,23 +68,20 @@ class AuditDesk:
         note = await self._administration.checkpoint(visit.peer, TRANSPORT, visit.call_id)
         return Answer(audit_pb2.GetCheckpointResponse(note=note).SerializeToString())
 
-    def _entries(self, visit: Visit, after_seq: int) -> AsyncGenerator[bytes, None]:
-        entries = self._administration.records(visit.peer, after_seq, TRANSPORT, visit.call_id)
-        return cast("AsyncGenerator[bytes, None]", entries)
+    async def _at(self, visit: Visit, seq: int) -> bytes:
+        try:
+            return await self._administration.record_at(visit.peer, seq, TRANSPORT, visit.call_id)
+        except BrokerError as error:
+            if error.kind is Kind.NOT_FOUND:
+                error.param = "seq"
+            raise
 
 
 def _entry(raw: bytes) -> audit_pb2.Entry:
     return audit_pb2.Entry(canonical_json=raw, record=from_document(audit_pb2.Record, orjson.loads(raw)))
 
 
-def _wanted(asked: audit_pb2.ListRecordsRequest) -> Wanted:
-    types = frozenset(asked.types)
-    named = {"user", "subject", "operation"}
-    exact = [(field.name, value) for field, value in asked.ListFields() if field.name in named]
-
-    def wanted(record: audit_pb2.Record) -> bool:
-        return (not types or record.type in types) and all(
-            getattr(record, name) == value for name, value in exact
-        )
-
-    return wanted
+def _search(asked: audit_pb2.ListRecordsRequest) -> Search:
+    """What the entries' bytes must hold."""
+    named = {field.name: (value,) for field, value in asked.ListFields() if field.name in _NAMED}
+    return Search({**named, **({"type": tuple(asked.types)} if asked.types else {})})

@@ -36,7 +36,7 @@ class Core:
     issuance: Issuing
     administration: Administering
     explaining: Explains
-    read_peer: Callable[[bytes], Peer]
+    read_peer: Callable[[tuple[bytes, ...]], Peer]
     unready: Callable[[], str]
     new_call_id: Callable[[], str]
     forwarded: tuple[str, ...] = ()

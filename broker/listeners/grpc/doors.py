@@ -20,6 +20,7 @@ from broker.listeners.grpc.audit import AuditDesk
 from broker.listeners.grpc.calls import CallDesk, Form
 from broker.listeners.grpc.core import Core
 from broker.listeners.grpc.health import Health
+from broker.listeners.grpc.parsed import parsed
 from broker.listeners.grpc.policy import PolicyDesk
 from broker.listeners.grpc.rim import Behaviour, Rim
 from broker.listeners.grpc.rules import RULES, CallRule
@@ -74,7 +75,7 @@ def doors(core: Core, *, reflection: bool) -> Doors:
     if reflection:
         servicer = reflection_aio.ReflectionServicer([*names, "grpc.health.v1.Health"])
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, collector)
-    return Doors({**handlers, **collector.handlers})
+    return Doors({**handlers, **{name: parsed(handler) for name, handler in collector.handlers.items()}})
 
 
 def methods(services: Iterable[ServiceDescriptor]) -> dict[str, MethodDescriptor]:

@@ -22,6 +22,7 @@ from broker.listeners.grpc.metadata import Metadata
 from broker.model.subject import Peer
 
 MAX_SECONDS = 600.0
+_END = "-----END CERTIFICATE-----"
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"  # generic only for the type checker
 
 
@@ -96,14 +97,15 @@ class Rim:
         return Visit(call_id, self._peer(context), request, metadata, announce, context.write)
 
     def _peer(self, context: Context) -> Peer:
-        pem = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
-        if pem is None:
+        shown = context.auth_context()
+        leaf = tuple(shown.get("x509_pem_cert", ()))
+        if not leaf:
             raise BrokerError(
                 Kind.CERTIFICATE_INVALID,
                 "No client certificate came with this connection.",
                 remedy="Open the channel with the service's X.509-SVID: grpc.ssl_channel_credentials(…).",
             )
-        return self._core.read_peer(_der(pem))
+        return self._core.read_peer(_chain(*leaf, *shown.get("x509_pem_cert_chain", ())))
 
     def _defect(self, call_id: str, error: Exception, deadline: asyncio.Timeout) -> errors.Refusal:
         if isinstance(error, TimeoutError) and deadline.expired():
@@ -114,8 +116,10 @@ class Rim:
 
 
 @lru_cache(maxsize=4096)
-def _der(pem: bytes) -> bytes:
-    return ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))
+def _chain(*pem: bytes) -> tuple[bytes, ...]:
+    """The certificates that the client has sent, in DER, leaf first: gRPC gives leaf and others apart."""
+    found = b"".join(pem).decode("ascii").split(_END)[:-1]
+    return tuple(ssl.PEM_cert_to_DER_cert(one.lstrip() + _END) for one in found)
 
 
 def _seconds(context: Context) -> float:

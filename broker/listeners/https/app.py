@@ -38,7 +38,7 @@ class Door:
 
     calls: Calls
     oauth: OAuth
-    read_peer: Callable[[bytes], Peer]
+    read_peer: Callable[[tuple[bytes, ...]], Peer]
     unready: Callable[[], str]
     new_call_id: Callable[[], str]
     forwarded: tuple[str, ...] = ()
@@ -137,14 +137,14 @@ class HttpsApp:
         await _respond(send, reply, None)
 
     def _peer(self, scope: Message) -> Peer:
-        der = scope["state"]["peer_der"]
-        if der is None:
+        chain = scope["state"]["peer_chain"]
+        if not chain:
             raise BrokerError(
                 Kind.CERTIFICATE_INVALID,
                 "No client certificate came with this connection.",
                 remedy="Connect with the service's X.509-SVID: curl --cert svid.pem --key svid.key …",
             )
-        return self._door.read_peer(der)
+        return self._door.read_peer(chain)
 
 
 def _readiness(missing: str) -> Reply:

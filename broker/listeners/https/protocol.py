@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.https import errors
+from broker.listeners.https.handshake import ServerHandshake
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADER_FIELDS = 64
@@ -84,13 +85,14 @@ class Gathering:
 
 
 class PeerProtocol(HttpToolsProtocol):
-    """Puts into `scope["state"]`: `peer_der`, the DER of the client certificate or None, `presence`, and
-    `whole` once the request's body has come to its end.
+    """Puts into `scope["state"]`: `peer_chain`, what the client has sent of certificates (DER, leaf first),
+    `presence`, and `whole` once the request's body has come to its end.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._header_bytes = 0
+        self._in_body = False
         self._header_timer: asyncio.TimerHandle | None = None
         self._presence = Presence(self._break_off)
 
@@ -98,8 +100,8 @@ class PeerProtocol(HttpToolsProtocol):
         self._gathering = Gathering(transport, self.loop)
         super().connection_made(self._gathering)  # type: ignore[arg-type]  # a transport in all that is asked of it
         tls = transport.get_extra_info("ssl_object")
-        der = tls.getpeercert(True) if tls is not None else None
-        self.app_state = {"peer_der": der, "presence": self._presence}
+        chain = tls.presented_chain() if isinstance(tls, ServerHandshake) else ()
+        self.app_state = {"peer_chain": chain, "presence": self._presence}
         self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -117,6 +119,7 @@ class PeerProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._header_bytes = 0
+        self._in_body = False
         self._await_headers()
         super().on_message_begin()
 
@@ -126,11 +129,14 @@ class PeerProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value))
+        if self._in_body:  # a trailer: counted, and never a header (RFC 9110, 6.5.1)
+            return
         if len(self.headers) >= MAX_HEADER_FIELDS:
             raise TooManyHeadersError
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        self._in_body = True
         self._headers_came()
         super().on_headers_complete()
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 
+from broker.listeners.https.handshake import Rejected, observe
 from broker.listeners.https.protocol import PeerProtocol
 from broker.listeners.tlsfiles import TlsInUse
 
@@ -21,9 +22,9 @@ IDLE_SECONDS = 60
 CLOSE_SECONDS = 10
 
 
-def tls_context(tls: TlsInUse) -> ssl.SSLContext:
+def tls_context(tls: TlsInUse, rejected: Rejected) -> ssl.SSLContext:
     """A context that hands each new connection to the one in use by then: the callback comes with every
-    ClientHello, with a server name or without.
+    ClientHello, with a server name or without. `rejected` hears why a handshake failed.
     """
 
     def current(connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _here: ssl.SSLContext) -> None:
@@ -31,6 +32,7 @@ def tls_context(tls: TlsInUse) -> ssl.SSLContext:
 
     context = tls.material.context
     context.sni_callback = current
+    observe(context, rejected)
     return context
 
 

@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62roker/v1/policy.proto\x12\tbroker.v1\"3\n\x0e\x45xplainRequest\x12\r\n\x05point\x18\x01 \x01(\t\x12\x12\n\ninput_json\x18\x02 \x01(\t\"\xe1\x01\n\x0f\x45xplainResponse\x12\r\n\x05\x61llow\x18\x01 \x01(\x08\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07\x63hanges\x18\x04 \x03(\t\x12\x17\n\x0fpolicy_revision\x18\x05 \x01(\t\x12\x15\n\rpolicy_sha256\x18\x06 \x01(\t\x12(\n\nconditions\x18\x07 \x03(\x0b\x32\x14.broker.v1.Condition\x12\x11\n\x04role\x18\x08 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04team\x18\t \x01(\tH\x01\x88\x01\x01\x42\x07\n\x05_roleB\x07\n\x05_team\"d\n\tCondition\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\r\n\x05holds\x18\x02 \x01(\x08\x12\x11\n\tcondition\x18\x03 \x01(\t\x12\x12\n\ngiven_json\x18\x04 \x01(\t\x12\x13\n\x0bwanted_json\x18\x05 \x01(\t\"\x12\n\x10GetPolicyRequest\"F\n\x11GetPolicyResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0f\n\x07problem\x18\x03 \x01(\t2\x99\x01\n\rPolicyService\x12@\n\x07\x45xplain\x12\x19.broker.v1.ExplainRequest\x1a\x1a.broker.v1.ExplainResponse\x12\x46\n\tGetPolicy\x12\x1b.broker.v1.GetPolicyRequest\x1a\x1c.broker.v1.GetPolicyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62roker/v1/policy.proto\x12\tbroker.v1\"3\n\x0e\x45xplainRequest\x12\r\n\x05point\x18\x01 \x01(\t\x12\x12\n\ninput_json\x18\x02 \x01(\t\"\xe1\x01\n\x0f\x45xplainResponse\x12\r\n\x05\x61llow\x18\x01 \x01(\x08\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07\x63hanges\x18\x04 \x03(\t\x12\x17\n\x0fpolicy_revision\x18\x05 \x01(\t\x12\x15\n\rpolicy_sha256\x18\x06 \x01(\t\x12(\n\nconditions\x18\x07 \x03(\x0b\x32\x14.broker.v1.Condition\x12\x11\n\x04role\x18\x08 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04team\x18\t \x01(\tH\x01\x88\x01\x01\x42\x07\n\x05_roleB\x07\n\x05_team\"d\n\tCondition\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\r\n\x05holds\x18\x02 \x01(\x08\x12\x11\n\tcondition\x18\x03 \x01(\t\x12\x12\n\ngiven_json\x18\x04 \x01(\t\x12\x13\n\x0bwanted_json\x18\x05 \x01(\t\"\x12\n\x10GetPolicyRequest\"F\n\x11GetPolicyResponse\x12\x10\n\x08revision\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0f\n\x07problem\x18\x03 \x01(\t2\x99\x01\n\rPolicyService\x12@\n\x07\x45xplain\x12\x19.broker.v1.ExplainRequest\x1a\x1a.broker.v1.ExplainResponse\x12\x46\n\tGetPolicy\x12\x1b.broker.v1.GetPolicyRequest\x1a\x1c.broker.v1.GetPolicyResponseBT\n\tbroker.v1P\x01Z openai-broker/broker/v1;brokerv1\xaa\x02\tBroker.V1\xca\x02\tBroker\\V1\xea\x02\nBroker::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'broker.gen.broker.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\tbroker.v1P\001Z openai-broker/broker/v1;brokerv1\252\002\tBroker.V1\312\002\tBroker\\V1\352\002\nBroker::V1'
   _globals['_EXPLAINREQUEST']._serialized_start=37
   _globals['_EXPLAINREQUEST']._serialized_end=88
   _globals['_EXPLAINRESPONSE']._serialized_start=91

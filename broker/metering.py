@@ -1,0 +1,54 @@
+"""What one call was estimated at, and what upstream has told and delivered of it since.
+
+Knows: the facts that a cost is reckoned from. Must not know: how it is reckoned (`charging`), records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from broker.catalog.count import count_text
+from broker.catalog.estimate import NO_ESTIMATE, Estimate
+from broker.shaping.delivered import Delivered
+from broker.shaping.usage import NO_USAGE, Usage, usage_of
+
+_LONGEST_ID = 128
+
+
+class Meter:
+    """The mutable facts of one call. `usage_added`: upstream is asked for usage, which the caller did not."""
+
+    def __init__(self) -> None:
+        self.estimate: Estimate = NO_ESTIMATE
+        self.usage_added = False
+        self.usage: Usage = NO_USAGE
+        self.delivered = Delivered(self._tokens_of)
+        self.response_id: str | None = None
+        """The response of `/v1/responses` that upstream spoke of: made by this call, or read by it."""
+        self.read: Usage = NO_USAGE
+        """The usage of a response that this call only read."""
+
+    def told(self, document: object) -> None:
+        """Upstream says this: a whole reply, or the next event of a stream."""
+        if self.usage.says_no_more(document):
+            return
+        said = usage_of(document)
+        self.response_id = _response_id(document) or self.response_id
+        if not self.estimate.terms.billed:
+            self.read, said = self.read.merged(said), said.uncounted()
+        self.usage = self.usage.merged(said)
+
+    def _tokens_of(self, text: str) -> int:
+        """The tokens of a text that upstream delivered; 0 where they tell nothing, because the model hides
+        some of what it bills.
+        """
+        return 0 if self.estimate.terms.price.hidden else count_text(text, self.estimate.model)
+
+
+def _response_id(document: object) -> str | None:
+    if not isinstance(document, dict):
+        return None
+    inner = document.get("response")
+    body: Mapping[str, object] = inner if isinstance(inner, dict) else document
+    name = body.get("id") if body.get("object") == "response" else None
+    return name if isinstance(name, str) and len(name) <= _LONGEST_ID else None

@@ -1,0 +1,68 @@
+"""What a restart must not forget, and what it must refuse, with a real broker."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+
+from broker.gen.broker.v1 import audit_pb2, audit_pb2_grpc
+from tests.running import RunningBroker, start_broker
+
+BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
+NOWHERE = ("--upstream", "http://127.0.0.1:9/v1")
+
+
+def _chat(broker: RunningBroker, token: str) -> httpx.Response:
+    with broker.http("assistant") as client:
+        return client.post("/v1/chat/completions", json=BODY, headers={"authorization": f"Bearer {token}"})
+
+
+@pytest.mark.parametrize("end", ["stop", "kill_all"])
+def test_a_revoked_token_stays_revoked_after_a_restart(tmp_path: Path, end: str) -> None:
+    home = tmp_path / "b"
+    broker = start_broker(home, *NOWHERE)
+    token, other = broker.token("assistant"), broker.ask_token("assistant").json()["access_token"]
+    with broker.http("assistant") as client:
+        client.post("/oauth/revoke", data={"token": token}).raise_for_status()
+    getattr(broker, end)()
+    again = start_broker(home, *NOWHERE)
+    try:
+        assert _chat(again, token).json()["error"]["reason"] == "TOKEN_REVOKED"
+        assert _chat(again, other).json()["error"]["reason"] == "UPSTREAM_UNAVAILABLE"
+        _read_back(again, _chat(again, other).headers["x-broker-call-id"])
+    finally:
+        again.stop()
+
+
+def _read_back(broker: RunningBroker, call_id: str) -> None:
+    """An auditor finds the call's records at once."""
+    who = broker.identities["auditor"]
+    credentials = grpc.ssl_channel_credentials(
+        broker.ca.read_bytes(), who.key.read_bytes(), who.cert.read_bytes()
+    )
+    with grpc.secure_channel(broker.grpc, credentials) as channel:
+        audit = audit_pb2_grpc.AuditServiceStub(channel)
+        found = audit.GetRecord(audit_pb2.GetRecordRequest(call_id=call_id), timeout=20)
+        assert [entry.record.type for entry in found.entries] == ["intent", "outcome"]
+        listed = audit.ListRecords(audit_pb2.ListRecordsRequest(types=["revoked"]), timeout=20)
+        assert [reply.entry.record.operation for reply in listed] == ["token.revoke"]
+
+
+def test_a_broker_does_not_begin_a_deleted_log_anew(tmp_path: Path) -> None:
+    home = tmp_path / "b"
+    start_broker(home, *NOWHERE).stop()
+    shutil.rmtree(home / "log")
+    command = [sys.executable, "-m", "broker.cli.main", "dev", "--dir", str(home), *NOWHERE]
+    free = ["--https", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--console", "127.0.0.1:0"]
+    done = subprocess.run([*command, *free], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3
+    for hint in ("0 entries where", "were acknowledged", "restore", "audit.origin"):
+        assert hint in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "ready" not in done.stdout
