@@ -46,6 +46,7 @@ class Deciding:
             passage.transport,
             now_ns=now_ns,
             zone=self._zone,
+            mentions=passage.mentions,
         )
         passage.judged(document, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
         begun = self._clock.monotonic_ns()

@@ -15,7 +15,7 @@ from broker.model.secret import Lease
 from broker.passage import Passage
 from broker.ports import Clock, KeyPool, Upstream
 from broker.shaping.key_refusal import refusal_code
-from broker.shaping.retry_after import seconds_of
+from broker.shaping.retry_after import wait_of
 
 UNAUTHORIZED = 401
 _TOO_MANY_REQUESTS = 429
@@ -73,7 +73,7 @@ class Dispatching:
         """From here on upstream may be at work on the call, until it is known that it is not."""
         passage.sent = True
         try:
-            answer = await self._upstream.send(request, lease)
+            answer = await self._upstream.send(request, lease, passage.sends)
         except BrokerError as error:
             passage.sent = not error.unsent
             raise
@@ -84,8 +84,7 @@ class Dispatching:
         """Whether another key could be answered differently; the pool is then told of this one."""
         lease = passage.held
         if answer.status == _TOO_MANY_REQUESTS:
-            retry_after = next((value for name, value in answer.headers if name == "retry-after"), None)
-            self._keys.rest(lease, passage.model_sent, seconds_of(retry_after, self._clock.now_ns()))
+            self._keys.rest(lease, passage.model_sent, wait_of(answer.headers, self._clock.now_ns()))
             return True
         code = refusal_code(answer) if answer.status == UNAUTHORIZED else None
         if code is not None:

@@ -17,6 +17,7 @@ import orjson
 from broker.catalog.prices import PRICE_VERSION
 from broker.charging import Cost
 from broker.errors import BrokerError, Kind
+from broker.lanes import Lane
 from broker.metering import Meter
 from broker.model.call import Call
 from broker.model.decision import CallDecision
@@ -24,7 +25,9 @@ from broker.model.finding import Finding
 from broker.model.operation import Operation
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.model.secret import Lease
+from broker.model.sends import Sends
 from broker.model.subject import Caller, Peer
+from broker.shaping.mentions import NOTHING, Mentions
 from broker.shaping.recorded_input import recorded_call
 from broker.shaping.request import PURPOSE, model_sent
 
@@ -34,7 +37,9 @@ _MAX_USER = 256
 
 
 class Arrival(Protocol):
-    """A call at a listener's door. `decode` reads and checks the body; it runs after authentication."""
+    """A call at a listener's door. `decode` reads and checks the body; it runs after authentication, a large
+    body in the caller's lane.
+    """
 
     @property
     def call_id(self) -> str: ...
@@ -47,7 +52,7 @@ class Arrival(Protocol):
     @property
     def bearer(self) -> str | None: ...
 
-    def decode(self) -> Awaitable[Call]: ...
+    def decode(self, lane: Lane) -> Awaitable[Call]: ...
 
 
 class Passage:
@@ -68,6 +73,7 @@ class Passage:
         self.lease: Lease | None = None
         self.policy_us: int | None = None
         self.upstream_us: int | None = None
+        self.sends = Sends()
         self.sent = False
         self.meter = Meter()
         self.reply_bytes = 0
@@ -75,6 +81,11 @@ class Passage:
         self.blocked = False
         """Whether the reply held what may not be passed on: its records then repeat no name of upstream's."""
 
+        self.mentions: Mentions = NOTHING
+        self.kept = False
+        self.may_make = False
+        self.made: set[str] = set()
+        self.object_id: str | None = None
         self._commit = commit
         self._facts: Record | None = None
 
@@ -106,6 +117,11 @@ class Passage:
         return self.lease
 
     @property
+    def owner(self) -> str:
+        """Who owns what this call makes, and whose objects it may name: whom policy says, or the subject."""
+        return self.decided.owner or self.caller.subject.id
+
+    @property
     def model_sent(self) -> str | None:
         """The model that upstream is asked for: the one policy pinned, or the caller's."""
         return model_sent(self.accepted, self.decided.shape)
@@ -135,7 +151,13 @@ class Passage:
     def judged(self, document: dict[str, object], as_bytes: bytes) -> None:
         """Policy is asked about `document`: what of it is recorded."""
         named = self.call.user if self.call is not None else None
-        own = {"model": self.model, "user": self.user if named else None, "purpose": self.purpose}
+        own: dict[str, object] = {
+            "model": self.model,
+            "user": self.user if named else None,
+            "purpose": self.purpose,
+        }
+        if self.mentions.reaches and self.findings:  # what was found may stand in a name that it reaches
+            own["reaches"] = sorted({_masked(reach) for reach in self.mentions.reaches})
         self._question = bytes(memoryview(as_bytes))  # without the 3 KiB that orjson reserved behind it
         self.policy_input = recorded_call(document, own, {str(f.path[0]) for f in self.findings})
         self.input_commitment = self._commit(self.user, "input", as_bytes)
@@ -177,6 +199,7 @@ class Passage:
             alert=self.decision.alert if self.decision else None,
             purpose=self.purpose,
             policy_input=self.policy_input,
+            object_id=self._object,
             request_commitment=self._commit(self.user, "request", sha256(call.body).digest())
             if call and call.body
             else None,
@@ -204,6 +227,7 @@ class Passage:
             key_version=lease.key_version if lease else None,
             model_served=self._said(served) if served else None,
             status=status,
+            attempts=self.sends.begun,
             finish_reason=self._said(finished) if finished else None,
             tokens_in=usage.tokens_in,
             tokens_out=usage.tokens_out,
@@ -216,8 +240,15 @@ class Passage:
             t_total_us=self._since_start(now_ns),
             upstream_request_id=self._said(request_id) if request_id else None,
             error=error.value if error else None,
+            object_id=self._object,
+            object_owner=self.owner if self.made else None,
             response_commitment=self._commit(common.user, "response", digest) if digest else None,
         )
+
+    @property
+    def _object(self) -> str | None:
+        """The stored object that the call is about, as a record may hold it."""
+        return self._name(self.object_id) if self.object_id is not None else None
 
     def _common(self) -> Record:
         """What every record of this call says: final once the call is denied or its intent is written. Each
@@ -279,3 +310,9 @@ class Passage:
 
     def _since_start(self, now_ns: int) -> int:
         return (now_ns - self.started_ns) // 1000
+
+
+def _masked(reach: str) -> str:
+    """What a call reaches, without a name that the caller wrote."""
+    kind, colon, _ = reach.partition(":")
+    return f"{kind}:?" if colon else kind

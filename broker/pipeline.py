@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 
 from broker.catalog.estimate import Estimate, deprecation_headers
@@ -19,15 +20,18 @@ from broker.dispatching import UNAUTHORIZED, Dispatching
 from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
 from broker.identity.scope import covers
+from broker.listing import Listing
 from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Charge, Reservation, Unit
 from broker.model.decision import CallDecision
+from broker.model.operation import Operation
+from broker.ownership import Ownership
 from broker.passage import Arrival, Commit, Passage
-from broker.ports import Clock, Counters, KeyPool, Ledger, Upstream
+from broker.ports import Clock, Counters, KeyPool, Ledger, ObjectOwners, Upstream
 from broker.settlement import Settlement
 from broker.shaping.binding import bind
 from broker.shaping.key_refusal import key_refused
-from broker.shaping.request import shaped, upstream_request
+from broker.shaping.request import shaped
 from broker.stages import Stages
 from broker.streaming import stream
 from broker.unsettled import Backlog
@@ -44,6 +48,7 @@ class Ports:
     upstream: Upstream
     ledger: Ledger
     counters: Counters
+    owners: ObjectOwners
     clock: Clock
 
 
@@ -67,6 +72,8 @@ class Pipeline:
         self._vigil = vigil
         self._backlog = Backlog()
         self._dispatching = Dispatching(ports.keys, ports.upstream, ports.clock)
+        self._ownership = Ownership(ports.owners)
+        self._listing = Listing(self._dispatching, self._ownership)
 
     async def run(self, arrival: Arrival) -> Reply | StreamReply:
         """Takes one call from the door to its reply. Raises BrokerError, by then recorded where the
@@ -96,18 +103,20 @@ class Pipeline:
 
     async def _admit(self, passage: Passage, arrival: Arrival) -> tuple[UpstreamRequest, Reservation]:
         """Steps 1 and 3 to 6: everything that can say no before anything is spent."""
-        call = passage.call = await arrival.decode()  # 1 decode
-        passage.inspected(await self._stages.inspect(call))  # 3 inspect
+        call = passage.call = await arrival.decode(self._stages.lane(passage.caller))  # 1 decode
+        passage.inspected(await self._stages.inspect(call, passage.caller))  # 3 inspect
+        passage.mentions = await self._stages.mentions(call, passage.caller)
         bound = bind(call, passage.caller, covers)
         today = datetime.fromtimestamp(self._ports.clock.now_ns() / _NS_PER_SECOND, UTC).date()
         estimate = await self._stages.estimate(call, passage.caller, today)  # 4 estimate
         decision = await self._deciding.decide(passage, call, estimate)  # 5 decide
+        left_out = await self._ownership.admit(passage)
         regional = decision.placement.region is not None
-        if decision.shape.alters or regional:
+        if decision.shape.reprices or regional:
             altered = shaped(call, decision.shape)
             estimate = await self._stages.estimate(altered, passage.caller, today, regional=regional)
         passage.meter.estimate = estimate
-        request = upstream_request(call, decision, passage.findings, bound, passage.call_id)
+        request = await self._stages.request(passage, decision, bound, left_out)
         passage.meter.usage_added = request.usage_added
         charges = _charges(decision, estimate)
         return request, await self._ports.counters.reserve(charges)  # 6 reserve
@@ -118,12 +127,17 @@ class Pipeline:
         """Steps 8 to 12: the call itself."""
         answer = await self._dispatching.dispatch(passage, request)  # 8 lease, 9 send
         settlement.answered(answer)
+        if passage.operation is Operation.CHAT_LIST:
+            answer = await self._listing.own(passage, request, answer)
         if answer.status == UNAUTHORIZED:
             raise key_refused()
         self._stages.judge_headers(answer, passage)  # 10 filter
         if isinstance(answer, StreamReply):
             return self._stream(answer, passage, settlement)
         reply = await self._stages.filter_reply(answer, passage)
+        if passage.may_make:
+            await self._ownership.learn(passage, await self._stages.document(reply, passage.caller))
+        await self._ownership.deleted(passage, reply.status)
         passage.reply_bytes = len(reply.body)
         await settlement.close(digest=sha256(reply.body).digest())  # 11 record, 12 settle
         return reply
@@ -139,7 +153,8 @@ class Pipeline:
             self._authentication.recheck(caller, clock.now_ns() // _NS_PER_SECOND)
 
         leash = self._vigil.leash(recheck, lambda: self._deciding.again(passage))
-        return StreamReply(answer.status, headers, stream(answer, passage, places, settlement, leash))
+        learn = partial(self._ownership.learn, passage)
+        return StreamReply(answer.status, headers, stream(answer, passage, places, settlement, leash, learn))
 
 
 def _refusal(error: BaseException) -> BrokerError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -14,6 +14,7 @@ from broker.model.decision import CallDecision, PolicyVersion
 from broker.model.pool import Placement
 from broker.model.record import Receipt, Record
 from broker.model.secret import Lease
+from broker.model.sends import Sends
 
 
 class DecisionPoint(StrEnum):
@@ -161,13 +162,15 @@ class KeyStore(Protocol):
 class Upstream(Protocol):
     """Sends one shaped request with the leased key and returns upstream's answer, whatever its status.
 
-    429 and 5xx are retried with back-off, full jitter and Retry-After, a 429 only where the lease is
-    `alone`; nothing is retried after the first reply byte. A StreamReply's events are whole SSE events; the
+    429, 500, 502, 503 and 504 are retried with back-off, full jitter and the wait that upstream asks for, a
+    429 only where the lease is `alone` and waiting helps. Nothing is retried after the first reply byte, nor
+    what upstream may have carried out without an answer, unless it is idempotent. Each sending counts in
+    `sends`, also of a call that is cancelled. A StreamReply's events are whole SSE events; the
     iterator raises BrokerError UPSTREAM_INTERRUPTED when the stream ends without its terminal event. Raises
     BrokerError UPSTREAM_UNAVAILABLE when no answer came. The key is in no exception and no log line.
     """
 
-    async def send(self, request: UpstreamRequest, lease: Lease) -> Reply | StreamReply: ...
+    async def send(self, request: UpstreamRequest, lease: Lease, sends: Sends) -> Reply | StreamReply: ...
 
 
 class Ledger(Protocol):
@@ -193,6 +196,27 @@ class Counters(Protocol):
     async def reserve(self, charges: Sequence[Charge]) -> Reservation: ...
 
     async def settle(self, reservation: Reservation, used: Mapping[Unit, int]) -> None: ...
+
+
+class ObjectOwners(Protocol):
+    """Remembers who made what OpenAI keeps: responses, chats, their items, containers.
+
+    Safe for concurrent use, and never blocks. An owner is a name that policy chose. All raise BrokerError
+    AUDIT_UNAVAILABLE where the memory can be neither read nor written: then nothing may be named, or made.
+    """
+
+    async def belong(self, owner: str, ids: Collection[str]) -> Mapping[str, bool]:
+        """For each id that is known, whether it is `owner`'s. Another's is found with the work that an
+        unknown one takes, so that no time tells which it is.
+        """
+
+    async def remember(self, owner: str, ids: Sequence[str], parent: str | None) -> None:
+        """From now on they are `owner`'s, and durably so when this returns; what has an owner keeps it.
+        `parent` is the object that they go with.
+        """
+
+    async def forget(self, object_id: str) -> None:
+        """The object is deleted, and what goes with it. Durable when this returns."""
 
 
 class Clock(Protocol):

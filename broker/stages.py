@@ -6,7 +6,7 @@ Knows: prefilter, catalog and shaping, and which inputs would hold up other call
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from urllib.parse import unquote_plus
 
@@ -14,9 +14,10 @@ from broker.catalog.count import decode_tokens
 from broker.catalog.estimate import Estimate, check_retired, deprecation_headers, estimate
 from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
-from broker.model.call import Call, Reply, StreamReply
+from broker.lanes import LARGE_BYTES, Lane, Lanes, Steps, at_once
+from broker.model.call import Call, Reply, StreamReply, UpstreamRequest
 from broker.model.decision import CallDecision
-from broker.model.finding import Finding, Text
+from broker.model.finding import Finding, Path, Text
 from broker.model.operation import Operation
 from broker.model.subject import Caller
 from broker.model.wildcard import matches
@@ -26,10 +27,10 @@ from broker.prefilter.places import Places
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.denial import content_blocked
+from broker.shaping.mentions import Mentions, mentions
 from broker.shaping.reply import edit_reply, parse_reply, visible_models
-from broker.shaping.request import PURPOSE, QUERY
+from broker.shaping.request import PURPOSE, QUERY, upstream_request
 
-LARGE_BYTES = 128 * 1024
 _CUT_SETS = 64
 _SUCCESS = 200
 _SECRETS = "secret."
@@ -45,28 +46,45 @@ class Stages:
     def __init__(self, new_inspector: Callable[[], Inspector]) -> None:
         self._inspector = new_inspector()
         self._large_inspector = new_inspector()
-        self._large = asyncio.Lock()
+        self._lanes = Lanes()
         self._reply_inspectors: dict[tuple[tuple[str, ...], bool], asyncio.Task[Inspector]] = {}
-        self._large_replies = asyncio.Lock()
 
-    async def inspect(self, call: Call) -> tuple[Finding, ...]:
+    def lane(self, caller: Caller) -> Lane:
+        """Where work on this caller's large inputs is done."""
+        return Lane(self._lanes, caller.subject.id)
+
+    async def inspect(self, call: Call, caller: Caller) -> tuple[Finding, ...]:
         """Step 3: what the rules find in every text of the call."""
-        if len(call.body) <= LARGE_BYTES:
-            return _inspect(self._inspector, call)
-        async with self._large:
-            return await asyncio.to_thread(_inspect, self._large_inspector, call)
+        large = len(call.body) > LARGE_BYTES
+        inspector = self._large_inspector if large else self._inspector
+        return await self.lane(caller).run(len(call.body), _inspection(inspector, call))
 
     def finds(self, text: str) -> bool:
         """Whether a rule sees something in a short text that is no part of a call."""
         return bool(self._inspector.inspect([Text((), text)]))
 
+    async def mentions(self, call: Call, caller: Caller) -> Mentions:
+        """Step 3, too: the stored objects that the call names, and what it reaches beyond its model."""
+        return await self.lane(caller).run(len(call.body), at_once(lambda: mentions(call)))
+
     async def estimate(self, call: Call, caller: Caller, today: date, *, regional: bool = False) -> Estimate:
         """Step 4. `regional`: for a region's price. Raises MODEL_RETIRED or CONTEXT_LENGTH_EXCEEDED."""
         if call.operation is not Operation.EDITS:  # an edit's model is policy's choice, not the caller's
             check_retired(find(call.model), today)
-        if len(call.body) <= LARGE_BYTES:
-            return estimate(call, caller.max_tokens, regional=regional)
-        return await asyncio.to_thread(estimate, call, caller.max_tokens, regional=regional)
+        work = at_once(lambda: estimate(call, caller.max_tokens, regional=regional))
+        return await self.lane(caller).run(len(call.body), work)
+
+    async def request(
+        self,
+        passage: Passage,
+        decision: CallDecision,
+        bound: Mapping[str, object],
+        left_out: Sequence[Path],
+    ) -> UpstreamRequest:
+        """Step 9's request, shaped and redacted. Raises as `shaping.request.upstream_request` does."""
+        call, found, call_id = passage.accepted, passage.findings, passage.call_id
+        work = at_once(lambda: upstream_request(call, decision, found, bound, call_id, left_out))
+        return await self.lane(passage.caller).run(len(call.body), work)
 
     async def filter_reply(self, answer: Reply, passage: Passage) -> Reply:
         """Step 10 for a whole reply. Raises CONTENT_BLOCKED where its text holds what policy cuts."""
@@ -74,19 +92,22 @@ class Stages:
         body = answer.body
         if call.operation is Operation.MODELS and answer.status == _SUCCESS:
             body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
-        large = len(body) > LARGE_BYTES
-        document = await asyncio.to_thread(parse_reply, body) if large else parse_reply(body)
-        meter = passage.meter
+        lane, size, meter = self.lane(passage.caller), len(body), passage.meter
+        document = await lane.run(size, at_once(lambda: parse_reply(body)))
         meter.told(document)
-        if not large and (meter.estimate.terms.tools or not meter.usage.counts):
-            meter.delivered.take(document)
+        if meter.estimate.terms.tools or not meter.usage.counts:
+            await lane.run(size, at_once(lambda: meter.delivered.take(document)))
         if document is None and body and (answer.status == _SUCCESS or body.lstrip()[:1] in _OPENS_JSON):
             raise _unreadable()
         if decision.cut:
-            await self._refuse_cut(_members(document, body), decision, passage, large=large)
+            await self._refuse_cut(_members(document, body), size, decision, passage)
         if call.operation is Operation.EDITS:
             body = edit_reply(document, body)
         return Reply(answer.status, (*answer.headers, *deprecation_headers(find(call.model))), body)
+
+    async def document(self, reply: Reply, caller: Caller) -> object:
+        """What a whole reply says, or None where it is no JSON."""
+        return await self.lane(caller).run(len(reply.body), at_once(lambda: parse_reply(reply.body)))
 
     def judge_headers(self, answer: Reply | StreamReply, passage: Passage) -> None:
         """Step 10 for what is passed on beside the body. Raises CONTENT_BLOCKED."""
@@ -105,15 +126,10 @@ class Stages:
         return Places(joined, secrets, self._reply_inspector_now(decision))
 
     async def _refuse_cut(
-        self, document: Mapping[str, object], decision: CallDecision, passage: Passage, *, large: bool
+        self, document: Mapping[str, object], size: int, decision: CallDecision, passage: Passage
     ) -> None:
-        if not large:
-            inspector = await self._reply_inspector(decision)
-            _refuse(inspector.inspect(texts(document, _as_no_text)), passage)
-            return
-        inspector = await self._reply_inspector(decision, large=True)
-        async with self._large_replies:
-            cut = await asyncio.to_thread(lambda: inspector.inspect(texts(document, _as_no_text)))
+        inspector = await self._reply_inspector(decision, large=size > LARGE_BYTES)
+        cut = await self.lane(passage.caller).run(size, _reply_inspection(inspector, document))
         _refuse(cut, passage)
 
     def _reply_inspector_now(self, decision: CallDecision) -> Finder:
@@ -121,23 +137,37 @@ class Stages:
         compiling = self._compiling(decision, large=False)
         return compiling.result() if compiling.done() else Narrowed(self._inspector, decision.cuts)
 
-    async def _reply_inspector(self, decision: CallDecision, *, large: bool = False) -> Inspector:
-        """An inspector for just the rules that this decision cuts, compiled once per set of them; another for
-        the thread that takes large replies.
+    async def _reply_inspector(self, decision: CallDecision, *, large: bool) -> Inspector:
+        """An inspector for just the rules that this decision cuts, compiled once per set of them, and once
+        more for the thread that takes large inputs.
         """
         compiling = self._compiling(decision, large=large)
         return compiling.result() if compiling.done() else await asyncio.shield(compiling)
 
     def _compiling(self, decision: CallDecision, *, large: bool) -> asyncio.Task[Inspector]:
-        kind = (decision.cut, large)
-        compiling = self._reply_inspectors.get(kind)
+        compiling = self._reply_inspectors.get((decision.cut, large))
         if compiling is None:
             watched = tuple(rule for rule in self._inspector.rules if decision.cuts(rule.id))
             compiling = asyncio.create_task(asyncio.to_thread(Inspector, watched=watched))
             if len(self._reply_inspectors) >= _CUT_SETS:
                 self._reply_inspectors.clear()
-            self._reply_inspectors[kind] = compiling
+            self._reply_inspectors[decision.cut, large] = compiling
         return compiling
+
+
+def _inspection(inspector: Inspector, call: Call) -> Steps[tuple[Finding, ...]]:
+    found = _beside_the_body(call)
+    if call.document is not None:
+        model = find(call.model)
+        found += texts(call.document, lambda tokens: decode_tokens(model, tokens))
+        yield
+    return (yield from inspector.steps(found)) if found else ()
+
+
+def _reply_inspection(inspector: Inspector, document: Mapping[str, object]) -> Steps[tuple[Finding, ...]]:
+    found = texts(document, _as_no_text)
+    yield
+    return (yield from inspector.steps(found))
 
 
 def _refuse(cut: tuple[Finding, ...], passage: Passage) -> None:
@@ -157,14 +187,6 @@ def _members(document: object, body: bytes) -> Mapping[str, object]:
 def _as_no_text(_tokens: list[int]) -> str:
     """Numbers that a reply repeats from its request were inspected there."""
     return ""
-
-
-def _inspect(inspector: Inspector, call: Call) -> tuple[Finding, ...]:
-    found = _beside_the_body(call)
-    if call.document is not None:
-        model = find(call.model)
-        found += texts(call.document, lambda tokens: decode_tokens(model, tokens))
-    return inspector.inspect(found) if found else ()
 
 
 def _beside_the_body(call: Call) -> list[Text]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from hashlib import sha256
 
 from broker.errors import BrokerError, Kind
+from broker.lanes import Breath
 from broker.model.call import Events, StreamReply
 from broker.passage import Passage
 from broker.prefilter.places import Needs, Places, TooManyPlacesError
@@ -29,6 +30,10 @@ _NO_DOCUMENT = frozenset((b"null", b"[DONE]"))
 _OPENS_JSON = frozenset((b"{", b"[", b'"'))
 _FAREWELL_SECONDS = 1.0
 """How long upstream may take to end what it has ended: its connection then serves another call."""
+
+
+Learn = Callable[[object], Awaitable[None]]
+"""Takes each event's data; when it returns, the objects that it names as made have an owner, durably."""
 
 
 class Gate:
@@ -84,12 +89,13 @@ def stream(
     places: Places | None,
     settlement: Settlement,
     leash: Leash,
+    learn: Learn,
 ) -> Events:
     """The events that may leave, as they may; the terminal one only after the outcome is durable.
 
-    `leash` cuts it where the caller may no longer act (expiry, revocation, policy), also between two events.
-    Iterating raises BrokerError where the stream may not go on; closing early, even before the first event,
-    is recorded too.
+    An event leaves after `learn` has returned for it. `leash` cuts the stream where the caller may no longer
+    act (expiry, revocation, policy), also between two events. Iterating raises BrokerError where the stream
+    may not go on; closing early, even before the first event, is recorded too.
     """
 
     async def ended() -> None:
@@ -97,7 +103,7 @@ def stream(
             leash.release()
             await asyncio.shield(settlement.close(error=Kind.CALLER_GONE))
 
-    return Events(_watched(answer, passage, places, settlement, leash), ended)
+    return Events(_watched(answer, passage, places, settlement, leash, learn), ended)
 
 
 async def _watched(
@@ -106,14 +112,17 @@ async def _watched(
     places: Places | None,
     settlement: Settlement,
     leash: Leash,
+    learn: Learn,
 ) -> AsyncGenerator[bytes, None]:
     gate = Gate(places)
     digest = sha256()
+    breath = Breath()
     delivered = 0
     first = True
     try:
         async with aclosing(answer.events) as events:  # type: ignore[type-var]
             while (event := await leash.next(events)) is not None:
+                await breath.taken()
                 data, beside = parts(event, first=first)
                 first = False
                 document = _document(data)
@@ -126,6 +135,8 @@ async def _watched(
                     event = shown
                 digest.update(event)
                 passage.reply_bytes += len(event)
+                if passage.may_make:
+                    await learn(document)
                 failure = _failure(document)
                 free = gate.admit(event, document, beside)
                 if failure is not None or is_last(data, beside):

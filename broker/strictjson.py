@@ -31,8 +31,8 @@ class Bounds:
     containers: int
 
 
-OF_A_CALL = Bounds(values=524_288, members=131_072, containers=131_072)
-"""OpenAI takes 300,000 tokens in one request for embeddings, and 2,048 inputs; a chat could have 65,536
+OF_A_CALL = Bounds(values=524_288, members=65_536, containers=65_536)
+"""OpenAI takes 300,000 tokens in one request for embeddings, and 2,048 inputs; a chat could have 32,768
 messages here.
 """
 

@@ -61,6 +61,13 @@ explained := [
 		"wanted": object.get(grants.role, "max_output_tokens", null),
 	},
 	{
+		"rule": "reach_not_granted",
+		"holds": "reach_not_granted" in passed,
+		"condition": "The role names all that the call reaches beyond its model.",
+		"given": object.get(input.call, "reaches", []),
+		"wanted": reachable,
+	},
+	{
 		"rule": "content_blocked",
 		"holds": "content_blocked" in passed,
 		"condition": "Nothing was found that the role's content table blocks.",
@@ -93,6 +100,10 @@ granted_models := grants.listed(conditions.models(grants.role)) if {
 	conditions.models(grants.role)
 } else := []
 
+reachable := grants.listed(grants.role.reaches) if {
+	grants.role.reaches
+} else := []
+
 local_time := {"weekday": input.time.weekday, "clock": input.time.clock} if {
 	input.time.weekday
 	input.time.clock
@@ -109,6 +120,8 @@ passed contains "outside_window" if conditions.in_window(grants.role)
 passed contains "parameter_over_ceiling" if conditions.within_ceilings(grants.role)
 
 passed contains "output_over_cap" if conditions.within_cap(grants.role)
+
+passed contains "reach_not_granted" if conditions.within_reach(grants.role)
 
 passed contains "content_blocked" if not content.blocked(grants.role)
 

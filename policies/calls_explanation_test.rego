@@ -12,6 +12,7 @@ test_explanation[name] if {
 
 cases := {
 	"nothing failed": {"input": inputs.call("clerk", {"/call/purpose": "to see what happens"}), "role": "clerk", "team": "claims", "failed": []},
+	"what the role does not reach": {"input": inputs.call("explorer", {"/call/reaches": ["store", "tool:mcp"]}), "role": "explorer", "team": null, "failed": ["reach_not_granted"]},
 	"one condition": {"input": inputs.call("assistant", {"/call/model": "gpt-5"}), "role": "assistant", "team": null, "failed": ["model_not_granted"]},
 	"a model means nothing without the operation": {"input": inputs.call("batch", {}), "role": "batch", "team": null, "failed": ["operation_not_granted", "model_not_granted"]},
 	"every condition": {

@@ -95,6 +95,8 @@ call(name, operation, model, rules, tokens, actors) := {
 		"fields": ["messages", "model"],
 		"bytes": 100,
 		"purpose": null,
+		"reaches": [],
+		"references": [],
 	},
 	"findings": [{"rule": rule, "severity": "high", "location": "messages[0].content"} | some rule in rules],
 	"estimate": {"tokens_in": 10, "tokens_out_max": tokens, "cost_micro_usd": 5, "known_model": true},

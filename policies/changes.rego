@@ -53,7 +53,8 @@ usable(role) := [model | some model in {name |
 others(role) := [] if {
 	not role.requires
 	conditions.within_cap(role)
-} else := array.concat(user(role), array.concat(window(role), parameters(role)))
+	conditions.within_reach(role)
+} else := array.concat(user(role), array.concat(window(role), array.concat(parameters(role), reach(role))))
 
 # --- user and time
 
@@ -94,6 +95,12 @@ shortened(role) := {} if {
 	output.carried != []
 	output.bound(role)
 } else := {output.fields[input.call.operation][0]: output.bound(role)}
+
+# --- what the call reaches
+
+reach(role) := [] if {
+	conditions.within_reach(role)
+} else := [{"field": "call", "must": "absent", "values": conditions.beyond(role)}]
 
 # --- content
 

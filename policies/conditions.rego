@@ -7,6 +7,7 @@
 #   - input: schema["calls.input"]
 package broker.conditions
 
+import data.broker.grants
 import data.broker.output
 
 met(role) if {
@@ -15,6 +16,7 @@ met(role) if {
 	in_window(role)
 	within_ceilings(role)
 	within_cap(role)
+	within_reach(role)
 }
 
 # The set of models the role has for the operation; undefined where the operation is not granted.
@@ -83,3 +85,13 @@ within_cap(role) if {
 } else if {
 	output.worst(role) <= role.max_output_tokens
 }
+
+# What the call reaches beyond its model (kept, in the background, tools, servers) must be named by the role.
+within_reach(role) if {
+	beyond(role) == []
+}
+
+beyond(role) := [reach | some reach in input.call.reaches; not reaches(role, reach)]
+
+# A set of words, as sets of models are; a role without one reaches nothing.
+reaches(role, word) if grants.holds(object.get(role, "reaches", {"exact": {}, "patterns": []}), word)

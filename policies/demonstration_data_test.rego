@@ -36,5 +36,18 @@ cases := {
 	},
 	"the operator does not call": {"input": call("operator", {}), "rule": "operation_not_granted"},
 	"the auditor does not call": {"input": call("auditor", {}), "rule": "operation_not_granted"},
+	"the assistant has nothing kept": {
+		"input": call("assistant", {"/call/operation": "responses", "/call/reaches": ["store"]}),
+		"rule": "reach_not_granted",
+	},
+	"the explorer keeps what it makes": {
+		"input": call("explorer", {"/call/operation": "responses", "/call/reaches": ["store"]}),
+		"rule": "granted",
+		"expect": {"shape": {}},
+	},
+	"the explorer reaches no server": {
+		"input": call("explorer", {"/call/operation": "responses", "/call/reaches": ["server:mcp.example.org", "tool:mcp"]}),
+		"rule": "reach_not_granted",
+	},
 	"an intruder is nobody": {"input": call("intruder", {}), "rule": "subject_not_granted"},
 }

@@ -72,6 +72,8 @@ failed := ["operation_not_granted", "The subject's role does not name this opera
 	not conditions.in_window(grants.role)
 } else := ["parameter_over_ceiling", "A parameter is over the ceiling of the subject's role."] if {
 	not conditions.within_ceilings(grants.role)
+} else := ["reach_not_granted", "The call reaches what the subject's role does not name in `reaches`."] if {
+	not conditions.within_reach(grants.role)
 } else := ["output_over_cap", "The call could produce more tokens than the role's max_output_tokens."] if {
 	not others == []
 } else := ["content_blocked", "The call carries content that the role may not send."] if {

@@ -3,6 +3,7 @@
 package broker.fixture_test
 
 grants := {
+	"spiffe://rules.test/ns/demo/sa/archive": {"role": "archive"},
 	"spiffe://rules.test/ns/demo/sa/assistant": {"role": "assistant"},
 	"spiffe://rules.test/ns/demo/sa/auditor": {"role": "auditor"},
 	"spiffe://rules.test/ns/demo/sa/batch": {"role": "batch"},
@@ -14,9 +15,35 @@ grants := {
 	"spiffe://rules.test/ns/demo/sa/notary": {"role": "resident", "team": "claims", "placement": {"team": "claims"}},
 	"spiffe://rules.test/ns/demo/sa/operator": {"role": "operator"},
 	"spiffe://rules.test/ns/demo/sa/registry": {"role": "resident"},
+	"spiffe://rules.test/ns/demo/sa/shared": {"role": "shared", "team": "claims"},
+	"spiffe://rules.test/ns/demo/sa/teamless": {"role": "shared"},
 }
 
 roles := {
+	"archive": {
+		"operations": {"chat": "gpt-4o", "responses": "gpt-4o"},
+		"pins": {},
+		"max_output_tokens": 16384,
+		"content": "standard",
+		"limits": {"requests/minute": {"unit": "requests", "cap": 600, "window_seconds": 60}},
+		"credential": "openai",
+		"reaches": {"exact": {"store": true}, "patterns": []},
+		"objects": {"owner": "user", "lent": {"pmpt_1": true, "vs_1": true}},
+		"token": {"default_seconds": 300, "max_seconds": 900},
+		"admin": {},
+	},
+	"shared": {
+		"operations": {"chat": "gpt-4o", "responses": "gpt-4o"},
+		"pins": {},
+		"max_output_tokens": 16384,
+		"content": "standard",
+		"limits": {"requests/minute": {"unit": "requests", "cap": 600, "window_seconds": 60}},
+		"credential": "openai",
+		"reaches": {"exact": {"store": true}, "patterns": []},
+		"objects": {"owner": "team"},
+		"token": {"default_seconds": 300, "max_seconds": 900},
+		"admin": {},
+	},
 	"assistant": {
 		"operations": {
 			"chat": "gpt-4o",
@@ -75,6 +102,7 @@ roles := {
 			"moderations": "any",
 			"responses": "any",
 			"responses.cancel": "any",
+			"responses.compact": "any",
 			"responses.delete": "any",
 			"responses.get": "any",
 			"responses.input_items": "any",
@@ -83,6 +111,7 @@ roles := {
 		"pins": {"edits": "gpt-4o-mini"},
 		"max_output_tokens": 1000000000,
 		"content": "research",
+		"reaches": {"exact": {"background": true, "store": true}, "patterns": ["tool:web_search*"]},
 		"limits": {
 			"requests/minute": {"unit": "requests", "cap": 10000000, "window_seconds": 60},
 			"tokens/minute": {"unit": "tokens", "cap": 100000000000, "window_seconds": 60},

@@ -24,6 +24,8 @@ call(name, changes) := json.patch(
 			"fields": ["messages", "model"],
 			"bytes": 100,
 			"purpose": null,
+			"reaches": [],
+			"references": [],
 		},
 		"findings": [],
 		"estimate": {"tokens_in": 10, "tokens_out_max": 1000, "cost_micro_usd": 5, "known_model": true},

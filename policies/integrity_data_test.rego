@@ -62,3 +62,27 @@ complete(role) if {
 	role.max_output_tokens >= 0
 	role.credential != ""
 }
+
+test_every_owner_and_all_that_is_lent_is_named if {
+	every role in data.roles {
+		objects := object.get(role, "objects", {})
+		object.get(objects, "owner", "subject") in {"subject", "team", "user"}
+		object.keys(objects) - {"owner", "lent"} == set()
+		every id, lent in object.get(objects, "lent", {}) {
+			lent == true
+			id != ""
+		}
+	}
+}
+
+test_all_that_a_role_reaches_is_a_set_of_words if {
+	every role in data.roles {
+		reaches := object.get(role, "reaches", {"exact": {}, "patterns": []})
+		object.keys(reaches) == {"exact", "patterns"}
+		every word, reached in reaches.exact {
+			reached == true
+			word != ""
+		}
+		is_array(reaches.patterns)
+	}
+}

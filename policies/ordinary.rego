@@ -10,13 +10,14 @@ package broker.ordinary
 
 import data.broker.content
 import data.broker.grants
+import data.broker.shape
 
 decision := {
 	"allow": true,
 	"rule": "granted",
 	"reason": "The subject's role grants this operation and model.",
 	"content": verdicts,
-	"shape": {},
+	"shape": shape.unkept(role),
 	"account": input.subject.id,
 	"limits": role.limits,
 	"models": [],
@@ -29,15 +30,20 @@ decision := {
 	not role.limits_by
 	not role.response
 	not role.cache_for
+	not role.objects
 	not role.placement
 	not grants.placement
 	not role.pins[input.call.operation]
 	input.call.operation != "models"
 	grants.holds(data.models[role.operations[input.call.operation]], input.call.model)
 	input.estimate.tokens_out_max <= role.max_output_tokens
+	not reaching
 	not blocked
 	not forbidden
 }
+
+# What the call reaches is looked at where it reaches anything at all: most reach nothing.
+reaching if input.call.reaches[_]
 
 verdicts := content.actions(grants.role)
 

@@ -8,15 +8,16 @@
 #   - input: schema["calls.input"]
 package broker.shape
 
+import data.broker.conditions
 import data.broker.output
 
-of(role) := {} if {
+of(role) := unkept(role) if {
 	not role.shape
 	not role.pins[input.call.operation]
 } else := {"model": role.pins[input.call.operation]} if {
 	not role.shape
 } else := {
-	"set": {pair[0]: pair[1] | some pair in array.concat(capped(role), forced(role))},
+	"set": {pair[0]: pair[1] | some pair in array.concat(capped(role), array.concat(forced(role), unasked(role)))},
 	"remove": object.get(role.shape, "strip", []),
 	"model": pinned(role),
 }
@@ -65,3 +66,19 @@ too_large(field, cap) if {
 	field in output.names
 	output.asked > cap
 }
+
+# OpenAI keeps a response unless the call says otherwise: where the role may not have it kept, it is told not to.
+unkept(role) := {"set": {"store": false}} if {
+	input.call.operation == "responses"
+	not said_whether
+	not conditions.reaches(role, "store")
+} else := {}
+
+said_whether if {
+	field := "store"
+	is_boolean(input.call.parameters[field])
+}
+
+unasked(role) := [["store", false]] if {
+	unkept(role) != {}
+} else := []

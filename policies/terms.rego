@@ -7,22 +7,26 @@ package broker.terms
 
 import data.broker.grants
 import data.broker.limits
+import data.broker.objects
 import data.broker.placement
 import data.broker.shape
 
-allowed(role, verdicts, rule, reason) := placement.placed(
-	{
-		"allow": true,
-		"rule": rule,
-		"reason": reason,
-		"content": verdicts,
-		"shape": shape.of(role),
-		"account": input.subject.id,
-		"limits": limits.of(role),
-		"models": visible(role),
-		"response": response(role),
-		"credential": role.credential,
-	},
+allowed(role, verdicts, rule, reason) := objects.owned(
+	placement.placed(
+		{
+			"allow": true,
+			"rule": rule,
+			"reason": reason,
+			"content": verdicts,
+			"shape": shape.of(role),
+			"account": input.subject.id,
+			"limits": limits.of(role),
+			"models": visible(role),
+			"response": response(role),
+			"credential": role.credential,
+		},
+		role,
+	),
 	role,
 )
 

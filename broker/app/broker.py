@@ -6,6 +6,7 @@ Knows: every part. Must not know: how any part does its work.
 from __future__ import annotations
 
 import asyncio
+import sys
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,7 @@ from broker.adapters.counters import MemoryCounters
 from broker.adapters.decisions import CachingAuthorizer
 from broker.adapters.keyfile import load_or_create_secret
 from broker.adapters.keypool import PooledKeys
+from broker.adapters.objects import SqliteObjectOwners
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Origin, RetryPolicy
 from broker.adapters.telemetry import (
     IssuedKeyMetrics,
@@ -53,6 +55,8 @@ from broker.tlog.commitment import MASTER_BYTES, Committer
 from broker.vigil import Vigil
 
 CLOSE_SECONDS = 10.0
+_SWITCH_SECONDS = 0.0005
+"""How long the event loop waits for Python's lock while a thread works; each of its waits costs that much."""
 
 
 class Broker:
@@ -69,12 +73,15 @@ class Broker:
     async def start(self) -> None:
         """Returns once calls are accepted. Raises BrokerError or OSError, naming what is missing."""
         settings = self._settings
+        sys.setswitchinterval(_SWITCH_SECONDS)
         await try_candidates(settings)
         self._policy = PolicyEngine(settings, self._clock)
         self._vault = vault_session(settings, self._clock)
         store = key_source(settings, self._clock, self._vault)
         self._keys = all_keys(settings, store, self._clock, IssuedKeyMetrics(self._metrics.registry))
         self._record = await asyncio.to_thread(Log, settings, self._clock, self._vault)
+        self._owners = SqliteObjectOwners(settings.audit.keys / "objects.sqlite", self._clock)
+        await self._owners.open()
         self._ledger, _ = await asyncio.gather(self._record.open(), asyncio.to_thread(load_vocabularies))
         self._ledger.failed.add_done_callback(lambda _future: self.log_lost.set())
         await self._keys.start()
@@ -119,6 +126,7 @@ class Broker:
         await self._upstream.aclose()
         await self._pools.aclose()
         await self._record.aclose()
+        await self._owners.close()
         await self._keys.aclose()
         if self._vault is not None:
             await self._vault.aclose()
@@ -151,6 +159,7 @@ class Broker:
             upstream=self._upstream,
             ledger=ledger,
             counters=MemoryCounters(self._clock),
+            owners=self._owners,
             clock=self._clock,
         )
         pipeline = Pipeline(

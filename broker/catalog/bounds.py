@@ -11,7 +11,8 @@ from typing import NamedTuple
 from broker.model.operation import Operation
 
 Document = Mapping[str, object]
-GENERATING = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.EDITS, Operation.RESPONSES})
+_OF_RESPONSES = frozenset({Operation.RESPONSES, Operation.RESPONSES_COMPACT})
+GENERATING = _OF_RESPONSES | {Operation.CHAT, Operation.COMPLETIONS, Operation.EDITS}
 BILLED = GENERATING | {Operation.EMBEDDINGS}
 """What OpenAI bills. To read, change or delete what is stored, to list, to moderate and to count is free."""
 _CAPS = {  # a parameter of another operation bounds nothing: OpenAI does not read it
@@ -61,7 +62,7 @@ def answers(
     each = _COMPLETIONS_DEFAULT if asked is None and operation is Operation.COMPLETIONS else asked
     each = longest if each is None else each
     each = min(each, ceiling) if ceiling is not None else each
-    if operation is Operation.RESPONSES:
+    if operation in _OF_RESPONSES:
         return Answers(each, 1, 0, asked)
     prompts, n = _prompts(operation, document), max(1, _whole(document.get("n")) or 1)
     best_of = _whole(document.get("best_of")) or n if operation is Operation.COMPLETIONS else n

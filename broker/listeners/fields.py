@@ -74,6 +74,12 @@ def name(value: object, param: str) -> None:
         raise refuse(param, f"expected 1 to {MAX_NAME} printable characters")
 
 
+def name_or_null(value: object, param: str) -> None:
+    """As `name`, where the reference wants the field to be there and allows null."""
+    if value is not None:
+        name(value, param)
+
+
 def mapping(value: object, param: str) -> None:
     if not isinstance(value, dict):
         raise refuse(param, "expected an object")
@@ -147,6 +153,7 @@ _TEXT_OR_TOKENS = either(
     array(integer(0), 1),
     array(array(integer(0), 1), 1),
 )
+_INPUT = either("a string or an array of items", string, array(mapping))
 _SAMPLING: Mapping[str, Check] = {
     "temperature": number(0, 2),
     "top_p": number(0, 1),
@@ -188,6 +195,7 @@ REQUIRED: Mapping[Operation, Mapping[str, Check]] = {
     Operation.COMPLETIONS: {"model": name},
     Operation.EDITS: {"model": name, "instruction": string},
     Operation.EMBEDDINGS: {"model": name, "input": _TEXT_OR_TOKENS},
+    Operation.RESPONSES_COMPACT: {"model": name_or_null},
     Operation.MODERATIONS: {"input": either("a string or an array", string, array(lambda *_: None, 1))},
 }
 OPTIONAL: Mapping[Operation, Mapping[str, Check]] = {
@@ -210,8 +218,8 @@ OPTIONAL: Mapping[Operation, Mapping[str, Check]] = {
     Operation.RESPONSES: {
         **_SAMPLING,
         "model": name,
-        "input": either("a string or an array of items", string, array(mapping)),
-        "instructions": either("a string or an array of items", string, array(mapping)),
+        "input": _INPUT,
+        "instructions": _INPUT,
         "max_output_tokens": integer(0),
         "max_tool_calls": integer(0),
         "top_logprobs": integer(0, 20),
@@ -228,6 +236,12 @@ OPTIONAL: Mapping[Operation, Mapping[str, Check]] = {
         "safety_identifier": string,
     },
     Operation.RESPONSES_INPUT_TOKENS: {"model": name},
+    Operation.RESPONSES_COMPACT: {
+        "input": _INPUT,
+        "instructions": _INPUT,
+        "previous_response_id": string,
+        "service_tier": string,
+    },
     Operation.CHAT_UPDATE: {"metadata": mapping},
 }
 

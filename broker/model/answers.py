@@ -49,6 +49,7 @@ def parse_call_decision(result: object, policy: PolicyVersion, *, found: Iterabl
         if content.action(name) is Action.NONE:
             answer.refuse("content", "does not judge every rule that found something")
     cut, redact = _response(answer)
+    owner, lent = _objects(answer)
     decision = CallDecision(
         allow,
         rule,
@@ -64,6 +65,8 @@ def parse_call_decision(result: object, policy: PolicyVersion, *, found: Iterabl
         placement=_placement(answer) if answer.has("placement") else ANYWHERE,
         alert=answer.text("alert") if answer.has("alert") else None,
         cache_for=cache_for,
+        owner=owner,
+        lent=lent,
     )
     answer.end()
     return decision
@@ -127,6 +130,17 @@ def _placement(answer: Answer) -> Placement:
     team, region = (placement.text(name) if placement.has(name) else None for name in ("team", "region"))
     placement.end()
     return Placement(team, region)
+
+
+def _objects(answer: Answer) -> tuple[str | None, frozenset[str]]:
+    """Who owns what the call makes, and what it may name besides."""
+    if not answer.has("objects"):
+        return None, frozenset()
+    objects = answer.inner("objects")
+    owner = objects.text("owner") if objects.has("owner") else None
+    lent = frozenset(objects.strings("lent")) if objects.has("lent") else frozenset()
+    objects.end()
+    return owner, lent
 
 
 def _limits(answer: Answer, common: str) -> tuple[Limit, ...]:

@@ -13,7 +13,8 @@ class Call:
     """A well-formed call. `body` are the caller's own bytes; `document` is the same body, parsed.
 
     `path` is the upstream path with the caller's raw query string. `document` is None where the
-    operation has no body. `purpose` is why the caller breaks the glass. `repr` shows neither body nor
+    operation has no body. `purpose` is why the caller breaks the glass, `target` the id of the
+    stored object that the path names. `repr` shows neither body nor
     document.
     """
 
@@ -27,6 +28,7 @@ class Call:
     user: str | None = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     purpose: str | None = field(default=None, repr=False)
+    target: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

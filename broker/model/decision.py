@@ -62,9 +62,9 @@ class Shape:
     model: str | None = None
 
     @property
-    def alters(self) -> bool:
-        """Whether anything changes."""
-        return bool(self.set or self.remove or self.model)
+    def reprices(self) -> bool:
+        """Whether anything changes that the worst case depends on: not whether OpenAI keeps the reply."""
+        return bool(self.remove or self.model or self.set.keys() - {"store"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ class CallDecision:
     that a listing may show; `cut` the rules that end a reply, `redact` those whose matches are taken out of
     it; `credential` the pool that a key is leased from, `placement` which of its keys may serve; `alert` what
     people are told of this call. `changes` are what would make a denied call an allowed one. An equal
-    question may be answered the same for `cache_for` seconds.
+    question may be answered the same for `cache_for` seconds. `owner` is who owns what the call makes, None
+    the subject; `lent` are ids of objects that it may name besides its owner's.
     """
 
     allow: bool
@@ -103,6 +104,8 @@ class CallDecision:
     alert: str | None = None
     changes: tuple[Change, ...] = ()
     cache_for: int = 0
+    owner: str | None = None
+    lent: frozenset[str] = frozenset()
 
     def cuts(self, rule: str) -> bool:
         """Whether a reply in which `rule` finds something is cut there: by name, family (`secret.*`) or `*`.

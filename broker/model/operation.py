@@ -24,6 +24,7 @@ class Operation(StrEnum):
     RESPONSES_CANCEL = "responses.cancel"
     RESPONSES_INPUT_ITEMS = "responses.input_items"
     RESPONSES_INPUT_TOKENS = "responses.input_tokens"
+    RESPONSES_COMPACT = "responses.compact"
     MODELS = "models"
     MODELS_GET = "models.get"
     MODELS_DELETE = "models.delete"

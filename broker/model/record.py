@@ -40,11 +40,14 @@ class Record(NamedTuple):
     Never holds a key, a token, a prompt or a reply. Times `t_*_us` are microseconds. `policy_input` is the
     JSON that policy judged, `alert` what it wants people told, `purpose` why the caller broke the glass;
     in a `shadow` record `decision` and `rule` are the candidate's and `enforced` is what really happened.
+    `attempts` of an `outcome` is how often the request was sent upstream, with all keys together.
     `cost_micro_usd` of an `outcome` is what the call was charged, in millionths of a US dollar at the prices
     of `price_version`; where `cost_exact` is false, upstream bills that at most. Tokens are upstream's count.
-    `certifications` of a `key` record are the texts of `tlog.certification`, of keys used from here on. The
-    ledger adds `v`, `instance`, `seq`, `time`, `kid` and `sig` when it sequences the record. A tuple, because
-    two are made for each call and a frozen dataclass of so many fields takes ten times as long.
+    `object_id` is the stored object that the call is about: the one its path names, or the one it made, which
+    then belongs to `object_owner`. `certifications` of a `key` record are the texts of `tlog.certification`,
+    of keys used from here on. The ledger adds `v`, `instance`, `seq`, `time`, `kid` and `sig` when it
+    sequences the record. A tuple, because two are made for each call and a frozen dataclass of so many fields
+    takes ten times as long.
     """
 
     type: RecordType
@@ -89,9 +92,12 @@ class Record(NamedTuple):
     purpose: str | None = None
     enforced: str | None = None
     certifications: tuple[str, ...] | None = None
+    attempts: int | None = None
     cost_micro_usd: int | None = None
     cost_exact: bool | None = None
     price_version: str | None = None
+    object_id: str | None = None
+    object_owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

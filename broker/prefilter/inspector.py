@@ -13,6 +13,7 @@ from typing import Protocol
 
 import hyperscan
 
+from broker.lanes import Steps, finished
 from broker.model.finding import Finding, Severity, Text
 from broker.prefilter.folding import SEPARATOR, Folded, fold
 from broker.prefilter.matching import matcher
@@ -62,16 +63,22 @@ class Inspector:
 
     def inspect(self, texts: Sequence[Text]) -> tuple[Finding, ...]:
         """Every match of every rule, in the order of the texts; spans are characters of `Text.value`."""
+        return finished(self.steps(texts))
+
+    def steps(self, texts: Sequence[Text]) -> Steps[tuple[Finding, ...]]:
+        """`inspect`, with a pause wherever other work may go on."""
         joined = SEPARATOR.join([text.value for text in texts])
         if joined.isascii() and joined.count(SEPARATOR) < max(len(texts), 1):
             hits = self._hits(joined)
             if not hits:
                 return ()
             if len(self._matchers) not in hits:
-                return self._locate([fold(text.value) for text in texts], texts, hits)
+                return (yield from self._locate([fold(text.value) for text in texts], texts, hits))
+        yield
         folded = [fold(text.value) for text in texts]
+        yield
         hits = self._hits(SEPARATOR.join([one.plain for one in folded]))
-        return self._locate(folded, texts, hits) if hits else ()
+        return (yield from self._locate(folded, texts, hits)) if hits else ()
 
     def _hits(self, text: str) -> set[int]:
         hits: list[int] = []
@@ -81,13 +88,19 @@ class Inspector:
         )
         return set(hits)
 
-    def _locate(self, folded: Sequence[Folded], texts: Sequence[Text], hits: set[int]) -> tuple[Finding, ...]:
+    def _locate(
+        self, folded: Sequence[Folded], texts: Sequence[Text], hits: set[int]
+    ) -> Steps[tuple[Finding, ...]]:
         joined = SEPARATOR.join([one.text for one in folded])
         starts = [0, *accumulate(len(one.text) + 1 for one in folded)]
         located: list[tuple[int, Finding]] = []
         for number in sorted(hits - {len(self._matchers)}):
             one = self._matchers[number]
-            for start, end in one.matches(joined):
+            for span_or_pause in one.search(joined):
+                if span_or_pause is None:
+                    yield
+                    continue
+                start, end = span_or_pause
                 index = bisect_right(starts, start) - 1
                 base = starts[index]
                 span = folded[index].span(start - base, end - base)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from broker.prefilter.expression import Expression
 from broker.prefilter.folding import GAP
@@ -21,6 +21,7 @@ CONTEXT = 2
 """Characters before a match that may rule it out, at most."""
 _JOINED_BEFORE, _JOINED_AFTER = r"(?<![A-Za-z0-9][-_])(?<![0-9]\.)", r"(?![-_][A-Za-z0-9])(?!\.[0-9])"
 _JOINTS = r"[-_.]\Z"
+_WINDOW = 32_768
 _FURTHEST = 20_000
 """Characters after a core in which the rest of a match is looked for past gaps: more than any rule has."""
 
@@ -30,45 +31,72 @@ class Matcher:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        before = (f"(?<![{rule.before}])" if rule.before else "") + _JOINED_BEFORE * rule.unjoined
-        after = (f"(?![{rule.after}])" if rule.after else "") + _JOINED_AFTER * rule.unjoined
-        gapped = rule.core.gapped
-        self._strict = re.compile(f"{before}{rule.core.full}{after}{rule.rest}")
-        self._gapped = re.compile(f"{before}{gapped.full}{after}")
-        self._ends = re.compile(after)
-        self._rest = re.compile(rule.rest)
-        self.core = re.compile(rule.core.full)
-        """What every match holds once the gaps are out, whatever stands around it."""
-
+        self._before = (f"(?<![{rule.before}])" if rule.before else "") + _JOINED_BEFORE * rule.unjoined
+        self._after = (f"(?![{rule.after}])" if rule.after else "") + _JOINED_AFTER * rule.unjoined
+        self._strict = re.compile(f"{self._before}{rule.core.full}{self._after}{rule.rest}")
+        self._ends = re.compile(self._after)
         self.bare_opening = self._opening(rule.core)
-        self.opening = before + self.bare_opening
-        self.gapped_opening = before + self._opening(gapped)
-        """`opening` in a text with gaps."""
-
         self._opened = re.compile(self.bare_opening)
-        self._gapped_opened = re.compile(self._opening(gapped))
         self.shortest = rule.core.shortest
+        self.opening = self._before + self.bare_opening
 
     def _opening(self, core: Expression) -> str:
         """Any beginning of a match; the whole of one, too, and a joint that is the last character so far."""
         return f"(?:{core.opening}|{core.full}{_JOINTS})" if self.rule.unjoined else core.opening
 
+    @cached_property
+    def gapped_opening(self) -> str:
+        """`opening` in a text with gaps."""
+        return self._before + self._opening(self.rule.core.gapped)
+
+    @cached_property
+    def core(self) -> re.Pattern[str]:
+        """What every match holds once the gaps are out, whatever stands around it."""
+        return re.compile(self.rule.core.full)
+
+    @cached_property
+    def _gapped(self) -> re.Pattern[str]:
+        return re.compile(f"{self._before}{self.rule.core.gapped.full}{self._after}")
+
+    @cached_property
+    def _gapped_opened(self) -> re.Pattern[str]:
+        return re.compile(self._opening(self.rule.core.gapped))
+
+    @cached_property
+    def _tail(self) -> re.Pattern[str]:
+        return re.compile(f"(?:{self.rule.tail}|{GAP}){{0,{_FURTHEST}}}")
+
+    @cached_property
+    def _rest(self) -> re.Pattern[str]:
+        return re.compile(self.rule.rest)
+
     def matches(self, text: str, start: int = 0) -> Iterator[tuple[int, int]]:
         """Spans of the confirmed matches, from left to right, none overlapping another."""
+        return (span for span in self.search(text, start) if span is not None)
+
+    def search(self, text: str, start: int = 0) -> Iterator[tuple[int, int] | None]:
+        """`matches`, with None between them now and then: other work may go on. A long text is searched by
+        windows, for one search holds Python's lock as long as it takes.
+        """
         gaps = GAP in text
-        search = (self._gapped if gaps else self._strict).search
-        check = self.rule.check
-        while (match := search(text, start)) is not None:
-            if gaps:
-                end = self._confirmed(text, match.start(), match.end())
-                length = end - match.start()
-            else:
-                length = check(match[0])
-            if self._ends.match(text, match.start() + length) is None:  # a check may have shortened it
-                length = 0
-            start = match.start() + (length or 1)
-            if length:
-                yield match.start(), start
+        pattern = self._gapped if gaps else self._strict
+        window = len(text) if gaps else _WINDOW  # gaps can stretch a match over any window
+        for last in range(start + window, len(text) + window, window):
+            while (match := pattern.search(text, start, last + _FURTHEST)) and match.start() < last:
+                end = self._confirmed(text, match) if gaps else match.start() + self.rule.check(match[0])
+                if self._ends.match(text, end) is None:  # a check may have shortened it
+                    end = match.start()
+                start = max(end, match.start() + 1)
+                if end > match.start():
+                    start = self._whole(text, end)
+                    yield match.start(), start
+            start = max(start, last)
+            yield None
+
+    def _whole(self, text: str, end: int) -> int:
+        """The end with the tail that belongs to a confirmed match."""
+        tail = self._tail.match(text, end) if self.rule.tail else None
+        return end + len(tail[0].rstrip(GAP)) if tail else end
 
     def may_grow(self, text: str, start: int) -> bool:
         """Whether more text could make another match of the one that begins at `start`, or none of it: some
@@ -78,11 +106,12 @@ class Matcher:
             return False  # the core alone is proof
         return (self._gapped_opened if GAP in text else self._opened).match(text, start) is not None
 
-    def _confirmed(self, text: str, start: int, core_end: int) -> int:
-        """Where the match that begins at `start` ends, its check and its rest looking past the gaps; `start`
-        where it is none.
+    def _confirmed(self, text: str, match: re.Match[str]) -> int:
+        """Where the match with this core ends, its check and its rest looking past the gaps; where it begins
+        if it is none.
         """
-        core = text[start:core_end].replace(GAP, "")
+        start, core_end = match.span()
+        core = match[0].replace(GAP, "")
         after = text[core_end : core_end + _FURTHEST].replace(GAP, "") if self.rule.rest else ""
         rest = self._rest.match(after)
         left = self.rule.check(core + (rest[0] if rest else ""))

@@ -71,6 +71,7 @@ class Rule:
     after: str = ""
     unjoined: bool = False
     check: Callable[[str], int] = checks.whole
+    tail: str = ""
 
 
 def _any(*words: str) -> Expression:
@@ -152,7 +153,7 @@ FIXED = (
     Rule("secret.google_key", _CRITICAL, _GOOGLE, rest=f"{_TOKEN}{{0,2048}}"),
     Rule("secret.slack_token", _CRITICAL, _SLACK, rest="[A-Za-z0-9/_-]{0,400}", check=checks.slack_token),
     Rule("secret.private_key", _CRITICAL, _PRIVATE_KEY, rest=_PRIVATE_KEY_REST, before=""),
-    Rule("secret.jwt", _HIGH, _JWT, "[A-Za-z0-9_.-]{0,16384}", before="A-Za-z0-9_-", check=checks.jwt),
+    Rule("secret.jwt", _HIGH, _JWT, tail="[A-Za-z0-9_.-]", before="A-Za-z0-9_-", check=checks.jwt),
     Rule("pii.email", _MEDIUM, _EMAIL, before="A-Za-z0-9._%+-", after="A-Za-z0-9-"),
     Rule("pii.us_ssn", _HIGH, _SSN, "", "A-Za-z0-9-", "A-Za-z0-9-", unjoined=True, check=checks.us_ssn),
     Rule("pii.payment_card", _HIGH, _CARD, after="A-Za-z0-9", unjoined=True, check=checks.payment_card),

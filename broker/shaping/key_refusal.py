@@ -1,4 +1,5 @@
-"""What upstream's 401 says: is it the key that is no good, or only this call with it?
+"""What upstream's 401 says: is it the key that is no good, or only this call with it? And its 429: is it
+out of money?
 
 Knows: OpenAI's error bodies. Must not know: what is done about a key. A 401 echoes a part of the key it
 refuses, so nothing of its text may go on: only its code, a word of OpenAI's own.
@@ -15,6 +16,7 @@ from broker.model.call import Reply, StreamReply
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _SCOPES = "Missing scopes:"
+_OUT_OF_FUNDS = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 
 
 def refusal_code(answer: Reply | StreamReply) -> str | None:
@@ -25,16 +27,28 @@ def refusal_code(answer: Reply | StreamReply) -> str | None:
     'invalid_api_key'
     >>> refusal_code(Reply(401, (), b'{"error": {"code": null, "message": "Missing scopes: a.write."}}'))
     """
-    error = _error(answer)
+    error = _error(answer.body if isinstance(answer, Reply) else b"")
     code, message = error.get("code"), error.get("message")
     if code is None and isinstance(message, str) and _SCOPES in message:
         return None
     return code if isinstance(code, str) and _CODE.match(code) else "unspecified"
 
 
-def _error(answer: Reply | StreamReply) -> dict[str, object]:
+def says_out_of_funds(body: bytes) -> bool:
+    """Whether a 429 is about money and not about a rate: no wait that a caller could be held for helps.
+
+    >>> says_out_of_funds(b'{"error": {"code": "insufficient_quota", "message": "You exceeded"}}')
+    True
+    """
+    error = _error(body)
+    return any(
+        isinstance(word, str) and word in _OUT_OF_FUNDS for word in (error.get("code"), error.get("type"))
+    )
+
+
+def _error(body: bytes) -> dict[str, object]:
     try:
-        document = orjson.loads(answer.body) if isinstance(answer, Reply) else None
+        document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return {}
     error = document.get("error") if isinstance(document, dict) else None

@@ -13,6 +13,7 @@ from broker.catalog.estimate import Estimate
 from broker.model.call import Call
 from broker.model.finding import Finding
 from broker.model.subject import Caller, Subject
+from broker.shaping.mentions import NOTHING, Mentions
 
 _NS_PER_MINUTE = 60 * 1_000_000_000
 _MAX_INTEGER = 2**53  # beyond it engines disagree; a ceiling still catches the clamped value
@@ -26,6 +27,7 @@ def call_input(
     transport: str,
     now_ns: int,
     zone: tzinfo = UTC,
+    mentions: Mentions = NOTHING,
 ) -> dict[str, object]:
     """The input of `data.broker.calls.decision`. `zone` is the one that time windows are written in."""
     document = call.document or {}
@@ -47,6 +49,8 @@ def call_input(
             "fields": sorted(document),
             "bytes": len(call.body),
             "purpose": call.purpose,
+            "reaches": list(mentions.reaches),
+            "references": mentions.kinds,
         },
         "findings": [
             {"rule": f.rule, "severity": f.severity.value, "location": f.location}

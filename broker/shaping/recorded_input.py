@@ -42,7 +42,7 @@ def recorded_wish(
 
 
 def recorded_call(
-    document: Mapping[str, object], own: Mapping[str, str | None], found: Collection[str] = ()
+    document: Mapping[str, object], own: Mapping[str, object], found: Collection[str] = ()
 ) -> str | None:
     """The input of a call; `own` are the caller's `model`, `user` and `purpose` as a record may hold them,
     `found` the fields in which a rule found something.

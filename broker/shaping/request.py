@@ -22,6 +22,8 @@ from broker.model.operation import Operation
 from broker.prefilter.redact import Vocabulary, redact
 from broker.shaping import edits
 from broker.shaping.denial import content_blocked
+from broker.shaping.made import without
+from broker.shaping.mentions import Path
 from broker.shaping.usage_request import asking, asking_bytes, lacks_usage
 
 QUERY = "?query"
@@ -36,11 +38,14 @@ def upstream_request(
     findings: Sequence[Finding],
     bound: Mapping[str, object],
     call_id: str,
+    left_out: Sequence[Path] = (),
 ) -> UpstreamRequest:
-    """The shaped request. `bound` are the fields the token forces. Raises POLICY_ENGINE_UNAVAILABLE
-    where the decision asks for a shape this call cannot have.
+    """The shaped request. `bound` are the fields the token forces, `left_out` the places of what may not go
+    on. Raises POLICY_ENGINE_UNAVAILABLE where the decision asks for a shape this call cannot have.
     """
     document = _document(call, decision, findings, bound)
+    if left_out and call.document is not None:
+        document = without(call.document if document is None else document, left_out)
     headers = call.headers
     if not any(name == "x-client-request-id" for name, _ in headers):
         headers = (*headers, ("x-client-request-id", call_id))  # OpenAI keeps it beside its own request id

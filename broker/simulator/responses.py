@@ -73,6 +73,27 @@ def count_input(request: Request, shelf: Shelf) -> Reply:
     return ok({"object": "response.input_tokens", "input_tokens": tokens})
 
 
+def compact(request: Request, shelf: Shelf) -> Reply:
+    """POST /v1/responses/compact: the user's messages, then all else as one item that only OpenAI reads."""
+    schemas.compact(request.document, "")
+    model = check(request.document, embeds=False, shelf=shelf)
+    _check_previous(request, shelf)
+    items = input_items(request)
+    compaction = {
+        "id": "cmp_" + request.digest[:48],
+        "type": "compaction",
+        "encrypted_content": "gAAAAAB" + request.digest * 2,
+    }
+    compacted: dict[str, object] = {
+        "id": "resp_" + request.digest[:48],
+        "object": "response.compaction",
+        "created_at": request.created,
+        "output": [*(item for item in items if item.get("role") == "user"), compaction],
+        "usage": response_usage(_prompt_tokens(request, model, items), _TOKENS_PER_ITEM),
+    }
+    return ok(compacted)
+
+
 def input_items(request: Request) -> list[dict[str, object]]:
     """The input as items with identifiers; a string is one user message."""
     given = request.document.get("input")

@@ -42,6 +42,7 @@ _TABLE: dict[tuple[str, str], Operation] = {
     ("POST", "/v1/moderations"): moderations.create,
     ("POST", "/v1/responses"): responses.create,
     ("POST", "/v1/responses/input_tokens"): responses.count_input,
+    ("POST", "/v1/responses/compact"): responses.compact,
     ("GET", "/v1/responses/{}"): stored_responses.get_response,
     ("DELETE", "/v1/responses/{}"): stored_responses.delete_response,
     ("POST", "/v1/responses/{}/cancel"): stored_responses.cancel_response,

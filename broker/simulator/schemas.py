@@ -237,3 +237,6 @@ _RESPONSE: dict[str, Check] = {
 }
 response = fields(_RESPONSE)
 input_tokens = fields(_RESPONSE)
+compact = fields(
+    {name: _RESPONSE[name] for name in ("model", "input", "instructions", "previous_response_id")}, "model"
+)

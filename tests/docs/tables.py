@@ -46,7 +46,7 @@ MEANING: Mapping[Kind, str] = {
     Kind.UPSTREAM_INTERRUPTED: "OpenAI broke the stream. It ends without `[DONE]`, its transfer broken.",
     Kind.UPSTREAM_UNAVAILABLE: "OpenAI gave no answer.",
     Kind.BAD_REQUEST: "The request is malformed. `param` names the parameter.",
-    Kind.NOT_FOUND: "No such route, or no such record.",
+    Kind.NOT_FOUND: "No such route, record or stored object; or an object that is not yours.",
     Kind.TOO_LARGE: "The request is over a size limit.",
     Kind.CALLER_GONE: "The caller left before the end. Only the log sees this.",
     Kind.INTERNAL: "A defect of the broker. Please report the `x-broker-call-id`.",

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from broker.errors import BrokerError, Kind
+from broker.lanes import Lane, Lanes
 from broker.model.call import Call, Reply, StreamReply
 from broker.model.decision import PolicyVersion
 from broker.model.explanation import Explanation
@@ -68,7 +69,7 @@ class StandIn:
 
     async def run(self, arrival: Arrival) -> Reply | StreamReply:
         self.arrivals.append(arrival)
-        call = await arrival.decode()
+        call = await arrival.decode(Lane(Lanes(), arrival.peer.spiffe_id))
         self.calls.append(call)
         return await self.answering(arrival, call)
 

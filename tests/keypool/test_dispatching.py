@@ -14,6 +14,7 @@ from broker.errors import BrokerError, Kind
 from broker.model.call import Events, Reply, StreamReply, UpstreamRequest
 from broker.model.pool import ANYWHERE, Census, Member
 from broker.model.secret import Lease
+from broker.model.sends import Sends
 from broker.passage import Passage
 from tests.keypool.rig import PoolRig
 
@@ -30,8 +31,9 @@ class ScriptedUpstream:
         self.answers = answers
         self.asked: list[str] = []
 
-    async def send(self, request: UpstreamRequest, lease: Lease) -> Reply | StreamReply:
+    async def send(self, request: UpstreamRequest, lease: Lease, sends: Sends) -> Reply | StreamReply:
         assert request is REQUEST
+        sends.begin()
         assert lease.member is not None
         self.asked.append(lease.member)
         answer = self.answers[lease.member]
@@ -48,7 +50,7 @@ def passage() -> Passage:
 
 class _Passing(SimpleNamespace):
     def __init__(self, decided: object) -> None:
-        super().__init__(decided=decided, model_sent="gpt-4o", lease=None, upstream_us=None)
+        super().__init__(decided=decided, model_sent="gpt-4o", lease=None, upstream_us=None, sends=Sends())
 
     @property
     def held(self) -> Lease:
@@ -69,6 +71,7 @@ async def test_the_next_key_answers_at_once(turned_down: Reply) -> None:
     assert upstream.asked == ["a", "b"]
     assert call.held.member == "b"
     assert call.upstream_us == 0
+    assert call.sends.begun == 2
     await rig.keys.aclose()
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 from broker.adapters.counters.memory import MemoryCounters
 from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
+from broker.lanes import Lane
 from broker.model.call import Call, Events, Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Unit
 from broker.model.decision import CallDecision, Content, Limit, PolicyVersion, Shape
@@ -19,6 +20,7 @@ from broker.model.operation import Operation
 from broker.model.pool import ANYWHERE, Placement
 from broker.model.record import Record, RecordType
 from broker.model.secret import Lease, Secret
+from broker.model.sends import Sends
 from broker.model.subject import Caller, Peer, Subject
 from broker.passage import Passage
 from broker.pipeline import Pipeline, Ports
@@ -27,6 +29,7 @@ from broker.stages import Stages
 from broker.vigil import Vigil
 from tests.deciding.stand_ins import HandClock
 from tests.keypool.rig import MemoryLedger
+from tests.objects.memory import MemoryOwners
 
 USD = 1_000_000
 PEER = Peer("spiffe://dev.broker/ns/demo/sa/a", "00" * 32, 0, 2**40)
@@ -121,8 +124,9 @@ class Upstream:
     script: Script
     asked: list[UpstreamRequest] = field(default_factory=list)
 
-    async def send(self, request: UpstreamRequest, lease: Lease) -> Reply | StreamReply:
+    async def send(self, request: UpstreamRequest, lease: Lease, sends: Sends) -> Reply | StreamReply:
         del lease
+        sends.begin()
         self.asked.append(request)
         return await self.script(request)
 
@@ -141,7 +145,7 @@ class Arrival:
     def operation(self) -> Operation:
         return self.call.operation
 
-    async def decode(self) -> Call:
+    async def decode(self, _lane: Lane) -> Call:
         return self.call
 
 
@@ -201,7 +205,7 @@ class Till:
         self.allowing = Allowing()
         self.vigil = Vigil(self.clock, lambda: 0)
         self.pipeline = Pipeline(
-            Ports(self.keys, self.upstream, self.ledger, self.counters, self.clock),
+            Ports(self.keys, self.upstream, self.ledger, self.counters, MemoryOwners(), self.clock),
             cast("Authentication", self.trusting),
             _STAGES,
             cast("Any", self.allowing),

@@ -23,10 +23,12 @@ class Scripted:
     connections: int = 0
     requests: list[bytes] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    open: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         self.connections += 1
+        self.open.append(writer)
         try:
             while not reader.at_eof():
                 self.requests.append(await reader.readuntil(END))
@@ -54,3 +56,6 @@ async def scripted(*answers: bytes | None, closes: bool = False) -> AsyncIterato
         yield upstream
     finally:
         server.close()
+        for writer in upstream.open:
+            writer.transport.abort()
+        await asyncio.sleep(0)  # the transports come to their end before the loop does

@@ -11,6 +11,7 @@ from broker.adapters.clock import SystemClock
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Origin, RetryPolicy
 from broker.model.call import StreamReply, UpstreamRequest
 from broker.model.secret import Lease, Secret
+from broker.model.sends import Sends
 from tests.frames import chain, shown
 from tests.openai.server import OK, scripted
 
@@ -51,7 +52,7 @@ def _upstream(url: str, connect: float = 1.0) -> OpenAIUpstream:
 
 
 async def _taken(upstream: OpenAIUpstream, request: UpstreamRequest = REQUEST) -> None:
-    reply = await upstream.send(request, Lease("test:key", 1, Secret(KEY)))
+    reply = await upstream.send(request, Lease("test:key", 1, Secret(KEY)), Sends())
     if isinstance(reply, StreamReply):
         _ = [event async for event in reply.events]
 

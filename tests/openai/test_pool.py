@@ -7,11 +7,14 @@ import time
 
 import pytest
 
-from broker.adapters.openai.connection import MAX_HEAD_BYTES, BrokenError, Message
+from broker.adapters.openai.connection import BrokenError
+from broker.adapters.openai.framing import MAX_HEAD_BYTES
+from broker.adapters.openai.message import Message
 from broker.adapters.openai.pool import Answer, Deadlines, Pool, UnreachableError
+from broker.model.sends import Sends
 from tests.openai.server import OK, Scripted, scripted
 
-REQUEST = Message(b"GET / HTTP/1.1\r\nhost: upstream\r\n\r\n")
+REQUEST = Message(b"GET / HTTP/1.1\r\nhost: upstream\r\n\r\n", Sends())
 
 
 async def exchange(pool: Pool) -> tuple[int, bytes]:

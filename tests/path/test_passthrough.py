@@ -92,6 +92,13 @@ def in_chunks(*parts: bytes) -> Callable[[Exchange], None]:
     return script
 
 
+@pytest.fixture(scope="module", autouse=True)
+def stored_chat(staged: Staged) -> None:
+    """The chat whose body is sent below has been made by who sends it."""
+    staged.upstream.answer(whole(b'{"id": "chatcmpl_1", "object": "chat.completion", "choices": []}'))
+    assert post(staged, PLAIN[:-1] + b', "store": true}').status_code == 200
+
+
 @pytest.mark.parametrize("name", BODIES)
 def test_body_reaches_upstream_byte_for_byte(staged: Staged, name: str) -> None:
     path, body = BODIES[name]

@@ -78,6 +78,15 @@ def test_a_server_error_is_retried_then_passed_on(broker: RunningBroker, status:
     assert outcome(broker.log, reply.headers["x-broker-call-id"]).status == status
 
 
+@pytest.mark.parametrize(("fault", "attempts"), [("", 1), ("503", 4), ("429-then-ok:1/retry-after-ms:0", 2)])
+def test_the_outcome_tells_how_often_a_call_was_sent(
+    broker: RunningBroker, fault: str, attempts: int
+) -> None:
+    reply = chat(broker, "count them", fault)
+    assert sends(broker, reply) == attempts
+    assert outcome(broker.log, reply.headers["x-broker-call-id"]).attempts == attempts
+
+
 @pytest.mark.parametrize("refusal", ["moderation-400", "context-400"])
 def test_upstreams_own_refusal_is_passed_on_once(broker: RunningBroker, refusal: str) -> None:
     reply = chat(broker, "refused", refusal)
@@ -113,7 +122,7 @@ def test_an_upstream_that_is_down_is_a_502_and_a_record(orphaned: RunningBroker)
     assert (reply.status_code, code(reply)) == (502, "upstream_unavailable")
     assert reply.headers["retry-after"] == "1"
     record = outcome(orphaned.log, reply.headers["x-broker-call-id"])
-    assert (record.error, record.status) == ("UPSTREAM_UNAVAILABLE", 0)
+    assert (record.error, record.status, record.attempts) == ("UPSTREAM_UNAVAILABLE", 0, 0)
 
 
 def test_upstream_echoing_the_key_is_not_passed_on(tmp_path: Path) -> None:
@@ -152,6 +161,19 @@ def test_a_redirect_is_never_followed(staged: Staged, status: int) -> None:
 def test_a_compressed_reply_nobody_asked_for_is_refused(staged: Staged) -> None:
     staged.upstream.answer(lambda exchange: exchange.whole(200, b"\x1f\x8b", content_encoding="gzip"))
     assert code(chat(staged.broker, "gzip")) == "upstream_unavailable"
+
+
+@pytest.mark.parametrize("status", [b"000", b"999"])
+def test_a_status_that_there_is_not_is_told_at_once_and_recorded(staged: Staged, status: bytes) -> None:
+    """The upstream keeps the connection open: its caller must not wait for it, nor be dropped."""
+    raw = b"HTTP/1.1 " + status + b" Odd\r\ncontent-length: 2\r\n\r\n{}"
+    staged.upstream.answer(lambda exchange: exchange.raw(raw))
+    began = time.monotonic()
+    reply = chat(staged.broker, "an odd status")
+    assert (reply.status_code, code(reply)) == (502, "upstream_unavailable")
+    assert time.monotonic() - began < 10
+    record = outcome(staged.broker.log, reply.headers["x-broker-call-id"])
+    assert (record.error, record.status, record.attempts) == ("UPSTREAM_UNAVAILABLE", 0, 1)
 
 
 def _flood(exchange: Exchange) -> None:

@@ -65,6 +65,11 @@ class Exchange(BaseHTTPRequestHandler):
         self.head(status, **{"content_type": "application/json", **headers, "content_length": str(len(body))})
         self.wfile.write(body)
 
+    def raw(self, answer: bytes) -> None:
+        """Just these bytes; the connection stays open."""
+        self.wfile.write(answer)
+        self.wfile.flush()
+
     def events(self, *events: bytes) -> None:
         """A stream of events, each sent by itself."""
         self.head(200, content_type="text/event-stream")

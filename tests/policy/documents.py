@@ -31,6 +31,8 @@ def call(
             "fields": ["max_tokens", "messages", "model", "temperature"],
             "bytes": 812,
             "purpose": None,
+            "reaches": [],
+            "references": [],
         },
         "findings": [{"rule": rule, "severity": "low", "location": "messages[0].content"} for rule in rules],
         "estimate": {

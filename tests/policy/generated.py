@@ -23,6 +23,16 @@ RULES = (
     "bare",
     'q"uote.x',
 )
+REACHES: tuple[object, ...] = (
+    [],
+    ["store"],
+    ["background", "tool:mcp"],
+    ["tool:web_search"],
+    ["?"],
+    None,
+    {},
+    "store",
+)
 PURPOSES = (None, "", "because", "the claims site is down", "ünïcödé😀", 8)
 TIMES: tuple[dict[str, object], ...] = (
     {"utc": "2026-11-24T10:43Z", "weekday": 2, "clock": "11:43"},
@@ -88,7 +98,12 @@ class Generator:
             "findings": [{"rule": rule, "severity": choose(severities), "location": "x"} for rule in rules],
             "time": dict(choose(TIMES)),
             "call": _object(document["call"])
-            | {"parameters": self._parameters(), "purpose": choose(PURPOSES), "operation": operation},
+            | {
+                "parameters": self._parameters(),
+                "purpose": choose(PURPOSES),
+                "operation": operation,
+                "reaches": choose(REACHES),
+            },
             "estimate": _object(document["estimate"]) | {"tokens_out_max": choose((*_NUMBERS[:12], 16384))},
         }
 

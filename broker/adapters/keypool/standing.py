@@ -13,6 +13,8 @@ DEFAULT_REST_SECONDS = 5.0
 """A 429 that does not say how long."""
 LEAST_REST_SECONDS = 0.1
 """A 429 that says "at once": the call that got it turns to another key all the same."""
+LONGEST_REST_SECONDS = 3600.0
+"""A 429 that says "in a day": the key is asked again sooner, so that no answer takes it away for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class Standing:
         """From now on, so long; a later end stands. What is over is forgotten, and so is the earliest end
         where more models rest than anybody uses.
         """
-        wanted = DEFAULT_REST_SECONDS if seconds is None else max(seconds, LEAST_REST_SECONDS)
+        asked = DEFAULT_REST_SECONDS if seconds is None else seconds
+        wanted = min(max(asked, LEAST_REST_SECONDS), LONGEST_REST_SECONDS)
         until = now + int(wanted * _NS)
         rests = {name: end for name, end in self._rests.items() if end > now}
         rests[model] = max(until, rests.get(model, 0))

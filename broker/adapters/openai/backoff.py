@@ -1,6 +1,6 @@
-"""When to try again and how long to wait: exponential back-off with full jitter, or Retry-After.
+"""When to try again and how long to wait: exponential back-off with full jitter, or what upstream asks for.
 
-Knows: attempts and seconds. Must not know: what is being sent.
+Knows: attempts, statuses and seconds. Must not know: what is being sent.
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from broker.ports import Clock
-from broker.shaping.retry_after import seconds_of
 
 TOO_MANY_REQUESTS = 429
-_SERVER_ERRORS = 500
+_PASSING = frozenset({TOO_MANY_REQUESTS, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """At most `attempts` sends; pauses double from `base_seconds` to `cap_seconds`, drawn uniformly from
-    zero (full jitter). A Retry-After up to `longest_seconds` is kept to; a longer one ends the attempts.
+    zero (full jitter). A wait that upstream asks for is kept to, up to `longest_seconds`; a longer one ends
+    the attempts.
     """
 
     attempts: int = 4
@@ -26,21 +26,19 @@ class RetryPolicy:
     longest_seconds: float = 20.0
 
     def covers(self, status: int) -> bool:
-        return status == TOO_MANY_REQUESTS or status >= _SERVER_ERRORS
+        """Whether upstream may answer the same request differently in a moment."""
+        return status in _PASSING
 
 
-def pause(policy: RetryPolicy, attempt: int, retry_after: str | None, clock: Clock) -> float:
-    """Seconds to wait after attempt number `attempt` (from 1)."""
-    asked = seconds_of(retry_after, clock.now_ns())
+def pause(policy: RetryPolicy, attempt: int, asked: float | None, clock: Clock) -> float | None:
+    """Seconds to wait after attempt number `attempt` (from 1), of which upstream `asked` for some. None: for
+    longer than a caller should be held.
+    """
+    if asked is not None and asked > policy.longest_seconds:
+        return None
     jitter = int.from_bytes(clock.random_bytes(4)) / 2**32
     window = min(policy.cap_seconds, policy.base_seconds * float(2 ** (attempt - 1)))
     if asked is None:
         return window * jitter
     # A crowd that was told the same second must not come back in the same millisecond.
     return asked + min(policy.base_seconds, window) * jitter
-
-
-def too_long(policy: RetryPolicy, retry_after: str | None, clock: Clock) -> bool:
-    """Whether upstream asks for a longer wait than a caller should be held for."""
-    asked = seconds_of(retry_after, clock.now_ns())
-    return asked is not None and asked > policy.longest_seconds

@@ -8,32 +8,31 @@ must not have; this one costs a third.
 from __future__ import annotations
 
 import asyncio
+import select
+from enum import Enum
 
 import httptools
 
-MAX_HEAD_BYTES = 64 * 1024
+from broker.adapters.openai.framing import FIRST_FINAL, Framing, UnreadableError
+from broker.adapters.openai.message import Message
+
 _HIGH_WATER = 256 * 1024
-_FIRST_FINAL = 200
-_DELIMITERS = frozenset({"content-length", "transfer-encoding"})
+
+
+class Fault(Enum):
+    """Why an exchange came to no good end, in words that follow `The upstream`."""
+
+    ENDED = "ended the connection before its answer was whole"
+    SILENT = "sent nothing more within its time"
+    UNREADABLE = "answered with what is no HTTP/1.1 message within the limits"
 
 
 class BrokenError(Exception):
     """The connection ended, fell silent or left the grammar before the answer was whole."""
 
-
-class Message:
-    """A request's bytes, which hold a key: an exception's frames keep this object, which shows nothing."""
-
-    __slots__ = ("_content",)
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def write_to(self, transport: asyncio.Transport) -> None:
-        transport.write(self._content)
-
-    def __repr__(self) -> str:
-        return "Message(…)"
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.value)
+        self.fault = fault
 
 
 class Connection(asyncio.Protocol):
@@ -47,8 +46,9 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._read_seconds = read_seconds
         self._parser = httptools.HttpResponseParser(self)
+        self._incoming = select.poll()
         self._waiter: asyncio.Future[None] | None = None
-        self._broken = False
+        self._fault: Fault | None = None
         self._chunks: list[bytes] = []
         self._paused = False
         self._rest()
@@ -56,29 +56,45 @@ class Connection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether the last answer came whole and another exchange may follow it."""
-        return self._whole and self._keep_alive and not (self._broken or self._paused)
+        return self._whole and self._keep_alive and not (self._fault or self._paused)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing has come since, no end of the connection either, also where the event loop has not
+        read it yet: what is sent now does not meet a connection that upstream has closed before.
+        """
+        return not (self._transport.is_closing() or self._incoming.poll(0))
 
     @property
     def left(self) -> bool:
         """Whether the other side ended the connection before a byte of an answer came."""
         return self._left
 
+    @property
+    def keep_seconds(self) -> float | None:
+        """How long upstream says that it keeps the connection while nothing is sent on it."""
+        return self._framing.keep_seconds
+
     def now(self) -> float:
         """The seconds of its event loop."""
         return self._loop.time()
 
     async def send(self, request: Message) -> None:
-        """Writes one request; returns when the head of its answer is there. Raises BrokenError."""
+        """Writes one request; returns when the head of its answer is there, which may take `read_seconds` in
+        all. Raises BrokenError.
+        """
         self._rest()
         self._whole = False
         request.write_to(self._transport)
+        until = self.now() + self._read_seconds
         while not self._head:
-            await self._wait()
+            await self._wait(until)
+        request.answered()
 
     async def read(self) -> bytes:
         """What has come of the body, waiting if it must; empty at its end. Raises BrokenError."""
         while not self._chunks and not self._whole:
-            await self._wait()
+            await self._wait(self.now() + self._read_seconds)
         taken, self._chunks, self._buffered = b"".join(self._chunks), [], 0
         if self._paused:
             self._paused = False
@@ -87,14 +103,13 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Ends the connection at once, whatever it carries."""
-        self._broken = True
-        self._transport.abort()
+        self._fail(Fault.ENDED)
 
     def _rest(self) -> None:
         """The state between two exchanges."""
         self.status = 0
         self.headers: list[tuple[str, str]] = []
-        self._head_bytes = 0
+        self._framing = Framing()
         self._left = False
         self._head = False
         self._buffered = 0
@@ -103,12 +118,12 @@ class Connection(asyncio.Protocol):
         self._keep_alive = False
         self._chunks = []
 
-    async def _wait(self) -> None:
-        """Until the other side did something, at most `read_seconds`."""
-        if self._broken:
-            raise BrokenError
+    async def _wait(self, until: float) -> None:
+        """Until the other side did something, or that time of the loop has come."""
+        if self._fault is not None:
+            raise BrokenError(self._fault)
         self._waiter = self._loop.create_future()
-        timer = self._loop.call_later(self._read_seconds, self._break)
+        timer = self._loop.call_at(until, self._fail, Fault.SILENT)
         try:
             await self._waiter
         finally:
@@ -119,52 +134,57 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _break(self) -> None:
-        self.close()
+    def _fail(self, fault: Fault) -> None:
+        """Ends the connection; the first fault is the one that is told."""
+        self._fault = self._fault or fault
+        self._transport.abort()
         self._wake()
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
+        self._incoming.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         if self._whole:
             self.close()
             return
-        if not self._head:
-            self._head_bytes += len(data)
         try:
+            self._framing.arrived(len(data))
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self.close()
-        if not self._head and self._head_bytes > MAX_HEAD_BYTES:
-            self.close()
+            self._framing.judge(head_came=self._head)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnreadableError):
+            self._fail(Fault.UNREADABLE)
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        ends_body = self._head and not any(name in _DELIMITERS for name, _ in self.headers)
-        self._left = not (self._broken or self._head_bytes)
-        self._whole = self._whole or (ends_body and exc is None and not self._broken)
-        self._broken = True
+        ends_body = self._head and not self._framing.delimited
+        self._left = not (self._fault or self._framing.began)
+        self._whole = self._whole or (ends_body and exc is None and not self._fault)
+        self._fault = self._fault or Fault.ENDED
         self._wake()
 
-    # httptools.HttpResponseParser
+    # httptools.HttpResponseParser: what is raised in these ends the connection as UNREADABLE
 
     def on_message_begin(self) -> None:
         if self._whole:
-            raise BrokenError  # bytes behind the answer
+            raise UnreadableError  # bytes behind the answer
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+        field = self._framing.field(name, value)
+        if not self._head:  # a trailer is never a header (RFC 9110, 6.5.1)
+            self.headers.append(field)
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
-        self._head = self.status >= _FIRST_FINAL
+        self._framing.head(self.status, self._parser.get_http_version(), self.headers)
+        self._head = self.status >= FIRST_FINAL
 
     def on_body(self, body: bytes) -> None:
         self._chunks.append(body)
         self._buffered += len(body)
+        self._framing.delivered(len(body))
         if self._buffered > _HIGH_WATER and not self._paused:
             self._paused = True
             self._transport.pause_reading()

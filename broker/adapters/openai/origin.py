@@ -9,11 +9,12 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from broker.adapters.openai.connection import Message
+from broker.adapters.openai.message import Message
 from broker.adapters.openai.pool import Deadlines, Pool
 from broker.errors import BrokerError, Kind
 from broker.model.call import UpstreamRequest
 from broker.model.secret import Lease
+from broker.model.sends import Sends
 
 _PLAIN_PATH = re.compile(r"[!-~]+\Z")
 _PATH_SAFE = "!#$%&'()*+,/:;=?@[]~"
@@ -35,8 +36,10 @@ class Origin:
         return cls(Pool(base_url, connections, deadlines), parts.netloc, parts.path)
 
 
-def encode(request: UpstreamRequest, lease: Lease, origin: Origin) -> Message:
-    """The request as bytes (RFC 9112, 3). Raises BAD_REQUEST for a header that no line can hold."""
+def encode(request: UpstreamRequest, lease: Lease, origin: Origin, sends: Sends) -> Message:
+    """The request as bytes (RFC 9112, 3), each sending of which counts in `sends`. Raises BAD_REQUEST for a
+    header that no line can hold.
+    """
     path = request.path if _PLAIN_PATH.match(request.path) else quote(request.path, safe=_PATH_SAFE)
     fields = [
         ("host", origin.host),
@@ -54,4 +57,4 @@ def encode(request: UpstreamRequest, lease: Lease, origin: Origin) -> Message:
         raise BrokerError(Kind.BAD_REQUEST, "A header holds a control character.", param="headers")
     head = "\r\n".join((f"{request.method} {origin.prefix}{path} HTTP/1.1", *lines, "authorization: Bearer "))
     key = lease.secret.reveal().encode("latin-1")
-    return Message(b"".join((head.encode("latin-1"), key, b"\r\n\r\n", request.body)))
+    return Message(b"".join((head.encode("latin-1"), key, b"\r\n\r\n", request.body)), sends)

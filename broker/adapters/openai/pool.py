@@ -12,9 +12,12 @@ from collections import deque
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from broker.adapters.openai.connection import BrokenError, Connection, Message
+from broker.adapters.openai.connection import BrokenError, Connection
+from broker.adapters.openai.message import Message
 
 _PORTS = {"http": 80, "https": 443}
+_MARGIN_SECONDS = 1.0
+"""How long before upstream would, a connection that rests is given up."""
 
 
 class UnreachableError(Exception):
@@ -70,9 +73,9 @@ class Pool:
         self._resting: deque[tuple[Connection, float]] = deque()
 
     async def send(self, request: Message) -> Answer:
-        """Sends one request; returns at the head of its answer. It is sent again, once and on a connection
-        of its own, where one that had rested ends without a byte of an answer: upstream closed it while it
-        rested (RFC 9110, 9.2.2, asks for such knowledge before a POST is repeated).
+        """Sends one request; returns at the head of its answer. Where a connection that had rested ends
+        without a byte of an answer, an idempotent request is sent again, once and on a connection of its own.
+        Another one is not: upstream may have carried it out (RFC 9110, 9.2.2).
 
         Raises UnreachableError where nothing was sent, BrokenError where something may have been.
         """
@@ -85,7 +88,7 @@ class Pool:
                     await connection.send(request)
                     return Answer(self, connection)
                 except BrokenError:
-                    if not connection.left:
+                    if not (connection.left and request.idempotent):
                         raise
             connection = await self._connect()
             await connection.send(request)
@@ -99,10 +102,12 @@ class Pool:
         if not connection.reusable:
             self._discard(connection)
             return
-        now = connection.now()
-        self._resting.append((connection, now))
+        now, rest = connection.now(), self._deadlines.rest
+        if connection.keep_seconds is not None:
+            rest = min(rest, connection.keep_seconds - _MARGIN_SECONDS)
+        self._resting.append((connection, now + rest))
         self._free.release()
-        while self._resting[0][1] < now - self._deadlines.rest:
+        while self._resting and self._resting[0][1] <= now:
             self._resting.popleft()[0].close()
 
     async def aclose(self) -> None:
@@ -120,10 +125,12 @@ class Pool:
             raise UnreachableError from None
 
     def _rested(self) -> Connection | None:
-        """The connection that was used last, unless it was closed or has rested too long."""
+        """The connection that was used last, unless upstream closed it or it has rested too long. It is
+        looked at now, so that a POST seldom meets its end: it could not be sent again.
+        """
         while self._resting:
-            connection, since = self._resting.pop()
-            if connection.reusable and since >= connection.now() - self._deadlines.rest:
+            connection, until = self._resting.pop()
+            if connection.reusable and connection.now() < until and connection.quiet:
                 return connection
             connection.close()
         return None

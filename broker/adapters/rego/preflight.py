@@ -143,6 +143,8 @@ def _call(operation: str, model: str | None) -> dict[str, object]:
             "fields": ["messages", "model", "temperature"],
             "bytes": 100,
             "purpose": None,
+            "reaches": [],
+            "references": [],
         },
         "findings": [],
         "estimate": {"tokens_in": 10, "tokens_out_max": 100, "cost_micro_usd": 5, "known_model": True},

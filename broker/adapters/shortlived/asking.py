@@ -21,6 +21,7 @@ import msgspec
 
 from broker.adapters.shortlived.refusal import Cause, Refusal, refused
 from broker.model.secret import Secret
+from broker.shaping.retry_after import seconds_of
 
 SECONDS = 10.0
 _LARGEST_BYTES = 1_048_576
@@ -148,6 +149,5 @@ def _cause_of(failure: BaseException) -> Cause:
 
 def _seconds(retry_after: str | None) -> float | None:
     """Retry-After where it is a number of seconds, bounded; a date counts as none."""
-    if retry_after is None or not retry_after.isdecimal():
-        return None
-    return min(max(float(retry_after[:6]), 1.0), _LONGEST_REST_SECONDS)
+    asked = seconds_of(retry_after, None)
+    return None if asked is None else min(max(asked, 1.0), _LONGEST_REST_SECONDS)

@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from broker.adapters.vault.cluster import Cluster, origin
 from broker.adapters.vault.refusal import Cause, RefusedError, refused
+from broker.shaping.retry_after import seconds_of
 
 _CONNECT_SECONDS = 0.8  # leaves time for the next address
 _MARGIN_SECONDS = 0.1
@@ -198,7 +199,8 @@ def _time_left(request: Request) -> bool:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After in whole seconds, not longer than calls should be refused for after Vault is back."""
-    if retry_after is None or not retry_after.isascii() or not retry_after.isdigit():
-        return None
-    return min(max(float(retry_after), 1.0), _LONGEST_RETRY_AFTER)
+    """Retry-After in seconds, not longer than calls should be refused for after Vault is back; a date counts
+    as none.
+    """
+    asked = seconds_of(retry_after, None)
+    return None if asked is None else min(max(asked, 1.0), _LONGEST_RETRY_AFTER)

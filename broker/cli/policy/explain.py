@@ -43,6 +43,8 @@ _USUAL: dict[str, object] = {
         "fields": ["messages", "model"],
         "bytes": 100,
         "purpose": None,
+        "reaches": [],
+        "references": [],
     },
     "findings": [],
     "estimate": {"tokens_in": 10, "tokens_out_max": 1000, "cost_micro_usd": 10, "known_model": True},

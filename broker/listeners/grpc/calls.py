@@ -5,6 +5,7 @@ Knows: how calls and replies look as messages. Must not know: what the pipeline 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -16,6 +17,7 @@ import orjson
 from google.protobuf.message import DecodeError, Message
 
 from broker.errors import BrokerError, Kind
+from broker.lanes import LARGE_BYTES, Lane, at_once
 from broker.listeners.decode import decode_bodiless, decode_document, with_purpose
 from broker.listeners.fields import name as check_name
 from broker.listeners.fields import refuse
@@ -26,12 +28,15 @@ from broker.listeners.grpc.metadata import Headers, bearer_of, forwarded_headers
 from broker.listeners.grpc.rim import Answer, Behaviour, Visit
 from broker.listeners.grpc.rules import CallRule
 from broker.listeners.grpc.structs import write_text
+from broker.listeners.grpc.wirecount import has_more_fields
 from broker.listeners.surface import Calls
 from broker.model.call import Call, Reply, StreamReply
 from broker.model.operation import Operation
 from broker.model.subject import Peer
 from broker.shaping.sse import field as sse_field
 
+MAX_FIELDS = 524_288
+"""Of a message, those within and each number of an array included."""
 _OK = range(200, 300)
 _BAD_GATEWAY = 502
 # Quoted, a slash stays inside its segment; but who stands before upstream may unquote and then resolve dots.
@@ -65,8 +70,13 @@ class GrpcArrival:
     def operation(self) -> Operation:
         return self.form.rule.operation
 
-    async def decode(self) -> Call:
+    async def decode(self, lane: Lane) -> Call:
         """The Call. Raises BAD_REQUEST naming the parameter in OpenAI's spelling."""
+        return await lane.run(len(self.request), at_once(self._decoded))
+
+    def _decoded(self) -> Call:
+        if has_more_fields(self.form.request, self.request, MAX_FIELDS):
+            raise refuse("body", f"it holds more than {MAX_FIELDS} fields")
         try:
             message = self.form.request.FromString(self.request)
             _refuse_unknown(message)
@@ -126,7 +136,10 @@ class CallDesk:
             raise _unusable("a stream where one answer was asked for")
         if reply.status not in _OK:
             raise UpstreamRefusedError(reply)
-        message = from_document_bytes(form.reply, reply.body)
+        if len(reply.body) > LARGE_BYTES:
+            message = await asyncio.to_thread(from_document_bytes, form.reply, reply.body)
+        else:
+            message = from_document_bytes(form.reply, reply.body)
         return Answer(message.SerializeToString(), passed_on(reply.headers))
 
     async def _stream(self, form: Form, visit: Visit) -> Answer:

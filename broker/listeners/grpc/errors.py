@@ -16,8 +16,9 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from broker.errors import BrokerError, Kind
-from broker.listeners.grpc.metadata import Metadata, passed_on, seconds_of
+from broker.listeners.grpc.metadata import Metadata, passed_on
 from broker.model.call import Reply
+from broker.shaping.retry_after import wait_of
 
 DOMAIN = "broker.v1"
 _Code = grpc.StatusCode
@@ -91,7 +92,7 @@ def upstream_refusal(reply: Reply) -> Refusal:
     message = facts.pop("message", f"The upstream answered {reply.status}.")
     reason = Kind.UPSTREAM_RATE_LIMITED.value if reply.status == _TOO_MANY_REQUESTS else "UPSTREAM_ERROR"
     details = [_info(reason, {**facts, "http_status": str(reply.status)})]
-    retry_after = seconds_of(dict(reply.headers).get("retry-after"))
+    retry_after = wait_of(reply.headers, None)
     if retry_after is not None:
         details.append(_retry(retry_after))
     if "param" in facts and code is _Code.INVALID_ARGUMENT:

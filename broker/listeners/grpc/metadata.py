@@ -20,6 +20,7 @@ _PASSED_ON = frozenset(
         "openai-processing-ms",
         "openai-version",
         "retry-after",
+        "retry-after-ms",
         "sunset",
         "x-request-id",
         "x-should-retry",
@@ -71,14 +72,3 @@ def passed_on(headers: Headers) -> Metadata:
         and value.isascii()
         and value.isprintable()
     )
-
-
-def seconds_of(retry_after: str | None) -> float | None:
-    """`Retry-After` in its form of seconds (RFC 9110, 10.2.3); None for a date or anything else.
-
-    >>> seconds_of("20"), seconds_of("Fri, 31 Dec 2027 23:59:59 GMT")
-    (20.0, None)
-    """
-    if retry_after is None or not retry_after.replace(".", "", 1).isdecimal():
-        return None
-    return float(retry_after)

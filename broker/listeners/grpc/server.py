@@ -25,6 +25,8 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5 * _SECOND),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_ping_strikes", 2),
+    ("grpc.server_handshake_timeout_ms", 5 * _SECOND),
+    ("grpc.max_allowed_incoming_connections", 8192),
     ("grpc.max_connection_age_ms", 600 * _SECOND),
     ("grpc.max_connection_age_grace_ms", 600 * _SECOND),
     ("grpc.compression_enabled_algorithms_bitset", 1),  # identity only: no message grows after it arrived

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from broker.errors import BrokerError, Kind
+from broker.lanes import Lane, at_once
 from broker.listeners.decode import decode_bodiless, decode_document, parse_body, too_large, with_purpose
 from broker.listeners.forwarding import is_forwarded
 from broker.listeners.https.routes import Body, Match
@@ -59,7 +60,7 @@ class HttpArrival:
     whole: bool = False
     transport: str = "https"
 
-    async def decode(self) -> Call:
+    async def decode(self, lane: Lane) -> Call:
         """The Call. Raises BAD_REQUEST or TOO_LARGE."""
         method = self.match.route.method
         headers = forwarded_headers(self.headers, self.forwarded)
@@ -67,12 +68,18 @@ class HttpArrival:
         if self.match.route.body is Body.NONE:
             stream = "stream=true" in self.path.partition("?")[2].split("&")
             call = decode_bodiless(self.operation, method, self.path, self.match.model, stream, headers)
+            call = replace(call, target=self.match.target)
             return with_purpose(call, purpose)
         media = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != "application/json":
             raise _unreadable("the content type must be application/json")
         body = await read_body(self.headers, self.receive, whole=self.whole)
-        call = decode_document(self.operation, method, self.path, parse_body(body), body, headers)
+        decoded = at_once(
+            lambda: decode_document(self.operation, method, self.path, parse_body(body), body, headers)
+        )
+        call = await lane.run(len(body), decoded)
+        if self.match.target is not None:
+            call = replace(call, target=self.match.target)
         return with_purpose(call, purpose)
 
 

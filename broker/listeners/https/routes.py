@@ -61,6 +61,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/moderations", Operation.MODERATIONS, Body.JSON),
     Route("POST", "/v1/responses", Operation.RESPONSES, Body.JSON),
     Route("POST", "/v1/responses/input_tokens", Operation.RESPONSES_INPUT_TOKENS, Body.JSON),
+    Route("POST", "/v1/responses/compact", Operation.RESPONSES_COMPACT, Body.JSON),
     Route("GET", "/v1/responses/{id}", Operation.RESPONSES_GET),
     Route("DELETE", "/v1/responses/{id}", Operation.RESPONSES_DELETE),
     Route("POST", "/v1/responses/{id}/cancel", Operation.RESPONSES_CANCEL),
@@ -84,10 +85,11 @@ _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The row that a request fits, and the model its path names, if any."""
+    """The row that a request fits, and the model or the stored object that its path names, if any."""
 
     route: Route
     model: str | None = None
+    target: str | None = None
 
 
 def _pattern(path: str) -> re.Pattern[str]:
@@ -113,12 +115,12 @@ def find(method: str, raw_path: str) -> Match | None:
     for route, pattern in _OPEN_ENDED:
         found = pattern.match(raw_path) if route.method == method else None
         if found is not None:
-            return _open_ended(route, found.groupdict().get("model"))
+            return _open_ended(route, **found.groupdict())
     return None
 
 
-def _open_ended(route: Route, raw_model: str | None) -> Match | None:
-    if raw_model is None:
-        return Match(route)
-    model = unquote(raw_model)
+def _open_ended(route: Route, model: str | None = None, id: str | None = None) -> Match | None:  # noqa: A002
+    if model is None:
+        return Match(route, target=id)
+    model = unquote(model)
     return Match(route, model) if _MODEL.match(model) else None

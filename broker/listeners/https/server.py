@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 
+from broker.listeners.https.acceptor import Acceptor
 from broker.listeners.https.handshake import Rejected, observe
 from broker.listeners.https.protocol import PeerProtocol
 from broker.listeners.tlsfiles import TlsInUse
@@ -60,24 +61,29 @@ class HttpServer:
             proxy_headers=False,
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=CLOSE_SECONDS,
-            backlog=2048,
             ssl_context_factory=(lambda _config, _default: tls) if tls is not None else None,
         )
         self._server = _Server(config)
-        self._listener = listener
+        self._acceptor = Acceptor(listener, tls, self._protocol)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Returns once connections are accepted."""
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+        self._task = asyncio.create_task(self._server.serve(sockets=[]))
         while not self._server.started:
             if self._task.done():
                 self._task.result()
                 raise RuntimeError("the HTTP server ended before it started")
             await asyncio.sleep(0.005)
+        self._acceptor.start()
+
+    def _protocol(self) -> asyncio.Protocol:
+        return PeerProtocol(config=self._server.config, server_state=self._server.server_state, app_state={})
 
     async def stop(self) -> None:
         """Stops accepting, lets replies under way end for at most 10 s, closes."""
+        if self._server.started:
+            self._acceptor.stop()
         self._server.should_exit = True
         if self._task is not None:
             await self._task

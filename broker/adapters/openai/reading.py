@@ -1,0 +1,119 @@
+"""Upstream's answer, as far as it may go on: its headers, its body or its events.
+
+Knows: OpenAI's stream endings, which headers callers see. Must not know: retries, policy, records, sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+from broker.adapters.openai.connection import BrokenError
+from broker.adapters.openai.pool import Answer
+from broker.adapters.openai.refusals import interrupted, unavailable
+from broker.model.call import Events, Reply, StreamReply
+from broker.model.secret import Secret
+from broker.shaping.sse import EventSplitter, EventTooLargeError, is_terminal
+
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+_PASSED = frozenset(
+    {"content-type", "x-request-id", "retry-after", "retry-after-ms", "cache-control", "x-should-retry"}
+)
+_PASSED_PREFIXES = ("x-ratelimit-", "openai-")
+_BLANK_LINE = b"\n\n"
+
+
+async def taken(answer: Answer, key: Secret) -> Reply | StreamReply:
+    """The answer, unless it is of no use to the caller or gives the key away. No error's frame shows that."""
+    if 300 <= answer.status < 400 or answer.header("content-encoding") not in {None, "identity"}:  # noqa: PLR2004
+        answer.close()
+        raise unavailable("The upstream answered with a redirect or an encoding nobody asked for.")
+    if is_event_stream(answer.header("content-type")):
+        return StreamReply(
+            answer.status, _passed(answer, key), Events(_events(answer, key), _closing(answer))
+        )
+    return reply(answer, await whole(answer, MAX_REPLY_BYTES), key)
+
+
+def reply(answer: Answer, body: bytes, key: Secret) -> Reply:
+    """The answer with this body. Raises UPSTREAM_UNAVAILABLE where that gives the key away."""
+    if key.reveal().encode() in body:
+        del body
+        raise unavailable("The upstream's reply held the key it was called with.")
+    return Reply(answer.status, _passed(answer, key), body)
+
+
+async def whole(answer: Answer, most: int) -> bytes:
+    """The body, at most so many bytes. Raises UPSTREAM_UNAVAILABLE, whose frames hold nothing of it: it could
+    give the key away.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        while not chunks or chunks[-1]:
+            chunks.append(await answer.read())
+            size += len(chunks[-1])
+            if size > most:
+                chunks.clear()
+                raise unavailable(f"The upstream's reply is larger than {most} bytes.")
+    except BrokenError:
+        chunks.clear()
+        raise unavailable("The upstream broke off its reply.") from None
+    finally:
+        answer.close()
+    return b"".join(chunks)
+
+
+def is_event_stream(content_type: str | None) -> bool:
+    """Whether a body is a stream of events: the media type, in any letters and with any parameters (RFC 9110,
+    8.3.1).
+
+    >>> is_event_stream("Text/Event-Stream ; charset=utf-8"), is_event_stream("text/event-streams")
+    (True, False)
+    """
+    return content_type is not None and content_type.partition(";")[0].strip().lower() == "text/event-stream"
+
+
+def _passed(answer: Answer, key: Secret) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (name, value)
+        for name, value in answer.headers
+        if (name in _PASSED or name.startswith(_PASSED_PREFIXES)) and key.reveal() not in value
+    )
+
+
+def _closing(answer: Answer) -> Callable[[], Awaitable[None]]:
+    async def close() -> None:
+        answer.close()
+
+    return close
+
+
+async def _events(answer: Answer, key: Secret) -> AsyncGenerator[bytes, None]:
+    """Whole events as they come; UPSTREAM_INTERRUPTED unless the last one was terminal, or where one gives
+    the key away.
+    """
+    splitter = EventSplitter()
+    ended = False
+    sent = 0
+    try:
+        while chunk := await answer.read():
+            for event in splitter.feed(chunk):
+                if key.reveal().encode() in event:
+                    del event, chunk
+                    raise interrupted(sent)
+                ended = ended or is_terminal(event)
+                sent += len(event)
+                yield event
+        if (
+            not ended
+            and is_terminal(last := splitter.rest + _BLANK_LINE)
+            and key.reveal().encode() not in last
+        ):
+            ended = True  # upstream has ended the body behind its terminal event, without the blank line
+            yield last
+    except (BrokenError, EventTooLargeError):
+        raise interrupted(sent) from None
+    finally:
+        answer.close()
+    if not ended:
+        raise interrupted(sent)

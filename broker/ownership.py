@@ -1,0 +1,78 @@
+"""Whose the objects are that OpenAI keeps: a call may name its owner's only; what it makes is its owner's.
+
+Knows: that a foreign object and one that does not exist are answered alike, and that an owner is remembered
+before an id leaves. Must not know: where owners are kept, how ids are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from broker.errors import BrokerError, Kind
+from broker.model.operation import Operation
+from broker.passage import Passage
+from broker.ports import ObjectOwners
+from broker.shaping.made import keeps, made, may_make
+from broker.shaping.mentions import Path
+
+_DELETING = frozenset({Operation.CHAT_DELETE, Operation.RESPONSES_DELETE})
+_SUCCESS = range(200, 300)
+
+
+class Ownership:
+    """One instance serves all calls of a process."""
+
+    def __init__(self, owners: ObjectOwners) -> None:
+        self._owners = owners
+
+    async def admit(self, passage: Passage) -> Sequence[Path]:
+        """What has to be left out of the request: ids of others beside texts that say all themselves. Raises
+        NOT_FOUND where the call names an object that is not its owner's, whoever's it is, if anybody's.
+        """
+        call, mentions = passage.accepted, passage.mentions
+        passage.kept = keeps(call, passage.decided)
+        passage.may_make = may_make(call, kept=passage.kept)
+        if not (mentions.references or mentions.retold):
+            return ()
+        lent = passage.decided.lent
+        ids = {each.id for each in mentions.references} | {each.id for each in mentions.retold}
+        own = await self._owners.belong(passage.owner, ids)
+        for reference in mentions.references:
+            if not own.get(reference.id, False) and reference.id not in lent:
+                raise _not_found(reference.where)
+        passage.object_id = call.target
+        return [each.path for each in mentions.retold if own.get(each.id) is False]
+
+    async def learn(self, passage: Passage, document: object) -> None:
+        """A reply or an event may leave when this returns: what it says was made has an owner."""
+        if not passage.may_make:
+            return
+        fresh = [
+            each for each in made(passage.operation, document, kept=passage.kept) if each not in passage.made
+        ]
+        if not fresh:
+            return
+        if passage.object_id is None and passage.kept:
+            passage.object_id = fresh[0]
+        await self._owners.remember(passage.owner, fresh, passage.object_id)
+        passage.made.update(fresh)
+
+    async def deleted(self, passage: Passage, status: int) -> None:
+        """Upstream has answered: what it deleted is nobody's any more."""
+        if passage.operation in _DELETING and status in _SUCCESS and passage.object_id is not None:
+            await self._owners.forget(passage.object_id)
+
+    async def own(self, passage: Passage, ids: Sequence[str]) -> frozenset[str]:
+        """Those of `ids` that are the caller's."""
+        found = await self._owners.belong(passage.owner, ids)
+        return frozenset(each for each, mine in found.items() if mine)
+
+
+def _not_found(where: str) -> BrokerError:
+    return BrokerError(
+        Kind.NOT_FOUND,
+        "The call names a stored object that does not exist, or that is not yours.",
+        param=where,
+        remedy="Name what you made through the broker and OpenAI still keeps. "
+        "What was made otherwise, the security team can lend to your role.",
+    )

@@ -1,0 +1,339 @@
+"""What a call names besides its own text: objects that OpenAI keeps, and what it reaches beyond its model.
+
+Knows: which fields of OpenAI's request bodies take an id, and which tools act outside of the answer. Must not
+know: whose an object is, or what policy allows. A field is a reference unless it is known to be none: one
+that OpenAI adds tomorrow is refused where its object is not the caller's, not overlooked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from broker.model.call import Call
+from broker.model.operation import Operation
+
+Path = tuple[str | int, ...]
+_Node = tuple["_Node", str | int] | None  # a place, as a chain to its parents: most places are never told
+
+_NAMING = frozenset(
+    {
+        Operation.CHAT,
+        Operation.CHAT_UPDATE,
+        Operation.RESPONSES,
+        Operation.RESPONSES_INPUT_TOKENS,
+        Operation.RESPONSES_COMPACT,
+    }
+)
+"""The operations whose bodies can name anything; no field of the others takes an id or a tool."""
+_OF_THE_CALLER = frozenset(
+    {
+        "client_metadata",
+        "headers",
+        "input_schema",
+        "json_schema",
+        "logit_bias",
+        "metadata",
+        "output_schema",
+        "parameters",
+        "schema",
+        "user_location",
+    }
+)
+"""What is below is the caller's own: labels, and JSON schemas whose properties may be called anything."""
+_NO_OBJECT = frozenset({"call_id", "caller_id", "connector_id", "tool_call_id", "tunnel_id"})
+"""Ids that only mean something inside this body, or what policy is told of as a fact."""
+_HOLDS_ITEMS = frozenset({"input", "instructions", "items", "output"})
+_NAMELESS = frozenset({"acknowledged_safety_checks", "messages", "pending_safety_checks", "tool_calls"})
+"""An `id` in here is a label within the conversation that is sent."""
+_RETOLD = frozenset({"annotations", "results"})
+"""Lists in which a caller gives back what an earlier answer said of its sources; nothing is fetched by it."""
+_FILLED_IN = "variables"
+"""A stored prompt's: their names are the caller's own, their values may be files."""
+_FRAME = frozenset({"id", "role", "status", "type"})
+_INLINE = frozenset(
+    {
+        "additional_tools",
+        "apply_patch_call",
+        "apply_patch_call_output",
+        "code_interpreter_call",
+        "compaction",
+        "compaction_trigger",
+        "computer_call",
+        "computer_call_output",
+        "configuration_update",
+        "custom_tool_call",
+        "custom_tool_call_output",
+        "file_search_call",
+        "function_call",
+        "function_call_output",
+        "local_shell_call",
+        "local_shell_call_output",
+        "mcp_approval_request",
+        "mcp_approval_response",
+        "mcp_call",
+        "mcp_list_tools",
+        "message",
+        "program",
+        "program_output",
+        "shell_call",
+        "shell_call_output",
+        "tool_search_call",
+        "tool_search_output",
+        "web_search_call",
+    }
+)
+"""Items that carry all they mean: OpenAI reads their contents, not what it keeps under their id."""
+_BY_ID_ALONE = {"reasoning": "encrypted_content", "image_generation_call": "result"}
+"""Items that OpenAI looks up by their id unless they carry this field."""
+_AT_THE_CALLER = frozenset({"apply_patch", "custom", "function", "local_shell", "namespace", "tool_search"})
+"""Tools that the caller performs itself: the model only asks for them."""
+_KINDS = frozenset(
+    {
+        "after",
+        "approval_request_id",
+        "audio",
+        "container",
+        "container_id",
+        "conversation",
+        "file_id",
+        "file_ids",
+        "id",
+        "item",
+        "previous_response_id",
+        "prompt",
+        "skill_id",
+        "vector_store_ids",
+    }
+)
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,128}\Z")
+_PLAIN_KEY = re.compile(r"[A-Za-z_]{1,40}\Z")
+_SERVER = re.compile(r"https://([A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?)(?:[/?#][^\\\s@]*)?\Z")
+_CURSORS = frozenset({"after", "before"})
+_WITHIN_AN_OBJECT = frozenset({Operation.CHAT_MESSAGES, Operation.RESPONSES_INPUT_ITEMS})
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An object that the call names: it must be the caller's. `where` is its place, fit to be shown."""
+
+    id: str = field(repr=False)
+    kind: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retold:
+    """An id that stands beside all that it means. Where it is another's, what is at `path` is left out."""
+
+    id: str = field(repr=False)
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """All that a call names. `reaches` are words for policy, sorted: `store`, `background`, `tool:<type>`,
+    `server:<host>`, `connector:<name>`, `tunnel:<id>`, `model:<name>`, `network:<host>`; `?`: no plain name.
+    """
+
+    references: tuple[Reference, ...] = ()
+    retold: tuple[Retold, ...] = ()
+    reaches: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> list[str]:
+        """What kinds of objects the call names, for policy."""
+        return sorted({reference.kind for reference in self.references})
+
+
+NOTHING = Mentions()
+
+
+def mentions(call: Call) -> Mentions:
+    """What the call names, in its path, its query string and its body."""
+    beside = [*_in_path(call), *_in_query(call)]
+    if call.document is None or call.operation not in _NAMING:
+        return Mentions(tuple(beside)) if beside else NOTHING
+    walk = _Walk()
+    walk.over(call.document)
+    shown = {each.id for each in walk.retold}
+    named = [
+        each
+        for each in walk.references
+        if each.kind != "approval_request_id" or each.id not in shown  # it approves what is sent along
+    ]
+    if not (beside or named or walk.retold or walk.reaches):
+        return NOTHING
+    return Mentions((*beside, *named), tuple(walk.retold), tuple(sorted(walk.reaches)))
+
+
+def _in_path(call: Call) -> Iterator[Reference]:
+    if call.target is not None:
+        yield Reference(call.target, "id", "id")
+
+
+def _in_query(call: Call) -> Iterator[Reference]:
+    """A cursor inside a list that belongs to one object is no object: the object itself is checked."""
+    for name, value in parse_qsl(call.path.partition("?")[2]):
+        if not any(character.isalnum() for character in value):
+            continue  # no id
+        if name in _CURSORS and call.operation not in _WITHIN_AN_OBJECT:
+            yield Reference(value, "after", f"?{name}")
+        elif name.endswith(("_id", "_ids")):
+            yield Reference(value, _kind(name), f"?{name if _PLAIN_KEY.match(name) else '…'}")
+
+
+class _Walk:
+    """One walk over a body, with a stack of its own: a body may be 64 deep and hold 100,000 parts."""
+
+    def __init__(self) -> None:
+        self.references: list[Reference] = []
+        self.retold: list[Retold] = []
+        self.reaches: set[str] = set()
+        self._stack: list[tuple[object, str, _Node, _Node]] = []
+
+    def over(self, document: Mapping[str, object]) -> None:
+        """Fills the three lists."""
+        stack = self._stack
+        self._wishes(document)
+        stack.append((document, "", None, None))
+        while stack:
+            value, name, at, retold = stack.pop()
+            if type(value) is dict:
+                self._part(value, name, at, retold)
+            elif type(value) is list:
+                for index, child in enumerate(value):
+                    if type(child) is dict or type(child) is list:
+                        place = (at, index)
+                        stack.append((child, name, place, place if name in _RETOLD else retold))
+
+    def _wishes(self, document: Mapping[str, object]) -> None:
+        if document.get("store") is True:
+            self.reaches.add("store")
+        if document.get("background") not in (None, False):
+            self.reaches.add("background")
+        if document.get("web_search_options") is not None:
+            self.reaches.add("tool:web_search")
+
+    def _part(self, part: dict[str, object], name: str, at: _Node, retold: _Node) -> None:
+        if name == "tools":
+            self._tool(part)
+        elif name == "network_policy":
+            self._network(part)
+        for key, child in part.items():
+            kind = type(child)
+            if kind is str and name != _FILLED_IN:
+                if key == "id" or key[-3:] == "_id" or key in _NAMED_WHOLE:
+                    self._text(str(child), key, part, name, at, retold)
+                elif key in _FACTS and not _is_retold(key, at):
+                    self.reaches.add(_FACTS[key](str(child)))
+            elif kind is dict or kind is list:
+                if key[-4:] == "_ids" and isinstance(child, list):
+                    for index, each in enumerate(child):
+                        if isinstance(each, str):
+                            self._refer(each, key, ((at, key), index), retold)
+                if key not in _OF_THE_CALLER:
+                    self._stack.append((child, key, (at, key), retold))
+
+    def _text(
+        self, value: str, key: str, part: dict[str, object], name: str, at: _Node, retold: _Node
+    ) -> None:
+        if key in _NO_OBJECT:
+            if key in _FACTS:
+                self.reaches.add(_FACTS[key](value))
+        elif key != "id":
+            self._refer(value, key, (at, key), retold)
+        elif name in _HOLDS_ITEMS:
+            if retold is None and _means_its_id(part):
+                self._refer(value, "item", (at, key), None)
+            else:
+                self.retold.append(Retold(value, _path((at, key))))
+        elif name not in _NAMELESS and at is not None:
+            self._refer(value, name, (at, key), retold)
+
+    def _refer(self, value: str, key: str, at: _Node, retold: _Node) -> None:
+        if retold is not None:
+            self.retold.append(Retold(value, _path(retold)))
+        else:
+            self.references.append(Reference(value, _kind(key), _shown(_path(at))))
+
+    def _tool(self, tool: dict[str, object]) -> None:
+        kind = tool.get("type")
+        word = kind if isinstance(kind, str) and _WORD.match(kind) else "?"
+        if kind is not None and word not in _AT_THE_CALLER:
+            self.reaches.add(f"tool:{word}")
+
+    def _network(self, policy: dict[str, object]) -> None:
+        hosts = policy.get("allowed_domains")
+        for host in hosts if isinstance(hosts, list) else ():
+            self.reaches.add(f"network:{_named(str(host))}")
+
+
+_NAMED_WHOLE = frozenset({"container", "conversation"})  # an id, or an object that holds one
+_FACTS: Mapping[str, Callable[[str], str]] = {
+    "connector_id": lambda value: f"connector:{_named(value)}",
+    "model": lambda value: f"model:{_named(value)}",
+    "server_url": lambda value: f"server:{_host(value)}",
+    "tunnel_id": lambda value: f"tunnel:{_named(value)}",
+}
+
+
+def _is_retold(key: str, at: _Node) -> bool:
+    """The call's own model is no fact besides, nor is one that an item of the conversation names."""
+    if key != "model":
+        return False
+    path = _path(at)
+    return not path or (path[0] in ("input", "messages") and "tools" not in path)
+
+
+def _means_its_id(item: Mapping[str, object]) -> bool:
+    """Whether OpenAI would fetch what it keeps under the id of this item: unless the item says all itself."""
+    kind = item.get("type")
+    if kind is not None and not isinstance(kind, str):
+        return True
+    if (not item.keys() - _FRAME and kind != "compaction_trigger") or (kind is None and "role" not in item):
+        return True
+    carried = _BY_ID_ALONE.get(kind) if kind is not None else None
+    if carried is not None:
+        return not item.get(carried)
+    return kind is not None and kind not in _INLINE
+
+
+def _host(url: str) -> str:
+    """The host, and the port where one is written, of an https URL that all parsers read alike."""
+    found = _SERVER.match(url)
+    return found[1].lower() if found else "?"
+
+
+def _named(value: str) -> str:
+    return value if _NAME.match(value) else "?"
+
+
+def _kind(key: str) -> str:
+    return key if key in _KINDS else "other"
+
+
+def _path(at: _Node) -> Path:
+    steps: list[str | int] = []
+    while at is not None:
+        at, step = at
+        steps.append(step)
+    return tuple(reversed(steps))
+
+
+def _shown(path: Path) -> str:
+    """A place as errors and records show it; a key that is no plain word is not repeated.
+
+    >>> _shown(("input", 0, "my card number is 4", "file_id"))
+    'input[0].….file_id'
+    """
+    shown = ""
+    for step in path:
+        if isinstance(step, int):
+            shown += f"[{step}]"
+        else:
+            shown += f".{step}" if _PLAIN_KEY.match(step) else ".…"
+    return shown.removeprefix(".")

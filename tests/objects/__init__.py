@@ -1,0 +1,1 @@
+"""Whose the objects are that OpenAI keeps, and what a call reaches beyond its model."""
