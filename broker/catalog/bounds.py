@@ -12,9 +12,27 @@ from broker.model.operation import Operation
 
 Document = Mapping[str, object]
 _OF_RESPONSES = frozenset({Operation.RESPONSES, Operation.RESPONSES_COMPACT})
-GENERATING = _OF_RESPONSES | {Operation.CHAT, Operation.COMPLETIONS, Operation.EDITS}
-BILLED = GENERATING | {Operation.EMBEDDINGS}
-"""What OpenAI bills. To read, change or delete what is stored, to list, to moderate and to count is free."""
+FREE_OF_CHARGE = frozenset(
+    {
+        Operation.CHAT_LIST,
+        Operation.CHAT_GET,
+        Operation.CHAT_UPDATE,
+        Operation.CHAT_DELETE,
+        Operation.CHAT_MESSAGES,
+        Operation.MODERATIONS,
+        Operation.RESPONSES_GET,
+        Operation.RESPONSES_DELETE,
+        Operation.RESPONSES_CANCEL,
+        Operation.RESPONSES_INPUT_ITEMS,
+        Operation.RESPONSES_INPUT_TOKENS,
+        Operation.MODELS,
+        Operation.MODELS_GET,
+        Operation.MODELS_DELETE,
+    }
+)
+"""What OpenAI does not bill: to read, change or delete what is stored, to list, to moderate, to count. All
+else, also an operation that is added later, costs what its model does.
+"""
 _CAPS = {  # a parameter of another operation bounds nothing: OpenAI does not read it
     Operation.CHAT: ("max_completion_tokens", "max_tokens"),
     Operation.COMPLETIONS: ("max_tokens",),

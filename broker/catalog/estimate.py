@@ -13,8 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from broker.catalog.bounds import (
-    BILLED,
-    GENERATING,
+    FREE_OF_CHARGE,
     NO_ANSWERS,
     Answers,
     answers,
@@ -82,7 +81,7 @@ def estimate(call: Call, ceiling: int | None, *, regional: bool = False) -> Esti
     document = call.document
     counted = count_input(dict(document) if document is not None else None, model)
     tokens_in = counted.total
-    if call.operation not in BILLED or document is None:
+    if call.operation in FREE_OF_CHARGE or document is None:
         _check_window(counted.text, 0, model)
         return Estimate(tokens_in, 0, 0, model)
     terms = _terms(call, document, tokens_in, ceiling, model)
@@ -109,7 +108,7 @@ def _terms(
     call: Call, document: Mapping[str, object], tokens_in: int, ceiling: int | None, model: Model | None
 ) -> Terms:
     bounds = NO_ANSWERS
-    if call.operation in GENERATING:
+    if call.operation is not Operation.EMBEDDINGS:
         longest = (model or UNKNOWN).max_output
         bounds = answers(
             call.operation,

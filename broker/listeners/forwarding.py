@@ -9,6 +9,7 @@ BROKERS_OWN = frozenset(
     {
         "authorization",
         "connection",
+        "content-encoding",
         "content-length",
         "cookie",
         "host",

@@ -34,7 +34,7 @@ def _user(call: Call, caller: Caller) -> dict[str, object]:
         return {}
     if call.user is None:
         return {"user": caller.user}
-    if call.user != caller.user or call.document.get("safety_identifier", caller.user) != caller.user:
+    if call.user != caller.user or call.document.get("safety_identifier") not in (None, caller.user):
         raise _denied("token.user", "The token is bound to another user than this call names.", "user")
     return {}
 

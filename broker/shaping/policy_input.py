@@ -46,7 +46,7 @@ def call_input(
             "stream": call.stream,
             "user": call.user,
             "parameters": _parameters(document),
-            "fields": sorted(document),
+            "fields": sorted(name for name, value in document.items() if value is not None),
             "bytes": len(call.body),
             "purpose": call.purpose,
             "reaches": list(mentions.reaches),

@@ -48,6 +48,7 @@ MEANING: Mapping[Kind, str] = {
     Kind.BAD_REQUEST: "The request is malformed. `param` names the parameter.",
     Kind.NOT_FOUND: "No such route, record or stored object; or an object that is not yours.",
     Kind.TOO_LARGE: "The request is over a size limit.",
+    Kind.UNSUPPORTED_ENCODING: "The body's compression is not known; `accept-encoding` names what is.",
     Kind.CALLER_GONE: "The caller left before the end. Only the log sees this.",
     Kind.INTERNAL: "A defect of the broker. Please report the `x-broker-call-id`.",
 }

@@ -496,3 +496,21 @@ async def test_a_second_key_answers_and_only_its_answer_costs() -> None:
     till = Till(script)
     await till.run(Operation.CHAT, SAY)
     assert (till.money, till.taken(Unit.REQUESTS)) == (EXACT, 1)
+
+
+@pytest.mark.parametrize("operation", Operation)
+async def test_an_operation_is_free_only_where_openai_says_so(operation: Operation) -> None:
+    """A new operation that sends a body costs what its model does, until somebody says that it is free."""
+    till = Till(always(reply({"model": "gpt-4o", "usage": used(10, 4)})))
+    till.allowing.shape = Shape(model="gpt-4o")
+    await till.run(operation, {**SAY, "input": "x", "instruction": "x"}, path="/v1/x")
+    free = operation.value in FREE
+    assert till.money == (0 if free else EXACT)
+    assert (till.outcome.tokens_in is None) is free
+
+
+FREE = {
+    "chat.list", "chat.get", "chat.update", "chat.delete", "chat.messages", "moderations", "models",
+    "models.get", "models.delete", "responses.get", "responses.delete", "responses.cancel",
+    "responses.input_items", "responses.input_tokens",
+}  # fmt: skip

@@ -54,6 +54,17 @@ def test_a_text_that_says_done_is_not_the_end() -> None:
     assert field(b"data: a\ndata: b\n\n", b"data") == b"a\nb"
 
 
+def test_a_field_that_is_null_is_absent() -> None:
+    """Issue 12, B.27: SDKs write null for what was not set."""
+    fields = ("user", "safety_identifier", "max_tokens", "max_completion_tokens", "n", "stream", "metadata")
+    nulls = dict.fromkeys(fields)
+    asked = call(**nulls)
+    bound = bind(asked, caller(user="alice", ceiling=9), covers)
+    assert bound == {"user": "alice", "max_completion_tokens": 9}
+    named = call(**{**nulls, "user": "alice"})
+    assert bind(named, caller(user="alice"), covers) == {}
+
+
 def test_token_bound_to_a_user_cannot_name_another() -> None:
     assert bind(call(), caller(user="alice"), covers) == {"user": "alice"}
     assert bind(call(user="alice"), caller(user="alice"), covers) == {}

@@ -44,6 +44,7 @@ CODES: Mapping[Kind, grpc.StatusCode] = {
     Kind.UPSTREAM_UNAVAILABLE: _Code.UNAVAILABLE,
     Kind.BAD_REQUEST: _Code.INVALID_ARGUMENT,
     Kind.NOT_FOUND: _Code.NOT_FOUND,
+    Kind.UNSUPPORTED_ENCODING: _Code.INVALID_ARGUMENT,
     Kind.TOO_LARGE: _Code.RESOURCE_EXHAUSTED,  # what grpc itself answers to a message over the limit
     Kind.CALLER_GONE: _Code.CANCELLED,
     Kind.INTERNAL: _Code.INTERNAL,

@@ -11,6 +11,7 @@ from math import ceil
 import orjson
 
 from broker.errors import BrokerError, Kind
+from broker.listeners.https.coding import ACCEPTED
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -48,6 +49,7 @@ ROWS: dict[Kind, Row] = {
     Kind.BAD_REQUEST: Row(400, "invalid_request_error", "invalid_request_error"),
     Kind.NOT_FOUND: Row(404, "invalid_request_error", "not_found"),
     Kind.TOO_LARGE: Row(400, "invalid_request_error", "invalid_request_error"),
+    Kind.UNSUPPORTED_ENCODING: Row(415, "invalid_request_error", "unsupported_content_encoding"),
     Kind.CALLER_GONE: Row(499, "invalid_request_error", "caller_gone"),
     Kind.INTERNAL: Row(500, "server_error", "internal_error"),
 }
@@ -57,6 +59,7 @@ OAUTH: dict[Kind, str] = {
     Kind.POLICY_DENIED: "invalid_scope",
     Kind.BAD_REQUEST: "invalid_request",
     Kind.TOO_LARGE: "invalid_request",
+    Kind.UNSUPPORTED_ENCODING: "invalid_request",
     Kind.CERTIFICATE_INVALID: "invalid_client",
 }
 # A malformed parameter with a name of its own: RFC 6749, 5.2, and RFC 8707, 2.
@@ -101,6 +104,8 @@ def headers(error: BrokerError) -> Headers:
         found.append((b"retry-after", str(ceil(error.retry_after)).encode()))
     if error.kind is Kind.BUDGET_EXCEEDED:
         found.append((b"x-should-retry", b"false"))
+    if error.kind is Kind.UNSUPPORTED_ENCODING:
+        found.append((b"accept-encoding", ACCEPTED.encode()))  # RFC 9110, 12.5.3
     if ROWS[error.kind] is _UNAUTHORIZED:
         challenge = f'Bearer realm="broker", error="invalid_token", error_description="{error.kind.value}"'
         found.append((b"www-authenticate", challenge.encode()))

@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.https import errors
 from broker.listeners.https.handshake import ServerHandshake
+from broker.listeners.https.unchunked import unchunked
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADER_FIELDS = 64
@@ -139,6 +140,10 @@ class PeerProtocol(HttpToolsProtocol):
         self._in_body = True
         self._headers_came()
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        chunks = cycle.scope["http_version"] != "1.0"
+        super()._start_asgi_task(cycle, app if chunks else unchunked(cycle, app))
 
     def on_response_complete(self) -> None:
         self._gathering.flush()

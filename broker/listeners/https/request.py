@@ -14,6 +14,7 @@ from broker.errors import BrokerError, Kind
 from broker.lanes import Lane, at_once
 from broker.listeners.decode import decode_bodiless, decode_document, parse_body, too_large, with_purpose
 from broker.listeners.forwarding import is_forwarded
+from broker.listeners.https.coding import decoded
 from broker.listeners.https.routes import Body, Match
 from broker.model.call import Call
 from broker.model.operation import Operation
@@ -23,6 +24,7 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_FORM_BYTES = 32 * 1024
 """Of a form under /oauth: a scope and a token of 4 KiB each, percent-encoded where it must be."""
 BODY_SECONDS = 15.0
+_LONGEST_LENGTH = 18  # digits
 _FORWARDED = frozenset(
     {
         "accept",
@@ -86,14 +88,18 @@ class HttpArrival:
 async def read_body(
     headers: dict[str, str], receive: Receive, *, whole: bool = False, most: int = MAX_BODY_BYTES
 ) -> bytes:
-    """The whole body, at most `most` bytes within 15 s, not compressed. `whole`: all of it is here already,
-    as it is with most requests, and nobody need watch the time.
+    """The whole body, at most `most` bytes within 15 s, also behind a coding, which is taken off. `whole`:
+    all of it is here already, as it is with most requests, and nobody need watch the time.
     """
-    if headers.get("content-encoding", "identity") != "identity":
-        raise _unreadable("compressed bodies are not accepted")
     length = headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > most:
+    if not (length.isascii() and length.isdigit()) or len(length) > _LONGEST_LENGTH or int(length) > most:
         raise too_large(most)
+    body = await _received(receive, most, whole=whole)
+    codings = headers.get("content-encoding")
+    return body if codings is None else await decoded(codings, body, most)
+
+
+async def _received(receive: Receive, most: int, *, whole: bool) -> bytes:
     if whole:
         return await _whole(receive, most)
     try:

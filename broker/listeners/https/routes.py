@@ -102,13 +102,15 @@ _OPEN_ENDED = [(route, _pattern(route.path)) for route in ROUTES if "{" in route
 
 
 def find(method: str, raw_path: str) -> Match | None:
-    """The row for a request, or None. `raw_path` is still percent-encoded.
+    """The row for a request, or None. `raw_path` is still percent-encoded. HEAD finds the row of GET: its
+    answer has the same headers, and no body (RFC 9110, 9.3.2).
 
     >>> find("GET", "/v1/models/gpt-4o").model
     'gpt-4o'
     >>> find("GET", "/v1/models/..%2ffiles") is None
     True
     """
+    method = "GET" if method == "HEAD" else method
     fixed = _FIXED.get((method, raw_path))
     if fixed is not None:
         return fixed
