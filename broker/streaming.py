@@ -101,7 +101,7 @@ def stream(
     async def ended() -> None:
         async with aclosing(answer.events):  # type: ignore[type-var]
             leash.release()
-            await asyncio.shield(settlement.close(error=Kind.CALLER_GONE))
+            await asyncio.shield(settlement.close(error=leash.gone))
 
     return Events(_watched(answer, passage, places, settlement, leash, learn), ended)
 
@@ -160,7 +160,7 @@ async def _watched(
         raise recounted(error, delivered) from None
     finally:
         leash.release()
-        await asyncio.shield(settlement.close(digest=digest.digest(), error=Kind.CALLER_GONE))
+        await asyncio.shield(settlement.close(digest=digest.digest(), error=leash.gone))
 
 
 async def _farewell(events: AsyncIterator[bytes]) -> None:

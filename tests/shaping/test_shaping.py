@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.catalog.estimate import NO_ESTIMATE
 from broker.errors import BrokerError
 from broker.identity.scope import covers
 from broker.model.call import Call
@@ -15,6 +16,7 @@ from broker.model.operation import Operation
 from broker.model.subject import Caller, Peer, Subject
 from broker.shaping import edits
 from broker.shaping.binding import bind
+from broker.shaping.policy_input import call_input
 from broker.shaping.reply import visible_models
 from broker.shaping.sse import EventSplitter, field, is_terminal
 from broker.shaping.usage import usage_of
@@ -63,6 +65,16 @@ def test_a_field_that_is_null_is_absent() -> None:
     assert bound == {"user": "alice", "max_completion_tokens": 9}
     named = call(**{**nulls, "user": "alice"})
     assert bind(named, caller(user="alice"), covers) == {}
+
+
+def test_a_field_that_is_null_is_absent_for_policy() -> None:
+    asked = call(n=None, logit_bias=None, temperature=1.0)
+    document = call_input(caller(), asked, (), NO_ESTIMATE, "https", 0)
+    assert isinstance(document["call"], dict)
+    assert (document["call"]["fields"], document["call"]["parameters"]) == (
+        ["temperature"],
+        {"temperature": 1.0},
+    )
 
 
 def test_token_bound_to_a_user_cannot_name_another() -> None:

@@ -109,6 +109,8 @@ class Connection(asyncio.Protocol):
         """The state between two exchanges."""
         self.status = 0
         self.headers: list[tuple[str, str]] = []
+        self._names: list[bytes] = []
+        self._values: list[bytes] = []
         self._framing = Framing()
         self._left = False
         self._head = False
@@ -172,13 +174,17 @@ class Connection(asyncio.Protocol):
             raise UnreadableError  # bytes behind the answer
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        field = self._framing.field(name, value)
-        if not self._head:  # a trailer is never a header (RFC 9110, 6.5.1)
-            self.headers.append(field)
+        if self._head:  # a trailer is never a header (RFC 9110, 6.5.1)
+            self._framing.trailer()
+        else:
+            self._names.append(name)
+            self._values.append(value)
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
-        self._framing.head(self.status, self._parser.get_http_version(), self.headers)
+        self._framing.status_line(self.status, self._parser.get_http_version())
+        self.headers = self._framing.fields(self._names, self._values)
+        self._names, self._values = [], []
         self._head = self.status >= FIRST_FINAL
 
     def on_body(self, body: bytes) -> None:
@@ -190,7 +196,5 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def on_message_complete(self) -> None:
-        if self._head:
+        if self._head:  # and not an interim answer (1xx), which the final one follows
             self._whole, self._keep_alive = True, self._parser.should_keep_alive()
-        else:
-            self.headers = []  # an interim answer (1xx): the final one follows

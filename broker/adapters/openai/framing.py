@@ -13,12 +13,15 @@ MAX_FIELDS = 64
 FIRST_FINAL = 200
 _FIRST, _LAST = 100, 599
 _VERSIONS = frozenset({"1.0", "1.1"})
-_UNPRINTABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_PRINTABLE = bytes([9, *range(32, 127), *range(128, 256)])
+_JUDGED = frozenset({"content-length", "transfer-encoding", "keep-alive"})
 _LENGTH = re.compile(r"[0-9]{1,15}\Z")
 _KEEP = re.compile(r"(?:.*[, ])?timeout=([0-9]{1,6})(?:[, ].*)?\Z", re.IGNORECASE)
 _FRAMING_BYTES = 64 * 1024
 _FRAMING_PER_BYTE = 16
 """Upstream may wrap each byte of a body in a chunk of its own (6 bytes), and send a head and trailers."""
+
+Fields = list[tuple[str, str]]
 
 
 class UnreadableError(Exception):
@@ -32,13 +35,13 @@ class Framing:
     has come.
     """
 
-    __slots__ = ("_body", "_bytes", "_count", "_sizes", "delimited", "keep_seconds")
+    __slots__ = ("_body", "_bytes", "_old", "_trailers", "delimited", "keep_seconds")
 
     def __init__(self) -> None:
         self._bytes = 0
         self._body = 0
-        self._count = 0
-        self._sizes = 0
+        self._trailers = 0
+        self._old = False
         self.delimited = False
         self.keep_seconds: float | None = None
 
@@ -56,39 +59,54 @@ class Framing:
 
     def judge(self, *, head_came: bool) -> None:
         """Whether what has come is in proportion: a head without end, or chunks of extensions, are not."""
-        if not head_came and self._bytes > MAX_HEAD_BYTES:
-            raise UnreadableError
-        if self._bytes - self._body > _FRAMING_BYTES + _FRAMING_PER_BYTE * self._body:
+        if head_came:
+            beyond = self._bytes - self._body > _FRAMING_BYTES + _FRAMING_PER_BYTE * self._body
+        else:
+            beyond = self._bytes > MAX_HEAD_BYTES
+        if beyond:
             raise UnreadableError
 
-    def field(self, name: bytes, value: bytes) -> tuple[str, str]:
-        """One field of a head or a trailer section, its name in lower case."""
-        self._count += 1
-        self._sizes += len(name) + len(value)
-        if self._count > MAX_FIELDS or self._sizes > MAX_HEAD_BYTES or _UNPRINTABLE.search(value):
+    def trailer(self) -> None:
+        """A field behind the body: counted, and dropped."""
+        self._trailers += 1
+        if self._trailers > MAX_FIELDS:
             raise UnreadableError
-        return name.decode("latin-1").lower(), value.decode("latin-1")
 
-    def head(self, status: int, version: str, fields: Sequence[tuple[str, str]]) -> None:
-        """Judges the status line and how the body ends. The bounds of fields begin anew: for the final head
-        behind an interim one, or for trailers.
-        """
+    def status_line(self, status: int, version: str) -> None:
+        """Judges what stands in it, beside the reason."""
         if not _FIRST <= status <= _LAST or version not in _VERSIONS:
             raise UnreadableError
-        self._count = 0
-        lengths, codings = 0, 0
+        self._old = version == "1.0"
+
+    def fields(self, names: Sequence[bytes], values: Sequence[bytes]) -> Fields:
+        """The fields of a head, their names in lower case, where each of them, and the way that the body
+        ends, are as they may be. They are judged together: an answer has dozens.
+        """
+        if not names:
+            return []
+        ends = len(names) - 1
+        name, value = b"\n".join(names), b"\n".join(values)
+        if ends >= MAX_FIELDS or len(name) + len(value) > MAX_HEAD_BYTES:
+            raise UnreadableError
+        if value.translate(None, _PRINTABLE) != b"\n" * ends:
+            raise UnreadableError
+        lower = name.decode("latin-1").lower().split("\n")
+        found = list(zip(lower, value.decode("latin-1").split("\n"), strict=True))
+        self._frame([field for field in found if field[0] in _JUDGED])
+        return found
+
+    def _frame(self, fields: Fields) -> None:
+        delimiters = 0
         for name, value in fields:
-            if name == "content-length":
-                lengths += 1
-                if _LENGTH.match(value) is None:
-                    raise UnreadableError
-            elif name == "transfer-encoding":
-                codings += 1
-                if value.lower() != "chunked" or version == "1.0":  # RFC 9112, 6.1
-                    raise UnreadableError
-            elif name == "keep-alive":
+            if name == "keep-alive":
                 told = _KEEP.match(value)
                 self.keep_seconds = float(told[1]) if told else None
-        if lengths + codings > 1:
+                continue
+            delimiters += 1
+            if name == "content-length" and _LENGTH.match(value) is None:
+                raise UnreadableError
+            if name == "transfer-encoding" and (value.lower() != "chunked" or self._old):  # RFC 9112, 6.1
+                raise UnreadableError
+        if delimiters > 1:
             raise UnreadableError
-        self.delimited = bool(lengths + codings)
+        self.delimited = delimiters > 0
