@@ -6,6 +6,7 @@ chosen.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import cast
 
@@ -76,6 +77,9 @@ class Dispatching:
             answer = await self._upstream.send(request, lease, passage.sends)
         except BrokerError as error:
             passage.sent = not error.unsent
+            raise
+        except asyncio.CancelledError:  # the caller left, perhaps while there was no connection yet
+            passage.sent = passage.sends.begun > 0
             raise
         passage.sent = answer.status < _ERRORS
         return answer

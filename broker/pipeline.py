@@ -85,7 +85,8 @@ class Pipeline:
         )
         passage = Passage(arrival, caller, self._commit, started)
         try:
-            request, reservation = await self._admit(passage, arrival)  # 1, 3 – 6
+            with self._vigil.held():
+                request, reservation = await self._admit(passage, arrival)  # 1, 3 – 6
         except BaseException as error:
             denied = passage.denied(_refusal(error), clock.monotonic_ns())
             await asyncio.shield(self._ports.ledger.append(denied))
@@ -95,7 +96,8 @@ class Pipeline:
         )
         await settlement.open()  # 7 record the intent
         try:
-            return await self._perform(passage, request, settlement)  # 8 – 12
+            with self._vigil.held():
+                return await self._perform(passage, request, settlement)  # 8 – 12
         except BaseException as error:
             await asyncio.shield(settlement.close(error=_refusal(error).kind))
             raise

@@ -95,7 +95,7 @@ def stream(
     async def ended() -> None:
         async with aclosing(answer.events):  # type: ignore[type-var]
             leash.release()
-            await asyncio.shield(settlement.close(error=Kind.CALLER_GONE))
+            await asyncio.shield(settlement.close(error=leash.gone))
 
     return Events(_watched(answer, passage, scanner, settlement, leash, learn), ended)
 
@@ -142,7 +142,7 @@ async def _watched(
         raise
     finally:
         leash.release()
-        await asyncio.shield(settlement.close(digest=digest.digest(), error=Kind.CALLER_GONE))
+        await asyncio.shield(settlement.close(digest=digest.digest(), error=leash.gone))
 
 
 def _document(event: bytes) -> object:

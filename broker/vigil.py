@@ -7,9 +7,11 @@ what a stream carries.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from broker.errors import BrokerError
+from broker.errors import BrokerError, Kind
 from broker.ports import Clock
 
 TICK_SECONDS = 0.25
@@ -33,12 +35,15 @@ class Leash:
         self.redecide = redecide
         self._release = release
         self._error: BrokerError | None = None
+        self.gone = Kind.CALLER_GONE
+        """What the stream's record says where it ends early and nobody cut it."""
         self._waiting: asyncio.Timeout | None = None
 
     def cut(self, error: BrokerError) -> None:
         """Ends the stream with `error`; the first one counts."""
         if self._error is None:
             self._error = error
+            self.gone = error.kind
             if self._waiting is not None:
                 self._waiting.reschedule(asyncio.get_running_loop().time())
 
@@ -71,12 +76,44 @@ class Vigil:
         self._clock = clock
         self._circumstances = circumstances
         self._open: dict[Leash, Hashable] = {}
+        self._running: set[asyncio.Task[Any]] = set()
+        self._stopped: set[asyncio.Task[Any]] = set()
+        self.ended = False
+        """Whether the broker stops."""
 
     def leash(self, recheck: Callable[[], None], redecide: Callable[[], Awaitable[None]]) -> Leash:
         """The leash of a stream that has just been decided; it is watched until it is released."""
         leash = Leash(recheck, redecide, self._forget)
         self._open[leash] = self._circumstances()
+        if self.ended:
+            leash.cut(shutting_down())
         return leash
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Around a call that is no stream yet: where the broker stops it, it raises SHUTTING_DOWN."""
+        task = asyncio.current_task()
+        assert task is not None, "a call runs in a task"  # noqa: S101 - what asyncio guarantees
+        self._running.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self.ended and task in self._stopped:
+                task.uncancel()
+                raise shutting_down() from None
+            raise
+        finally:
+            self._running.discard(task)
+            self._stopped.discard(task)
+
+    def end(self) -> None:
+        """The broker stops: every call that is still under way ends with SHUTTING_DOWN."""
+        self.ended = True
+        for leash in tuple(self._open):
+            leash.cut(shutting_down())
+        self._stopped = set(self._running)
+        for task in self._stopped:
+            task.cancel()
 
     def _forget(self, leash: Leash) -> None:
         self._open.pop(leash, None)
@@ -103,6 +140,16 @@ class Vigil:
         else:
             if leash in self._open:
                 self._open[leash] = now
+
+
+def shutting_down() -> BrokerError:
+    """What a call is told that the broker's end cut."""
+    return BrokerError(
+        Kind.SHUTTING_DOWN,
+        "The broker stops, and this call was not finished.",
+        remedy="Send it again, to a broker that runs; upstream may have acted on it.",
+        retry_after=5,
+    )
 
 
 def _alive(leash: Leash) -> bool:

@@ -19,6 +19,8 @@ grants := {
 	"spiffe://rules.test/ns/demo/sa/teamless": {"role": "shared"},
 }
 
+teams := {"claims": {}, "consulate": {}}
+
 roles := {
 	"archive": {
 		"operations": {"chat": "gpt-4o", "responses": "gpt-4o"},

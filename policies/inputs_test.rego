@@ -81,6 +81,7 @@ as_expected(case) if {
 # by your own rules beside them;
 with_own(case) if {
 	as_decided(case) with data.grants as fixture.grants
+		with data.teams as fixture.teams
 		with data.roles as fixture.roles
 		with data.models as fixture.models
 		with data.content as fixture.content

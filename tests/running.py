@@ -19,6 +19,10 @@ from tests.processes import children
 
 START_SECONDS = 60
 STOP_SECONDS = 20
+_PATIENT = {  # many tests share a broker, and few certificates are refused thousands of times
+    "BROKER__AUDIT__REFUSALS_RECORDED": "1000000",
+    "BROKER__LIMITS__REFUSALS_BURST": "1000000",
+}
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def _spawn(directory: Path, arguments: tuple[str, ...], stderr: IO[str]) -> subp
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**_PATIENT, **os.environ, "PYTHONUNBUFFERED": "1"},
     )
 
 

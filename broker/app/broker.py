@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Coroutine
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -17,8 +18,10 @@ from broker.adapters.counters import MemoryCounters
 from broker.adapters.decisions import CachingAuthorizer
 from broker.adapters.keyfile import load_or_create_secret
 from broker.adapters.keypool import PooledKeys
+from broker.adapters.ledger.space import SpaceWatch
 from broker.adapters.objects import SqliteObjectOwners
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Origin, RetryPolicy
+from broker.adapters.repeated import CountedRefusals
 from broker.adapters.telemetry import (
     IssuedKeyMetrics,
     MeteredKeys,
@@ -51,10 +54,13 @@ from broker.listeners.https.server import HttpServer, address_of, bind, tls_cont
 from broker.pipeline import Pipeline, Ports
 from broker.prefilter.inspector import Inspector
 from broker.stages import Stages
+from broker.throttling import Throttle, ThrottledAdministration, ThrottledCalls, ThrottledIssuance
 from broker.tlog.commitment import MASTER_BYTES, Committer
 from broker.vigil import Vigil
 
+GRACE_SECONDS = 8.0
 CLOSE_SECONDS = 10.0
+STEP_SECONDS = 15.0
 _SWITCH_SECONDS = 0.0005
 """How long the event loop waits for Python's lock while a thread works; each of its waits costs that much."""
 
@@ -90,6 +96,9 @@ class Broker:
         self.https_url = f"https://{address_of(sockets[0])}"
         self.console_url = f"http://{address_of(sockets[1])}"
         self._assemble()
+        await self._space.start()
+        self._refusals.start()
+        self._metrics.watch_space(lambda: self._space.free_bytes)
         self._certificates = Certificates(settings, self._clock, self._vault)
         tls = await self._certificates.open()
         rejected = RejectedHandshakes(self._metrics.registry, self._clock)
@@ -104,7 +113,7 @@ class Broker:
         self.grpc_address = self._grpc.address
         self._console = HttpServer(ConsoleApp(self._status()), sockets[1], None)
         await self._console.start()
-        await self._policy.open(self._metered)
+        await self._policy.open(self._refusals)
         self._watching = asyncio.create_task(self._vigil.run())
         self._metrics.watch(self.unready, self._keys.trouble, self._policy.problem)
         self._log.info(
@@ -116,21 +125,47 @@ class Broker:
         )
 
     async def stop(self) -> None:
-        """Stops accepting, lets calls end, closes the log."""
-        await asyncio.gather(
-            self._https.stop(), self._grpc.stop(CLOSE_SECONDS), self._console.stop(), return_exceptions=True
-        )
+        """Stops accepting, lets calls end, closes the log. Takes each step whatever became of the one before,
+        and none for longer than 15 s.
+        """
+        await self._step("doors", self._close_doors())
         self._watching.cancel()
-        await self._certificates.aclose()
-        await self._policy.aclose()
-        await self._upstream.aclose()
-        await self._pools.aclose()
-        await self._record.aclose()
-        await self._owners.close()
-        await self._keys.aclose()
+        await self._step("certificates", self._certificates.aclose())
+        await self._step("policy", self._policy.aclose())
+        await self._step("upstream", self._upstream.aclose())
+        await self._step("key pools", self._pools.aclose())
+        await self._step("counted refusals", self._refusals.aclose())
+        await self._step("space", self._space.aclose())
+        await self._step("log", self._record.aclose())
+        await self._step("owners", self._owners.close())
+        await self._step("keys", self._keys.aclose())
         if self._vault is not None:
-            await self._vault.aclose()
+            await self._step("vault", self._vault.aclose())
         self._log.info("stopped")
+
+    async def _close_doors(self) -> None:
+        """Calls under way have 8 s to end; those that have not are told that the broker stops."""
+        closing = asyncio.ensure_future(
+            asyncio.gather(
+                self._https.stop(),
+                self._grpc.stop(CLOSE_SECONDS),
+                self._console.stop(),
+                return_exceptions=True,
+            )
+        )
+        await asyncio.wait({closing}, timeout=GRACE_SECONDS)
+        self._vigil.end()
+        await closing
+
+    async def _step(self, part: str, step: Coroutine[object, object, object]) -> None:
+        """One step of stopping. What goes wrong in it is told and holds up nothing that comes after."""
+        task = asyncio.ensure_future(step)
+        done, _ = await asyncio.wait({task}, timeout=STEP_SECONDS)
+        if not done:
+            task.cancel()
+            self._log.error("not stopped in time", part=part, seconds=STEP_SECONDS)
+        elif (error := _error_of(task)) is not None:
+            self._log.error("not stopped cleanly", part=part, error=type(error).__name__)
 
     @property
     def log_vkey(self) -> str:
@@ -141,7 +176,19 @@ class Broker:
         """The core, wired once: adapters into ports, ports into the path, the path into the doors."""
         settings = self._settings
         identity = settings.identity
-        ledger = self._metered = MeteredLedger(self._ledger, self._metrics)
+        audit = settings.audit
+        self._space = SpaceWatch(
+            MeteredLedger(self._ledger, self._metrics),
+            audit.directory,
+            self._clock,
+            warn_bytes=audit.warn_free_bytes,
+            floor_bytes=audit.floor_free_bytes,
+        )
+        ledger = self._refusals = CountedRefusals(self._space, self._clock, recorded=audit.refusals_recorded)
+        limits = settings.limits
+        throttle = Throttle(
+            ledger, self._clock, per_second=limits.refusals_per_second, burst=limits.refusals_burst
+        )
         metered = MeteredKeys(self._keys, self._metrics, self._clock)
         self._pools = PooledKeys(metered, settings.key_pools(), self._clock, ledger, self._keys.revoke)
         self._metrics.registry.register(PooledKeysMetric(self._pools.census))
@@ -173,17 +220,20 @@ class Broker:
         administration = Administration(
             authorizer, ledger, self._ledger, issuer, revocations, self._clock, zone
         )
+        calls = ThrottledCalls(pipeline, throttle)
+        issuing = ThrottledIssuance(issuance, throttle)
+        administering = ThrottledAdministration(administration, throttle)
         explaining = Explaining(authorizer, self._policy.explainer, administration, self._policy.problem)
         reader = CertificateReader(identity.trust_domain, settings.tls.max_client_life_seconds)
         oauth = OAuth(
-            issuance,
-            administration,
+            issuing,
+            administering,
             issuer.public_jwks(self._record.token_certification()),
             identity.issuer,
             self.https_url,
         )
         self._door = Door(
-            calls=pipeline,
+            calls=calls,
             oauth=oauth,
             read_peer=reader.read,
             unready=self.unready,
@@ -191,9 +241,9 @@ class Broker:
             forwarded=settings.server.forward_headers,
         )
         self._core = Core(
-            calls=pipeline,
-            issuance=issuance,
-            administration=administration,
+            calls=calls,
+            issuance=issuing,
+            administration=administering,
             explaining=explaining,
             read_peer=reader.read,
             unready=self.unready,
@@ -205,7 +255,7 @@ class Broker:
         """What keeps calls from being served, or an empty string."""
         if not self._ledger.ready:
             return "audit log"
-        return self._policy.unready() or self._keys.unready()
+        return self._space.problem() or self._policy.unready() or self._keys.unready()
 
     def _trouble(self) -> str:
         """What keeps some call from a key; it makes the broker not unready (adr/0015, adr/0016)."""
@@ -234,3 +284,8 @@ def _upstream(settings: Settings, clock: SystemClock) -> OpenAIUpstream:
     )
     regions = dict(zip(upstream.regions, regional, strict=True))
     return OpenAIUpstream(origin, regions, clock, RetryPolicy(attempts=upstream.attempts))
+
+
+def _error_of(task: asyncio.Future[object]) -> BaseException | None:
+    """Why a task that is done failed."""
+    return asyncio.CancelledError() if task.cancelled() else task.exception()

@@ -10,7 +10,7 @@ from typing import Protocol
 from broker.adapters.opa import OpaAuthorizer, Sidecar
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.origin import Folder, Origin, SignedBundle
-from broker.adapters.rego.preflight import try_policies
+from broker.adapters.rego.preflight import try_tested
 from broker.adapters.rego.reloading import ReloadingAuthorizer
 from broker.adapters.rego.served import ServedBundle
 from broker.adapters.shadow import Shadow
@@ -28,7 +28,7 @@ async def try_candidates(settings: Settings) -> None:
         with _origin(settings).contents() as contents:
             await contents.try_them()
     if settings.shadow.directory is not None:
-        await try_policies(settings.shadow.directory)
+        await try_tested(settings.shadow.directory)
 
 
 class PolicyEngine:

@@ -9,11 +9,11 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from broker.adapters.keystore import SealedStore
 from broker.adapters.pki import DevPki
+from broker.adapters.rego.source import shipped_policies
 from broker.app import Broker
 from broker.config import ConfigError, Settings, parse
 
@@ -77,7 +77,7 @@ def configuration(places: Places, addresses: Addresses, upstream: str, policies:
             "issuer": f"https://{TRUST_DOMAIN}",
             "token_key": places.keys / "token.pem",
         },
-        "policy": {"directory": (policies or built_in_policies()).resolve()},
+        "policy": {"directory": (policies or shipped_policies()).resolve()},
         "keys": {"directory": places.keys},
         "upstream": {"base_url": upstream},
         "audit": {
@@ -102,13 +102,6 @@ def import_upstream_key(places: Places, source: str | Path | None) -> None:
     if not key:
         raise ConfigError(f"{source}: no key in it. Try: a file that holds the upstream's key on one line")
     store.put(CREDENTIAL, key)
-
-
-def built_in_policies() -> Path:
-    """The policies inside the installed package, or those of the checkout."""
-    installed = Path(str(resources.files("broker"))) / "policies"
-    checkout = Path(str(resources.files("broker"))).parent / "policies"
-    return installed if installed.is_dir() else checkout
 
 
 def announce(broker: Broker, places: Places, settings: Settings) -> None:

@@ -35,6 +35,17 @@ class Audit(Section):
     directory: Path = Field(description="the folder of the log; one broker process writes it")
     origin: str = Field(description="the log's origin line, unique to it, e.g. broker.example.com/log1")
     keys: Path = Field(description="the folder of the 0600 keys that sign records and checkpoints")
+    refusals_recorded: int = Field(
+        100,
+        ge=1,
+        description="refusals of a subject for one reason with records of their own; more are counted",
+    )
+    warn_free_bytes: int = Field(
+        1024**3, ge=0, description="less space than this for the log is warned of (broker_log_free_bytes)"
+    )
+    floor_free_bytes: int = Field(
+        128 * 1024**2, ge=0, description="with less space than this no call is begun; readiness says so"
+    )
 
 
 class Log(Section):

@@ -77,6 +77,10 @@ class Limits(Section):
     """Where rate limits and budgets are counted."""
 
     adapter: Literal["memory"] = Field("memory", description="the counters: memory (this process)")
+    refusals_per_second: float = Field(
+        10.0, gt=0, description="refused calls and tokens of one certificate, before it is refused unasked"
+    )
+    refusals_burst: int = Field(600, gt=0, description="so many at once before that rate counts")
 
 
 class Content(Section):

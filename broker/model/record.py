@@ -39,6 +39,8 @@ class Record(NamedTuple):
 
     Never holds a key, a token, a prompt or a reply. Times `t_*_us` are microseconds. `policy_input` is the
     JSON that policy judged, `alert` what it wants people told, `purpose` why the caller broke the glass;
+    a `denied` record with a `count` stands for so many refusals between `first_us` and `last_us` (unix
+    microseconds), and says what they had in common;
     in a `shadow` record `decision` and `rule` are the candidate's and `enforced` is what really happened.
     `attempts` of an `outcome` is how often the request was sent upstream, with all keys together.
     `cost_micro_usd` of an `outcome` is what the call was charged, in millionths of a US dollar at the prices
@@ -98,6 +100,9 @@ class Record(NamedTuple):
     price_version: str | None = None
     object_id: str | None = None
     object_owner: str | None = None
+    count: int | None = None  # type: ignore[assignment]  # hides tuple.count, which nobody asks a record
+    first_us: int | None = None
+    last_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call
+from broker.model.change import Change, Must
 from broker.model.operation import Operation
 from broker.model.subject import Caller
+from broker.shaping.denial import policy_denied
 
 Covers = Callable[[Sequence[str], str, str | None], bool]
 
@@ -25,8 +27,25 @@ _CEILINGS = {
 def bind(call: Call, caller: Caller, covers: Covers) -> dict[str, object]:
     """The body fields the token forces on this call. Raises POLICY_DENIED where the call asks for more."""
     if not covers(caller.scope, call.operation, call.model):
-        raise _denied("token.scope", "The token's scope does not cover this operation and model.", "model")
+        raise _out_of_scope(call, caller.scope)
     return {**_user(call, caller), **_ceiling(call, caller)}
+
+
+def _out_of_scope(call: Call, scope: Sequence[str]) -> BrokerError:
+    """The denial, with what the token does cover: the models of this operation, or its operations."""
+    held = [entry.partition(":") for entry in scope]
+    models = sorted({model or "*" for name, _, model in held if name == call.operation})
+    operations = sorted({name for name, _, _ in held})
+    field, values = ("model", models) if models else ("operation", operations)
+    said = policy_denied(
+        "The token's scope does not cover this operation and model.",
+        "token.scope",
+        [Change(field, Must.ONE_OF, tuple(values))],
+    )
+    remedy = f"{said.remedy} Or ask for a token whose grant covers the call."
+    return BrokerError(
+        said.kind, said.message, rule=said.rule, param="model", remedy=remedy, details=said.details
+    )
 
 
 def _user(call: Call, caller: Caller) -> dict[str, object]:

@@ -177,7 +177,8 @@ def _in_path(call: Call) -> Iterator[Reference]:
 
 def _in_query(call: Call) -> Iterator[Reference]:
     """A cursor inside a list that belongs to one object is no object: the object itself is checked."""
-    for name, value in parse_qsl(call.path.partition("?")[2]):
+    query = call.path.partition("?")[2]
+    for name, value in parse_qsl(query) if query else ():
         if not any(character.isalnum() for character in value):
             continue  # no id
         if name in _CURSORS and call.operation not in _WITHIN_AN_OBJECT:

@@ -48,8 +48,9 @@ def site(tmp_path: Path) -> Site:
     for source, name in ((server.cert, "server.pem"), (server.key, "server.key"), (pki.ca, "clients.pem")):
         shutil.copy(source, etc / "tls" / name)
     shutil.copytree(README.parent / "policies", etc / "policies")
-    grants = etc / "policies/data.json"
-    grants.write_text(grants.read_text().replace("spiffe://dev.broker/", "spiffe://example.org/"))
+    for name in ("data.json", "demonstration_data_test.rego"):
+        grants = etc / "policies" / name
+        grants.write_text(grants.read_text().replace("spiffe://dev.broker/", "spiffe://example.org/"))
     text = example_configuration()
     for written, meant in (
         ("/etc/broker", str(etc)),

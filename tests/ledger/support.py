@@ -105,8 +105,12 @@ class WriterThread:
         self._thread = threading.Thread(target=write_log, args=(ledger.dup(), self._disk), daemon=True)
         self._thread.start()
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> bool:
         self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def kill(self) -> None:
+        """A thread cannot be: it ends with the process."""
 
 
 def ledger(

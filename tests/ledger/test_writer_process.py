@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.adapters.ledger import ledger as ledger_module
 from broker.errors import BrokerError, Kind
 from broker.tlog.report import Verdict
 from tests.ledger.support import entries, intent, ledger, opened, outcome, report
@@ -107,3 +108,36 @@ def test_a_person_who_starts_a_writer_is_told_what_it_is() -> None:
     assert done.returncode == 2
     assert "broker serve" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_a_writer_that_is_stopped_is_told_within_seconds_and_again_when_it_goes_on(
+    tmp_path: Path, started: Started
+) -> None:
+    """Also while nothing is appended: readiness must not wait for a call."""
+    async with opened(tmp_path) as log:
+        await asyncio.sleep(1)
+        assert log.ready
+        os.kill(started.writer, signal.SIGSTOP)
+        await asyncio.sleep(3.5)
+        assert not log.ready
+        os.kill(started.writer, signal.SIGCONT)
+        await asyncio.sleep(1)
+        assert log.ready
+        await log.append(intent("after"))
+
+
+async def test_a_writer_that_hangs_does_not_hold_up_the_end(
+    tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "STALL_SECONDS", 1.0)
+    log = ledger(tmp_path)
+    await log.open()
+    os.kill(started.writer, signal.SIGSTOP)
+    with pytest.raises(BrokerError, match="did not answer"):
+        await asyncio.wait_for(log.append(intent("c")), 5)
+    began = asyncio.get_running_loop().time()
+    await log.close()
+    assert asyncio.get_running_loop().time() - began < 5
+    assert started.now() == []
+    async with opened(tmp_path):
+        pass

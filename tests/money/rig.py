@@ -195,9 +195,9 @@ class Allowing:
 class Till:
     """The path, and what was taken."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, upstream: Upstream | None = None) -> None:
         self.clock = HandClock()
-        self.upstream = Upstream(script)
+        self.upstream = upstream or Upstream(script)
         self.ledger = MemoryLedger()
         self.counters = MemoryCounters(self.clock)
         self.keys = Keys()

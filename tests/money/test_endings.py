@@ -13,7 +13,9 @@ from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Unit
 from broker.model.decision import Shape
 from broker.model.operation import Operation
-from tests.money.rig import Script, Till, chunk, event, interrupted, named, reply, streamed, used
+from broker.model.secret import Lease
+from broker.model.sends import Sends
+from tests.money.rig import Script, Till, Upstream, chunk, event, interrupted, named, reply, streamed, used
 
 SAY: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say hello."}]}
 STREAM = {**SAY, "stream": True}
@@ -102,6 +104,26 @@ async def test_a_unary_caller_that_leaves_is_charged_the_worst_case_once_sent() 
         with pytest.raises(asyncio.CancelledError):
             await call
     assert till.money >= 20 * WORST
+
+
+async def test_a_caller_that_leaves_before_anything_was_sent_is_charged_nothing() -> None:
+    connecting, never = asyncio.Event(), asyncio.Event()
+
+    class Connecting(Upstream):
+        async def send(self, request: UpstreamRequest, lease: Lease, sends: Sends) -> Reply | StreamReply:
+            del request, lease, sends
+            connecting.set()
+            await never.wait()
+            raise AssertionError
+
+    till = Till(openai, Connecting(openai))
+    call = asyncio.create_task(till.open(Operation.CHAT, SAY))
+    await connecting.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert (till.money, till.taken(Unit.TOKENS), till.taken(Unit.REQUESTS)) == (0, 0, 1)
+    assert till.outcome.attempts == 0
 
 
 async def test_a_call_that_never_reached_upstream_costs_nothing() -> None:

@@ -68,7 +68,7 @@ class Ruled:
 @pytest.fixture
 def ruled(tmp_path: Path) -> Iterator[Ruled]:
     policies = tmp_path / "policies"
-    shutil.copytree(POLICIES, policies)
+    shutil.copytree(POLICIES, policies, ignore=shutil.ignore_patterns("demonstration_data_test.rego"))
     running = start_broker(tmp_path / "b", "--policies", str(policies))
     try:
         yield Ruled(running, policies)

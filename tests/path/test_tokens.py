@@ -146,6 +146,7 @@ def test_scope_narrows_below_what_policy_grants(broker: RunningBroker) -> None:
     assert reason(other_model) == (403, "POLICY_DENIED") == reason(other_operation)
     (record,) = records(broker, other_model.headers["x-broker-call-id"])
     assert (record["type"], record["rule"]) == ("denied", "token.scope")
+    assert "Allowed would be: model: gpt-4o-mini." in other_model.text
 
 
 def test_scope_wider_than_the_grant_comes_back_narrower(broker: RunningBroker) -> None:

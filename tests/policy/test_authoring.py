@@ -182,11 +182,25 @@ def test_every_misspelt_field_of_every_policy_is_found(alone: Author) -> None:
     assert missed == []
 
 
+MISTYPED = {"requires": "require", "limits_by": "limit_by", "shape": "shap"}
+
+
 def test_bad_data_are_a_mistake_too(author: Author) -> None:
-    author.edit("data.json", '"roles": {', '"roles": {,')
+    line = author.edit("data.json", '"roles": {', '"roles": {,')
     code, said = author.run("check")
     assert code == 1
-    assert "data.json" in said["mistakes"][0]["what"]
+    assert (said["mistakes"][0]["file"], said["mistakes"][0]["line"]) == ("data.json", line)
+    assert said["mistakes"][0]["remedy"]
+
+
+def test_data_that_says_something_else_is_a_mistake_of_check(author: Author) -> None:
+    lines = {author.edit("data.json", f'"{name}": {{', f'"{typed}": {{') for name, typed in MISTYPED.items()}
+    code, said = author.run("check")
+    assert code == 1
+    assert {(each["file"], each["line"]) for each in said["mistakes"]} == {
+        ("data.json", line) for line in lines
+    }
+    assert {f"Did you mean `{name}`?" for name in MISTYPED} == {each["remedy"] for each in said["mistakes"]}
 
 
 def test_a_failing_case_is_told_with_its_line(author: Author) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from broker.cli.main import app
-from broker.cli.policy.explain import _USUAL
+from broker.cli.policy.question import USUAL
 from broker.errors import BrokerError
+from broker.model.record import Record, RecordType
 from tests.opa.sidecar import opa_binary
+from tests.policy.documents import call
 from tests.policy.engines import WITH_FIXTURE
+from tests.replay.support import written
 
 ASSISTANT = "subject.id=spiffe://dev.broker/ns/demo/sa/assistant"
 
@@ -56,7 +61,7 @@ def test_nobody_is_denied() -> None:
 
 def test_an_input_may_come_from_a_file_or_from_standard_input(tmp_path: Path) -> None:
     file = tmp_path / "input.json"
-    file.write_text(json.dumps(_USUAL))
+    file.write_text(json.dumps(USUAL))
     for done in (
         explain(str(file), "--set", ASSISTANT),
         explain("-", "--set", ASSISTANT, given=file.read_text()),
@@ -85,3 +90,84 @@ def test_the_trace_is_opas_own() -> None:
     done = explain("--set", ASSISTANT, "--trace", "--opa", str(opa_binary()))
     assert done.exit_code == 0
     assert "Enter data.broker.calls.decision" in done.stdout
+
+
+REGISTRY = "subject.id=spiffe://dev.broker/ns/demo/sa/registry"  # its role may produce 16,384 tokens
+CLERK = ("subject.id=spiffe://dev.broker/ns/demo/sa/clerk", "token.user=carol", "call.model=gpt-4o")
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        ("call.parameters.max_tokens=20000",),
+        ("call.parameters.max_completion_tokens=20000",),
+        ("call.parameters.max_tokens=9000", "call.parameters.n=2"),
+        ("call.operation=responses", "call.parameters.max_output_tokens=20000"),
+    ],
+)
+def test_the_estimate_follows_from_the_fields_that_are_set(parameters: tuple[str, ...]) -> None:
+    """`max_tokens=3000` under a cap of 2,000 was told as allowed."""
+    code, said = asked(REGISTRY, "call.model=gpt-4o", *parameters)
+    assert (code, said["rule"]) == (1, "output_over_cap")
+    assert asked(REGISTRY, "call.model=gpt-4o", "call.parameters.max_tokens=9000")[0] == 0
+
+
+def test_an_estimate_that_is_set_stays() -> None:
+    bound = "call.parameters.max_tokens=20000"
+    assert asked(REGISTRY, "call.model=gpt-4o", bound, "estimate.tokens_out_max=5")[0] == 0
+
+
+def test_a_token_ceiling_bounds_the_estimate() -> None:
+    code, _ = asked(REGISTRY, "call.model=gpt-4o", "call.parameters.max_tokens=20000", "token.max_tokens=64")
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (("--at", "2026-11-24T10:43Z"), "granted"),  # a Tuesday
+        (("--at", "2026-11-29T10:43Z"), "outside_window"),  # a Sunday
+        (("--at", "2026-11-24T17:30Z"), "granted"),
+        (("--at", "2026-11-24T17:30Z", "--time-zone", "Europe/Berlin"), "outside_window"),
+        (("--at", "2026-11-24T17:30", "--time-zone", "Europe/Berlin"), "granted"),
+    ],
+)
+def test_it_may_be_asked_at_another_time(words: tuple[str, ...], rule: str) -> None:
+    bound = "call.parameters.max_tokens=100"
+    done = explain("--json", *words, *(word for each in (*CLERK, bound) for word in ("--set", each)))
+    assert json.loads(done.stdout)["rule"] == rule
+
+
+@pytest.mark.parametrize(
+    "words", [("--at", "noon"), ("--at", "2026-11-24T10:00Z", "--time-zone", "Mars/Base")]
+)
+def test_what_is_no_time_is_told(words: tuple[str, ...]) -> None:
+    done = explain(*words)
+    assert isinstance(done.exception, BrokerError)
+    assert "2026-11-24T10:43Z" in done.exception.remedy
+
+
+def test_a_mistyped_role_is_told_as_what_it_is(tmp_path: Path) -> None:
+    """It was told as `No grant names this subject`."""
+    policies = Path(shutil.copytree(WITH_FIXTURE, tmp_path / "policies"))
+    data = policies / "data.json"
+    data.write_text(data.read_text().replace('"role": "assistant"', '"role": "asistant"'))
+    done = CliRunner().invoke(app, ["policy", "explain", "--policies", str(policies), "--set", ASSISTANT])
+    assert isinstance(done.exception, BrokerError)
+    assert '"asistant", which is not in `roles`' in str(done.exception)
+    assert "Did you mean `assistant`?" in done.exception.remedy
+
+
+async def test_a_recorded_call_is_explained_by_its_id(tmp_path: Path) -> None:
+    document = json.dumps({**call(), "time": {"utc": "2026-11-24T10:43Z", "weekday": 2, "clock": "11:43"}})
+    record = Record(RecordType.INTENT, "call_1", operation="chat", rule="granted", policy_input=document)
+    unasked = Record(RecordType.DENIED, "call_2", operation="chat", reason="BAD_REQUEST")
+    log = await written(tmp_path, record, unasked)
+    found = await asyncio.to_thread(explain, "--call-id", "call_1", "--log", str(log), "--json")
+    assert json.loads(found.stdout)["rule"] == "granted"
+    changed = ("--call-id", "call_1", "--log", str(log), "--json", "--set", "call.model=gpt-5")
+    assert json.loads((await asyncio.to_thread(explain, *changed)).stdout)["rule"] == "model_not_granted"
+    for call_id, why in (("call_2", "refused before policy was asked"), ("call_3", "no decision about")):
+        done = await asyncio.to_thread(explain, "--call-id", call_id, "--log", str(log))
+        assert why in str(done.exception)
+    assert "--call-id and --log" in str((await asyncio.to_thread(explain, "--call-id", "call_1")).exception)

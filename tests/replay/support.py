@@ -77,6 +77,8 @@ def policies(
         "admins": dict.fromkeys(admins, True),
     }
     (directory / "data.json").write_text(json.dumps(facts))
+    (directory / "schema").mkdir()
+    (directory / "schema/base.data.json").write_text("{}")  # tables of one's own, which nobody describes
     return directory
 
 

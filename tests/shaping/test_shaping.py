@@ -97,6 +97,14 @@ def test_scope_of_the_token_binds_whatever_policy_says() -> None:
     with pytest.raises(BrokerError) as refused:
         bind(call(), caller(scope=("chat:gpt-4o-mini", "embeddings")), covers)
     assert refused.value.rule == "token.scope"
+    assert "Allowed would be: model: gpt-4o-mini." in refused.value.remedy
+    assert refused.value.details == {"counterfactual": "model: gpt-4o-mini"}
+
+
+def test_a_scope_without_the_operation_names_those_it_has() -> None:
+    with pytest.raises(BrokerError) as refused:
+        bind(call(), caller(scope=("models", "embeddings:text-embedding-3-small")), covers)
+    assert "Allowed would be: operation: embeddings or models." in refused.value.remedy
 
 
 def test_edits_become_chat_and_come_back() -> None:

@@ -18,7 +18,8 @@ from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 
 from broker.adapters.bundle.digest import ALGORITHM, digest
-from broker.adapters.rego.source import read_policies
+from broker.adapters.rego.datacheck import refuse_mistaken
+from broker.adapters.rego.source import DATA_SCHEMA, read_policies
 from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion
 
@@ -30,16 +31,20 @@ def build(policies: Path, signing_key: bytes, label: str) -> tuple[bytes, Policy
     """The bundle's bytes and its version; equal for equal contents and label, but for the signature.
 
     `signing_key` is a PEM private key, P-256 or RSA; `label` what people call this version. Raises
-    POLICY_ENGINE_UNAVAILABLE where the policies cannot be read, BAD_REQUEST for another key or label.
+    POLICY_ENGINE_UNAVAILABLE where the policies cannot be read or their data is mistaken, BAD_REQUEST for
+    another key or label.
     """
     if not label or len(label) > 200 or not label.isprintable():  # noqa: PLR2004 - OpaAuthorizer reads as many
         raise _bad("The label is not 1 to 200 printable characters.", "Give --revision a short name.")
-    sha256 = read_policies(policies).version.sha256
+    source = read_policies(policies)
+    refuse_mistaken(source)
+    sha256 = source.version.sha256
     files = {
         path.relative_to(policies).as_posix(): path.read_bytes()
         for path in sorted(policies.rglob("*"))
         if path.suffix == ".rego" or path.name == "data.json"
     }
+    files |= {f"schema/{table}{DATA_SCHEMA}": raw for table, raw in source.schemas}
     files[MANIFEST] = json.dumps({"revision": f"{label} sha256:{sha256}", "roots": [""]}).encode()
     files[SIGNATURES] = json.dumps({"signatures": [_signed(files, signing_key)]}).encode()
     return _packed(files), PolicyVersion(label, sha256)

@@ -33,7 +33,7 @@ _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 
 
 class Says(IntEnum):
-    """The kinds of messages: the first two go to the writer, the others come from it."""
+    """The kinds of messages: OPEN, ENTRIES and PING go to the writer, the others come from it."""
 
     OPEN = 1
     ENTRIES = 2
@@ -41,6 +41,8 @@ class Says(IntEnum):
     REFUSED = 4
     DURABLE = 5
     LOST = 6
+    PING = 7
+    PONG = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ from broker.tlog.search import ALL, Search
 
 SCANS = 2
 STALL_SECONDS = 10.0
+QUIET_SECONDS = 2.0
+BEAT_SECONDS = 0.5
 T = TypeVar("T")
 UNREMEMBERED = "The log is continued, and nothing beside its keys tells how long it was before."
 UNREMEMBERED_REMEDY = (
@@ -83,12 +85,17 @@ class FileLedger:
         self._failure: str | None = None
         self._next = 0
         self._durable = 0
+        self._beats = 0
         self._waiting: deque[asyncio.Future[bytes]] = deque()
         self._gathered: list[Placed] = []
 
     @property
     def ready(self) -> bool:
-        """Whether an append can succeed."""
+        """Whether an append can succeed: False within 3 s, too, where the writer does not answer."""
+        return self._open and self._beats * BEAT_SECONDS < QUIET_SECONDS
+
+    @property
+    def _open(self) -> bool:
         return self._link is not None and self._failure is None
 
     @property
@@ -129,14 +136,16 @@ class FileLedger:
         """
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[BrokerError] = self._loop.create_future()
-        link = WriterLink(self._writer, on_durable=self._acknowledge, on_lost=self._latch)
+        link = WriterLink(
+            self._writer, on_durable=self._acknowledge, on_lost=self._latch, on_heard=self._heard
+        )
         log = await link.open(self._opening)
         if log.unremembered:
             structlog.get_logger().warning("alert", alert=UNREMEMBERED, remedy=UNREMEMBERED_REMEDY)
         self._next = self._durable = log.size
         self._revoked = log.revoked
         self._link = link
-        self._watch(-1)
+        self._beat()
         try:
             await asyncio.gather(*(self.append(record) for record in self._first_records(log)))
         except BrokerError:
@@ -216,7 +225,7 @@ class FileLedger:
         if link is None:
             return
         try:
-            if self.ready:
+            if self._open:
                 await self.append(Record(RecordType.CLOSE, call_id=self._instance))
         finally:
             self._link = None
@@ -273,6 +282,8 @@ class FileLedger:
         if self._failure is not None:
             return
         self._failure = reason
+        if self._link is not None:
+            self._link.give_up()
         while self._waiting:
             future = self._waiting.popleft()
             if not future.done():
@@ -286,9 +297,16 @@ class FileLedger:
             remedy="Look at the log's disk, then restart the broker: it recovers the log when it opens it.",
         )
 
-    def _watch(self, oldest_before: int) -> None:
-        """Every 10 s: an append that waited already at the last look means a disk that hangs."""
-        oldest = self._durable if self._waiting else -1
-        if oldest >= 0 and oldest == oldest_before:
+    def _heard(self) -> None:
+        self._beats = 0
+
+    def _beat(self) -> None:
+        """Asks the writer whether it is at work, twice a second. Beats are counted, not time: a machine that
+        slept has missed none. One that never answers hangs in its disk, or was stopped.
+        """
+        if self._beats * BEAT_SECONDS >= STALL_SECONDS:
             self._latch(f"the disk did not answer within {STALL_SECONDS:.0f} s")
-        self._watchdog = self._loop.call_later(STALL_SECONDS, self._watch, oldest)
+        if self._link is not None and self._beats == 0:
+            self._link.ping()
+        self._beats += 1
+        self._watchdog = self._loop.call_later(BEAT_SECONDS, self._beat)

@@ -14,10 +14,11 @@ from typing import Protocol
 
 from broker.adapters.ledger import channel
 from broker.adapters.ledger.channel import Message, Messages, Opened, Opening, Says
-from broker.adapters.ledger.store import CLOSE_SECONDS
 from broker.adapters.ledger.writer import Placed
 from broker.errors import BrokerError, Kind
 
+CLOSE_SECONDS = 10.0
+LOST_SECONDS = 1.0
 ENDED = "the process that writes the log has ended"
 
 
@@ -27,8 +28,11 @@ class Writer(Protocol):
     def start(self, ledger: socket) -> None:
         """Has it serve a copy of this socket. Raises OSError."""
 
-    def wait(self, seconds: float) -> None:
-        """Returns when it ended, or after so long."""
+    def wait(self, seconds: float) -> bool:
+        """Returns when it ended, or after so long; whether it ended."""
+
+    def kill(self) -> None:
+        """Ends it, wherever it stands: what it leaves is what a crash leaves."""
 
 
 class WriterProcess:
@@ -40,27 +44,38 @@ class WriterProcess:
         command = [sys.executable, "-P", "-m", "broker.adapters.ledger"]
         self._process = subprocess.Popen(command, stdin=ledger.fileno(), stdout=subprocess.DEVNULL)  # noqa: S603 - ours
 
-    def wait(self, seconds: float) -> None:
-        """See Writer; a process that is not done by then is left to end by itself."""
+    def wait(self, seconds: float) -> bool:
+        """See Writer."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            return
+            return False
+        return True
+
+    def kill(self) -> None:
+        """See Writer. One that hangs in the disk ends when the disk lets it."""
+        self._process.kill()
 
 
 class WriterLink(asyncio.Protocol):
     """Use: `await open()`, `submit` from that event loop, `await close()`.
 
-    `on_durable` gets the leaf hashes of the next entries, `on_lost` why no further one will be durable: once,
-    and never because of `close`.
+    `on_heard` is called whenever the writer says anything, `on_durable` gets the leaf hashes of the next
+    entries, `on_lost` why no further one will be durable: once, and never because of `close`.
     """
 
     def __init__(
-        self, writer: Writer, *, on_durable: Callable[[Sequence[bytes]], None], on_lost: Callable[[str], None]
+        self,
+        writer: Writer,
+        *,
+        on_durable: Callable[[Sequence[bytes]], None],
+        on_lost: Callable[[str], None],
+        on_heard: Callable[[], None],
     ) -> None:
         self._writer = writer
         self._on_durable = on_durable
         self._on_lost = on_lost
+        self._on_heard = on_heard
         self._messages = Messages()
         self._closing = False
 
@@ -84,19 +99,36 @@ class WriterLink(asyncio.Protocol):
         """Sends the next entries. Never blocks."""
         self._transport.write(channel.entries(batch).encode())
 
+    def ping(self) -> None:
+        """Asks whether the writer is at work; its answer is heard, as all that it says."""
+        if not self._transport.is_closing():
+            self._transport.write(Message(Says.PING, b"").encode())
+
     async def close(self) -> None:
-        """Has the writer finish what was sent, and waits for its end, at most a minute."""
+        """Has the writer finish what was sent, and waits for its end: at most 10 s, and hardly at all where
+        it was lost. Then it is killed; nothing that was acknowledged is lost by that.
+        """
+        patience = LOST_SECONDS if self._closing else CLOSE_SECONDS
         self._closing = True
         if not self._transport.is_closing():
             self._transport.write_eof()
-            await asyncio.wait([self._ended], timeout=CLOSE_SECONDS)
+            await asyncio.wait([self._ended], timeout=patience)
         self._transport.close()
-        await asyncio.to_thread(self._writer.wait, CLOSE_SECONDS)
+        if not await asyncio.to_thread(self._writer.wait, LOST_SECONDS):
+            self._writer.kill()
+            await asyncio.to_thread(self._writer.wait, LOST_SECONDS)
+
+    def give_up(self) -> None:
+        """It is lost: `close` does not wait for it."""
+        self._closing = True
 
     def data_received(self, data: bytes) -> None:
         """Part of what the writer says."""
+        self._on_heard()
         for message in self._messages.feed(data):
             match message.says:
+                case Says.PONG:
+                    pass
                 case Says.DURABLE:
                     self._on_durable(channel.parse_durable(message.payload))
                 case Says.LOST:

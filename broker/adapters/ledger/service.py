@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from socket import socket
 
 from broker.adapters.ledger import channel
-from broker.adapters.ledger.channel import Message, Messages, Opening
+from broker.adapters.ledger.channel import Message, Messages, Opening, Says
 from broker.adapters.ledger.disk import Disk
 from broker.adapters.ledger.store import LogStore
 from broker.errors import BrokerError
@@ -32,9 +32,12 @@ def write_log(ledger: socket, disk: Disk) -> None:
             return
         try:
             for messages in received:
-                batch = [placed for each in messages for placed in channel.parse_entries(each.payload)]
+                said = [each for each in messages if each.says is Says.ENTRIES]
+                batch = [placed for each in said for placed in channel.parse_entries(each.payload)]
                 if batch:
                     answers.say(channel.durable(store.write(batch)))
+                if len(said) < len(messages):  # a PING: whoever answers it is not held up by the disk
+                    answers.say(Message(Says.PONG, b""))
             store.finish()
         except OSError as error:
             answers.lost(error)

@@ -14,6 +14,7 @@ from pathlib import Path
 import orjson
 
 from broker.adapters.rego import dialect, reach, tables
+from broker.adapters.rego.datacheck import refuse_mistaken
 from broker.adapters.rego.engine import Engine, EngineError
 from broker.adapters.rego.source import Module, PolicySource, read_policies, unusable
 from broker.errors import BrokerError, Kind
@@ -45,6 +46,7 @@ class EmbeddedAuthorizer:
         source = policies if isinstance(policies, PolicySource) else read_policies(policies)
         for module in source.modules:
             dialect.check(module)
+        refuse_mistaken(source)
         self._version = source.version
         everything = [f"broker/{point.value}/decision" for point in DecisionPoint]
         _compile(source.modules, {}, everything)  # also what no decision reaches has to be Rego

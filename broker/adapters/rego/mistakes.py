@@ -153,5 +153,5 @@ def located(message: str) -> tuple[str, int] | None:
     >>> located("calls.rego:12: unexpected token."), located("It is broken.")
     (('calls.rego', 12), None)
     """
-    found = re.match(r"([\w./-]+\.rego):(\d+)\b", message)
+    found = re.match(r"([\w./-]+\.(?:rego|json)):(\d+)\b", message)
     return (found[1], int(found[2])) if found else None

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from broker.adapters.bundle import read
-from broker.adapters.rego.preflight import try_policies, try_tested
+from broker.adapters.rego.preflight import try_tested
 from broker.adapters.rego.source import unusable
 
 Signature = tuple[tuple[str, int, int, int], ...]
@@ -27,10 +27,10 @@ class Contents:
     bundle: bytes | None = None
 
     async def try_them(self) -> None:
-        """Tries them in a process of its own. What somebody signed must hold its own tests, too; a folder is
-        for development. Raises POLICY_ENGINE_UNAVAILABLE with what is wrong.
+        """Tries them in a process of its own, with their tests, wherever they come from. Raises
+        POLICY_ENGINE_UNAVAILABLE with what is wrong.
         """
-        await (try_policies if self.bundle is None else try_tested)(self.directory)
+        await try_tested(self.directory)
 
 
 class Origin(Protocol):
@@ -52,7 +52,7 @@ class Folder:
     def signature(self) -> Signature:
         """Of every file that policies are read from."""
         found = sorted(self.directory.rglob("*"))
-        return _stats([path for path in found if path.suffix == ".rego" or path.name == "data.json"])
+        return _stats([path for path in found if path.suffix == ".rego" or path.name.endswith("data.json")])
 
     def contents(self) -> AbstractContextManager[Contents]:
         """The folder itself."""

@@ -1,4 +1,5 @@
-"""Reads a policy directory the way `opa run --bundle` does: `*.rego` and `data.json`, nothing else.
+"""Reads a policy directory the way `opa run --bundle` does: `*.rego` and `data.json`; and what `schema` says
+of data.
 
 Knows: files. Must not know: what a policy means. `*_test.rego` is left out; a `data.json` in a subfolder is
 rooted at that folder's path.
@@ -6,15 +7,22 @@ rooted at that folder's path.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from importlib import resources
 from pathlib import Path
 
 from broker import strictjson
+from broker.adapters.rego.jsonlines import lines_of
 from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion
 
+DATA_SCHEMA = ".data.json"
+"""How the name of a schema of data ends."""
+_AT_LINE = re.compile(r"line (\d+), column \d+\Z")
 _MAX_FILE_BYTES = 64 * 1024 * 1024
 
 
@@ -27,14 +35,26 @@ class Module:
 
 
 @dataclass(frozen=True, slots=True)
+class DataFile:
+    """One `data.json`; `name` is its path inside the policy directory."""
+
+    name: str
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PolicySource:
     """What was loaded. The SHA-256 of its version is over all names and contents, sorted; a folder's revision
-    is the first 16 digits of it.
+    is the first 16 digits of it. `twice` are keys of the data that are there twice (file, line, key): such
+    data must not rule; `schemas` are the texts of `schema/<table>.data.json`, by table.
     """
 
     modules: tuple[Module, ...]
     base: dict[str, object] = field(repr=False)
     version: PolicyVersion
+    data_files: tuple[DataFile, ...] = ()
+    schemas: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+    twice: tuple[tuple[str, int, str], ...] = ()
 
 
 def read_policies(directory: Path) -> PolicySource:
@@ -50,11 +70,56 @@ def read_policies(directory: Path) -> PolicySource:
         raise unusable(
             f"{directory} holds no *.rego policy.", "Point `policies` at a directory with policies."
         )
+    data = tuple(DataFile(name, raw) for name, raw in files if name.endswith("data.json"))
     base: dict[str, object] = {}
-    for name, raw in files:
-        if name.endswith("data.json"):
-            _root(base, name, _parse(name, raw))
-    return PolicySource(modules, base, _version(directory, files))
+    twice: list[tuple[str, int, str]] = []
+    for file in data:
+        content, repeated = _data(file)
+        _root(base, file.name, content)
+        twice += repeated
+    return PolicySource(modules, base, _version(directory, files), data, _schemas(directory), tuple(twice))
+
+
+def shipped_policies() -> Path:
+    """The policies inside the installed package, or those of the checkout."""
+    package = Path(str(resources.files("broker")))
+    installed = package / "policies"
+    return installed if installed.is_dir() else package.parent / "policies"
+
+
+def _schemas(directory: Path) -> tuple[tuple[str, bytes], ...]:
+    found = sorted((directory / "schema").glob(f"*{DATA_SCHEMA}"))
+    return tuple((path.name.removesuffix(DATA_SCHEMA), _read(path)) for path in found)
+
+
+def _data(file: DataFile) -> tuple[dict[str, object], list[tuple[str, int, str]]]:
+    """What a file says, and the keys that it says twice: then what it says last."""
+    try:
+        value, twice = strictjson.parse(file.raw, bounds=None), []
+    except strictjson.StrictJsonError as error:
+        repeated = _repeated(file.raw)
+        if not repeated:
+            raise unusable(*_unreadable(file.name, str(error))) from None
+        value, twice = json.loads(file.raw), [(file.name, line, f"`{key}`") for key, line in repeated]
+    if not isinstance(value, dict):
+        raise unusable(f"{file.name}:1: it is not a JSON object.", "Give every value a name.")
+    return value, twice
+
+
+def _repeated(raw: bytes) -> list[tuple[str, int]]:
+    """Each key that is there twice, and its second line; none where that is not all that is wrong."""
+    try:
+        text = raw.decode()
+        strictjson.parse(json.dumps(json.loads(text)).encode(), bounds=None)
+    except (ValueError, RecursionError):
+        return []
+    return [(str(place[-1]), line) for place, line in lines_of(text).twice]
+
+
+def _unreadable(name: str, why: str) -> tuple[str, str]:
+    place = _AT_LINE.search(why)
+    where = f"{name}:{place[1]}" if place else f"{name}:1"
+    return f"{where}: {why}.", "Mend this line or the one before it: a quote, a comma or a bracket is wrong."
 
 
 def read_tests(directory: Path) -> tuple[Module, ...]:
@@ -110,10 +175,12 @@ def _root(base: dict[str, object], name: str, content: dict[str, object]) -> Non
 
 
 def contents_sha256(files: Iterable[tuple[str, bytes]]) -> str:
-    """The SHA-256 (hex) that versions these policies: over names and bytes, sorted, tests left out."""
+    """The SHA-256 (hex) that versions these policies: over names and bytes, sorted; tests and schemas, which
+    decide nothing, are left out.
+    """
     digest = sha256()
     for name, raw in sorted(files):
-        if not name.endswith("_test.rego"):
+        if not name.endswith("_test.rego") and not name.startswith("schema/"):
             for part in (name.encode(), raw):
                 digest.update(len(part).to_bytes(8, "big"))
                 digest.update(part)

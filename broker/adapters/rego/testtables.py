@@ -8,7 +8,7 @@ that say `with` are OPA's alone; the tables are for both engines.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -60,11 +60,13 @@ class Case:
         return "failed" in self.expected
 
 
-def read_cases(tests: Sequence[Module]) -> Iterator[Case]:
-    """Every case of every table. Raises POLICY_ENGINE_UNAVAILABLE, naming the file, for what is no table."""
+def read_cases(tests: Sequence[Module], wanted: Collection[Basis] = tuple(Basis)) -> Iterator[Case]:
+    """Every case of every table that is judged with what is wanted. Raises POLICY_ENGINE_UNAVAILABLE, naming
+    the file, for what is no table.
+    """
     named = _by_package(tests)
     for package, module in named.items():
-        if not _TABLE.search(code_of(module)):
+        if basis_of(module.name) not in wanted or not _TABLE.search(code_of(module)):
             continue
         point = _point(package.removesuffix("_test").removesuffix("_data"))
         for name, case in _worked_out(module, package, named).items():
@@ -91,10 +93,11 @@ def _by_package(tests: Sequence[Module]) -> dict[str, Module]:
     return {found[1]: module for module in tests if (found := _PACKAGE.search(code_of(module)))}
 
 
-def _basis(file: str) -> Basis:
-    """
-    >>> _basis("calls_test.rego").name, _basis("own/a_test.rego").name, _basis("own/a_data_test.rego").name
-    ('SHIPPED', 'OWN', 'DATA')
+def basis_of(file: str) -> Basis:
+    """What the tables of a file are judged with.
+
+    >>> basis_of("calls_test.rego").name, basis_of("own/a_test.rego").name,
+    basis_of("own/a_data_test.rego").name ('SHIPPED', 'OWN', 'DATA')
     """
     if file.endswith("_data_test.rego"):
         return Basis.DATA
@@ -130,7 +133,7 @@ def _case(module: Module, name: str, point: DecisionPoint, case: object) -> Case
         raise unusable(f"{module.name}:{line}: the case `{name}` {what}.", _REMEDY)
     document = case["input"]
     expected = {key: value for key, value in case.items() if key != "input"}
-    return Case(module.name, line, name, point, _basis(module.name), document, expected)
+    return Case(module.name, line, name, point, basis_of(module.name), document, expected)
 
 
 def _line_of(module: Module, name: str) -> int:

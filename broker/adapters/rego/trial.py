@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
 from broker.adapters.rego.dialect import code_of
-from broker.adapters.rego.source import PolicySource, read_policies, read_tests
-from broker.adapters.rego.testtables import Basis, Case, read_cases, read_fixture
+from broker.adapters.rego.source import Module, PolicySource, read_policies, read_tests, shipped_policies
+from broker.adapters.rego.testtables import Basis, Case, basis_of, read_cases, read_fixture
 from broker.errors import BrokerError
 from broker.model.explanation import parse_explanation
 from broker.ports import Verdict
@@ -68,15 +68,32 @@ class _Judges:
         return self._judging(replace(self._source, modules=shipped))
 
     def _judging(self, source: PolicySource) -> EmbeddedAuthorizer:
-        return EmbeddedAuthorizer(replace(source, base=self._fixture or {}))
+        base = {**source.base, **(self._fixture or {})}
+        return EmbeddedAuthorizer(replace(source, base=base, data_files=(), twice=()))
 
 
-async def run_tables(authorizer: EmbeddedAuthorizer, policies: Path) -> tuple[int, tuple[Failure, ...]]:
-    """How many cases the tables of the folder have, and those that fail. Raises POLICY_ENGINE_UNAVAILABLE for
-    what is no table.
+def as_released(policies: Path) -> bool:
+    """Whether the folder's shipped rules and their tables are, byte by byte, those that the broker came with.
+    Raises POLICY_ENGINE_UNAVAILABLE where they cannot be read.
+    """
+    return _shipped_files(policies) == _shipped_files(shipped_policies())
+
+
+def _shipped_files(policies: Path) -> set[Module]:
+    modules = (*read_policies(policies).modules, *read_tests(policies))
+    return {
+        each for each in modules if basis_of(each.name) is Basis.SHIPPED and not each.name.startswith("own/")
+    }
+
+
+async def run_tables(
+    authorizer: EmbeddedAuthorizer, policies: Path, wanted: Collection[Basis] = tuple(Basis)
+) -> tuple[int, tuple[Failure, ...]]:
+    """How many cases the tables of the folder have, of the kinds that are wanted, and those that fail. Raises
+    POLICY_ENGINE_UNAVAILABLE for what is no table.
     """
     tests = read_tests(policies)
-    cases = list(read_cases(tests))
+    cases = list(read_cases(tests, wanted))
     judges = _Judges(authorizer, read_policies(policies), read_fixture(tests))
     judged = [(case, await _judged(judges.of(case.basis), case)) for case in cases]
     return len(cases), tuple(Failure(case.file, case.line, case.name, why) for case, why in judged if why)

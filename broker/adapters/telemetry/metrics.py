@@ -82,6 +82,9 @@ class Metrics(Collector):
         self._policy = Spread()
         self.leases = Spread(_LEASE_BOUNDS)
         self._ready = Gauge("broker_ready", "1 while calls can be served", registry=self.registry)
+        self._free = Gauge(
+            "broker_log_free_bytes", "Space left on the log's disk, in bytes", registry=self.registry
+        )
         self._keys_up = Gauge(
             "broker_key_store_up", "1 while the key store is well; held keys serve on", registry=self.registry
         )
@@ -91,6 +94,10 @@ class Metrics(Collector):
             registry=self.registry,
         )
         self.registry.register(self)
+
+    def watch_space(self, free_bytes: Callable[[], int]) -> None:
+        """From now on a gauge says how much space is left for the log."""
+        self._free.set_function(lambda: float(free_bytes()))
 
     def watch(
         self, unready: Callable[[], str], trouble: Callable[[], str], refused: Callable[[], str]
@@ -105,7 +112,7 @@ class Metrics(Collector):
     def count(self, record: Record) -> None:
         """Counts one durable record."""
         operation = record.operation or "none"
-        self._records[record.type.value, operation, _outcome(record)] += 1
+        self._records[record.type.value, operation, _outcome(record)] += record.count or 1
         if record.alert is not None:
             self._alerts[record.rule or "none",] += 1
         if record.type is RecordType.OUTCOME:

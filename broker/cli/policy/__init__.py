@@ -2,9 +2,10 @@
 
 import typer
 
-from broker.cli.policy import build, check, explain, newrule, replay, shadow, test
+from broker.cli.policy import build, check, explain, init, newrule, replay, shadow, test
 
 app = typer.Typer(help="Test, check, explain and replay policies.", no_args_is_help=True)
+app.command("init")(init.init)
 app.command("new-rule")(newrule.new_rule)
 app.command("check")(check.check)
 app.command("test")(test.test)

@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from broker.adapters.rego.datacheck import mistakes_in_data
 from broker.adapters.rego.mistakes import Mistake, find_mistakes, located, places
 from broker.adapters.rego.preflight import try_policies
 from broker.adapters.rego.source import PolicySource, read_policies
@@ -63,13 +64,20 @@ def _found(policies: Path) -> tuple[list[Mistake], int]:
     try:
         source = read_policies(policies)
     except BrokerError as error:
-        return [Mistake("", 1, error.message, error.remedy)], 0
-    mistakes = find_mistakes(source, policies)
+        return [_of_reading(error)], 0
+    mistakes = find_mistakes(source, policies) + mistakes_in_data(source)
     try:
         asyncio.run(try_policies(policies))
     except BrokerError as error:
         mistakes += _others(mistakes, _of_engine(source, error))
     return mistakes, len(source.modules)
+
+
+def _of_reading(error: BrokerError) -> Mistake:
+    """What cannot be read, where it stands."""
+    file, line = located(error.message) or ("", 1)
+    what = error.message.removeprefix(f"{file}:{line}: ") if file else error.message
+    return Mistake(file, line, what, error.remedy)
 
 
 def _of_engine(source: PolicySource, error: BrokerError) -> list[Mistake]:

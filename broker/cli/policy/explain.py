@@ -1,6 +1,6 @@
 """`broker policy explain`: what a folder of policies says of an input, and why.
 
-Knows: how a question is put together and an explanation shown. Must not know: engines' insides. Exit codes: 0
+Knows: how an explanation is shown. Must not know: engines' insides. Exit codes: 0
 allowed, 1 denied, 3 could not run. A running broker answers the same question over PolicyService.Explain.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -18,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from broker import strictjson
 from broker.adapters.rego import EmbeddedAuthorizer
+from broker.cli.policy import question
 from broker.cli.policy.flip_report import open_console, policy_document, printable
 from broker.cli.policy.gate import AsJson
 from broker.cli.policy.opa import OpaOption, find_opa
@@ -30,29 +29,6 @@ from broker.model.explanation import Condition, Explanation, parse_explanation
 from broker.ports import DecisionPoint
 
 _DENIED = 1
-_USUAL: dict[str, object] = {
-    "v": 1,
-    "subject": {"id": "spiffe://nobody/here", "tenant": "here", "actor_chain": []},
-    "token": {"id": "tok_0", "scope": ["chat"], "user": None, "max_tokens": None},
-    "call": {
-        "operation": "chat",
-        "model": "gpt-4o-mini",
-        "stream": False,
-        "user": None,
-        "parameters": {},
-        "fields": ["messages", "model"],
-        "bytes": 100,
-        "purpose": None,
-        "reaches": [],
-        "references": [],
-    },
-    "findings": [],
-    "estimate": {"tokens_in": 10, "tokens_out_max": 1000, "cost_micro_usd": 10, "known_model": True},
-    "transport": "https",
-    "now_ns": 1_795_517_000_000_000_000,
-    "time": {"utc": "2026-11-24T10:43Z", "weekday": 2, "clock": "10:43"},
-}
-"""What a call without `INPUT` begins with: schema/calls.input.json describes each field."""
 
 Input = Annotated[
     Path | None,
@@ -65,6 +41,16 @@ Changed = Annotated[
 Policies = Annotated[Path, typer.Option("--policies", metavar="DIR", help="The folder of policies.")]
 Trace = Annotated[bool, typer.Option("--trace", help="Also OPA's own trace of the decision.")]
 Point = Annotated[DecisionPoint, typer.Option("--point", help="Which decision.")]
+At = Annotated[
+    str | None, typer.Option("--at", metavar="TIME", help="When it is asked, e.g. 2026-11-24T10:43Z.")
+]
+TimeZone = Annotated[
+    str, typer.Option("--time-zone", help="Where weekday and clock of --at are read: policy.time_zone.")
+]
+CallId = Annotated[
+    str | None, typer.Option("--call-id", metavar="ID", help="A recorded call, of the log in --log.")
+]
+Recorded = Annotated[Path | None, typer.Option("--log", metavar="DIR", help="The log directory.")]
 
 
 def explain(
@@ -72,6 +58,10 @@ def explain(
     changed: Changed = None,
     point: Point = DecisionPoint.CALLS,
     policies: Policies = Path("policies"),
+    at: At = None,
+    time_zone: TimeZone = "UTC",
+    call_id: CallId = None,
+    log: Recorded = None,
     trace: Trace = False,
     opa: OpaOption = None,
     as_json: AsJson = False,
@@ -79,9 +69,10 @@ def explain(
     """Show what would be decided about an input: the rule, every condition, the smallest change that would be
     allowed.
     """
-    document = _read(given, point)
-    for each in changed or ():
-        _set(document, each)
+    point, document = _asked(given, point, call_id, log)
+    question.changed(document, changed or ())
+    if at is not None:
+        question.at(document, at, time_zone)
     said = asyncio.run(_explained(policies, point, document))
     traced = _traced(opa, policies, point, document) if trace else None
     if as_json:
@@ -91,6 +82,16 @@ def explain(
         if traced is not None:
             typer.echo(traced)
     raise typer.Exit(0 if said.allow else _DENIED)
+
+
+def _asked(
+    given: Path | None, point: DecisionPoint, call_id: str | None, log: Path | None
+) -> tuple[DecisionPoint, dict[str, object]]:
+    if call_id is None and log is None:
+        return point, question.given(given, point)
+    if call_id is None or log is None or given is not None:
+        raise _bad("A recorded call is named by --call-id and --log, without INPUT.", "Give these two.")
+    return question.recorded(log, call_id)
 
 
 async def _explained(policies: Path, point: DecisionPoint, document: dict[str, object]) -> Explanation:
@@ -105,37 +106,6 @@ def _traced(opa: str | None, policies: Path, point: DecisionPoint, document: dic
     if binary is None:
         raise _bad(NO_OPA.format(what="trace"), "Or leave out --trace.")
     return binary.trace(policies, f"data.broker.{point.value}.decision", document)
-
-
-def _read(given: Path | None, point: DecisionPoint) -> dict[str, object]:
-    if given is None:
-        if point is not DecisionPoint.CALLS:
-            raise _bad(
-                "There is no usual input of this point.", f"Give one: see schema/{point.value}.input.json"
-            )
-        return json.loads(json.dumps(_USUAL))  # type: ignore[no-any-return]  # a copy of the object above
-    try:
-        document = strictjson.parse(sys.stdin.buffer.read() if str(given) == "-" else given.read_bytes())
-    except strictjson.StrictJsonError:
-        document = None
-    if not isinstance(document, dict):
-        raise _bad("The input is no JSON object.", f"See schema/{point.value}.input.json in the policies.")
-    return document
-
-
-def _set(document: dict[str, object], change: str) -> None:
-    """Puts a value at a path whose objects exist; what is no JSON is text."""
-    path, equals, text = change.partition("=")
-    *parents, last = path.split(".")
-    place: object = document
-    for name in parents:
-        place = place.get(name) if isinstance(place, dict) else None
-    if not isinstance(place, dict) or not equals or not last:
-        raise _bad(f"--set {path} names no field of the input.", "Write it as call.parameters.n=2")
-    try:
-        place[last] = json.loads(text)
-    except ValueError:
-        place[last] = text
 
 
 def _print(console: Console, said: Explanation) -> None:

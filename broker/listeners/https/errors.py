@@ -51,6 +51,7 @@ ROWS: dict[Kind, Row] = {
     Kind.TOO_LARGE: Row(400, "invalid_request_error", "invalid_request_error"),
     Kind.UNSUPPORTED_ENCODING: Row(415, "invalid_request_error", "unsupported_content_encoding"),
     Kind.CALLER_GONE: Row(499, "invalid_request_error", "caller_gone"),
+    Kind.SHUTTING_DOWN: Row(503, "server_error", "shutting_down"),
     Kind.INTERNAL: Row(500, "server_error", "internal_error"),
 }
 

@@ -244,6 +244,9 @@ class Record(_message.Message):
     COST_MICRO_USD_FIELD_NUMBER: _builtins.int
     COST_EXACT_FIELD_NUMBER: _builtins.int
     PRICE_VERSION_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_US_FIELD_NUMBER: _builtins.int
+    LAST_US_FIELD_NUMBER: _builtins.int
     EXTRA_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     v: _builtins.int
@@ -299,6 +302,12 @@ class Record(_message.Message):
     """
     cost_exact: _builtins.bool
     price_version: _builtins.str
+    count: _builtins.int
+    """A `denied` record that stands for so many repeated refusals, and when the first and the last of them were, in unix
+    microseconds: it holds what they had in common.
+    """
+    first_us: _builtins.int
+    last_us: _builtins.int
     @_builtins.property
     def actor_chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -365,12 +374,15 @@ class Record(_message.Message):
         cost_micro_usd: _builtins.int | None = ...,
         cost_exact: _builtins.bool | None = ...,
         price_version: _builtins.str | None = ...,
+        count: _builtins.int | None = ...,
+        first_us: _builtins.int | None = ...,
+        last_us: _builtins.int | None = ...,
         extra: _struct_pb2.Struct | None = ...,
         extra_json: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "_bytes", b"_bytes", "_call_id", b"_call_id", "_cert_sha256", b"_cert_sha256", "_cost_exact", b"_cost_exact", "_cost_micro_usd", b"_cost_micro_usd", "_decision", b"_decision", "_enforced", b"_enforced", "_error", b"_error", "_finish_reason", b"_finish_reason", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_operation", b"_operation", "_policy_input", b"_policy_input", "_policy_revision", b"_policy_revision", "_policy_sha256", b"_policy_sha256", "_price_version", b"_price_version", "_public_key", b"_public_key", "_purpose", b"_purpose", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_scope", b"_scope", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "alert", b"alert", "bytes", b"bytes", "call_id", b"call_id", "cert_sha256", b"cert_sha256", "cost_exact", b"cost_exact", "cost_micro_usd", b"cost_micro_usd", "decision", b"decision", "enforced", b"enforced", "error", b"error", "extra", b"extra", "finish_reason", b"finish_reason", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "model_requested", b"model_requested", "model_served", b"model_served", "operation", b"operation", "policy_input", b"policy_input", "policy_revision", b"policy_revision", "policy_sha256", b"policy_sha256", "price_version", b"price_version", "public_key", b"public_key", "purpose", b"purpose", "reason", b"reason", "request_commitment", b"request_commitment", "response_commitment", b"response_commitment", "rule", b"rule", "scope", b"scope", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "_bytes", b"_bytes", "_call_id", b"_call_id", "_cert_sha256", b"_cert_sha256", "_cost_exact", b"_cost_exact", "_cost_micro_usd", b"_cost_micro_usd", "_count", b"_count", "_decision", b"_decision", "_enforced", b"_enforced", "_error", b"_error", "_finish_reason", b"_finish_reason", "_first_us", b"_first_us", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_last_us", b"_last_us", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_operation", b"_operation", "_policy_input", b"_policy_input", "_policy_revision", b"_policy_revision", "_policy_sha256", b"_policy_sha256", "_price_version", b"_price_version", "_public_key", b"_public_key", "_purpose", b"_purpose", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_scope", b"_scope", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "alert", b"alert", "bytes", b"bytes", "call_id", b"call_id", "cert_sha256", b"cert_sha256", "cost_exact", b"cost_exact", "cost_micro_usd", b"cost_micro_usd", "count", b"count", "decision", b"decision", "enforced", b"enforced", "error", b"error", "extra", b"extra", "finish_reason", b"finish_reason", "first_us", b"first_us", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "last_us", b"last_us", "model_requested", b"model_requested", "model_served", b"model_served", "operation", b"operation", "policy_input", b"policy_input", "policy_revision", b"policy_revision", "policy_sha256", b"policy_sha256", "price_version", b"price_version", "public_key", b"public_key", "purpose", b"purpose", "reason", b"reason", "request_commitment", b"request_commitment", "response_commitment", b"response_commitment", "rule", b"rule", "scope", b"scope", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "_bytes", b"_bytes", "_call_id", b"_call_id", "_cert_sha256", b"_cert_sha256", "_cost_exact", b"_cost_exact", "_cost_micro_usd", b"_cost_micro_usd", "_decision", b"_decision", "_enforced", b"_enforced", "_error", b"_error", "_finish_reason", b"_finish_reason", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_operation", b"_operation", "_policy_input", b"_policy_input", "_policy_revision", b"_policy_revision", "_policy_sha256", b"_policy_sha256", "_price_version", b"_price_version", "_public_key", b"_public_key", "_purpose", b"_purpose", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_scope", b"_scope", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "actor_chain", b"actor_chain", "alert", b"alert", "bytes", b"bytes", "call_id", b"call_id", "cert_sha256", b"cert_sha256", "certifications", b"certifications", "cost_exact", b"cost_exact", "cost_micro_usd", b"cost_micro_usd", "decision", b"decision", "enforced", b"enforced", "error", b"error", "extra", b"extra", "extra_json", b"extra_json", "findings", b"findings", "finish_reason", b"finish_reason", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "model_requested", b"model_requested", "model_served", b"model_served", "operation", b"operation", "policy_input", b"policy_input", "policy_revision", b"policy_revision", "policy_sha256", b"policy_sha256", "price_version", b"price_version", "public_key", b"public_key", "purpose", b"purpose", "reason", b"reason", "request_commitment", b"request_commitment", "response_commitment", b"response_commitment", "rule", b"rule", "scope", b"scope", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "_bytes", b"_bytes", "_call_id", b"_call_id", "_cert_sha256", b"_cert_sha256", "_cost_exact", b"_cost_exact", "_cost_micro_usd", b"_cost_micro_usd", "_count", b"_count", "_decision", b"_decision", "_enforced", b"_enforced", "_error", b"_error", "_finish_reason", b"_finish_reason", "_first_us", b"_first_us", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_last_us", b"_last_us", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_operation", b"_operation", "_policy_input", b"_policy_input", "_policy_revision", b"_policy_revision", "_policy_sha256", b"_policy_sha256", "_price_version", b"_price_version", "_public_key", b"_public_key", "_purpose", b"_purpose", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_scope", b"_scope", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "actor_chain", b"actor_chain", "alert", b"alert", "bytes", b"bytes", "call_id", b"call_id", "cert_sha256", b"cert_sha256", "certifications", b"certifications", "cost_exact", b"cost_exact", "cost_micro_usd", b"cost_micro_usd", "count", b"count", "decision", b"decision", "enforced", b"enforced", "error", b"error", "extra", b"extra", "extra_json", b"extra_json", "findings", b"findings", "finish_reason", b"finish_reason", "first_us", b"first_us", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "last_us", b"last_us", "model_requested", b"model_requested", "model_served", b"model_served", "operation", b"operation", "policy_input", b"policy_input", "policy_revision", b"policy_revision", "policy_sha256", b"policy_sha256", "price_version", b"price_version", "public_key", b"public_key", "purpose", b"purpose", "reason", b"reason", "request_commitment", b"request_commitment", "response_commitment", b"response_commitment", "rule", b"rule", "scope", b"scope", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__alert: _TypeAlias = _typing.Literal["alert"]  # noqa: Y015
     _WhichOneofArgType__alert: _TypeAlias = _typing.Literal["_alert", b"_alert"]  # noqa: Y015
@@ -384,6 +396,8 @@ class Record(_message.Message):
     _WhichOneofArgType__cost_exact: _TypeAlias = _typing.Literal["_cost_exact", b"_cost_exact"]  # noqa: Y015
     _WhichOneofReturnType__cost_micro_usd: _TypeAlias = _typing.Literal["cost_micro_usd"]  # noqa: Y015
     _WhichOneofArgType__cost_micro_usd: _TypeAlias = _typing.Literal["_cost_micro_usd", b"_cost_micro_usd"]  # noqa: Y015
+    _WhichOneofReturnType__count: _TypeAlias = _typing.Literal["count"]  # noqa: Y015
+    _WhichOneofArgType__count: _TypeAlias = _typing.Literal["_count", b"_count"]  # noqa: Y015
     _WhichOneofReturnType__decision: _TypeAlias = _typing.Literal["decision"]  # noqa: Y015
     _WhichOneofArgType__decision: _TypeAlias = _typing.Literal["_decision", b"_decision"]  # noqa: Y015
     _WhichOneofReturnType__enforced: _TypeAlias = _typing.Literal["enforced"]  # noqa: Y015
@@ -392,6 +406,8 @@ class Record(_message.Message):
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
     _WhichOneofReturnType__finish_reason: _TypeAlias = _typing.Literal["finish_reason"]  # noqa: Y015
     _WhichOneofArgType__finish_reason: _TypeAlias = _typing.Literal["_finish_reason", b"_finish_reason"]  # noqa: Y015
+    _WhichOneofReturnType__first_us: _TypeAlias = _typing.Literal["first_us"]  # noqa: Y015
+    _WhichOneofArgType__first_us: _TypeAlias = _typing.Literal["_first_us", b"_first_us"]  # noqa: Y015
     _WhichOneofReturnType__input_commitment: _TypeAlias = _typing.Literal["input_commitment"]  # noqa: Y015
     _WhichOneofArgType__input_commitment: _TypeAlias = _typing.Literal["_input_commitment", b"_input_commitment"]  # noqa: Y015
     _WhichOneofReturnType__instance: _TypeAlias = _typing.Literal["instance"]  # noqa: Y015
@@ -402,6 +418,8 @@ class Record(_message.Message):
     _WhichOneofArgType__key_version: _TypeAlias = _typing.Literal["_key_version", b"_key_version"]  # noqa: Y015
     _WhichOneofReturnType__kid: _TypeAlias = _typing.Literal["kid"]  # noqa: Y015
     _WhichOneofArgType__kid: _TypeAlias = _typing.Literal["_kid", b"_kid"]  # noqa: Y015
+    _WhichOneofReturnType__last_us: _TypeAlias = _typing.Literal["last_us"]  # noqa: Y015
+    _WhichOneofArgType__last_us: _TypeAlias = _typing.Literal["_last_us", b"_last_us"]  # noqa: Y015
     _WhichOneofReturnType__model_requested: _TypeAlias = _typing.Literal["model_requested"]  # noqa: Y015
     _WhichOneofArgType__model_requested: _TypeAlias = _typing.Literal["_model_requested", b"_model_requested"]  # noqa: Y015
     _WhichOneofReturnType__model_served: _TypeAlias = _typing.Literal["model_served"]  # noqa: Y015
@@ -481,6 +499,8 @@ class Record(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cost_micro_usd) -> _WhichOneofReturnType__cost_micro_usd | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__count) -> _WhichOneofReturnType__count | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__decision) -> _WhichOneofReturnType__decision | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__enforced) -> _WhichOneofReturnType__enforced | None: ...
@@ -488,6 +508,8 @@ class Record(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__finish_reason) -> _WhichOneofReturnType__finish_reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__first_us) -> _WhichOneofReturnType__first_us | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__input_commitment) -> _WhichOneofReturnType__input_commitment | None: ...
     @_typing.overload
@@ -498,6 +520,8 @@ class Record(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__key_version) -> _WhichOneofReturnType__key_version | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__kid) -> _WhichOneofReturnType__kid | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_us) -> _WhichOneofReturnType__last_us | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__model_requested) -> _WhichOneofReturnType__model_requested | None: ...
     @_typing.overload

@@ -1,0 +1,103 @@
+"""Watches the space that is left for a log, and refuses new calls before there is none.
+
+Knows: one file system. Must not know: what is recorded, beyond which records begin something. At the floor a
+call that is under way is still closed, and so is the log: what may follow has room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from broker.errors import BrokerError, Kind
+from broker.model.record import Receipt, Record, RecordType
+from broker.ports import Clock, Ledger
+
+LOOK_SECONDS = 2.0
+_BEGINS = frozenset({RecordType.INTENT, RecordType.TOKEN, RecordType.DENIED, RecordType.SHADOW})
+_MIB = 1024**2
+
+
+def _free(directory: Path) -> int:
+    return shutil.disk_usage(directory).free
+
+
+class SpaceWatch:
+    """A ports.Ledger in front of another one. Use: `start`, `await aclose()`. `free` takes the directory and
+    gives bytes.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        directory: Path,
+        clock: Clock,
+        *,
+        warn_bytes: int,
+        floor_bytes: int,
+        free: Callable[[Path], int] = _free,
+    ) -> None:
+        self._ledger = ledger
+        self._directory = directory
+        self._clock = clock
+        self._warn = warn_bytes
+        self._floor = floor_bytes
+        self._free = free
+        self._told = ""
+        self.free_bytes = 0
+        """As of the last look."""
+        self._full = False
+
+    async def start(self) -> None:
+        """Looks once, and from then on every 2 s."""
+        await self._look()
+        self._watching = asyncio.create_task(self._watch())
+
+    async def aclose(self) -> None:
+        """Ends it."""
+        self._watching.cancel()
+        await asyncio.wait({self._watching})
+
+    def problem(self) -> str:
+        """Why no call is begun, or an empty string."""
+        return "space for the audit log" if self._full else ""
+
+    async def append(self, record: Record) -> Receipt:
+        """See ports.Ledger. Raises AUDIT_UNAVAILABLE for what begins something, at the floor."""
+        if self._full and record.type in _BEGINS:
+            raise BrokerError(
+                Kind.AUDIT_UNAVAILABLE,
+                "There is too little space left to record this call.",
+                remedy="The operator must make room on the log's disk; calls go on by themselves then.",
+                retry_after=LOOK_SECONDS,
+            )
+        return await self._ledger.append(record)
+
+    async def _watch(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            await self._look()
+
+    async def _look(self) -> None:
+        with contextlib.suppress(OSError):  # a directory that cannot be asked about cannot be written either
+            self.free_bytes = await asyncio.to_thread(self._free, self._directory)
+        self._full = self.free_bytes < self._floor
+        level = "floor" if self._full else "warning" if self.free_bytes < self._warn else ""
+        if level != self._told:
+            self._tell(level)
+        self._told = level
+
+    def _tell(self, level: str) -> None:
+        log, left = structlog.get_logger(), self.free_bytes // _MIB
+        remedy = "Make room on the log's disk, or move the log to a larger one."
+        if level == "floor":
+            log.error("no space for the log: calls are refused", free_mib=left, remedy=remedy)
+        elif level == "warning":
+            log.warning("little space for the log", free_mib=left, remedy=remedy)
+        else:
+            log.info("enough space for the log again", free_mib=left)

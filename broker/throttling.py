@@ -1,0 +1,215 @@
+"""How often one client certificate may be refused, or ask for tokens, before it is not even asked about.
+
+Knows: which refusals are the caller's own doing. Must not know: why a call is refused, or what refuses it.
+Whoever is never refused is never slowed; nothing here costs such a call more than one look into a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from broker.errors import BrokerError, Kind
+from broker.model.call import Reply, StreamReply
+from broker.model.operation import AdminAction
+from broker.model.record import Record, RecordType
+from broker.model.subject import IssuedToken, Peer
+from broker.model.token import TokenState, TokenWish
+from broker.passage import Arrival
+from broker.ports import Clock, Ledger
+from broker.tlog.search import Search
+
+RULE = "limits.refusals_per_second"
+_CERTIFICATES = 10_000
+_SECOND = 1_000_000_000
+_OWN_DOING = frozenset(
+    {
+        Kind.POLICY_DENIED,
+        Kind.CONTENT_BLOCKED,
+        Kind.BUDGET_EXCEEDED,
+        Kind.RATE_LIMITED,
+        Kind.CONTEXT_LENGTH_EXCEEDED,
+        Kind.MODEL_RETIRED,
+        Kind.TOKEN_MISSING,
+        Kind.TOKEN_INVALID,
+        Kind.TOKEN_EXPIRED,
+        Kind.TOKEN_REVOKED,
+        Kind.TOKEN_NOT_YOURS,
+        Kind.CERTIFICATE_INVALID,
+        Kind.BAD_REQUEST,
+        Kind.NOT_FOUND,
+        Kind.TOO_LARGE,
+    }
+)
+
+
+class Throttle:
+    """A leaky bucket for each certificate: each refusal fills it by one, it drains at `per_second`, and holds
+    `burst`. Use it from one event loop. What is turned away is told to the ledger, as a refusal.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Clock, *, per_second: float, burst: int) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._per_second = per_second
+        self._burst = burst
+        self._filled: dict[str, tuple[float, int]] = {}
+
+    async def admit(self, peer: Peer, operation: str, transport: str, call_id: str) -> None:
+        """Raises RATE_LIMITED, with `retry_after`, where the certificate's bucket is full."""
+        if peer.cert_sha256 not in self._filled:
+            return
+        above = self._level(peer) - self._burst
+        if above < 0:
+            return
+        await self._ledger.append(_turned_away(peer, operation, transport, call_id))
+        raise BrokerError(
+            Kind.RATE_LIMITED,
+            "Too many refused calls, or requests for tokens, came with this client certificate.",
+            rule=RULE,
+            remedy="Wait, keep a token for as long as it lives, and look at why calls are refused.",
+            retry_after=max(1.0, (above + 1) / self._per_second),
+        )
+
+    def charge(self, peer: Peer) -> None:
+        """One more refusal, or token."""
+        level = self._level(peer) + 1
+        self._filled.pop(peer.cert_sha256, None)
+        if len(self._filled) >= _CERTIFICATES:
+            del self._filled[next(iter(self._filled))]  # the one that was refused longest ago
+        self._filled[peer.cert_sha256] = (min(level, self._burst + 1.0), self._clock.monotonic_ns())
+
+    def refused(self, peer: Peer, error: BrokerError) -> None:
+        """Charges a refusal that is the caller's own doing."""
+        if error.kind in _OWN_DOING:
+            self.charge(peer)
+
+    @asynccontextmanager
+    async def passing(self, peer: Peer, operation: str, transport: str, call_id: str) -> AsyncIterator[None]:
+        """What is done within is admitted first, and charged where it is refused."""
+        await self.admit(peer, operation, transport, call_id)
+        try:
+            yield
+        except BrokerError as error:
+            self.refused(peer, error)
+            raise
+
+    def _level(self, peer: Peer) -> float:
+        level, at = self._filled.get(peer.cert_sha256, (0.0, 0))
+        drained = (self._clock.monotonic_ns() - at) / _SECOND * self._per_second
+        return max(0.0, level - drained)
+
+
+def _turned_away(peer: Peer, operation: str, transport: str, call_id: str) -> Record:
+    return Record(
+        RecordType.DENIED,
+        call_id=call_id,
+        user=peer.spiffe_id,
+        subject=peer.spiffe_id,
+        cert_sha256=peer.cert_sha256,
+        transport=transport,
+        operation=operation,
+        decision="refuse",
+        reason=Kind.RATE_LIMITED.value,
+        rule=RULE,
+    )
+
+
+class Runs(Protocol):
+    """The pipeline."""
+
+    async def run(self, arrival: Arrival) -> Reply | StreamReply: ...
+
+
+class ThrottledCalls:
+    """Another one's calls."""
+
+    def __init__(self, calls: Runs, throttle: Throttle) -> None:
+        self._calls = calls
+        self._throttle = throttle
+
+    async def run(self, arrival: Arrival) -> Reply | StreamReply:
+        """See the pipeline. Raises RATE_LIMITED before anything is looked at."""
+        peer = arrival.peer
+        await self._throttle.admit(peer, arrival.operation.value, arrival.transport, arrival.call_id)
+        try:
+            return await self._calls.run(arrival)
+        except BrokerError as error:
+            self._throttle.refused(peer, error)
+            raise
+
+
+class Issues(Protocol):
+    """The issuance of tokens."""
+
+    async def issue(self, peer: Peer, wish: TokenWish, transport: str, call_id: str) -> IssuedToken: ...
+
+
+class ThrottledIssuance:
+    """Another one's tokens: each request counts, for each leaves a record."""
+
+    def __init__(self, issuance: Issues, throttle: Throttle) -> None:
+        self._issuance = issuance
+        self._throttle = throttle
+
+    async def issue(self, peer: Peer, wish: TokenWish, transport: str, call_id: str) -> IssuedToken:
+        """See Issuance. Raises RATE_LIMITED before policy is asked."""
+        await self._throttle.admit(peer, "token.issue", transport, call_id)
+        self._throttle.charge(peer)
+        return await self._issuance.issue(peer, wish, transport, call_id)
+
+
+class Administers(Protocol):
+    """What administration does."""
+
+    async def introspect(self, peer: Peer, token: str, transport: str, call_id: str) -> TokenState: ...
+    async def revoke(self, peer: Peer, token: str, transport: str, call_id: str) -> None: ...
+    def records(
+        self, peer: Peer, after_seq: int, search: Search, transport: str, call_id: str
+    ) -> AsyncIterator[bytes]: ...
+    async def records_of(self, peer: Peer, wanted: str, transport: str, call_id: str) -> list[bytes]: ...
+    async def record_at(self, peer: Peer, seq: int, transport: str, call_id: str) -> bytes: ...
+    async def checkpoint(self, peer: Peer, transport: str, call_id: str) -> bytes: ...
+
+
+class ThrottledAdministration:
+    """Another one's administration: refusals count, and revocations, for each leaves a record."""
+
+    def __init__(self, administration: Administers, throttle: Throttle) -> None:
+        self._administration = administration
+        self._throttle = throttle
+
+    async def introspect(self, peer: Peer, token: str, transport: str, call_id: str) -> TokenState:
+        """See Administration."""
+        async with self._throttle.passing(peer, AdminAction.INTROSPECT.value, transport, call_id):
+            return await self._administration.introspect(peer, token, transport, call_id)
+
+    async def revoke(self, peer: Peer, token: str, transport: str, call_id: str) -> None:
+        """See Administration."""
+        await self._throttle.admit(peer, AdminAction.REVOKE.value, transport, call_id)
+        self._throttle.charge(peer)
+        await self._administration.revoke(peer, token, transport, call_id)
+
+    async def records(
+        self, peer: Peer, after_seq: int, search: Search, transport: str, call_id: str
+    ) -> AsyncIterator[bytes]:
+        """See Administration."""
+        async with self._throttle.passing(peer, AdminAction.RECORD_READ.value, transport, call_id):
+            async for entry in self._administration.records(peer, after_seq, search, transport, call_id):
+                yield entry
+
+    async def records_of(self, peer: Peer, wanted: str, transport: str, call_id: str) -> list[bytes]:
+        """See Administration."""
+        async with self._throttle.passing(peer, AdminAction.RECORD_READ.value, transport, call_id):
+            return await self._administration.records_of(peer, wanted, transport, call_id)
+
+    async def record_at(self, peer: Peer, seq: int, transport: str, call_id: str) -> bytes:
+        """See Administration."""
+        async with self._throttle.passing(peer, AdminAction.RECORD_READ.value, transport, call_id):
+            return await self._administration.record_at(peer, seq, transport, call_id)
+
+    async def checkpoint(self, peer: Peer, transport: str, call_id: str) -> bytes:
+        """See Administration."""
+        async with self._throttle.passing(peer, AdminAction.CHECKPOINT_READ.value, transport, call_id):
+            return await self._administration.checkpoint(peer, transport, call_id)
