@@ -78,6 +78,9 @@ class Passage:
         self.meter = Meter()
         self.reply_bytes = 0
         self.response_findings: tuple[Finding, ...] = ()
+        self.blocked = False
+        """Whether the reply held what may not be passed on: its records then repeat no name of upstream's."""
+
         self.mentions: Mentions = NOTHING
         self.kept = False
         self.may_make = False
@@ -222,10 +225,10 @@ class Passage:
             findings=self._findings(),
             key_ref=lease.key_ref if lease else None,
             key_version=lease.key_version if lease else None,
-            model_served=self._name(served) if served else None,
+            model_served=self._said(served) if served else None,
             status=status,
             attempts=self.sends.begun,
-            finish_reason=self._name(finished) if finished else None,
+            finish_reason=self._said(finished) if finished else None,
             tokens_in=usage.tokens_in,
             tokens_out=usage.tokens_out,
             tokens_cached=usage.tokens_cached,
@@ -235,7 +238,7 @@ class Passage:
             bytes=self.reply_bytes,
             t_upstream_us=self.upstream_us,
             t_total_us=self._since_start(now_ns),
-            upstream_request_id=self._name(request_id) if request_id else None,
+            upstream_request_id=self._said(request_id) if request_id else None,
             error=error.value if error else None,
             object_id=self._object,
             object_owner=self.owner if self.made else None,
@@ -296,6 +299,10 @@ class Passage:
         commitment of such a field, not itself.
         """
         return self._seen is None or any(f.path[0] in fields for f in self.findings)
+
+    def _said(self, name: str) -> str:
+        """A name as upstream says it, or its commitment where the reply is not to be repeated."""
+        return self._commit(None, "name", name.encode()) if self.blocked else self._name(name)
 
     def _name(self, text: str) -> str:
         """A name as it is, or its commitment where it could be a text in disguise."""

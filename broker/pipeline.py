@@ -30,6 +30,7 @@ from broker.passage import Arrival, Commit, Passage
 from broker.ports import Clock, Counters, KeyPool, Ledger, ObjectOwners, Upstream
 from broker.settlement import Settlement
 from broker.shaping.binding import bind
+from broker.shaping.key_refusal import key_refused
 from broker.shaping.request import shaped
 from broker.stages import Stages
 from broker.streaming import stream
@@ -131,10 +132,11 @@ class Pipeline:
         if passage.operation is Operation.CHAT_LIST:
             answer = await self._listing.own(passage, request, answer)
         if answer.status == UNAUTHORIZED:
-            raise _key_refused()
+            raise key_refused()
+        self._stages.judge_headers(answer, passage)  # 10 filter
         if isinstance(answer, StreamReply):
             return self._stream(answer, passage, settlement)
-        reply = await self._stages.filter_reply(answer, passage)  # 10 filter
+        reply = await self._stages.filter_reply(answer, passage)
         if passage.may_make:
             await self._ownership.learn(passage, await self._stages.document(reply, passage.caller))
         await self._ownership.deleted(passage, reply.status)
@@ -145,7 +147,7 @@ class Pipeline:
     def _stream(self, answer: StreamReply, passage: Passage, settlement: Settlement) -> StreamReply:
         """Steps 10 to 12 happen while the events are taken: see `streaming`."""
         passage.forget_body()
-        scanner = self._stages.stream_filter(passage.decided)
+        places = self._stages.places(passage.decided)
         headers = (*answer.headers, *deprecation_headers(find(passage.accepted.model)))
         clock, caller = self._ports.clock, passage.caller
 
@@ -154,7 +156,7 @@ class Pipeline:
 
         leash = self._vigil.leash(recheck, lambda: self._deciding.again(passage))
         learn = partial(self._ownership.learn, passage)
-        return StreamReply(answer.status, headers, stream(answer, passage, scanner, settlement, leash, learn))
+        return StreamReply(answer.status, headers, stream(answer, passage, places, settlement, leash, learn))
 
 
 def _refusal(error: BaseException) -> BrokerError:
@@ -176,13 +178,3 @@ def _charges(decision: CallDecision, estimate: Estimate) -> Sequence[Charge]:
         Charge(limit.key, limit.unit, amounts[limit.unit], limit.cap, limit.window_seconds)
         for limit in decision.limits
     ]
-
-
-def _key_refused() -> BrokerError:
-    """Upstream's 401 speaks of the broker's key, part of which it echoes: the caller gets neither."""
-    return BrokerError(
-        Kind.CREDENTIAL_STORE_UNAVAILABLE,
-        "The upstream refused the key that was leased for this call.",
-        remedy="The operator must import a working key, with the scopes of this call: `broker keys import`.",
-        retry_after=5,
-    )

@@ -15,23 +15,27 @@ from broker.catalog.estimate import Estimate, check_retired, deprecation_headers
 from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
 from broker.lanes import LARGE_BYTES, Lane, Lanes, Steps, at_once
-from broker.model.call import Call, Reply, UpstreamRequest
+from broker.model.call import Call, Reply, StreamReply, UpstreamRequest
 from broker.model.decision import CallDecision
 from broker.model.finding import Finding, Path, Text
 from broker.model.operation import Operation
 from broker.model.subject import Caller
 from broker.model.wildcard import matches
 from broker.passage import Passage
-from broker.prefilter.inspector import Inspector
+from broker.prefilter.inspector import Finder, Inspector, Narrowed
+from broker.prefilter.places import Places
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.denial import content_blocked
 from broker.shaping.mentions import Mentions, mentions
-from broker.shaping.reply import GENERATING, edit_reply, parse_reply, visible_models
+from broker.shaping.reply import edit_reply, parse_reply, visible_models
 from broker.shaping.request import PURPOSE, QUERY, upstream_request
 
 _CUT_SETS = 64
 _SUCCESS = 200
+_SECRETS = "secret."
+HEADERS = "headers"
+_OPENS_JSON = frozenset((b"{", b"[", b'"'))
 
 
 class Stages:
@@ -93,11 +97,10 @@ class Stages:
         meter.told(document)
         if meter.estimate.terms.tools or not meter.usage.counts:
             await lane.run(size, at_once(lambda: meter.delivered.take(document)))
-        if call.operation in GENERATING and decision.cut:
-            if isinstance(document, dict):
-                await self._refuse_cut(document, size, decision, passage)
-            elif answer.status == _SUCCESS:
-                raise _unreadable()
+        if document is None and body and (answer.status == _SUCCESS or body.lstrip()[:1] in _OPENS_JSON):
+            raise _unreadable()
+        if decision.cut:
+            await self._refuse_cut(_members(document, body), size, decision, passage)
         if call.operation is Operation.EDITS:
             body = edit_reply(document, body)
         return Reply(answer.status, (*answer.headers, *deprecation_headers(find(call.model))), body)
@@ -106,23 +109,42 @@ class Stages:
         """What a whole reply says, or None where it is no JSON."""
         return await self.lane(caller).run(len(reply.body), at_once(lambda: parse_reply(reply.body)))
 
-    def stream_filter(self, decision: CallDecision) -> StreamFilter:
-        """Step 10 for a stream: a filter for what this decision cuts."""
-        return StreamFilter(decision.cuts, self._inspector.rules)
+    def judge_headers(self, answer: Reply | StreamReply, passage: Passage) -> None:
+        """Step 10 for what is passed on beside the body. Raises CONTENT_BLOCKED."""
+        if passage.decided.cut:
+            inspector = self._reply_inspector_now(passage.decided)
+            said = [Text((HEADERS, name), f"{name}: {value}") for name, value in answer.headers]
+            _refuse(inspector.inspect(said), passage)
+
+    def places(self, decision: CallDecision) -> Places | None:
+        """Step 10 for a stream: where its strings are read, for what this decision cuts; None for nothing."""
+        if not decision.cut:
+            return None
+        rules = self._inspector.rules
+        joined = StreamFilter(decision.cuts, rules)
+        secrets = StreamFilter(lambda rule: decision.cuts(rule) and rule.startswith(_SECRETS), rules)
+        return Places(joined, secrets, self._reply_inspector_now(decision))
 
     async def _refuse_cut(
         self, document: Mapping[str, object], size: int, decision: CallDecision, passage: Passage
     ) -> None:
         inspector = await self._reply_inspector(decision, large=size > LARGE_BYTES)
         cut = await self.lane(passage.caller).run(size, _reply_inspection(inspector, document))
-        passage.response_findings = cut
-        if cut:
-            raise content_blocked(cut[0].rule, cut[0].location, "reply")
+        _refuse(cut, passage)
+
+    def _reply_inspector_now(self, decision: CallDecision) -> Finder:
+        """As `_reply_inspector`, but one that does more until that is compiled: no stream waits for it."""
+        compiling = self._compiling(decision, large=False)
+        return compiling.result() if compiling.done() else Narrowed(self._inspector, decision.cuts)
 
     async def _reply_inspector(self, decision: CallDecision, *, large: bool) -> Inspector:
         """An inspector for just the rules that this decision cuts, compiled once per set of them, and once
         more for the thread that takes large inputs.
         """
+        compiling = self._compiling(decision, large=large)
+        return compiling.result() if compiling.done() else await asyncio.shield(compiling)
+
+    def _compiling(self, decision: CallDecision, *, large: bool) -> asyncio.Task[Inspector]:
         compiling = self._reply_inspectors.get((decision.cut, large))
         if compiling is None:
             watched = tuple(rule for rule in self._inspector.rules if decision.cuts(rule.id))
@@ -130,7 +152,7 @@ class Stages:
             if len(self._reply_inspectors) >= _CUT_SETS:
                 self._reply_inspectors.clear()
             self._reply_inspectors[decision.cut, large] = compiling
-        return compiling.result() if compiling.done() else await asyncio.shield(compiling)
+        return compiling
 
 
 def _inspection(inspector: Inspector, call: Call) -> Steps[tuple[Finding, ...]]:
@@ -143,9 +165,28 @@ def _inspection(inspector: Inspector, call: Call) -> Steps[tuple[Finding, ...]]:
 
 
 def _reply_inspection(inspector: Inspector, document: Mapping[str, object]) -> Steps[tuple[Finding, ...]]:
-    found = texts(document)
+    found = texts(document, _as_no_text)
     yield
     return (yield from inspector.steps(found))
+
+
+def _refuse(cut: tuple[Finding, ...], passage: Passage) -> None:
+    passage.response_findings = cut
+    if cut:
+        passage.blocked = True
+        raise content_blocked(cut[0].rule, cut[0].location, "reply")
+
+
+def _members(document: object, body: bytes) -> Mapping[str, object]:
+    """What a whole reply says, whatever it is: JSON, or the text of somebody between."""
+    if isinstance(document, dict):
+        return document
+    return {"body": body.decode("utf-8", "replace") if document is None else document}
+
+
+def _as_no_text(_tokens: list[int]) -> str:
+    """Numbers that a reply repeats from its request were inspected there."""
+    return ""
 
 
 def _beside_the_body(call: Call) -> list[Text]:

@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
 from hashlib import sha256
 
 from broker.errors import BrokerError, Kind
 from broker.lanes import Breath
 from broker.model.call import Events, StreamReply
 from broker.passage import Passage
-from broker.prefilter.stream import CutError, StreamFilter
+from broker.prefilter.places import Needs, Places, TooManyPlacesError
+from broker.prefilter.stream import CutError
 from broker.settlement import Settlement
 from broker.shaping.denial import content_blocked
-from broker.shaping.reply import Channel, deltas, parse_reply, wholes
-from broker.shaping.sse import field, is_error, is_terminal
+from broker.shaping.incomplete import error_of, incomplete, is_of_the_key, recounted, told_by_upstream
+from broker.shaping.key_refusal import key_refused
+from broker.shaping.reply import parse_reply
+from broker.shaping.sse import is_joined_by_nobody, is_last, parts
 from broker.shaping.usage_request import unasked
 from broker.vigil import Leash
 
-_WHOLE: Channel = ("event",)
 _NO_DOCUMENT = frozenset((b"null", b"[DONE]"))
 _OPENS_JSON = frozenset((b"{", b"[", b'"'))
+_FAREWELL_SECONDS = 1.0
+"""How long upstream may take to end what it has ended: its connection then serves another call."""
 
 
 Learn = Callable[[object], Awaitable[None]]
@@ -36,51 +40,53 @@ class Gate:
     """Holds whole events until all their text is known to be no part of a match, in order.
 
     Guarantee: no event that carries a byte of a match is ever released. Events without text that could
-    begin a match are released at once.
+    begin a match are released at once. `places` is None where nothing cuts.
     """
 
-    def __init__(self, scanner: StreamFilter) -> None:
-        self._scanner = scanner
-        self._held: deque[tuple[bytes, dict[Channel, int]]] = deque()
-        self._fed: dict[Channel, int] = {}
-        self._safe: dict[Channel, int] = {}
+    def __init__(self, places: Places | None) -> None:
+        self._places = places
+        self._held: deque[tuple[bytes, Needs]] = deque()
 
-    def admit(self, event: bytes, document: object) -> Iterator[bytes]:
-        """Takes the next event and its parsed data, yields those that may leave. Raises CONTENT_BLOCKED."""
-        needs: dict[Channel, int] = {}
-        if isinstance(document, dict):
-            for channel, text in deltas(document):
-                self._fed[channel] = self._fed.get(channel, 0) + len(text)
-                self._safe[channel] = self._decide(channel, text)
-                needs[channel] = self._fed[channel]
-        for text in wholes(document):
-            self._decide(_WHOLE, text)
-            self._decide(_WHOLE, None)
-        self._held.append((event, needs))
-        yield from self._free()
-
-    def finish(self) -> Iterator[bytes]:
-        """Upstream has said all: what could have begun a match did not."""
-        for channel in self._fed:
-            self._safe[channel] = self._decide(channel, None)
-        yield from self._free()
-
-    def _decide(self, channel: Channel, text: str | None) -> int:
-        """How much of the channel may leave after `text`, or after its end (None)."""
+    def admit(self, event: bytes, document: object, beside: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """Takes the next event, its parsed data and the lines beside that; returns those that may leave.
+        Raises CONTENT_BLOCKED, or UPSTREAM_INTERRUPTED where it cannot be told.
+        """
+        if self._places is None:
+            return [event]
         try:
-            return self._scanner.finish(channel) if text is None else self._scanner.feed(channel, text)
+            needs = self._places.read(document) if document is not None else []
+            for name, value in beside:
+                needs = needs + self._places.read_line(name, value, known=is_joined_by_nobody(name))
         except CutError as cut:
-            raise content_blocked(cut.rule, ".".join(channel), "reply") from None
+            raise content_blocked(cut.rule, self._places.where, "reply") from None
+        except TooManyPlacesError:
+            raise incomplete("The upstream sent more than can be filtered.", 0) from None
+        if not needs and not self._held:
+            return [event]
+        self._held.append((event, needs))
+        return self._free()
 
-    def _free(self) -> Iterator[bytes]:
-        while self._held and all(self._safe[channel] >= end for channel, end in self._held[0][1].items()):
-            yield self._held.popleft()[0]
+    def finish(self) -> list[bytes]:
+        """Upstream has said all: what could have begun a match did not."""
+        if self._places is None:
+            return []
+        try:
+            self._places.finish()
+        except CutError as cut:
+            raise content_blocked(cut.rule, self._places.where, "reply") from None
+        return self._free()
+
+    def _free(self) -> list[bytes]:
+        free: list[bytes] = []
+        while self._held and all(place.free >= end for place, end in self._held[0][1]):
+            free.append(self._held.popleft()[0])
+        return free
 
 
 def stream(
     answer: StreamReply,
     passage: Passage,
-    scanner: StreamFilter,
+    places: Places | None,
     settlement: Settlement,
     leash: Leash,
     learn: Learn,
@@ -97,25 +103,29 @@ def stream(
             leash.release()
             await asyncio.shield(settlement.close(error=leash.gone))
 
-    return Events(_watched(answer, passage, scanner, settlement, leash, learn), ended)
+    return Events(_watched(answer, passage, places, settlement, leash, learn), ended)
 
 
 async def _watched(
     answer: StreamReply,
     passage: Passage,
-    scanner: StreamFilter,
+    places: Places | None,
     settlement: Settlement,
     leash: Leash,
     learn: Learn,
 ) -> AsyncGenerator[bytes, None]:
-    gate = Gate(scanner)
+    gate = Gate(places)
     digest = sha256()
     breath = Breath()
+    delivered = 0
+    first = True
     try:
         async with aclosing(answer.events) as events:  # type: ignore[type-var]
             while (event := await leash.next(events)) is not None:
                 await breath.taken()
-                document = _document(event)
+                data, beside = parts(event, first=first)
+                first = False
+                document = _document(data)
                 passage.meter.told(document)
                 passage.meter.delivered.take(document)
                 if passage.meter.usage_added:
@@ -127,38 +137,60 @@ async def _watched(
                 passage.reply_bytes += len(event)
                 if passage.may_make:
                     await learn(document)
-                free = [*gate.admit(event, document)]
-                if is_terminal(event):
+                failure = _failure(document)
+                free = gate.admit(event, document, beside)
+                if failure is not None or is_last(data, beside):
                     *free, last = [*free, *gate.finish()]
                     for earlier in free:
+                        delivered += len(earlier)
                         yield earlier
-                    broken = Kind.UPSTREAM_INTERRUPTED if is_error(event) else None
-                    await settlement.close(digest=digest.digest(), error=broken)
-                    free = [last]
+                    await settlement.close(digest=digest.digest(), error=failure.kind if failure else None)
+                    delivered += len(last)
+                    yield last
+                    if failure is not None:
+                        raise failure
+                    await _farewell(events)
+                    return
                 for released in free:
+                    delivered += len(released)
                     yield released
     except BrokerError as error:
+        passage.blocked = passage.blocked or error.kind is Kind.CONTENT_BLOCKED
         await asyncio.shield(settlement.close(digest=digest.digest(), error=error.kind))
-        raise
+        raise recounted(error, delivered) from None
     finally:
         leash.release()
         await asyncio.shield(settlement.close(digest=digest.digest(), error=leash.gone))
 
 
-def _document(event: bytes) -> object:
+async def _farewell(events: AsyncIterator[bytes]) -> None:
+    """Upstream's connection comes to its end; whatever it still says after its last event is dropped."""
+    with suppress(BrokerError, TimeoutError):
+        async with asyncio.timeout(_FAREWELL_SECONDS):
+            await anext(events, None)
+
+
+def _failure(document: object) -> BrokerError | None:
+    """The error that upstream tells in this event, if it does: the event is its last. Raises
+    CREDENTIAL_STORE_UNAVAILABLE where its words are about the key: they may hold a part of it.
+    """
+    error = error_of(document)
+    if error is None:
+        return None
+    if is_of_the_key(error):
+        raise key_refused()
+    return told_by_upstream(error)
+
+
+def _document(data: bytes | None) -> object:
     """The event's data: JSON, or the text it is where it never was to be JSON. Raises UPSTREAM_INTERRUPTED
     for broken JSON: what cannot be read cannot be filtered.
     """
-    data = field(event, b"data")
     if not data:
         return None
     document = parse_reply(data)
     if document is not None or data in _NO_DOCUMENT:
         return document
     if data.lstrip()[:1] in _OPENS_JSON:
-        raise BrokerError(
-            Kind.UPSTREAM_INTERRUPTED,
-            "The upstream sent an event that is broken JSON.",
-            remedy="Send the same request again: what you received is incomplete.",
-        )
+        raise incomplete("The upstream sent an event that is broken JSON.", 0)
     return data.decode("utf-8", "replace")

@@ -16,6 +16,7 @@ from typing import IO
 import httpx
 
 from tests.processes import children
+from tests.transfers import Transfers
 
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -66,7 +67,8 @@ class RunningBroker:
 
     def http(self, identity: str | None, **options: object) -> httpx.Client:
         """An HTTP client at the broker's door, as this identity."""
-        return httpx.Client(base_url=self.https, verify=self.tls(identity), timeout=30, **options)  # type: ignore[arg-type]
+        transport = Transfers(self.tls(identity))
+        return httpx.Client(base_url=self.https, transport=transport, timeout=30, **options)  # type: ignore[arg-type]
 
     def ask_token(self, identity: str, scope: str = "", **fields: str) -> httpx.Response:
         """POST /oauth/token as this identity."""

@@ -19,6 +19,7 @@ import typer
 from broker.cli.replies import answer, deny, print_stream, vector
 from broker.cli.target import (
     DEFAULT_DEV,
+    DENIED,
     As,
     Ca,
     Cert,
@@ -29,6 +30,7 @@ from broker.cli.target import (
     Purpose,
     Target,
     User,
+    complain,
     resolve,
     verdict,
 )
@@ -144,9 +146,13 @@ def raw(
             resolve(dev, identity, https, cert, key, ca), TokenRequest(user=user, purpose=purpose)
         )
         with caller.reply(method.upper(), path, content) as reply:
-            for piece in reply.iter_bytes():
-                sys.stdout.buffer.write(piece)
-                sys.stdout.buffer.flush()
+            try:
+                for piece in reply.iter_bytes():
+                    sys.stdout.buffer.write(piece)
+                    sys.stdout.buffer.flush()
+            except httpx.RemoteProtocolError:
+                complain("The reply ended early: what was printed is not all of it.")
+                raise typer.Exit(DENIED) from None
 
 
 def _content(body: Path) -> bytes:

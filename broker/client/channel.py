@@ -5,7 +5,6 @@ Knows: channels and call credentials. Must not know: any service or message.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -19,13 +18,9 @@ from broker.client.renewal import Renewed
 from broker.client.token import WHATEVER_IS_GRANTED, TokenRequest
 from broker.errors import BrokerError
 
-_METHODS = {"name": [{}], "waitForReady": True, "timeout": "600s"}
-"""For every method: a call waits for the connection rather than fail while the broker starts anew. Without a
-deadline of its own it takes at most as long as the broker lets such a call take."""
 _OPTIONS = (
-    ("grpc.service_config", json.dumps({"methodConfig": [_METHODS]})),
+    # grpc would try again after up to two minutes, and calls would fail long after the broker is back.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.keepalive_time_ms", 30_000),
 )
@@ -148,7 +143,8 @@ def grpc_channel(
     """A channel to the gRPC address `target` (`host:port`) whose tokens come from `broker_url` (https).
 
     A token is renewed after two thirds of its life. Replaced certificate files count from the next call on.
-    While the broker starts anew, a call waits for it: give calls a `timeout`. A call is never repeated.
+    While no broker is there, calls fail at once with UNAVAILABLE; a second after it is back they go through.
+    A call is never repeated.
     """
 
     def make() -> grpc.Channel:

@@ -38,20 +38,7 @@ class Expression(Protocol):
     def gapped(self) -> Expression: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Gaps:
-    """As many gaps as there are; nothing else matches one, so their number costs no backtracking."""
-
-    full: str = f"{GAP}*"
-    opening: str = f"{GAP}+\\Z"
-    shortest: int = 0
-
-    @property
-    def gapped(self) -> Expression:
-        return self
-
-
-_GAPS = _Gaps()
+_GAPS = f"{GAP}*"  # nothing else matches a gap, so their number costs no backtracking
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +47,17 @@ class Word:
 
     literal: str
     caseless: bool = False
+    after: str = ""  # what may follow each of the characters
 
     @property
     def full(self) -> str:
-        return self._cased(re.escape(self.literal))
+        return self._cased("".join(re.escape(character) + self.after for character in self.literal))
 
     @property
     def opening(self) -> str:
         nested = ""
         for character in reversed(self.literal):
-            nested = re.escape(character) + (f"(?:{nested})?" if nested else "")
+            nested = re.escape(character) + self.after + (f"(?:{nested})?" if nested else "")
         return self._cased(nested) + r"\Z"
 
     @property
@@ -78,7 +66,7 @@ class Word:
 
     @property
     def gapped(self) -> Expression:
-        return Then(*(part for one in self.literal for part in (Word(one, self.caseless), _GAPS)))
+        return Word(self.literal, self.caseless, _GAPS)
 
     def _cased(self, pattern: str) -> str:
         return f"(?i:{pattern})" if self.caseless else pattern
@@ -91,14 +79,19 @@ class Some:
     characters: str
     least: int
     most: int
+    after: str = ""  # what may follow each of them
 
     @property
     def full(self) -> str:
-        return f"{self.characters}{{{self.least},{self.most}}}"
+        return f"{self._one}{{{self.least},{self.most}}}"
 
     @property
     def opening(self) -> str:
-        return f"{self.characters}{{1,{self.most}}}\\Z"
+        return f"{self._one}{{1,{self.most}}}\\Z"
+
+    @property
+    def _one(self) -> str:
+        return f"(?:{self.characters}{self.after})" if self.after else self.characters
 
     @property
     def shortest(self) -> int:
@@ -106,7 +99,7 @@ class Some:
 
     @property
     def gapped(self) -> Expression:
-        return Times(Then(Some(self.characters, 1, 1), _GAPS), self.least, self.most)
+        return Some(self.characters, self.least, self.most, _GAPS)
 
 
 class Then:

@@ -7,8 +7,9 @@ expressions say. Must not know: what a finding leads to.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
+from typing import Protocol
 
 import hyperscan
 
@@ -19,6 +20,14 @@ from broker.prefilter.matching import matcher
 from broker.prefilter.rules import Rule, rules
 
 _CONTROLS = rb"[\x01-\x08\x0e-\x1f\x7f]"  # dropped by fold: a text with one is not taken as it stands
+
+
+class Finder(Protocol):
+    """Finds matches in finished strings, none of them shorter than `shortest` characters."""
+
+    @property
+    def shortest(self) -> int: ...
+    def inspect(self, texts: Sequence[Text]) -> tuple[Finding, ...]: ...
 
 
 class Inspector:
@@ -38,6 +47,9 @@ class Inspector:
     ) -> None:
         self.rules = rules(banned_topics, injection_phrases) if watched is None else watched
         self._matchers = tuple(map(matcher, self.rules))
+        self.shortest = min((one.shortest for one in self._matchers), default=0)
+        """The fewest characters that any rule matches."""
+
         cores = [one.rule.core.full.encode() for one in self._matchers]
         flags = hyperscan.HS_FLAG_SINGLEMATCH
         unicode = hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP
@@ -95,6 +107,18 @@ class Inspector:
                 located.append((index, _finding(one.rule.id, one.rule.severity, texts[index], span)))
         located.sort(key=lambda item: (item[0], item[1].start, item[1].end))
         return tuple(_distinct(finding for _, finding in located))
+
+
+class Narrowed:
+    """An inspector's findings of those rules of which `wanted` says yes."""
+
+    def __init__(self, inspector: Inspector, wanted: Callable[[str], bool]) -> None:
+        self._inspector = inspector
+        self._wanted = wanted
+        self.shortest = inspector.shortest
+
+    def inspect(self, texts: Sequence[Text]) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self._inspector.inspect(texts) if self._wanted(finding.rule))
 
 
 def _finding(rule: str, severity: Severity, text: Text, span: tuple[int, int]) -> Finding:

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NoReturn
 
-from broker.prefilter.folding import GAP, Folded, fold
+from broker.prefilter.folding import GAP, fold
 from broker.prefilter.matching import CONTEXT, Matcher, matcher
 from broker.prefilter.rules import Rule, rules
 
@@ -54,25 +54,54 @@ class StreamFilter:
 
         Raises CutError when a rule that cuts has matched; from then on always.
         """
+        kept = self.hold(channel, text)
         held = self._held(channel)
         held.fed += len(text)
+        return held.fed - kept
+
+    def hold(self, channel: Hashable, text: str) -> int:
+        """Takes the channel's next text; returns how many characters of its end may not leave yet. Raises
+        CutError as `feed` does.
+        """
         if self._watch is None:
-            return held.fed
-        known = fold(held.text + text)
-        start = self._decide(known, held.before, ended=False)
-        keep = len(known.value) if start is None else known.origins[start]
-        decided = known.text if start is None else known.text[: bisect_left(known.origins, keep)]
-        if len(known.value) - keep > LIMIT:
-            self._end(self._watch.first)
+            return 0
+        held = self._channels.get(channel) or self._held(channel)
+        known = held.text + text
+        if known.isascii() and known.isprintable():  # then every character stands for itself
+            start = self._decide(known, held.before, ended=False)
+            keep, decided = (len(known), known) if start is None else (start, known[:start])
+        else:
+            folded = fold(known)
+            start = self._decide(folded.text, held.before, ended=False)
+            keep = len(known) if start is None else folded.origins[start]
+            decided = folded.text if start is None else folded.text[: bisect_left(folded.origins, keep)]
         held.before = (held.before + decided)[-CONTEXT:]  # as its reader sees it: it may rule a match out
-        held.text = known.value[keep:]
-        return held.fed - len(held.text)
+        held.text = known[keep:]
+        if len(held.text) > LIMIT:
+            self._end(self._watch.first)
+        return len(held.text)
+
+    def opens(self, text: str) -> bool:
+        """Whether what follows `text` could make a match of its end."""
+        if self._watch is None:
+            return False
+        known = fold(text[-LIMIT:]).text
+        return self._watch.undecided(known, 0) is not None
+
+    def forget(self, channel: Hashable) -> None:
+        """Nothing goes on with what the channel has brought so far."""
+        self._channels.pop(channel, None)
+
+    def fork(self, channel: Hashable, other: Hashable) -> None:
+        """From here on, `other` goes on with what the channel has brought so far."""
+        if channel in self._channels:
+            self._channels[other] = replace(self._channels[channel])
 
     def finish(self, channel: Hashable) -> int:
         """The channel has ended: all of it may leave. Raises CutError where only the end makes a match."""
         held = self._held(channel)
         if self._watch is not None:
-            self._decide(fold(held.text), held.before, ended=True)
+            self._decide(fold(held.text).text, held.before, ended=True)
         return held.fed
 
     def _held(self, channel: Hashable) -> _Held:
@@ -83,16 +112,17 @@ class StreamFilter:
             held = self._channels[channel] = _Held()
         return held
 
-    def _decide(self, known: Folded, before: str, *, ended: bool) -> int | None:
+    def _decide(self, known: str, before: str, *, ended: bool) -> int | None:
         """Where in `known` the first undecided character is, None where all are decided; `before` stands
         before it and is decided already.
         """
         watch = self._watch
         assert watch is not None  # noqa: S101 - callers have looked
-        text, first = before + known.text, len(before)
-        rule = watch.match(text, first, ended=ended)
-        if rule is not None:
-            self._end(rule)
+        text, first = before + known, len(before)
+        if len(text) >= watch.shortest:
+            rule = watch.match(text, first, ended=ended)
+            if rule is not None:
+                self._end(rule)
         start = None if ended else watch.undecided(text, first)
         return None if start is None else start - first
 
@@ -116,17 +146,13 @@ class _Watch:
 
     def __init__(self, matchers: tuple[Matcher, ...]) -> None:
         self._matchers = matchers
-        self._openings = re.compile("|".join(f"(?:{one.opening})" for one in matchers))
-        self.first = matchers[0].rule.id
-
-    @cached_property
-    def _gapped_openings(self) -> re.Pattern[str]:
-        return re.compile("|".join(f"(?:{one.gapped_opening})" for one in self._matchers))
-
-    @cached_property
-    def _bare_openings(self) -> re.Pattern[str]:
+        self._openings = _any(one.opening for one in matchers)
+        self._gapped_openings = _any(one.gapped_opening for one in matchers)
+        self._bare_openings = _any(one.bare_opening for one in matchers)
         """What every undecided end holds once the gaps are out, whatever stands before it."""
-        return re.compile("|".join(f"(?:{one.bare_opening})" for one in self._matchers))
+
+        self.first = matchers[0].rule.id
+        self.shortest = min(one.shortest for one in matchers)
 
     def match(self, text: str, first: int, *, ended: bool) -> str | None:
         """The id of a rule that has matched and that nothing which follows can unmatch."""
@@ -153,6 +179,10 @@ class _Watch:
                 text, max(first, _before_last(text, len(plain) - bare.start()))
             )
         return match.start() if match else None
+
+
+def _any(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
 
 
 def _before_last(text: str, count: int) -> int:

@@ -8,13 +8,13 @@ leads to.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from broker.errors import BrokerError, Kind
 from broker.model.finding import Path, Text, location
+from broker.prefilter.escapes import levels, unescaped
 from broker.prefilter.opaque import Payload, opaque_members, payloads
 
 DecodeTokens = Callable[[list[int]], str | None]
@@ -22,12 +22,9 @@ DecodeTokens = Callable[[list[int]], str | None]
 KEY = "<key>"
 """The last step of a path that means the key itself, not its value; no plain key looks like it."""
 
-_LONG_NUMBER = 10**11  # twelve digits and more can be a card; no rule takes fewer without a separator
-_UNESCAPE_DEPTH = 3
+LONG_NUMBER = 10**11  # twelve digits and more can be a card; no rule takes fewer without a separator
 _PLAIN_KEY = re.compile(r"[a-z][A-Za-z_]{0,30}\Z")
 _PLAIN_NAME = re.compile(r"[a-z_]{1,32}\Z")
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
-_CONTROL = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _TOKEN_FIELDS = frozenset({"prompt", "input"})
 _NAMES = frozenset({"role", "type"})
 _SEED = "seed"  # a random number of OpenAI's own; no model reads it
@@ -78,7 +75,7 @@ class Unescaped(Text):
 
     @cached_property
     def _levels(self) -> list[Callable[[int], int]]:
-        return _levels(self.source.value)
+        return levels(self.source.value)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         for origins in reversed(self._levels):
@@ -113,7 +110,7 @@ def texts(document: Mapping[str, object], decode_tokens: DecodeTokens | None = N
                 found.append(_detokenised(path, value, decode_tokens))
             else:
                 pending.extend([((*path, i), value[i]) for i in range(len(value) - 1, -1, -1)])
-        elif isinstance(value, (int, float)) and abs(value) >= _LONG_NUMBER:
+        elif isinstance(value, (int, float)) and abs(value) >= LONG_NUMBER:
             found.append(Decoded(path, _digits(value)))
     return found
 
@@ -151,7 +148,7 @@ def _open(
         if key in opaque:
             continue
         if key in _KNOWN_KEYS:
-            if value is None or (isinstance(value, int) and -_LONG_NUMBER < value < _LONG_NUMBER):
+            if value is None or (isinstance(value, int) and -LONG_NUMBER < value < LONG_NUMBER):
                 continue
             if key == _SEED and not path and isinstance(value, int):
                 continue
@@ -159,10 +156,15 @@ def _open(
                 continue
             pending.append(((*path, key), value))
             continue
-        step = (*path, key if _PLAIN_KEY.match(key) else place)
+        step = (*path, plain_step(key, place))
         _add(found, (*step, KEY), key)
         pending.append((step, value))
     pending[first:] = pending[first:][::-1]
+
+
+def plain_step(key: str, place: int) -> str | int:
+    """How a path names the key that is at this place of its object: a secret used as one is not repeated."""
+    return key if _PLAIN_KEY.match(key) else place
 
 
 def _is_tokens(items: list[object] | tuple[object, ...]) -> bool:
@@ -181,47 +183,3 @@ def _detokenised(
             param=location(path),
         )
     return Decoded(path, text)
-
-
-def unescaped(value: str) -> str:
-    """The string with its JSON escapes (RFC 8259 section 7) resolved, also escapes of escapes.
-
-    It need not be valid JSON: half of a tool call's arguments hides as much as all of them.
-
-    >>> unescaped(r'{"key": "sk\\u002dproj"}')
-    '{"key": "sk-proj"}'
-    """
-    for _ in range(_UNESCAPE_DEPTH):
-        if "\\" not in value:
-            break
-        value = _ESCAPE.sub(_unescape, value)
-    return value
-
-
-def _unescape(match: re.Match[str]) -> str:
-    code, character = match.groups()
-    return chr(int(code, 16)) if code else _CONTROL.get(character, character)
-
-
-def _levels(value: str) -> list[Callable[[int], int]]:
-    """For each time that `unescaped` resolves escapes: from places behind it to places before it."""
-    levels: list[Callable[[int], int]] = []
-    for _ in range(_UNESCAPE_DEPTH):
-        if "\\" not in value:
-            break
-        behind, before, shift = [0], [0], 0
-        for match in _ESCAPE.finditer(value):
-            shift += match.end() - match.start() - 1
-            behind.append(match.end() - shift)
-            before.append(match.end())
-        levels.append(_origins(behind, before))
-        value = _ESCAPE.sub(_unescape, value)
-    return levels
-
-
-def _origins(behind: list[int], before: list[int]) -> Callable[[int], int]:
-    def origin(place: int) -> int:
-        known = bisect_right(behind, place) - 1
-        return before[known] + place - behind[known]
-
-    return origin

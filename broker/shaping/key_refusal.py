@@ -11,6 +11,7 @@ import re
 
 import orjson
 
+from broker.errors import BrokerError, Kind
 from broker.model.call import Reply, StreamReply
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
@@ -52,3 +53,13 @@ def _error(body: bytes) -> dict[str, object]:
         return {}
     error = document.get("error") if isinstance(document, dict) else None
     return error if isinstance(error, dict) else {}
+
+
+def key_refused() -> BrokerError:
+    """Upstream's 401 speaks of the broker's key, part of which it echoes: the caller gets neither."""
+    return BrokerError(
+        Kind.CREDENTIAL_STORE_UNAVAILABLE,
+        "The upstream refused the key that was leased for this call.",
+        remedy="The operator must import a working key, with the scopes of this call: `broker keys import`.",
+        retry_after=5,
+    )

@@ -83,6 +83,45 @@ def field(event: bytes, name: bytes) -> bytes | None:
     return b"\n".join(values) if values else None
 
 
+_BOM = b"\xef\xbb\xbf"
+_PLAIN, _BLANK = b"data: ", len(b"\n\n")
+_IGNORED = frozenset((b"event", b"id", b"retry", b""))  # "" is a comment
+
+
+def parts(event: bytes, *, first: bool) -> tuple[bytes | None, list[tuple[bytes, bytes]]]:
+    """The data of an event as `field` gives it, and all its other lines: name and value, "" for a comment. A
+    byte order mark before the `first` one is none of its bytes.
+
+    >>> parts(b": ping\\nevent: x\\ndata: {}\\n\\n", first=False)
+    (b'{}', [(b'', b'ping'), (b'event', b'x')])
+    """
+    if event.startswith(_PLAIN) and event.find(b"\n") == len(event) - _BLANK and b"\r" not in event:
+        return event[len(_PLAIN) : -_BLANK], []
+    lines = event.removeprefix(_BOM).splitlines() if first else event.splitlines()
+    data: list[bytes] = []
+    others: list[tuple[bytes, bytes]] = []
+    for line in lines:
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            data.append(value)
+        elif line:
+            others.append((name, value))
+    return (b"\n".join(data) if data else None), others
+
+
+def is_joined_by_nobody(name: bytes) -> bool:
+    """Whether a line of this name is a comment, or a field that every event has anew."""
+    return name in _IGNORED
+
+
+def is_last(data: bytes | None, others: list[tuple[bytes, bytes]]) -> bool:
+    """`is_terminal` of an event that is in its `parts`."""
+    return data == b"[DONE]" or any(
+        name == b"event" and (value in _TERMINAL_TYPES or value == b"error") for name, value in others
+    )
+
+
 def is_terminal(event: bytes) -> bool:
     """Whether upstream ends its stream with this event: `[DONE]`, or a final `/v1/responses` event.
 

@@ -17,7 +17,7 @@ from broker.model.subject import Caller, Peer, Subject
 from broker.shaping import edits
 from broker.shaping.binding import bind
 from broker.shaping.policy_input import call_input
-from broker.shaping.reply import deltas, visible_models
+from broker.shaping.reply import visible_models
 from broker.shaping.sse import EventSplitter, field, is_terminal
 from broker.shaping.usage import usage_of
 
@@ -135,15 +135,3 @@ def test_usage_is_read_from_every_family() -> None:
     )
     assert (nested.tokens_in, nested.tokens_out) == (3, 4)
     assert usage_of([]).tokens_in is None
-
-
-def test_deltas_keep_their_channels_apart() -> None:
-    event = {
-        "choices": [
-            {"index": 0, "delta": {"content": "a", "role": "assistant"}},
-            {"index": 1, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]}},
-        ]
-    }
-    assert list(deltas(event)) == [(("0", "content"), "a"), (("1", "tool_calls", "0"), "{")]
-    text = {"type": "response.output_text.delta", "item_id": "m", "delta": "x"}
-    assert [value for _, value in deltas(text)] == ["x"]

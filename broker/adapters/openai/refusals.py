@@ -6,6 +6,7 @@ Knows: the words. Must not know: how it came about.
 from __future__ import annotations
 
 from broker.errors import BrokerError, Kind
+from broker.shaping.incomplete import incomplete
 
 
 def unavailable(message: str, *, unsent: bool = False) -> BrokerError:
@@ -28,14 +29,4 @@ def unavailable(message: str, *, unsent: bool = False) -> BrokerError:
 
 def interrupted(sent: int) -> BrokerError:
     """A stream ended before its end; `sent` bytes of it were passed on."""
-    again = (
-        "What you received is incomplete. Sending the request again makes another answer, at its full cost."
-    )
-    if sent == 0:
-        again = "Send the same request again: you have received nothing of its answer."
-    return BrokerError(
-        Kind.UPSTREAM_INTERRUPTED,
-        "The upstream broke the stream before its end.",
-        remedy=again,
-        details={"bytes_delivered": str(sent), "retry_safe": "true" if sent == 0 else "false"},
-    )
+    return incomplete("The upstream broke the stream before its end.", sent)

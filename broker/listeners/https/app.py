@@ -113,7 +113,7 @@ class HttpsApp:
         if isinstance(reply, Reply):
             await _respond(send, reply, call_id)
         elif reply is not None:
-            await _stream(reply, call_id, receive, send)
+            await _stream(reply, call_id, receive, send, scope["state"]["presence"])
 
     async def _run(self, arrival: HttpArrival, presence: Presence) -> Reply | StreamReply | None:
         """The reply, or None where the caller left first: the call then ends, upstream and in the log."""
@@ -195,14 +195,19 @@ async def _respond_error(send: Send, error: BrokerError, call_id: str, *, oauth:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _stream(reply: StreamReply, call_id: str, receive: Receive, send: Send) -> None:
-    """Passes events on as they come. A caller that leaves ends the call upstream too."""
+async def _stream(reply: StreamReply, call_id: str, receive: Receive, send: Send, presence: Presence) -> None:
+    """Passes events on as they come. A caller that leaves ends the call upstream too; a stream that may not
+    go on ends with its error event, and the transfer without its end (RFC 9112, 8): it is not whole.
+    """
     headers = _reply_headers(reply, call_id)
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     forwarding = asyncio.ensure_future(_forward(reply.events, send))
     leaving = asyncio.ensure_future(_caller_left(receive))
     try:
         await asyncio.wait({forwarding, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if forwarding.done() and not forwarding.cancelled() and not forwarding.result():
+            presence.break_off()
+            await leaving  # until then this reply is one that was not ended
     finally:  # also when the door closes under an open stream: its call must not stay open
         forwarding.cancel()
         leaving.cancel()
@@ -211,14 +216,17 @@ async def _stream(reply: StreamReply, call_id: str, receive: Receive, send: Send
         forwarding.result()
 
 
-async def _forward(events: AsyncIterator[bytes], send: Send) -> None:
+async def _forward(events: AsyncIterator[bytes], send: Send) -> bool:
+    """Whether the stream came to its end."""
     try:
         async with aclosing(events) as source:  # type: ignore[type-var]
             async for event in source:
                 await send({"type": "http.response.body", "body": event, "more_body": True})
     except BrokerError as error:
         await send({"type": "http.response.body", "body": errors.event(error), "more_body": True})
+        return False
     await send({"type": "http.response.body", "body": b""})
+    return True
 
 
 async def _caller_left(receive: Receive) -> None:

@@ -7,6 +7,7 @@ Knows: one connection's bytes and timers. Must not know: routes. Bounds (DESIGN.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -38,11 +39,13 @@ class Presence:
     not: nobody would hear the answer.
     """
 
-    __slots__ = ("gone", "waiting")
+    __slots__ = ("break_off", "gone", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, break_off: Callable[[], None]) -> None:
         self.gone = False
         self.waiting: asyncio.Task[Any] | None = None
+        self.break_off = break_off
+        """Ends the connection after what was written: a reply that is not whole must not look whole."""
 
     def leave(self) -> None:
         self.gone = True
@@ -92,7 +95,7 @@ class PeerProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._in_body = False
         self._header_timer: asyncio.TimerHandle | None = None
-        self._presence = Presence()
+        self._presence = Presence(self._break_off)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._gathering = Gathering(transport, self.loop)
@@ -155,6 +158,9 @@ class PeerProtocol(HttpToolsProtocol):
         head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
         self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(_UNREADABLE), _UNREADABLE))
         self.transport.close()
+
+    def _break_off(self) -> None:
+        self._gathering.close()
 
     def _count(self, size: int) -> None:
         self._header_bytes += size

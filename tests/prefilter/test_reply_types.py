@@ -1,0 +1,112 @@
+"""A canary in each string of each event and reply type of the `openai` package: none is passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import orjson
+import pytest
+from openai.types import (
+    Completion,
+    CompletionUsage,
+    CreateEmbeddingResponse,
+    ErrorObject,
+    Model,
+    ModelDeleted,
+    ModerationCreateResponse,
+)
+from openai.types.chat import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionDeleted,
+    ChatCompletionStoreMessage,
+)
+from openai.types.responses import Response, ResponseItemList, ResponseStreamEvent
+from pydantic import BaseModel
+
+from broker.errors import BrokerError, Kind
+from broker.prefilter.inspector import Inspector
+from broker.prefilter.places import Places
+from broker.prefilter.stream import StreamFilter
+from broker.prefilter.texts import texts
+from broker.shaping.sse import parts
+from broker.streaming import Gate
+from tests.prefilter.shapes import least, marked, spelled
+
+CANARY = "AKIAIOSFODNN7EXAMPLE"  # AWS's own documentation example
+HALVES = ("AKIAIOSFODN", "N7EXAMPLE")
+SECRETS = tuple(rule for rule in Inspector().rules if rule.id.startswith("secret."))
+ALL = Inspector().rules
+INSPECTOR, EVERYTHING = Inspector(watched=SECRETS), Inspector(watched=ALL)
+EVENTS = (Completion, ChatCompletionChunk, *get_args(get_args(ResponseStreamEvent)[0]))
+REPLIES = (
+    Completion, ChatCompletion, Response, ResponseItemList, ChatCompletionStoreMessage, ChatCompletionDeleted,
+    CreateEmbeddingResponse, ModerationCreateResponse, Model, ModelDeleted, ErrorObject, CompletionUsage,
+)  # fmt: skip
+
+
+def gate(*, everything: bool = False) -> Gate:
+    rules, inspector = (ALL, EVERYTHING) if everything else (SECRETS, INSPECTOR)
+    secrets = StreamFilter(lambda rule: rule.startswith("secret."), rules)
+    return Gate(Places(StreamFilter(lambda _: True, rules), secrets, inspector))
+
+
+def event(document: object) -> bytes:
+    name = document.get("type") if isinstance(document, dict) else None
+    head = f"event: {name}\n".encode() if name else b""
+    return head + b"data: " + orjson.dumps(document) + b"\n\n"
+
+
+def passed(documents: Sequence[object], *, everything: bool = False) -> tuple[bytes, bool]:
+    """What of these events leaves, and whether the stream is cut."""
+    door = gate(everything=everything)
+    left = b""
+    try:
+        for document in documents:
+            data, beside = parts(event(document), first=False)
+            left += b"".join(door.admit(event(document), orjson.loads(data or b"null"), beside))
+        left += b"".join(door.finish())
+    except BrokerError as error:
+        return left, error.kind is Kind.CONTENT_BLOCKED and CANARY not in str(error.param)
+    return left, False
+
+
+def documents(kinds: Sequence[Any]) -> list[Any]:
+    return [pytest.param(kind, id=kind.__name__) for kind in kinds]
+
+
+@pytest.mark.parametrize("kind", documents(EVENTS))
+def test_a_canary_in_any_string_of_an_event_is_not_passed_on(kind: type[BaseModel]) -> None:
+    count = 0
+    for count, document in enumerate(marked(kind), 1):  # noqa: B007 - counted to see that there were any
+        left, cut = passed([least(kind), spelled(document, CANARY), least(kind)])
+        assert cut, document
+        assert b"AKIA" not in left, document
+    assert count
+
+
+@pytest.mark.parametrize("kind", documents(EVENTS))
+def test_a_canary_split_over_two_events_is_not_passed_on(kind: type[BaseModel]) -> None:
+    for document in marked(kind):
+        first, second = (spelled(document, half) for half in HALVES)
+        left, cut = passed([least(kind), first, second, least(kind)])
+        assert cut, document
+        assert b"AKIA" not in left, document
+
+
+@pytest.mark.parametrize("kind", documents(REPLIES))
+def test_a_canary_in_any_string_of_a_reply_is_found(kind: type[BaseModel]) -> None:
+    for document in marked(kind):
+        said = spelled(document, CANARY)
+        assert isinstance(said, dict)
+        assert INSPECTOR.inspect(texts(said)), document
+
+
+@pytest.mark.parametrize("kind", documents(EVENTS))
+@pytest.mark.parametrize("everything", [False, True], ids=["secrets cut", "everything cuts"])
+def test_an_event_that_says_nothing_new_is_not_held(kind: type[BaseModel], everything: bool) -> None:
+    said = least(kind)
+    door = gate(everything=everything)
+    for _ in range(3):
+        assert door.admit(event(said), said, []) == [event(said)]
