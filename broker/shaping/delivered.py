@@ -18,7 +18,7 @@ _MOST_ANSWERS = 1024
 _WHOLE = -1  # the one answer of /v1/responses has no index
 
 
-class Answer:
+class AnswerCount:
     """One answer: its text so far, counted in pieces so that no long one is kept, and whether it is over."""
 
     __slots__ = ("_count", "_length", "_texts", "_tokens", "frames", "over")
@@ -55,7 +55,7 @@ class Delivered:
 
     def __init__(self, count: Count) -> None:
         self._count = count
-        self._answers: dict[object, Answer] = {}
+        self._answers: dict[object, AnswerCount] = {}
         self.late = False
         """Whether upstream only said that it will answer (`background`)."""
         self.uses: list[str] = []
@@ -87,11 +87,11 @@ class Delivered:
             for answer in self._answers.values()
         ]
 
-    def _answer(self, index: object) -> Answer:
+    def _answer(self, index: object) -> AnswerCount:
         key = index if isinstance(index, int) and len(self._answers) < _MOST_ANSWERS else _WHOLE
         answer = self._answers.get(key)
         if answer is None:
-            answer = self._answers[key] = Answer(self._count)
+            answer = self._answers[key] = AnswerCount(self._count)
         return answer
 
     def _choice(self, choice: dict[str, object]) -> None:
