@@ -20,7 +20,7 @@ from broker.errors import BrokerError, Kind
 from broker.lanes import Lane
 from broker.metering import Meter
 from broker.model.call import Call
-from broker.model.decision import CallDecision
+from broker.model.decision import Action, CallDecision
 from broker.model.finding import Finding
 from broker.model.operation import Operation
 from broker.model.record import Record, RecordedFinding, RecordType
@@ -34,6 +34,7 @@ from broker.shaping.request import PURPOSE, model_sent
 Commit = Callable[[str | None, str, bytes], str]
 _NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z")
 _MAX_USER = 256
+_MAX_FINDINGS = 32
 
 
 class Arrival(Protocol):
@@ -77,7 +78,7 @@ class Passage:
         self.sent = False
         self.meter = Meter()
         self.reply_bytes = 0
-        self.response_findings: tuple[Finding, ...] = ()
+        self.response_findings: tuple[RecordedFinding, ...] = ()
         self.blocked = False
         """Whether the reply held what may not be passed on: its records then repeat no name of upstream's."""
 
@@ -103,6 +104,12 @@ class Passage:
     def inspected(self, findings: tuple[Finding, ...]) -> None:
         """The rules have looked at every text of the call."""
         self._seen = findings
+
+    def found_in_reply(self, rule: str, location: str, action: Action) -> None:
+        """A rule saw something in the reply: where, and what was done about it."""
+        if len(self.response_findings) < _MAX_FINDINGS:
+            told = RecordedFinding(rule, location[:_MAX_USER], action.value)
+            self.response_findings = (*self.response_findings, told)
 
     @property
     def decided(self) -> CallDecision:
@@ -280,16 +287,16 @@ class Passage:
         )
 
     def _findings(self) -> tuple[RecordedFinding, ...] | None:
-        seen = (*self.findings, *self.response_findings)
-        if not seen:
+        if not self.findings and not self.response_findings:
             return None
         content = self.decision.content if self.decision else None
-        return tuple(
+        asked = [
             RecordedFinding(
                 f.rule, f.location[:_MAX_USER], content.action(f.rule).value if content else "none"
             )
-            for f in seen[:32]
-        )
+            for f in self.findings[:_MAX_FINDINGS]
+        ]
+        return (*asked, *self.response_findings)[:_MAX_FINDINGS]
 
     def _model(self, name: str) -> str:
         return self._commit(None, "name", name.encode()) if self._found_in("model") else self._name(name)
