@@ -19,7 +19,7 @@ from broker.charging import Cost
 from broker.errors import BrokerError, Kind
 from broker.metering import Meter
 from broker.model.call import Call
-from broker.model.decision import CallDecision
+from broker.model.decision import Action, CallDecision
 from broker.model.finding import Finding
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.model.secret import Lease
@@ -32,6 +32,7 @@ from broker.shaping.request import PURPOSE, model_sent
 Commit = Callable[[str | None, str, bytes], str]
 _NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z")
 _MAX_USER = 256
+_MAX_FINDINGS = 32
 
 
 class Passage:
@@ -56,7 +57,7 @@ class Passage:
         self.sent = False
         self.meter = Meter()
         self.reply_bytes = 0
-        self.response_findings: tuple[Finding, ...] = ()
+        self.response_findings: tuple[RecordedFinding, ...] = ()
         self.blocked = False
         """Whether the reply held what may not be passed on: its records then repeat no name of upstream's."""
 
@@ -82,6 +83,12 @@ class Passage:
     def inspected(self, findings: tuple[Finding, ...]) -> None:
         """The rules have looked at every text of the call."""
         self._seen = findings
+
+    def found_in_reply(self, rule: str, location: str, action: Action) -> None:
+        """A rule saw something in the reply: where, and what was done about it."""
+        if len(self.response_findings) < _MAX_FINDINGS:
+            told = RecordedFinding(rule, location[:_MAX_USER], action.value)
+            self.response_findings = (*self.response_findings, told)
 
     @property
     def decided(self) -> CallDecision:
@@ -259,8 +266,11 @@ class Passage:
         )
 
     def _findings(self) -> tuple[RecordedFinding, ...] | None:
+        if not self.findings and not self.response_findings:
+            return None
         content = self.decision.content if self.decision else None
-        return recorded_findings((*self.findings, *self.response_findings), content)
+        asked = recorded_findings(self.findings[:_MAX_FINDINGS], content)
+        return (*asked, *self.response_findings)[:_MAX_FINDINGS]
 
     def _model(self, name: str) -> str:
         return self._commit(None, "name", name.encode()) if self._found_in("model") else self._name(name)

@@ -134,7 +134,7 @@ class Pipeline:
             answer = await self._listing.own(passage, request, answer)
         if answer.status == UNAUTHORIZED:
             raise key_refused()
-        self._stages.judge_headers(answer, passage)  # 10 filter
+        answer = self._stages.judge_headers(answer, passage)  # 10 filter
         if isinstance(answer, StreamReply):
             return self._stream(answer, passage, settlement)
         reply = await self._stages.filter_reply(answer, passage)

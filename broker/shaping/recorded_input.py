@@ -20,7 +20,6 @@ from broker.model.record import RecordedFinding
 LONGEST_BYTES = 6 * 1024
 """A longer input is not kept: an entry has 16 KiB at most, and no honest call needs that much."""
 _LONG_NUMBER = 10**11
-_MAX_FINDINGS = 32
 _MAX_LOCATION = 256
 _PLAIN = re.compile(r"[a-z][A-Za-z_]{0,30}\Z")
 
@@ -74,15 +73,12 @@ def recorded_call(
     return recorded({**document, "call": kept})
 
 
-def recorded_findings(seen: Sequence[Finding], content: Content | None) -> tuple[RecordedFinding, ...] | None:
-    """What the rules found, the first 32, each with what policy did about it."""
-    if not seen:
-        return None
-    shown = seen[:_MAX_FINDINGS]
-    actions = [content.action(each.rule).value if content else "none" for each in shown]
+def recorded_findings(seen: Sequence[Finding], content: Content | None) -> tuple[RecordedFinding, ...]:
+    """What the rules found in a call, each with what policy did about it."""
+    actions = [content.action(each.rule).value if content else "none" for each in seen]
     return tuple(
         RecordedFinding(each.rule, each.location[:_MAX_LOCATION], action)
-        for each, action in zip(shown, actions, strict=True)
+        for each, action in zip(seen, actions, strict=True)
     )
 
 
