@@ -15,7 +15,7 @@ from typing import NamedTuple
 from broker.metering import Meter
 from broker.prefilter.place import Place
 from broker.prefilter.places import Places
-from broker.shaping.delivered import Answer
+from broker.shaping.delivered import AnswerCount
 from broker.shaping.template import TEXTS, Template, leaves, template
 
 _FREE, _EACH = 4, 8
@@ -30,7 +30,7 @@ class _Known(NamedTuple):
     template: Template
     places: tuple[Place, ...]
     text: int
-    answer: Answer
+    answer: AnswerCount
 
 
 class Continuing:

@@ -9,18 +9,20 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from hashlib import sha256
 
 from broker.continuing import Continuing
 from broker.errors import BrokerError, Kind
 from broker.lanes import Breath
 from broker.model.call import Events, StreamReply
+from broker.model.decision import Action
 from broker.passage import Passage
 from broker.prefilter.place import Needs, Place, TooManyPlacesError
 from broker.prefilter.places import Places
 from broker.prefilter.stream import CutError
 from broker.settlement import Settlement
-from broker.shaping.denial import content_blocked
+from broker.shaping.denial import content_blocked, reply_cut
 from broker.shaping.incomplete import error_of, incomplete, is_of_the_key, recounted, told_by_upstream
 from broker.shaping.key_refusal import key_refused
 from broker.shaping.reply import parse_reply
@@ -37,16 +39,20 @@ _FAREWELL_SECONDS = 1.0
 Learn = Callable[[object], Awaitable[None]]
 """Takes each event's data; when it returns, the objects that it names as made have an owner, durably."""
 
+_BLOCKED = partial(content_blocked, where="reply")
+
 
 class Gate:
     """Holds whole events until all their text is known to be no part of a match, in order.
 
     Guarantee: no event that carries a byte of a match is ever released. Events without text that could
-    begin a match are released at once. `places` is None where nothing cuts.
+    begin a match are released at once. `places` is None where nothing cuts. `refusal` makes the error of a
+    match from its rule and its place.
     """
 
-    def __init__(self, places: Places | None) -> None:
+    def __init__(self, places: Places | None, refusal: Callable[[str, str], BrokerError] = _BLOCKED) -> None:
         self._places = places
+        self._refusal = refusal
         self._held: deque[tuple[bytes, Needs]] = deque()
 
     def admit(self, event: bytes, document: object, beside: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
@@ -61,7 +67,7 @@ class Gate:
             for name, value in beside:
                 needs = needs + places.read_line(name, value, known=is_joined_by_nobody(name))
         except CutError as cut:
-            raise content_blocked(cut.rule, places.where, "reply") from None
+            raise self._refusal(cut.rule, places.where) from None
         except TooManyPlacesError:
             raise incomplete("The upstream sent more than can be filtered.", 0) from None
         return self._in_order(event, needs)
@@ -74,7 +80,7 @@ class Gate:
         try:
             needs = places.again(strings)
         except CutError as cut:
-            raise content_blocked(cut.rule, places.where, "reply") from None
+            raise self._refusal(cut.rule, places.where) from None
         return self._in_order(event, needs)
 
     def _in_order(self, event: bytes, needs: Needs) -> list[bytes]:
@@ -90,7 +96,7 @@ class Gate:
         try:
             self._places.finish()
         except CutError as cut:
-            raise content_blocked(cut.rule, self._places.where, "reply") from None
+            raise self._refusal(cut.rule, self._places.where) from None
         return self._free()
 
     def _free(self) -> list[bytes]:
@@ -131,7 +137,7 @@ async def _watched(
     leash: Leash,
     learn: Learn,
 ) -> AsyncGenerator[bytes, None]:
-    gate = Gate(places)
+    gate = Gate(places, partial(_cut, passage))
     digest = sha256()
     breath = Breath()
     going = Continuing(passage.meter, places)
@@ -190,6 +196,12 @@ def _shown(event: bytes, document: object, passage: Passage) -> bytes | None:
     shown = unasked(event, document) if passage.meter.usage_added else event
     passage.reply_bytes += len(shown or b"")
     return shown
+
+
+def _cut(passage: Passage, rule: str, where: str) -> BrokerError:
+    """Why the stream ends here; its outcome will tell."""
+    passage.found_in_reply(rule, where, Action.BLOCK)
+    return reply_cut(passage.decided, rule, where)
 
 
 async def _farewell(events: AsyncIterator[bytes]) -> None:

@@ -19,7 +19,7 @@ _MOST_ANSWERS = 1024
 _WHOLE = -1  # the one answer of /v1/responses has no index
 
 
-class Answer:
+class AnswerCount:
     """One answer: its text so far, counted in pieces so that no long one is kept, and whether it is over."""
 
     __slots__ = ("_count", "_length", "_texts", "_tokens", "frames", "over")
@@ -56,7 +56,7 @@ class Delivered:
 
     def __init__(self, count: Count) -> None:
         self._count = count
-        self._answers: dict[object, Answer] = {}
+        self._answers: dict[object, AnswerCount] = {}
         self.late = False
         """Whether upstream only said that it will answer (`background`)."""
         self.uses: list[str] = []
@@ -76,7 +76,7 @@ class Delivered:
         elif "output" in document or "response" in document or "item" in document:
             self._responses(document)
 
-    def continued(self, document: object) -> Answer | None:
+    def continued(self, document: object) -> AnswerCount | None:
         """The answer to which a chunk like this one adds its only text, and nothing else; None for others."""
         if not isinstance(document, dict):
             return None
@@ -107,11 +107,11 @@ class Delivered:
             for answer in self._answers.values()
         ]
 
-    def _answer(self, index: object) -> Answer:
+    def _answer(self, index: object) -> AnswerCount:
         key = index if isinstance(index, int) and len(self._answers) < _MOST_ANSWERS else _WHOLE
         answer = self._answers.get(key)
         if answer is None:
-            answer = self._answers[key] = Answer(self._count)
+            answer = self._answers[key] = AnswerCount(self._count)
         return answer
 
     def _choice(self, choice: dict[str, object]) -> None:
