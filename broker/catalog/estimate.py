@@ -90,7 +90,7 @@ def estimate(call: Call, ceiling: int | None, *, regional: bool = False) -> Esti
     if call.operation in _ORDINARY and is_ordinary(document):
         tier = document.get("service_tier")
         asked = asked_output(call.operation, document)
-        terms = _ordinary_terms(call.operation, call.model, asked, ceiling, tier_of(tier))
+        terms = _ordinary_terms(call.model, asked, ceiling, tier_of(tier))
     else:
         terms = _terms(call, document, tokens_in, ceiling, model)
     if call.operation is not Operation.EDITS:  # its model is policy's, not the caller's
@@ -144,9 +144,7 @@ def _terms(
 
 
 @lru_cache(maxsize=1024)
-def _ordinary_terms(
-    operation: Operation, model: str | None, asked: int | None, ceiling: int | None, tier: Tier
-) -> Terms:
+def _ordinary_terms(model: str | None, asked: int | None, ceiling: int | None, tier: Tier) -> Terms:
     """The same for a call that is text alone: they follow from these facts."""
     each = (find(model) or UNKNOWN).max_output if asked is None else asked
     return Terms(
