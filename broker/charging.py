@@ -20,7 +20,7 @@ from broker.shaping.delivered import Delivered
 from broker.shaping.usage import Usage
 
 
-class Ending(StrEnum):
+class CallEnd(StrEnum):
     """How far a call came."""
 
     UNSENT = "unsent"
@@ -48,16 +48,16 @@ NOTHING = Cost(0, 0, exact=True)
 
 
 def charge(
-    worst: Estimate, ending: Ending, usage: Usage, delivered: Delivered, *, regional: bool = False
+    worst: Estimate, ending: CallEnd, usage: Usage, delivered: Delivered, *, regional: bool = False
 ) -> Cost:
     """The cost of a call that was estimated at `worst`. `regional`: a key of a region served it."""
     terms = worst.terms
-    if ending in (Ending.UNSENT, Ending.REFUSED):
+    if ending in (CallEnd.UNSENT, CallEnd.REFUSED):
         return NOTHING
     if not terms.billed:
         return Cost(worst.tokens_in, 0, exact=True)
     terms = _served(terms, usage)
-    counted = ending is Ending.WHOLE or not usage.passing
+    counted = ending is CallEnd.WHOLE or not usage.passing
     if not counted or usage.tokens_in is None or (usage.tokens_out is None and terms.answers.shown):
         blind = worst.terms.price.hidden or terms.price.hidden or terms.speaks
         tokens_out = _output(terms.answers, ending, usage, delivered, blind=blind)
@@ -85,7 +85,7 @@ def _served(terms: Terms, usage: Usage) -> Terms:
     return terms if price is terms.price and tier is terms.tier else terms._replace(price=price, tier=tier)
 
 
-def _output(bounds: Answers, ending: Ending, usage: Usage, delivered: Delivered, *, blind: bool) -> int:
+def _output(bounds: Answers, ending: CallEnd, usage: Usage, delivered: Delivered, *, blind: bool) -> int:
     """Output tokens: of each answer that is over what was delivered, of each other the longest there can be.
 
     Nothing is seen to be over where the model reasons or speaks (`blind`), where upstream's own count was not
@@ -94,9 +94,9 @@ def _output(bounds: Answers, ending: Ending, usage: Usage, delivered: Delivered,
     if not bounds.shown:
         return 0
     unseen = blind or usage.doubtful or delivered.late
-    if unseen or (ending is Ending.WHOLE and not delivered.begun):
+    if unseen or (ending is CallEnd.WHOLE and not delivered.begun):
         return max(bounds.total, sum(delivered.tokens()))
-    if ending is not Ending.LEFT:
+    if ending is not CallEnd.LEFT:
         return sum(delivered.tokens()) + bounds.extra
     waiting = max(0, bounds.shown - len(delivered.tokens()))
     return sum(delivered.tokens(at_least=bounds.each)) + waiting * bounds.each + bounds.extra

@@ -43,10 +43,10 @@ class Listing:
             page = _page(answer)
             if page is None or not isinstance(answer, Reply):
                 return answer
-            data = [each for each in page["data"] if isinstance(each, dict)]  # type: ignore[attr-defined]
-            ids = [str(each.get("id")) for each in data]
+            listed = [each for each in page["data"] if isinstance(each, dict)]  # type: ignore[attr-defined]
+            ids = [str(each.get("id")) for each in listed]
             mine = await self._ownership.own(passage, ids)
-            entries += [each for each in data if each.get("id") in mine]
+            entries += [each for each in listed if each.get("id") in mine]
             if len(entries) > asked or not page.get("has_more") or not ids:
                 return replace(answer, body=_shown(page, entries, asked))
             answer = await self._dispatching.dispatch(passage, _next(request, ids[-1]))
@@ -73,9 +73,9 @@ def _page(answer: Reply | StreamReply) -> Mapping[str, object] | None:
 
 
 def _shown(page: Mapping[str, object], entries: list[object], asked: int) -> bytes:
-    data = [each for each in entries[:asked] if isinstance(each, dict)]
-    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
-    return orjson.dumps({**page, "data": data, **ends, "has_more": len(entries) > asked})
+    shown = [each for each in entries[:asked] if isinstance(each, dict)]
+    ends = {"first_id": shown[0]["id"] if shown else None, "last_id": shown[-1]["id"] if shown else None}
+    return orjson.dumps({**page, "data": shown, **ends, "has_more": len(entries) > asked})
 
 
 def _limit(path: str) -> int:

@@ -7,52 +7,32 @@ It holds references to call and lease but its records never hold a prompt, a rep
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
-from typing import Protocol
 
 import orjson
 
+from broker.arrival import Arrival
 from broker.catalog.prices import PRICE_VERSION
 from broker.charging import Cost
 from broker.errors import BrokerError, Kind
-from broker.lanes import Lane
 from broker.metering import Meter
 from broker.model.call import Call
-from broker.model.decision import CallDecision
+from broker.model.decision import Action, CallDecision
 from broker.model.finding import Finding
-from broker.model.operation import Operation
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.model.secret import Lease
 from broker.model.sends import Sends
-from broker.model.subject import Caller, Peer
+from broker.model.subject import Caller
 from broker.shaping.mentions import NOTHING, Mentions
-from broker.shaping.recorded_input import recorded_call
+from broker.shaping.recorded_input import masked, recorded_call, recorded_findings
 from broker.shaping.request import PURPOSE, model_sent
 
 Commit = Callable[[str | None, str, bytes], str]
 _NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z")
 _MAX_USER = 256
-
-
-class Arrival(Protocol):
-    """A call at a listener's door. `decode` reads and checks the body; it runs after authentication, a large
-    body in the caller's lane.
-    """
-
-    @property
-    def call_id(self) -> str: ...
-    @property
-    def transport(self) -> str: ...
-    @property
-    def operation(self) -> Operation: ...
-    @property
-    def peer(self) -> Peer: ...
-    @property
-    def bearer(self) -> str | None: ...
-
-    def decode(self, lane: Lane) -> Awaitable[Call]: ...
+_MAX_FINDINGS = 32
 
 
 class Passage:
@@ -77,7 +57,7 @@ class Passage:
         self.sent = False
         self.meter = Meter()
         self.reply_bytes = 0
-        self.response_findings: tuple[Finding, ...] = ()
+        self.response_findings: tuple[RecordedFinding, ...] = ()
         self.blocked = False
         """Whether the reply held what may not be passed on: its records then repeat no name of upstream's."""
 
@@ -103,6 +83,12 @@ class Passage:
     def inspected(self, findings: tuple[Finding, ...]) -> None:
         """The rules have looked at every text of the call."""
         self._seen = findings
+
+    def found_in_reply(self, rule: str, location: str, action: Action) -> None:
+        """A rule saw something in the reply: where, and what was done about it."""
+        if len(self.response_findings) < _MAX_FINDINGS:
+            told = RecordedFinding(rule, location[:_MAX_USER], action.value)
+            self.response_findings = (*self.response_findings, told)
 
     @property
     def decided(self) -> CallDecision:
@@ -157,7 +143,7 @@ class Passage:
             "purpose": self.purpose,
         }
         if self.mentions.reaches and self.findings:  # what was found may stand in a name that it reaches
-            own["reaches"] = sorted({_masked(reach) for reach in self.mentions.reaches})
+            own["reaches"] = sorted({masked(reach) for reach in self.mentions.reaches})
         self._question = bytes(memoryview(as_bytes))  # without the 3 KiB that orjson reserved behind it
         self.policy_input = recorded_call(document, own, {str(f.path[0]) for f in self.findings})
         self.input_commitment = self._commit(self.user, "input", as_bytes)
@@ -280,16 +266,11 @@ class Passage:
         )
 
     def _findings(self) -> tuple[RecordedFinding, ...] | None:
-        seen = (*self.findings, *self.response_findings)
-        if not seen:
+        if not self.findings and not self.response_findings:
             return None
         content = self.decision.content if self.decision else None
-        return tuple(
-            RecordedFinding(
-                f.rule, f.location[:_MAX_USER], content.action(f.rule).value if content else "none"
-            )
-            for f in seen[:32]
-        )
+        asked = recorded_findings(self.findings[:_MAX_FINDINGS], content)
+        return (*asked, *self.response_findings)[:_MAX_FINDINGS]
 
     def _model(self, name: str) -> str:
         return self._commit(None, "name", name.encode()) if self._found_in("model") else self._name(name)
@@ -310,9 +291,3 @@ class Passage:
 
     def _since_start(self, now_ns: int) -> int:
         return (now_ns - self.started_ns) // 1000
-
-
-def _masked(reach: str) -> str:
-    """What a call reaches, without a name that the caller wrote."""
-    kind, colon, _ = reach.partition(":")
-    return f"{kind}:?" if colon else kind

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 
+from broker.arrival import Arrival
 from broker.catalog.estimate import Estimate, deprecation_headers
 from broker.catalog.models import find
 from broker.deciding import Deciding
@@ -26,7 +27,7 @@ from broker.model.charge import Charge, Reservation, Unit
 from broker.model.decision import CallDecision
 from broker.model.operation import Operation
 from broker.ownership import Ownership
-from broker.passage import Arrival, Commit, Passage
+from broker.passage import Commit, Passage
 from broker.ports import Clock, Counters, KeyPool, Ledger, ObjectOwners, Upstream
 from broker.settlement import Settlement
 from broker.shaping.binding import bind
@@ -133,7 +134,7 @@ class Pipeline:
             answer = await self._listing.own(passage, request, answer)
         if answer.status == UNAUTHORIZED:
             raise key_refused()
-        self._stages.judge_headers(answer, passage)  # 10 filter
+        answer = self._stages.judge_headers(answer, passage)  # 10 filter
         if isinstance(answer, StreamReply):
             return self._stream(answer, passage, settlement)
         reply = await self._stages.filter_reply(answer, passage)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from broker.charging import NOTHING, Cost, Ending, charge
+from broker.charging import NOTHING, CallEnd, Cost, charge
 from broker.errors import BrokerError, Kind
 from broker.model.call import Reply, StreamReply
 from broker.model.charge import Reservation, Unit
@@ -83,7 +83,7 @@ class Settlement:
     def _cost(self, error: Kind | None) -> Cost:
         """What is charged for the call: see `charging`. Every call that has an intent is one request."""
         meter, ending = self._passage.meter, self._ending(error)
-        if ending is Ending.UNSENT:
+        if ending is CallEnd.UNSENT:
             return NOTHING
         return charge(meter.estimate, ending, meter.usage, meter.delivered, regional=self._regional)
 
@@ -102,20 +102,20 @@ class Settlement:
                 self._backlog.keep(meter.response_id, Unsettled(meter.estimate, charges, self._regional))
         elif meter.read.tokens_in is not None and (waiting := self._backlog.take(meter.response_id)):
             known = charge(
-                waiting.estimate, Ending.WHOLE, meter.read, meter.delivered, regional=waiting.regional
+                waiting.estimate, CallEnd.WHOLE, meter.read, meter.delivered, regional=waiting.regional
             )
             used = {Unit.TOKENS: known.tokens, Unit.MICRO_USD: known.micro_usd}
             await self._counters.settle(waiting.charged, used)
 
-    def _ending(self, error: Kind | None) -> Ending:
+    def _ending(self, error: Kind | None) -> CallEnd:
         answer = self._answer
         if answer is None:
-            return Ending.LEFT if self._passage.sent else Ending.UNSENT
+            return CallEnd.LEFT if self._passage.sent else CallEnd.UNSENT
         if answer.status >= _ERRORS:
-            return Ending.REFUSED
+            return CallEnd.REFUSED
         if isinstance(answer, Reply) or error is None:
-            return Ending.WHOLE
-        return Ending.BROKEN if error is Kind.UPSTREAM_INTERRUPTED else Ending.LEFT
+            return CallEnd.WHOLE
+        return CallEnd.BROKEN if error is Kind.UPSTREAM_INTERRUPTED else CallEnd.LEFT
 
 
 def _header(answer: Reply | StreamReply | None, name: str) -> str | None:

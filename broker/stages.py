@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
+from typing import TypeVar
 from urllib.parse import unquote_plus
 
 from broker.catalog.count import decode_tokens
@@ -16,7 +18,7 @@ from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
 from broker.lanes import LARGE_BYTES, Lane, Lanes, Steps, at_once
 from broker.model.call import Call, Reply, StreamReply, UpstreamRequest
-from broker.model.decision import CallDecision
+from broker.model.decision import Action, CallDecision
 from broker.model.finding import Finding, Path, Text
 from broker.model.operation import Operation
 from broker.model.subject import Caller
@@ -28,13 +30,16 @@ from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.denial import content_blocked
 from broker.shaping.mentions import Mentions, mentions
+from broker.shaping.redaction import members, redacted_reply
 from broker.shaping.reply import edit_reply, parse_reply, visible_models
 from broker.shaping.request import PURPOSE, QUERY, upstream_request
+from broker.shaping.usage import usage_of
 
-_CUT_SETS = 64
+_RULE_SETS = 64
 _SUCCESS = 200
 _SECRETS = "secret."
 HEADERS = "headers"
+Answer = TypeVar("Answer", Reply, StreamReply, Reply | StreamReply)
 _OPENS_JSON = frozenset((b"{", b"[", b'"'))
 
 
@@ -47,7 +52,9 @@ class Stages:
         self._inspector = new_inspector()
         self._large_inspector = new_inspector()
         self._lanes = Lanes()
-        self._reply_inspectors: dict[tuple[tuple[str, ...], bool], asyncio.Task[Inspector]] = {}
+        self._reply_inspectors: dict[
+            tuple[tuple[str, ...], tuple[str, ...], bool], asyncio.Task[Inspector]
+        ] = {}
 
     def lane(self, caller: Caller) -> Lane:
         """Where work on this caller's large inputs is done."""
@@ -87,7 +94,9 @@ class Stages:
         return await self.lane(passage.caller).run(len(call.body), work)
 
     async def filter_reply(self, answer: Reply, passage: Passage) -> Reply:
-        """Step 10 for a whole reply. Raises CONTENT_BLOCKED where its text holds what policy cuts."""
+        """Step 10 for a whole reply, without what policy takes out of it: bytes stay where that is nothing.
+        Raises CONTENT_BLOCKED where its text holds what policy cuts.
+        """
         decision, call = passage.decided, passage.accepted
         body = answer.body
         if call.operation is Operation.MODELS and answer.status == _SUCCESS:
@@ -99,8 +108,10 @@ class Stages:
             await lane.run(size, at_once(lambda: meter.delivered.take(document)))
         if document is None and body and (answer.status == _SUCCESS or body.lstrip()[:1] in _OPENS_JSON):
             raise _unreadable()
-        if decision.cut:
-            await self._refuse_cut(_members(document, body), size, decision, passage)
+        if decision.filters and (
+            found := await self._found(members(document, body), size, decision, passage)
+        ):
+            document, body = await self._redacted(document, body, found, passage)
         if call.operation is Operation.EDITS:
             body = edit_reply(document, body)
         return Reply(answer.status, (*answer.headers, *deprecation_headers(find(call.model))), body)
@@ -109,49 +120,70 @@ class Stages:
         """What a whole reply says, or None where it is no JSON."""
         return await self.lane(caller).run(len(reply.body), at_once(lambda: parse_reply(reply.body)))
 
-    def judge_headers(self, answer: Reply | StreamReply, passage: Passage) -> None:
-        """Step 10 for what is passed on beside the body. Raises CONTENT_BLOCKED."""
-        if passage.decided.cut:
-            inspector = self._reply_inspector_now(passage.decided)
-            said = [Text((HEADERS, name), f"{name}: {value}") for name, value in answer.headers]
-            _refuse(inspector.inspect(said), passage)
+    def judge_headers(self, answer: Answer, passage: Passage) -> Answer:
+        """Step 10 for what is passed on beside the body: the answer without the headers in which something is
+        to be redacted. Raises CONTENT_BLOCKED.
+        """
+        if not passage.decided.filters:
+            return answer
+        inspector = self._reply_inspector_now(passage.decided)
+        said = [Text((HEADERS, name), f"{name}: {value}") for name, value in answer.headers]
+        found = _judged(inspector.inspect(said), passage)
+        if not found:
+            return answer
+        passage.blocked = True  # one of them may be upstream's request id
+        dropped = {finding.path[1] for finding in found}
+        return replace(answer, headers=tuple(each for each in answer.headers if each[0] not in dropped))
 
     def places(self, decision: CallDecision) -> Places | None:
-        """Step 10 for a stream: where its strings are read, for what this decision cuts; None for nothing."""
-        if not decision.cut:
+        """Step 10 for a stream: where its strings are read, for what this decision cuts; None for nothing.
+        What is redacted in whole replies cuts a stream.
+        """
+        if not decision.filters:
             return None
         rules = self._inspector.rules
-        joined = StreamFilter(decision.cuts, rules)
-        secrets = StreamFilter(lambda rule: decision.cuts(rule) and rule.startswith(_SECRETS), rules)
+        joined = StreamFilter(decision.watches, rules)
+        secrets = StreamFilter(lambda rule: decision.watches(rule) and rule.startswith(_SECRETS), rules)
         return Places(joined, secrets, self._reply_inspector_now(decision))
 
-    async def _refuse_cut(
-        self, document: Mapping[str, object], size: int, decision: CallDecision, passage: Passage
-    ) -> None:
+    async def _found(
+        self, said: Mapping[str, object], size: int, decision: CallDecision, passage: Passage
+    ) -> tuple[Finding, ...]:
+        """What is to be taken out of a reply. Raises CONTENT_BLOCKED."""
         inspector = await self._reply_inspector(decision, large=size > LARGE_BYTES)
-        cut = await self.lane(passage.caller).run(size, _reply_inspection(inspector, document))
-        _refuse(cut, passage)
+        return _judged(await self.lane(passage.caller).run(size, _reply_inspection(inspector, said)), passage)
+
+    async def _redacted(
+        self, document: object, body: bytes, found: tuple[Finding, ...], passage: Passage
+    ) -> tuple[object, bytes]:
+        """The reply without what was found; its records repeat no name that held some of it."""
+        work = at_once(lambda: redacted_reply(document, body, found))
+        taken = await self.lane(passage.caller).run(len(body), work)
+        said, left = usage_of(document), usage_of(taken[0])
+        if (said.model, said.finish_reason) != (left.model, left.finish_reason):
+            passage.blocked = True
+        return taken
 
     def _reply_inspector_now(self, decision: CallDecision) -> Finder:
         """As `_reply_inspector`, but one that does more until that is compiled: no stream waits for it."""
         compiling = self._compiling(decision, large=False)
-        return compiling.result() if compiling.done() else Narrowed(self._inspector, decision.cuts)
+        return compiling.result() if compiling.done() else Narrowed(self._inspector, decision.watches)
 
     async def _reply_inspector(self, decision: CallDecision, *, large: bool) -> Inspector:
-        """An inspector for just the rules that this decision cuts, compiled once per set of them, and once
-        more for the thread that takes large inputs.
+        """An inspector for just the rules that this decision cuts or redacts, compiled once per set of them,
+        and once more for the thread that takes large inputs.
         """
         compiling = self._compiling(decision, large=large)
         return compiling.result() if compiling.done() else await asyncio.shield(compiling)
 
     def _compiling(self, decision: CallDecision, *, large: bool) -> asyncio.Task[Inspector]:
-        compiling = self._reply_inspectors.get((decision.cut, large))
-        if compiling is None:
-            watched = tuple(rule for rule in self._inspector.rules if decision.cuts(rule.id))
+        compiling = self._reply_inspectors.get((decision.cut, decision.redact, large))
+        if compiling is None or compiling.cancelled():  # its event loop ended before it did
+            watched = tuple(rule for rule in self._inspector.rules if decision.watches(rule.id))
             compiling = asyncio.create_task(asyncio.to_thread(Inspector, watched=watched))
-            if len(self._reply_inspectors) >= _CUT_SETS:
+            if len(self._reply_inspectors) >= _RULE_SETS:
                 self._reply_inspectors.clear()
-            self._reply_inspectors[decision.cut, large] = compiling
+            self._reply_inspectors[decision.cut, decision.redact, large] = compiling
         return compiling
 
 
@@ -170,18 +202,17 @@ def _reply_inspection(inspector: Inspector, document: Mapping[str, object]) -> S
     return (yield from inspector.steps(found))
 
 
-def _refuse(cut: tuple[Finding, ...], passage: Passage) -> None:
-    passage.response_findings = cut
+def _judged(found: tuple[Finding, ...], passage: Passage) -> tuple[Finding, ...]:
+    """What was found in a reply, where all of it is to be taken out. Raises CONTENT_BLOCKED."""
+    cuts = passage.decided.cuts
+    cut = [finding for finding in found if cuts(finding.rule)]
+    for finding in cut or found:
+        action = Action.BLOCK if cut else Action.REDACT
+        passage.found_in_reply(finding.rule, finding.location, action)
     if cut:
         passage.blocked = True
         raise content_blocked(cut[0].rule, cut[0].location, "reply")
-
-
-def _members(document: object, body: bytes) -> Mapping[str, object]:
-    """What a whole reply says, whatever it is: JSON, or the text of somebody between."""
-    if isinstance(document, dict):
-        return document
-    return {"body": body.decode("utf-8", "replace") if document is None else document}
+    return found
 
 
 def _as_no_text(_tokens: list[int]) -> str:

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from broker.arrival import Arrival
 from broker.errors import BrokerError, Kind
 from broker.model.call import Reply, StreamReply
 from broker.model.operation import AdminAction
 from broker.model.record import Record, RecordType
 from broker.model.subject import IssuedToken, Peer
 from broker.model.token import TokenState, TokenWish
-from broker.passage import Arrival
 from broker.ports import Clock, Ledger
 from broker.tlog.search import Search
 

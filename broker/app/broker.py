@@ -9,7 +9,6 @@ import asyncio
 import sys
 from collections.abc import Coroutine
 from functools import partial
-from ipaddress import ip_address
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -34,6 +33,7 @@ from broker.adapters.telemetry import (
 from broker.administration import Administration
 from broker.app.certificates import Certificates
 from broker.app.credentials import all_keys
+from broker.app.doors import https_door
 from broker.app.keys import key_source, vault_session
 from broker.app.log import Log
 from broker.app.policy import PolicyEngine, try_candidates
@@ -49,10 +49,10 @@ from broker.identity.token import TokenIssuer
 from broker.issuance import Issuance
 from broker.listeners.grpc.core import Core
 from broker.listeners.grpc.server import GrpcServer
-from broker.listeners.https.app import Door, HttpsApp
-from broker.listeners.https.oauth import OAuth
+from broker.listeners.https.app import HttpsApp
 from broker.listeners.https.server import HttpServer, address_of, bind, tls_context
 from broker.pipeline import Pipeline, Ports
+from broker.ports import Ledger
 from broker.prefilter.inspector import Inspector
 from broker.stages import Stages
 from broker.throttling import Throttle, ThrottledAdministration, ThrottledCalls, ThrottledIssuance
@@ -177,19 +177,8 @@ class Broker:
         """The core, wired once: adapters into ports, ports into the path, the path into the doors."""
         settings = self._settings
         identity = settings.identity
-        audit = settings.audit
-        self._space = SpaceWatch(
-            MeteredLedger(self._ledger, self._metrics),
-            audit.directory,
-            self._clock,
-            warn_bytes=audit.warn_free_bytes,
-            floor_bytes=audit.floor_free_bytes,
-        )
-        ledger = self._refusals = CountedRefusals(self._space, self._clock, recorded=audit.refusals_recorded)
-        limits = settings.limits
-        throttle = Throttle(
-            ledger, self._clock, per_second=limits.refusals_per_second, burst=limits.refusals_burst
-        )
+        ledger = self._begin_recording()
+        throttle = self._throttle(ledger)
         metered = MeteredKeys(self._keys, self._metrics, self._clock)
         self._pools = PooledKeys(metered, settings.key_pools(), self._clock, ledger, self._keys.revoke)
         self._metrics.registry.register(PooledKeysMetric(self._pools.census))
@@ -221,35 +210,37 @@ class Broker:
         administration = Administration(
             authorizer, ledger, self._ledger, issuer, revocations, self._clock, zone
         )
-        calls = ThrottledCalls(pipeline, throttle)
-        issuing = ThrottledIssuance(issuance, throttle)
-        administering = ThrottledAdministration(administration, throttle)
-        explaining = Explaining(authorizer, self._policy.explainer, administration, self._policy.problem)
         reader = CertificateReader(identity.trust_domain, settings.tls.max_client_life_seconds)
-        oauth = OAuth(
-            issuing,
-            administering,
-            issuer.public_jwks(self._record.token_certification()),
-            identity.issuer,
-            _published(self.https_url, identity.issuer),
-        )
-        self._door = Door(
-            calls=calls,
-            oauth=oauth,
-            read_peer=reader.read,
-            unready=self.unready,
-            new_call_id=self._new_call_id,
-            forwarded=settings.server.forward_headers,
-        )
         self._core = Core(
-            calls=calls,
-            issuance=issuing,
-            administration=administering,
-            explaining=explaining,
+            calls=ThrottledCalls(pipeline, throttle),
+            issuance=ThrottledIssuance(issuance, throttle),
+            administration=ThrottledAdministration(administration, throttle),
+            explaining=Explaining(authorizer, self._policy.explainer, administration, self._policy.problem),
             read_peer=reader.read,
             unready=self.unready,
             new_call_id=self._new_call_id,
             forwarded=settings.server.forward_headers,
+        )
+        keys = issuer.public_jwks(self._record.token_certification())
+        self._door = https_door(self._core, keys, identity.issuer, self.https_url)
+
+    def _begin_recording(self) -> CountedRefusals:
+        """What the path records to: the log, watched, measured, and with the refusals counted."""
+        audit = self._settings.audit
+        self._space = SpaceWatch(
+            MeteredLedger(self._ledger, self._metrics),
+            audit.directory,
+            self._clock,
+            warn_bytes=audit.warn_free_bytes,
+            floor_bytes=audit.floor_free_bytes,
+        )
+        self._refusals = CountedRefusals(self._space, self._clock, recorded=audit.refusals_recorded)
+        return self._refusals
+
+    def _throttle(self, ledger: Ledger) -> Throttle:
+        limits = self._settings.limits
+        return Throttle(
+            ledger, self._clock, per_second=limits.refusals_per_second, burst=limits.refusals_burst
         )
 
     def unready(self) -> str:
@@ -273,12 +264,6 @@ class Broker:
         )
         policy = self._policy
         return Status(facts, self.unready, self._metrics.render, policy.bundle, policy.facts, self._trouble)
-
-
-def _published(bound: str, issuer: str) -> str:
-    """Where others reach the HTTPS door: where it is bound, or the issuer where that is every interface."""
-    host = bound.removeprefix("https://").rpartition(":")[0].strip("[]")
-    return issuer.rstrip("/") if ip_address(host).is_unspecified else bound
 
 
 def _upstream(settings: Settings, clock: SystemClock) -> OpenAIUpstream:

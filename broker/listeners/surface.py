@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from broker.arrival import Arrival
 from broker.model.call import Reply, StreamReply
 from broker.model.explanation import Explanation
 from broker.model.subject import IssuedToken, Peer
 from broker.model.token import TokenState, TokenWish
-from broker.passage import Arrival
 from broker.tlog.search import Search
 
 

@@ -116,6 +116,15 @@ class CallDecision:
         """
         return _named(rule, self.cut)
 
+    @property
+    def filters(self) -> bool:
+        """Whether anything that is found in a reply has consequences."""
+        return bool(self.cut or self.redact)
+
+    def watches(self, rule: str) -> bool:
+        """Whether what `rule` finds in a reply has consequences: the reply is cut, or loses the match."""
+        return _named(rule, self.cut) or _named(rule, self.redact)
+
     def redacts(self, rule: str) -> bool:
         """Whether what `rule` finds in a reply is taken out of it. What is cut need not be."""
         return _named(rule, self.redact) and not self.cuts(rule)

@@ -36,6 +36,16 @@ def policy_denied(message: str, rule: str, changes: Sequence[Change]) -> BrokerE
     )
 
 
+def reply_cut(decision: CallDecision, rule: str, location: str) -> BrokerError:
+    """CONTENT_BLOCKED for what a reply holds. Only a stream is cut for what `decision` takes out of replies:
+    parts of a match may have to leave before its end is known.
+    """
+    error = content_blocked(rule, location, "reply")
+    if decision.redacts(rule):
+        error.remedy = "Ask without `stream`: it is then taken out of the reply, and the rest passes."
+    return error
+
+
 def content_blocked(rule: str, location: str, where: str) -> BrokerError:
     """CONTENT_BLOCKED: names the rule and the place, never the text."""
     return BrokerError(

@@ -14,6 +14,19 @@ from urllib.parse import parse_qsl
 
 from broker.model.call import Call
 from broker.model.operation import Operation
+from broker.shaping.reference_fields import (
+    AT_THE_CALLER,
+    BY_ID_ALONE,
+    FILLED_IN,
+    FRAME,
+    HOLDS_ITEMS,
+    INLINE,
+    KINDS,
+    NAMELESS,
+    NO_OBJECT,
+    OF_THE_CALLER,
+    RETOLD,
+)
 
 Path = tuple[str | int, ...]
 _Node = tuple["_Node", str | int] | None  # a place, as a chain to its parents: most places are never told
@@ -28,86 +41,6 @@ _NAMING = frozenset(
     }
 )
 """The operations whose bodies can name anything; no field of the others takes an id or a tool."""
-_OF_THE_CALLER = frozenset(
-    {
-        "client_metadata",
-        "headers",
-        "input_schema",
-        "json_schema",
-        "logit_bias",
-        "metadata",
-        "output_schema",
-        "parameters",
-        "schema",
-        "user_location",
-    }
-)
-"""What is below is the caller's own: labels, and JSON schemas whose properties may be called anything."""
-_NO_OBJECT = frozenset({"call_id", "caller_id", "connector_id", "tool_call_id", "tunnel_id"})
-"""Ids that only mean something inside this body, or what policy is told of as a fact."""
-_HOLDS_ITEMS = frozenset({"input", "instructions", "items", "output"})
-_NAMELESS = frozenset({"acknowledged_safety_checks", "messages", "pending_safety_checks", "tool_calls"})
-"""An `id` in here is a label within the conversation that is sent."""
-_RETOLD = frozenset({"annotations", "results"})
-"""Lists in which a caller gives back what an earlier answer said of its sources; nothing is fetched by it."""
-_FILLED_IN = "variables"
-"""A stored prompt's: their names are the caller's own, their values may be files."""
-_FRAME = frozenset({"id", "role", "status", "type"})
-_INLINE = frozenset(
-    {
-        "additional_tools",
-        "apply_patch_call",
-        "apply_patch_call_output",
-        "code_interpreter_call",
-        "compaction",
-        "compaction_trigger",
-        "computer_call",
-        "computer_call_output",
-        "configuration_update",
-        "custom_tool_call",
-        "custom_tool_call_output",
-        "file_search_call",
-        "function_call",
-        "function_call_output",
-        "local_shell_call",
-        "local_shell_call_output",
-        "mcp_approval_request",
-        "mcp_approval_response",
-        "mcp_call",
-        "mcp_list_tools",
-        "message",
-        "program",
-        "program_output",
-        "shell_call",
-        "shell_call_output",
-        "tool_search_call",
-        "tool_search_output",
-        "web_search_call",
-    }
-)
-"""Items that carry all they mean: OpenAI reads their contents, not what it keeps under their id."""
-_BY_ID_ALONE = {"reasoning": "encrypted_content", "image_generation_call": "result"}
-"""Items that OpenAI looks up by their id unless they carry this field."""
-_AT_THE_CALLER = frozenset({"apply_patch", "custom", "function", "local_shell", "namespace", "tool_search"})
-"""Tools that the caller performs itself: the model only asks for them."""
-_KINDS = frozenset(
-    {
-        "after",
-        "approval_request_id",
-        "audio",
-        "container",
-        "container_id",
-        "conversation",
-        "file_id",
-        "file_ids",
-        "id",
-        "item",
-        "previous_response_id",
-        "prompt",
-        "skill_id",
-        "vector_store_ids",
-    }
-)
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,128}\Z")
 _PLAIN_KEY = re.compile(r"[A-Za-z_]{1,40}\Z")
@@ -209,7 +142,7 @@ class _Walk:
                 for index, child in enumerate(value):
                     if type(child) is dict or type(child) is list:
                         place = (at, index)
-                        stack.append((child, name, place, place if name in _RETOLD else retold))
+                        stack.append((child, name, place, place if name in RETOLD else retold))
 
     def _wishes(self, document: Mapping[str, object]) -> None:
         if document.get("store") is True:
@@ -226,7 +159,7 @@ class _Walk:
             self._network(part)
         for key, child in part.items():
             kind = type(child)
-            if kind is str and name != _FILLED_IN:
+            if kind is str and name != FILLED_IN:
                 if key == "id" or key[-3:] == "_id" or key in _NAMED_WHOLE:
                     self._text(str(child), key, part, name, at, retold)
                 elif key in _FACTS and not _is_retold(key, at):
@@ -236,23 +169,23 @@ class _Walk:
                     for index, each in enumerate(child):
                         if isinstance(each, str):
                             self._refer(each, key, ((at, key), index), retold)
-                if key not in _OF_THE_CALLER:
+                if key not in OF_THE_CALLER:
                     self._stack.append((child, key, (at, key), retold))
 
     def _text(
         self, value: str, key: str, part: dict[str, object], name: str, at: _Node, retold: _Node
     ) -> None:
-        if key in _NO_OBJECT:
+        if key in NO_OBJECT:
             if key in _FACTS:
                 self.reaches.add(_FACTS[key](value))
         elif key != "id":
             self._refer(value, key, (at, key), retold)
-        elif name in _HOLDS_ITEMS:
+        elif name in HOLDS_ITEMS:
             if retold is None and _means_its_id(part):
                 self._refer(value, "item", (at, key), None)
             else:
                 self.retold.append(Retold(value, _path((at, key))))
-        elif name not in _NAMELESS and at is not None:
+        elif name not in NAMELESS and at is not None:
             self._refer(value, name, (at, key), retold)
 
     def _refer(self, value: str, key: str, at: _Node, retold: _Node) -> None:
@@ -264,7 +197,7 @@ class _Walk:
     def _tool(self, tool: dict[str, object]) -> None:
         kind = tool.get("type")
         word = kind if isinstance(kind, str) and _WORD.match(kind) else "?"
-        if kind is not None and word not in _AT_THE_CALLER:
+        if kind is not None and word not in AT_THE_CALLER:
             self.reaches.add(f"tool:{word}")
 
     def _network(self, policy: dict[str, object]) -> None:
@@ -295,12 +228,12 @@ def _means_its_id(item: Mapping[str, object]) -> bool:
     kind = item.get("type")
     if kind is not None and not isinstance(kind, str):
         return True
-    if (not item.keys() - _FRAME and kind != "compaction_trigger") or (kind is None and "role" not in item):
+    if (not item.keys() - FRAME and kind != "compaction_trigger") or (kind is None and "role" not in item):
         return True
-    carried = _BY_ID_ALONE.get(kind) if kind is not None else None
+    carried = BY_ID_ALONE.get(kind) if kind is not None else None
     if carried is not None:
         return not item.get(carried)
-    return kind is not None and kind not in _INLINE
+    return kind is not None and kind not in INLINE
 
 
 def _host(url: str) -> str:
@@ -314,7 +247,7 @@ def _named(value: str) -> str:
 
 
 def _kind(key: str) -> str:
-    return key if key in _KINDS else "other"
+    return key if key in KINDS else "other"
 
 
 def _path(at: _Node) -> Path:

@@ -1,4 +1,5 @@
-"""The policy input as the log keeps it, so that another policy can be asked the same question later.
+"""What the log keeps of the policy input, so that another policy can be asked the same question later, and of
+what the rules found.
 
 Knows: which strings of an input are the caller's own. Must not know: the log. What could be a text in
 disguise is not kept: a name that is no plain word is left out, so is a number as long as a card's, and the
@@ -8,13 +9,18 @@ caller's model, user and purpose are given as the record has them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import orjson
+
+from broker.model.decision import Content
+from broker.model.finding import Finding
+from broker.model.record import RecordedFinding
 
 LONGEST_BYTES = 6 * 1024
 """A longer input is not kept: an entry has 16 KiB at most, and no honest call needs that much."""
 _LONG_NUMBER = 10**11
+_MAX_LOCATION = 256
 _PLAIN = re.compile(r"[a-z][A-Za-z_]{0,30}\Z")
 
 
@@ -65,3 +71,18 @@ def recorded_call(
         },
     }
     return recorded({**document, "call": kept})
+
+
+def recorded_findings(seen: Sequence[Finding], content: Content | None) -> tuple[RecordedFinding, ...]:
+    """What the rules found in a call, each with what policy did about it."""
+    actions = [content.action(each.rule).value if content else "none" for each in seen]
+    return tuple(
+        RecordedFinding(each.rule, each.location[:_MAX_LOCATION], action)
+        for each, action in zip(seen, actions, strict=True)
+    )
+
+
+def masked(reach: str) -> str:
+    """What a call reaches, without a name that the caller wrote."""
+    kind, colon, _ = reach.partition(":")
+    return f"{kind}:?" if colon else kind

@@ -12,7 +12,9 @@ import orjson
 from broker import strictjson
 from broker.shaping import edits
 
-_MAX_DEPTH = 254  # what orjson writes
+MAX_DEPTH = 254
+"""Levels of nesting that orjson writes."""
+
 _SPELLED_OTHERWISE = (b" :", b"\t:", b"\n:", b"\r:", rb"\u0022", rb"\u003a", rb"\u003A")
 
 
@@ -28,7 +30,7 @@ def parse_reply(body: bytes) -> object:
     if written == body or _has_as_many_keys(body, written):
         return document
     try:
-        return strictjson.parse(body, max_depth=_MAX_DEPTH, bounds=None)
+        return strictjson.parse(body, max_depth=MAX_DEPTH, bounds=None)
     except strictjson.StrictJsonError:
         return None
 

@@ -54,7 +54,7 @@ def upstream_request(
     path = edits.CHAT_PATH if call.operation is Operation.EDITS else call.path
     sent = call.document if document is None else document
     usage_added = sent is not None and lacks_usage(call.operation, sent)
-    body = _asking(call, document) if usage_added else call.body if document is None else _encode(document)
+    body = _asking(call, document) if usage_added else call.body if document is None else encode(document)
     return UpstreamRequest(call.method, path, body, headers, call.stream, usage_added)
 
 
@@ -113,9 +113,9 @@ def _document(
 def _asking(call: Call, shaped: Mapping[str, object] | None) -> bytes:
     """The body that asks for usage, too."""
     if shaped is not None:
-        return _encode(asking(shaped))
+        return encode(asking(shaped))
     original = call.document or {}
-    return asking_bytes(call.body, original) or _encode(asking(original))
+    return asking_bytes(call.body, original) or encode(asking(original))
 
 
 def _edit_model(decision: CallDecision) -> str:
@@ -128,7 +128,8 @@ def _edit_model(decision: CallDecision) -> str:
     return decision.shape.model
 
 
-def _encode(document: Mapping[str, object]) -> bytes:
+def encode(document: object) -> bytes:
+    """The document as compact JSON."""
     try:
         return orjson.dumps(document)
     except TypeError:  # an integer beyond 64 bits, which orjson cannot write

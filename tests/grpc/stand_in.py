@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from broker.arrival import Arrival
 from broker.errors import BrokerError, Kind
 from broker.lanes import Lane, Lanes
 from broker.model.call import Call, Reply, StreamReply
@@ -13,7 +14,6 @@ from broker.model.decision import PolicyVersion
 from broker.model.explanation import Explanation
 from broker.model.subject import IssuedToken, Peer
 from broker.model.token import TokenState, TokenWish
-from broker.passage import Arrival
 from broker.tlog.search import Search
 
 Answering = Callable[[Arrival, Call], Awaitable[Reply | StreamReply]]

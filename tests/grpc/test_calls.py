@@ -9,6 +9,7 @@ import grpc.aio
 import orjson
 import pytest
 
+from broker.arrival import Arrival
 from broker.errors import BrokerError, Kind
 from broker.gen.broker.v1 import openai_pb2 as pb
 from broker.gen.broker.v1.chat_pb2 import ChatContent, ChatMessage
@@ -17,7 +18,6 @@ from broker.gen.broker.v1.parts_pb2 import ModerationInput
 from broker.gen.broker.v1.responses_pb2 import ResponseInput
 from broker.model.call import Call, Reply
 from broker.model.operation import Operation
-from broker.passage import Arrival
 from tests.grpc.conftest import Scene, raw_rpc
 from tests.grpc.stand_in import Stream, answer
 

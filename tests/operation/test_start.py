@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from broker.app.broker import _published
+from broker.app.doors import published
 from broker.cli.devfiles import Addresses, Places, configuration, import_upstream_key
 from broker.cli.main import told
 from tests.bench.scene import free_port
@@ -126,4 +126,4 @@ def test_dev_refuses_a_folder_that_everybody_may_write(tmp_path: Path, name: str
     ],
 )
 def test_oauth_metadata_names_no_unspecified_address(bound: str, expected: str) -> None:
-    assert _published(bound, "https://broker.example.org/") == expected
+    assert published(bound, "https://broker.example.org/") == expected

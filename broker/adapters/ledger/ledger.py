@@ -14,12 +14,12 @@ from typing import TypeVar
 
 import structlog
 
-from broker.adapters.ledger.channel import Opened, Opening
+from broker.adapters.ledger.beginning import UNREMEMBERED, UNREMEMBERED_REMEDY, first_records
+from broker.adapters.ledger.channel import Opening
 from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.link import Writer, WriterLink, WriterProcess
 from broker.adapters.ledger.reading import LiveLog, Page
-from broker.adapters.ledger.recovery import closing_record
 from broker.adapters.ledger.segments import SEGMENT_BYTES
 from broker.adapters.ledger.writer import Placed
 from broker.errors import BrokerError, Kind
@@ -36,11 +36,6 @@ STALL_SECONDS = 10.0
 QUIET_SECONDS = 2.0
 BEAT_SECONDS = 0.5
 T = TypeVar("T")
-UNREMEMBERED = "The log is continued, and nothing beside its keys tells how long it was before."
-UNREMEMBERED_REMEDY = (
-    "Expected once, after an upgrade or where the keys' folder was restored without it; otherwise compare "
-    "the log with a copy of its checkpoint: broker audit verify --since-checkpoint."
-)
 
 
 class FileLedger:
@@ -147,7 +142,9 @@ class FileLedger:
         self._link = link
         self._beat()
         try:
-            await asyncio.gather(*(self.append(record) for record in self._first_records(log)))
+            own = self._record_key.public_key
+            records = first_records(log, self._instance, own, self._certifications)
+            await asyncio.gather(*(self.append(record) for record in records))
         except BrokerError:
             await self.close()
             raise
@@ -232,16 +229,6 @@ class FileLedger:
             self._watchdog.cancel()
             self._hand_over(link)
             await link.close()
-
-    def _first_records(self, log: Opened) -> list[Record]:
-        own = self._record_key.public_key
-        alert = UNREMEMBERED if log.unremembered else None
-        records = [Record(RecordType.START, call_id=self._instance, alert=alert)]
-        if log.public_key != own or self._certifications:
-            certified = self._certifications or None
-            key = Record(RecordType.KEY, call_id=self._instance, public_key=own, certifications=certified)
-            records.insert(0, key)
-        return records + [closing_record(intent) for intent in log.cut]
 
     def _gather(self, link: WriterLink, placed: Placed) -> None:
         """What one turn of the event loop appends goes to the disk together: waking the writer for each

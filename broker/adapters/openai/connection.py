@@ -19,7 +19,7 @@ from broker.adapters.openai.message import Message
 _HIGH_WATER = 256 * 1024
 
 
-class Fault(Enum):
+class ConnectionFault(Enum):
     """Why an exchange came to no good end, in words that follow `The upstream`."""
 
     ENDED = "ended the connection before its answer was whole"
@@ -30,7 +30,7 @@ class Fault(Enum):
 class BrokenError(Exception):
     """The connection ended, fell silent or left the grammar before the answer was whole."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: ConnectionFault) -> None:
         super().__init__(fault.value)
         self.fault = fault
 
@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._incoming = select.poll()
         self._waiter: asyncio.Future[None] | None = None
-        self._fault: Fault | None = None
+        self._fault: ConnectionFault | None = None
         self._chunks: list[bytes] = []
         self._paused = False
         self._rest()
@@ -103,7 +103,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Ends the connection at once, whatever it carries."""
-        self._fail(Fault.ENDED)
+        self._fail(ConnectionFault.ENDED)
 
     def _rest(self) -> None:
         """The state between two exchanges."""
@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
         if self._fault is not None:
             raise BrokenError(self._fault)
         self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(until, self._fail, Fault.SILENT)
+        timer = self._loop.call_at(until, self._fail, ConnectionFault.SILENT)
         try:
             await self._waiter
         finally:
@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _fail(self, fault: Fault) -> None:
+    def _fail(self, fault: ConnectionFault) -> None:
         """Ends the connection; the first fault is the one that is told."""
         self._fault = self._fault or fault
         self._transport.abort()
@@ -157,14 +157,14 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
             self._framing.judge(head_came=self._head)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnreadableError):
-            self._fail(Fault.UNREADABLE)
+            self._fail(ConnectionFault.UNREADABLE)
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         ends_body = self._head and not self._framing.delimited
         self._left = not (self._fault or self._framing.began)
         self._whole = self._whole or (ends_body and exc is None and not self._fault)
-        self._fault = self._fault or Fault.ENDED
+        self._fault = self._fault or ConnectionFault.ENDED
         self._wake()
 
     # httptools.HttpResponseParser: what is raised in these ends the connection as UNREADABLE

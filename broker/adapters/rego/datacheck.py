@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from broker import strictjson
-from broker.adapters.rego.dataschema import DataSchema, Fault, Place
+from broker.adapters.rego.dataschema import DataSchema, Flaw, Place
 from broker.adapters.rego.dialect import did_you_mean
 from broker.adapters.rego.jsonlines import Lines, lines_of
 from broker.adapters.rego.known import known_names
@@ -48,7 +48,7 @@ def mistakes_in_data(source: PolicySource) -> list[Mistake]:
     return sorted({*twice, *(_located(fault, files) for fault in faults)})
 
 
-def _faults(source: PolicySource) -> Iterator[Fault]:
+def _faults(source: PolicySource) -> Iterator[Flaw]:
     schemas = _schemas(source)
     base = schemas.pop(_BASE)
     described = base.get("properties")
@@ -67,9 +67,9 @@ def _faults(source: PolicySource) -> Iterator[Fault]:
         ) from None
 
 
-def _undescribed(name: str, known: list[str]) -> Fault:
+def _undescribed(name: str, known: list[str]) -> Flaw:
     own = f"Put data of your own under `{FREE}` ({FREE}/data.json), or describe it: schema/{name}.data.json."
-    return Fault(
+    return Flaw(
         (name,), f"No schema knows the table `{name}`.", f"{did_you_mean(name, known)} {own}".lstrip()
     )
 
@@ -91,7 +91,7 @@ def _tree(name: str, raw: bytes) -> Mapping[str, object]:
     return tree
 
 
-def _located(fault: Fault, files: Mapping[str, Lines]) -> Mistake:
+def _located(fault: Flaw, files: Mapping[str, Lines]) -> Mistake:
     """The mistake at the line of its place, in the file that has most of it."""
     for length in range(len(fault.place), 0, -1):
         for name, lines in files.items():

@@ -24,7 +24,7 @@ _LISTED = 12  # names told where none is close
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Flaw:
     """What is wrong at a place of the document, and what to do about it."""
 
     place: Place
@@ -40,16 +40,16 @@ class DataSchema:
     tables: Mapping[str, object] = field(repr=False)
     known: Mapping[str, Collection[str]] = field(repr=False)
 
-    def faults(self, value: object, place: Place = ()) -> Iterator[Fault]:
+    def faults(self, value: object, place: Place = ()) -> Iterator[Flaw]:
         """All of them, in the order of the schema."""
         return self.judged(self.root, value, place)
 
-    def judged(self, node: Node, value: object, place: Place) -> Iterator[Fault]:
+    def judged(self, node: Node, value: object, place: Place) -> Iterator[Flaw]:
         """The faults of a value under one node of the schema."""
         node = self._resolved(node)
         kind = node.get("type")
         if isinstance(kind, str) and not _KINDS[kind](value):
-            yield Fault(place, f"{_told(place)} is {_kind_of(value)}.", f"Write {_say(node)}.")
+            yield Flaw(place, f"{_told(place)} is {_kind_of(value)}.", f"Write {_say(node)}.")
             return
         for keyword, demand in node.items():
             judge = _JUDGES.get(keyword)
@@ -69,12 +69,12 @@ class DataSchema:
         return {**found, **{key: value for key, value in node.items() if key != "$ref"}}
 
 
-_Judge = Callable[[DataSchema, Node, object, object, Place], Iterator[Fault]]
+_Judge = Callable[[DataSchema, Node, object, object, Place], Iterator[Flaw]]
 
 
 def _properties(
     schema: DataSchema, node: Node, demand: object, value: object, place: Place
-) -> Iterator[Fault]:
+) -> Iterator[Flaw]:
     known = _object(demand)
     for name, child in _object(value).items():
         if name in known:
@@ -83,14 +83,14 @@ def _properties(
             yield _unknown((*place, name), str(node.get("title", "the data")), known, child)
 
 
-def _required(_: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Fault]:
+def _required(_: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     for name in _list(demand):
         if isinstance(value, dict) and name not in value:
             wanted = _say(_object(_object(node.get("properties")).get(str(name))))
-            yield Fault(place, f"{_told(place)} lacks `{name}`.", f"Add `{name}`: {wanted}.")
+            yield Flaw(place, f"{_told(place)} lacks `{name}`.", f"Add `{name}`: {wanted}.")
 
 
-def _map(schema: DataSchema, _: Node, demand: object, value: object, place: Place) -> Iterator[Fault]:
+def _map(schema: DataSchema, _: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     if not isinstance(demand, Mapping) or not isinstance(value, dict):
         return
     good: set[bytes] = set()
@@ -104,7 +104,7 @@ def _map(schema: DataSchema, _: Node, demand: object, value: object, place: Plac
             good.add(told)
 
 
-def _keys(schema: DataSchema, _: Node, demand: object, value: object, place: Place) -> Iterator[Fault]:
+def _keys(schema: DataSchema, _: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     names = _object(demand)
     pattern = names.get("pattern")
     plain = isinstance(pattern, str) and not names.keys() & {"x-names", "x-known", "x-format"}
@@ -114,61 +114,61 @@ def _keys(schema: DataSchema, _: Node, demand: object, value: object, place: Pla
             yield from schema.judged(names, name, (*place, name))
 
 
-def _items(schema: DataSchema, _: Node, demand: object, value: object, place: Place) -> Iterator[Fault]:
+def _items(schema: DataSchema, _: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     for number, child in enumerate(_list(value)):
         yield from schema.judged(_object(demand), child, (*place, number))
 
 
-def _then(schema: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Fault]:
+def _then(schema: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     if not any(schema.judged(_object(node.get("if")), value, place)):
         yield from _required(schema, node, _object(demand).get("required"), value, place)
 
 
-def _enum(_: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Fault]:
+def _enum(_: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     choices = [str(each) for each in _list(demand)]
     if value not in _list(demand):
-        yield Fault(place, f"{_told(place)} is {_brief(value)}.", _meant(str(value), choices, _say(node)))
+        yield Flaw(place, f"{_told(place)} is {_brief(value)}.", _meant(str(value), choices, _say(node)))
 
 
-def _const(_: DataSchema, __: Node, demand: object, value: object, place: Place) -> Iterator[Fault]:
+def _const(_: DataSchema, __: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     if value is not demand and (value != demand or isinstance(value, bool)):
-        yield Fault(place, f"{_told(place)} is {_brief(value)}.", f"Write {_brief(demand)}.")
+        yield Flaw(place, f"{_told(place)} is {_brief(value)}.", f"Write {_brief(demand)}.")
 
 
-def _bounds(_: DataSchema, node: Node, __: object, value: object, place: Place) -> Iterator[Fault]:
+def _bounds(_: DataSchema, node: Node, __: object, value: object, place: Place) -> Iterator[Flaw]:
     low, high = node.get("minimum"), node.get("maximum")
     if isinstance(value, int | float) and not isinstance(value, bool):
         below = isinstance(low, int | float) and value < low
         above = isinstance(high, int | float) and value > high
         if below or above:
-            yield Fault(place, f"{_told(place)} is {_brief(value)}.", f"Write {_say(node)}.")
+            yield Flaw(place, f"{_told(place)} is {_brief(value)}.", f"Write {_say(node)}.")
 
 
-def _least(_: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Fault]:
+def _least(_: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     if isinstance(demand, int) and isinstance(value, str | dict | list) and len(value) < demand:
-        yield Fault(place, f"{_told(place)} is empty.", f"Write {_say(node)}, or leave it out.")
+        yield Flaw(place, f"{_told(place)} is empty.", f"Write {_say(node)}, or leave it out.")
 
 
-def _pattern(_: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Fault]:
+def _pattern(_: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     if isinstance(value, str) and not re.search(str(demand), value):
-        yield Fault(place, f"{_told(place)} is {_brief(value)}.", f"Write {_say(node)}.")
+        yield Flaw(place, f"{_told(place)} is {_brief(value)}.", f"Write {_say(node)}.")
 
 
-def _named(schema: DataSchema, _: Node, demand: object, value: object, place: Place) -> Iterator[Fault]:
+def _named(schema: DataSchema, _: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     table = str(demand)
     if isinstance(value, str) and value not in schema.names_of(table):
         what = f"{_told(place)} names {_brief(value)}, which is not in `{table}`."
-        yield Fault(place, what, _meant(value, schema.names_of(table), "", f"Or add it to `{table}`."))
+        yield Flaw(place, what, _meant(value, schema.names_of(table), "", f"Or add it to `{table}`."))
 
 
-def _known(schema: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Fault]:
+def _known(schema: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     names = schema.known[str(demand)]
     if isinstance(value, str) and value not in names:
         what = f"{_told(place)} names {_brief(value)}, which is not {_say(node)}."
-        yield Fault(place, what, _meant(value, names, ""))
+        yield Flaw(place, what, _meant(value, names, ""))
 
 
-def _format(_: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Fault]:
+def _format(_: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     """The one format there is: a minute of UTC, which compares as text."""
     if demand == "utc-minute" and isinstance(value, str):
         try:
@@ -176,19 +176,19 @@ def _format(_: DataSchema, node: Node, demand: object, value: object, place: Pla
         except ValueError:
             sound = False
         if not sound:
-            yield Fault(place, f"{_told(place)} is {_brief(value)}.", f"Write {_say(node)}.")
+            yield Flaw(place, f"{_told(place)} is {_brief(value)}.", f"Write {_say(node)}.")
 
 
-def _ascending(_: DataSchema, __: Node, demand: object, value: object, place: Place) -> Iterator[Fault]:
+def _ascending(_: DataSchema, __: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     first, second = (str(name) for name in _list(demand))
     begin, end = _object(value).get(first), _object(value).get(second)
     comparable = isinstance(begin, str) and isinstance(end, str) and len(begin) == len(end)
     if comparable and str(begin) >= str(end):
         what = f"{_told(place)} ends at {_brief(end)}, which is not after {_brief(begin)}."
-        yield Fault((*place, second), what, "Write two, where it goes on past midnight: one until 24:00.")
+        yield Flaw((*place, second), what, "Write two, where it goes on past midnight: one until 24:00.")
 
 
-def _distinct(_: DataSchema, __: Node, demand: object, value: object, place: Place) -> Iterator[Fault]:
+def _distinct(_: DataSchema, __: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     seen: dict[str, str] = {}
     for path in _list(demand):
         found: object = value
@@ -197,7 +197,7 @@ def _distinct(_: DataSchema, __: Node, demand: object, value: object, place: Pla
         for key in _object(found):
             if key in seen:
                 what = f"{_told((*place, *str(path).split('.'), key))} is named in `{seen[key]}`, too."
-                yield Fault((*place, *str(path).split("."), key), what, "Give each limit a name of its own.")
+                yield Flaw((*place, *str(path).split("."), key), what, "Give each limit a name of its own.")
             seen.setdefault(key, str(path))
 
 
@@ -232,9 +232,9 @@ _KINDS: Mapping[str, Callable[[object], bool]] = {
 _WORDS = {"object": "an object", "array": "a list", "string": "a text", "boolean": "true or false"}
 
 
-def _unknown(place: Place, title: str, known: Collection[str], value: object) -> Fault:
+def _unknown(place: Place, title: str, known: Collection[str], value: object) -> Flaw:
     what = f"{_told(place)} is no field of {title}."
-    return Fault(place, what, _meant(str(place[-1]), known, "") if value is not None else "Remove it.")
+    return Flaw(place, what, _meant(str(place[-1]), known, "") if value is not None else "Remove it.")
 
 
 def _meant(name: str, choices: Collection[str], say: str, otherwise: str = "") -> str:

@@ -55,7 +55,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class GrpcArrival:
-    """Implements `passage.Arrival`; the request is parsed only once its sender is authenticated."""
+    """Implements `arrival.Arrival`; the request is parsed only once its sender is authenticated."""
 
     call_id: str
     peer: Peer

@@ -46,7 +46,7 @@ Bytes = TypeVar("Bytes", bytes, bytearray)
 
 @dataclass(frozen=True, slots=True)
 class HttpArrival:
-    """Implements `passage.Arrival` for a `/v1` route. `forwarded` are further header prefixes that go on;
+    """Implements `arrival.Arrival` for a `/v1` route. `forwarded` are further header prefixes that go on;
     `whole` says that the body has arrived.
     """
 

@@ -1,0 +1,31 @@
+"""What a process writes of the log itself before anything else.
+
+Knows: what was found when the log was opened. Must not know: how a record becomes durable.
+"""
+
+from __future__ import annotations
+
+from broker.adapters.ledger.channel import Opened
+from broker.adapters.ledger.recovery import closing_record
+from broker.model.record import Record, RecordType
+
+UNREMEMBERED = "The log is continued, and nothing beside its keys tells how long it was before."
+UNREMEMBERED_REMEDY = (
+    "Expected once, after an upgrade or where the keys' folder was restored without it; otherwise compare "
+    "the log with a copy of its checkpoint: broker audit verify --since-checkpoint."
+)
+
+
+def first_records(
+    log: Opened, instance: str, public_key: str, certifications: tuple[str, ...]
+) -> list[Record]:
+    """`key`, where `public_key` is new or newly certified, `start`, and a `recovered` for each call that the
+    last process left without an outcome. `instance` names this process.
+    """
+    alert = UNREMEMBERED if log.unremembered else None
+    records = [Record(RecordType.START, call_id=instance, alert=alert)]
+    if log.public_key != public_key or certifications:
+        certified = certifications or None
+        key = Record(RecordType.KEY, call_id=instance, public_key=public_key, certifications=certified)
+        records.insert(0, key)
+    return records + [closing_record(intent) for intent in log.cut]
