@@ -38,6 +38,17 @@ class Meter:
             self.read, said = self.read.merged(said), said.uncounted()
         self.usage = self.usage.merged(said)
 
+    def streamed(self, document: object) -> None:
+        """Upstream says this in an event of a stream, which delivers what it holds."""
+        self.told(document)
+        self.delivered.take(document)
+
+    def knows(self, document: object) -> bool:
+        """Whether the same document again would tell nothing."""
+        if self.usage.says_no_more(document):
+            return True
+        return usage_of(document) == NO_USAGE and _response_id(document) is None
+
     def _tokens_of(self, text: str) -> int:
         """The tokens of a text that upstream delivered; 0 where they tell nothing, because the model hides
         some of what it bills.

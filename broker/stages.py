@@ -182,7 +182,7 @@ class Stages:
 
     def _compiling(self, decision: CallDecision, *, large: bool) -> asyncio.Task[Inspector]:
         compiling = self._reply_inspectors.get((decision.cut, decision.redact, large))
-        if compiling is None:
+        if compiling is None or compiling.cancelled():  # its event loop ended before it did
             watched = tuple(rule for rule in self._inspector.rules if decision.watches(rule.id))
             compiling = asyncio.create_task(asyncio.to_thread(Inspector, watched=watched))
             if len(self._reply_inspectors) >= _RULE_SETS:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from hashlib import sha256
 
+from broker.continuing import Continuing
 from broker.errors import BrokerError, Kind
 from broker.lanes import Breath
 from broker.model.call import Events, StreamReply
 from broker.model.decision import Action
 from broker.passage import Passage
-from broker.prefilter.places import Needs, Places, TooManyPlacesError
+from broker.prefilter.place import Needs, Place, TooManyPlacesError
+from broker.prefilter.places import Places
 from broker.prefilter.stream import CutError
 from broker.settlement import Settlement
 from broker.shaping.denial import content_blocked, reply_cut
@@ -57,16 +59,31 @@ class Gate:
         """Takes the next event, its parsed data and the lines beside that; returns those that may leave.
         Raises CONTENT_BLOCKED, or UPSTREAM_INTERRUPTED where it cannot be told.
         """
-        if self._places is None:
+        places = self._places
+        if places is None:
             return [event]
         try:
-            needs = self._places.read(document) if document is not None else []
+            needs = places.read(document) if document is not None else []
             for name, value in beside:
-                needs = needs + self._places.read_line(name, value, known=is_joined_by_nobody(name))
+                needs = needs + places.read_line(name, value, known=is_joined_by_nobody(name))
         except CutError as cut:
-            raise self._refusal(cut.rule, self._places.where) from None
+            raise self._refusal(cut.rule, places.where) from None
         except TooManyPlacesError:
             raise incomplete("The upstream sent more than can be filtered.", 0) from None
+        return self._in_order(event, needs)
+
+    def go_on(self, event: bytes, strings: Iterable[tuple[Place, str]]) -> list[bytes]:
+        """`admit` of an event that differs from the last one in these strings only."""
+        places = self._places
+        if places is None:
+            return [event]
+        try:
+            needs = places.again(strings)
+        except CutError as cut:
+            raise self._refusal(cut.rule, places.where) from None
+        return self._in_order(event, needs)
+
+    def _in_order(self, event: bytes, needs: Needs) -> list[bytes]:
         if not needs and not self._held:
             return [event]
         self._held.append((event, needs))
@@ -123,29 +140,34 @@ async def _watched(
     gate = Gate(places, partial(_cut, passage))
     digest = sha256()
     breath = Breath()
-    delivered = 0
+    going = Continuing(passage.meter, places)
+    document: object = None
+    failure: BrokerError | None = None
+    delivered, over = 0, False
     first = True
     try:
         async with aclosing(answer.events) as events:  # type: ignore[type-var]
             while (event := await leash.next(events)) is not None:
                 await breath.taken()
-                data, beside = parts(event, first=first)
-                first = False
-                document = _document(data)
-                passage.meter.told(document)
-                passage.meter.delivered.take(document)
-                if passage.meter.usage_added:
-                    shown = unasked(event, document)
-                    if shown is None:
-                        continue
-                    event = shown
-                digest.update(event)
-                passage.reply_bytes += len(event)
-                if passage.may_make:
-                    await learn(document)
-                failure = _failure(document)
-                free = gate.admit(event, document, beside)
-                if failure is not None or is_last(data, beside):
+                strings = going.strings(event)
+                if strings is None:
+                    data, beside = parts(event, first=first)
+                    first = False
+                    document = _document(data)
+                    passage.meter.streamed(document)
+                if (shown := _shown(event, document, passage)) is None:
+                    continue
+                digest.update(shown)
+                if strings is not None:
+                    free = gate.go_on(shown, strings)
+                else:
+                    if passage.may_make:
+                        await learn(document)
+                    failure = _failure(document)
+                    free = gate.admit(shown, document, beside)
+                    over = failure is not None or is_last(data, beside)
+                    going.read(event, document, beside)
+                if over:
                     *free, last = [*free, *gate.finish()]
                     for earlier in free:
                         delivered += len(earlier)
@@ -167,6 +189,13 @@ async def _watched(
     finally:
         leash.release()
         await asyncio.shield(settlement.close(digest=digest.digest(), error=leash.gone))
+
+
+def _shown(event: bytes, document: object, passage: Passage) -> bytes | None:
+    """The event as its caller is to see it, counted; None where it is not to."""
+    shown = unasked(event, document) if passage.meter.usage_added else event
+    passage.reply_bytes += len(shown or b"")
+    return shown
 
 
 def _cut(passage: Passage, rule: str, where: str) -> BrokerError:

@@ -7,9 +7,9 @@ what a stream carries.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from broker.errors import BrokerError, Kind
 from broker.ports import Clock
@@ -54,17 +54,58 @@ class Leash:
     async def next(self, events: AsyncIterator[bytes]) -> bytes | None:
         """The next event, or None after the last. Raises the error of `cut`, as soon as it is cut."""
         self.recheck()
+        if self._error is not None:
+            raise self._error
+        step = events.__anext__().__await__()
+        try:
+            waits = next(step)
+        except StopIteration as come:  # it was there: nothing waits, so nothing has to be cut
+            event: bytes = come.value
+            return event
+        except StopAsyncIteration:
+            return None
         try:
             async with asyncio.timeout(None) as self._waiting:
-                if self._error is not None:
-                    raise self._error
-                return await anext(events, None)
+                return await _Begun(step, waits)
+        except StopAsyncIteration:
+            return None
         except TimeoutError:
             if self._error is None:
                 raise
             raise self._error from None
         finally:
             self._waiting = None
+
+
+class _Begun:
+    """An awaitable whose first step was taken, and now `waits` for what that gave the event loop."""
+
+    __slots__ = ("_first", "_step", "_waits")
+
+    def __init__(self, step: Generator[Any, Any, bytes], waits: object) -> None:
+        self._step = step
+        self._waits = waits
+        self._first = True
+
+    def __await__(self) -> Generator[Any, Any, bytes]:
+        return cast("Generator[Any, Any, bytes]", self)
+
+    __iter__ = __await__
+
+    def __next__(self) -> object:
+        if self._first:
+            self._first = False
+            return self._waits
+        return next(self._step)
+
+    def send(self, value: object) -> object:
+        return self._step.send(value)
+
+    def throw(self, *error: Any) -> object:
+        return self._step.throw(*error)
+
+    def close(self) -> None:
+        self._step.close()
 
 
 class Vigil:

@@ -23,10 +23,13 @@ _CONTROLS = rb"[\x01-\x08\x0e-\x1f\x7f]"  # dropped by fold: a text with one is 
 
 
 class Finder(Protocol):
-    """Finds matches in finished strings, none of them shorter than `shortest` characters."""
+    """Finds matches in finished strings, none of them shorter than `shortest` characters, and none in those
+    that are `clear`.
+    """
 
     @property
     def shortest(self) -> int: ...
+    def clear(self, value: str) -> bool: ...
     def inspect(self, texts: Sequence[Text]) -> tuple[Finding, ...]: ...
 
 
@@ -65,6 +68,10 @@ class Inspector:
         """Every match of every rule, in the order of the texts; spans are characters of `Text.value`."""
         return finished(self.steps(texts))
 
+    def clear(self, value: str) -> bool:
+        """Whether `inspect` certainly finds nothing in this string; most are told so at once."""
+        return value.isascii() and SEPARATOR not in value and not self._hits(value)
+
     def steps(self, texts: Sequence[Text]) -> Steps[tuple[Finding, ...]]:
         """`inspect`, with a pause wherever other work may go on."""
         joined = SEPARATOR.join([text.value for text in texts])
@@ -81,12 +88,12 @@ class Inspector:
         return (yield from self._locate(folded, texts, hits)) if hits else ()
 
     def _hits(self, text: str) -> set[int]:
-        hits: list[int] = []
+        hits: set[int] = set()
         # lone surrogates have no UTF-8 form and no rule asks for one
         self._database.scan(
-            text.encode("utf-8", "replace"), match_event_handler=lambda rule, *_: hits.append(rule)
+            text.encode("utf-8", "replace"), match_event_handler=lambda rule, *_: hits.add(rule)
         )
-        return set(hits)
+        return hits
 
     def _locate(
         self, folded: Sequence[Folded], texts: Sequence[Text], hits: set[int]
@@ -116,6 +123,7 @@ class Narrowed:
         self._inspector = inspector
         self._wanted = wanted
         self.shortest = inspector.shortest
+        self.clear = inspector.clear
 
     def inspect(self, texts: Sequence[Text]) -> tuple[Finding, ...]:
         return tuple(finding for finding in self._inspector.inspect(texts) if self._wanted(finding.rule))

@@ -13,69 +13,19 @@ like the beginning of a secret. What is not listed here is joined: the lists let
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 
-from broker.model.finding import Path, Text, location
-from broker.prefilter.escapes import Unescaping, unescaped
+from broker.model.finding import Text, location
 from broker.prefilter.inspector import Finder
+from broker.prefilter.joining import Joining
 from broker.prefilter.opaque import opaque_members
-from broker.prefilter.stream import CutError, StreamFilter
+from broker.prefilter.place import NAMES, Needs, Place, TooManyPlacesError, leading, shows, tells
+from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import KEY, LONG_NUMBER, plain_step, texts
-
-NAMES = frozenset(
-    """
-    id object type role model status finish_reason stop_reason service_tier system_fingerprint obfuscation
-    item_id response_id call_id tool_call_id approval_request_id previous_response_id prompt_cache_key
-    """.split()  # noqa: SIM905 - read as a list of words, not as quoted ones
-)
-SHOWING = (
-    ".created", ".queued", ".in_progress", ".searching", ".generating", ".interpreting", ".compacting",
-    ".added", ".partial_image", ".done", ".completed", ".failed", ".incomplete", ".cancelled",
-)  # fmt: skip
-_BEGUN = 4
-"""Characters of a secret's beginning at the end of a finished string from which it waits for the next."""
 
 _LONG = 512  # characters: what is shorter is read whether or not it is opaque
 _MAX_PLACES = 4096
 _MAX_NEW_PLACES = 65_536
-
-
-class TooManyPlacesError(Exception):
-    """One event, or all that is held, names more places than a reply has."""
-
-
-@dataclass(eq=False, slots=True)
-class Place:
-    """Where strings come. Of all that came, `fed` characters, the first `free` may leave."""
-
-    owner: Place | None
-    step: str | int | None
-    named: bool = False
-    fed: int = 0
-    free: int = 0
-    last: str | None = None  # the string that came last, where another like it says nothing new
-    inside: dict[str | int, Place] = field(default_factory=dict)
-    names: Place | None = None  # where its members' names come, once one ended like the beginning of a secret
-    telling: tuple[str, ...] = ()  # the members that say which one it is, and the places of each
-    each: dict[tuple[object, ...], Place] = field(default_factory=dict)
-    plain: Place | None = None  # the same text without its escapes, once there were some
-    escapes: Unescaping | None = None
-
-    @property
-    def path(self) -> Path:
-        """Where it is, from the outside in."""
-        steps = () if self.step is None else (self.step,)
-        return (*self.owner.path, *steps) if self.owner is not None else steps
-
-    @property
-    def end(self) -> int:
-        """How much must be free before all that has come may leave: an escape that has begun is one more."""
-        return self.fed + (self.escapes is not None and self.escapes.pending)
-
-
-Needs = list[tuple[Place, int]]
-"""What an event waits for: at each place, how much must be free."""
 
 
 class Places:
@@ -88,29 +38,22 @@ class Places:
     """
 
     def __init__(self, joined: StreamFilter, secrets: StreamFilter, whole: Finder) -> None:
-        self._joined = joined
-        self._secrets = secrets
-        self._whole = whole
+        self._strings = Joining(joined, secrets, whole)
         self._roots: dict[object, Place] = {}
         self._lines: dict[bytes, Place] = {}
         self._shown: dict[Hashable, Place] = {}
-        self._held: dict[Place, None] = {}
-        self._needs: Needs = []
-        self._texts: list[Text] = []
         self._count = 0
         self._bound = _MAX_PLACES
-        self.where = ""
 
     def read(self, document: object) -> Needs:
         """The next event's document."""
-        self._needs = []
         kind = document.get("type") if type(document) is dict else None
         if type(kind) is not str:
             kind = None
         root = self._roots.get(kind)
         if root is not None:
             self._walk(root, document)
-        elif kind is not None and _shows(kind) and isinstance(document, dict):
+        elif kind is not None and shows(kind) and isinstance(document, dict):
             self._show(kind, document)
         else:
             self._walk(self._root(kind), document)
@@ -126,15 +69,40 @@ class Places:
         text = value.decode("utf-8", "replace")
         if text == place.last:
             return []
-        self._needs = []
-        self._read(place, text)
+        self._strings.read(place, text)
         return self._judged()
+
+    def again(self, strings: Iterable[tuple[Place, str]]) -> Needs:
+        """`read` of a document that differs from the last one in these short strings only; `steady` has told
+        their places, and that nothing is new in the others.
+        """
+        for place, text in strings:
+            if text != place.last:
+                self._strings.read(place, text)
+        return self._judged()
+
+    def steady(
+        self, document: object, beside: Iterable[tuple[bytes, bytes]]
+    ) -> list[tuple[Place, bool]] | None:
+        """Of the event that was just read: the place of each string that is no member's name, in order, and
+        whether the same string again is nothing new there. None where a line beside it is.
+        """
+        for name, value in beside:
+            line = self._lines.get(name)
+            if line is None or line.last != value.decode("utf-8", "replace"):
+                return None
+        kind = document.get("type") if isinstance(document, dict) else None
+        root = self._roots.get(kind if isinstance(kind, str) else None)
+        return None if root is None else list(_places(root, document))
 
     def finish(self) -> None:
         """Upstream has said all: what could have begun a match did not. Raises CutError where it did."""
-        for place in self._held:
-            self._end(place)
-        self._held.clear()
+        self._strings.finish()
+
+    @property
+    def where(self) -> str:
+        """The place of the match that cut."""
+        return self._strings.where
 
     def _root(self, kind: str | None) -> Place:
         if kind is not None:
@@ -149,9 +117,9 @@ class Places:
         elif kind is list:
             self._walk_array(place, value)  # type: ignore[arg-type]
         elif kind is str:
-            self._read(place, value)  # type: ignore[arg-type]
+            self._strings.read(place, value)  # type: ignore[arg-type]
         elif (kind is int or kind is float) and abs(value) >= LONG_NUMBER:  # type: ignore[arg-type]
-            self._texts.append(Text(place.path, str(value)))
+            self._strings.add(Text(place.path, str(value)))
 
     def _walk_object(self, place: Place, members: dict[str, object]) -> None:
         if not members.keys() <= place.inside.keys():
@@ -162,13 +130,13 @@ class Places:
             if kind is str:
                 here = inside[name]
                 if value != here.last and not (len(value) > _LONG and name in opaque_members(members)):  # type: ignore[arg-type]
-                    self._read(here, value)  # type: ignore[arg-type]
+                    self._strings.read(here, value)  # type: ignore[arg-type]
             elif kind is dict:
                 self._walk_object(inside[name], value)  # type: ignore[arg-type]
             elif kind is list:
                 self._walk_array(inside[name], value)  # type: ignore[arg-type]
             elif (kind is int or kind is float) and abs(value) >= LONG_NUMBER:  # type: ignore[arg-type]
-                self._texts.append(Text(inside[name].path, str(value)))
+                self._strings.add(Text(inside[name].path, str(value)))
 
     def _walk_array(self, place: Place, items: list[object]) -> None:
         for position, item in enumerate(items):
@@ -185,11 +153,11 @@ class Places:
             if name in place.inside:
                 continue
             here = place.inside[name] = self._new(place, plain_step(name, position), named=name in NAMES)
-            self._texts.append(Text((*here.path, KEY), name))
-            if place.names is not None or self._secrets.opens(name):
+            self._strings.add(Text((*here.path, KEY), name))
+            if place.names is not None or self._strings.opens(name):
                 place.names = place.names or self._new(place, KEY, named=True)
-                self._join_named(place.names, name)
-            if _tells(name) or (name == "index" and type(place.step) is not int):
+                self._strings.join_named(place.names, name)
+            if tells(name) or (name == "index" and type(place.step) is not int):
                 place.telling = (*place.telling, name)
                 place.each.clear()
             for one in place.each.values():
@@ -218,99 +186,26 @@ class Places:
 
     def _show(self, kind: str, document: dict[str, object]) -> None:
         """An event of finished strings: only those places are remembered where a secret may have begun."""
-        telling = [name for name in document if _tells(name)]
+        telling = [name for name in document if tells(name)]
         said = tuple(str(document[name]) for name in telling)
         for text in texts(document, lambda _: ""):
-            self._texts.append(text)
+            self._strings.add(text)
             key = (kind, () if text.path[0] in telling else said, text.path)
-            if key in self._shown or self._secrets.opens(text.value):
+            if key in self._shown or self._strings.opens(text.value):
                 place = self._shown.get(key)
                 if place is None:
                     place = self._shown[key] = self._new(None, location(text.path), named=True)
-                self._join_named(place, text.value)
-
-    def _read(self, place: Place, text: str) -> None:
-        if not place.named:
-            self._join(place, text)
-            return
-        if len(text) >= self._whole.shortest or not text.isascii():
-            self._texts.append(Text(place.path, text))
-            if "\\" in text:
-                self._texts.append(Text(place.path, unescaped(text)))
-        if place in self._held or (len(text) >= _BEGUN and self._secrets.opens(text)):
-            self._join_named(place, text)
-        else:
-            place.last = text
-
-    def _join_named(self, place: Place, text: str) -> None:
-        place.last = None
-        self._feed(self._secrets, place, text)
-        self._finish(self._secrets, place)  # each string ends where it ends, whatever comes next
-        if place.fed - place.free >= _BEGUN:
-            self._wait(place)
-        else:
-            self._secrets.forget(place)
-            place.free = place.fed
-            self._held.pop(place, None)
-
-    def _join(self, place: Place, text: str) -> None:
-        if place.plain is None and "\\" in text:
-            place.plain = Place(place.owner, place.step)
-            place.plain.escapes = Unescaping()
-            self._joined.fork(place, place.plain)
-        self._feed(self._joined, place, text)
-        plain = place.plain
-        if plain is not None and plain.escapes is not None:
-            self._feed(self._joined, plain, plain.escapes.feed(text))
-            if plain.free < plain.end:
-                self._wait(plain)
-            elif plain in self._held:
-                del self._held[plain]
-        if place.free < place.fed:
-            self._wait(place)
-        elif place in self._held:
-            del self._held[place]
-
-    def _wait(self, place: Place) -> None:
-        self._held[place] = None
-        self._needs.append((place, place.end))
-
-    def _feed(self, scanner: StreamFilter, place: Place, text: str) -> None:
-        place.fed += len(text)
-        try:
-            place.free = place.fed - scanner.hold(place, text)
-        except CutError:
-            self.where = location(place.path)
-            raise
-
-    def _end(self, place: Place) -> None:
-        scanner = self._secrets if place.named else self._joined
-        if place.escapes is not None:
-            self._feed(scanner, place, place.escapes.end())
-        self._finish(scanner, place)
-        place.free = place.fed
-
-    def _finish(self, scanner: StreamFilter, place: Place) -> None:
-        try:
-            scanner.finish(place)
-        except CutError:
-            self.where = location(place.path)
-            raise
+                self._strings.join_named(place, text.value)
 
     def _judged(self) -> Needs:
-        """Judges the finished strings, all at once; what the event waits for."""
-        if self._texts:
-            said, self._texts = self._texts, []
-            for finding in self._whole.inspect(said):
-                self.where = finding.location
-                raise CutError(finding.rule)
+        needs = self._strings.judged()
         if self._count > self._bound:
             self._forget()
-        return self._needs
+        return needs
 
     def _forget(self) -> None:
         """All places but those where something is held, and what leads there."""
-        kept = {leading for place in self._held for leading in _leading(place)}
+        kept = {leading for place in self._strings.held for leading in leading(place)}
         self._roots = {kind: root for kind, root in self._roots.items() if root in kept}
         self._lines = {name: place for name, place in self._lines.items() if place in kept}
         self._shown = {key: place for key, place in self._shown.items() if place in kept}
@@ -325,18 +220,16 @@ class Places:
             raise TooManyPlacesError
 
 
-def _leading(place: Place | None) -> list[Place]:
-    found = []
-    while place is not None:
-        found.append(place)
-        place = place.owner
-    return found
-
-
-def _tells(name: str) -> bool:
-    """Whether an object says by this member which one of many it is about."""
-    return name == "item_id" or name.endswith("_index")
-
-
-def _shows(kind: str) -> bool:
-    return kind == "error" or (kind.startswith("response.") and kind.endswith(SHOWING))
+def _places(place: Place, value: object) -> Iterator[tuple[Place, bool]]:
+    """Where the strings of a document that was read have come."""
+    if isinstance(value, str):
+        yield place, value == place.last
+    elif isinstance(value, dict):
+        said = tuple([value.get(name) for name in place.telling])
+        inside = (place.each[said] if place.telling else place).inside
+        for name, member in value.items():
+            yield from _places(inside[name], member)
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            index = item.get("index") if isinstance(item, dict) else None
+            yield from _places(place.inside[index if type(index) is int else position], item)

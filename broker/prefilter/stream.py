@@ -85,7 +85,9 @@ class StreamFilter:
         """Whether what follows `text` could make a match of its end."""
         if self._watch is None:
             return False
-        known = fold(text[-LIMIT:]).text
+        known = text[-LIMIT:]
+        if not (known.isascii() and known.isprintable()):
+            known = fold(known).text
         return self._watch.undecided(known, 0) is not None
 
     def forget(self, channel: Hashable) -> None:

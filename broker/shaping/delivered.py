@@ -12,6 +12,7 @@ FRAMING = 16
 """Tokens that an answer may have beside its text: a role, a stop, the frame of a tool call."""
 _FOLD_CHARACTERS = 16 * 1024
 _UNWRITTEN = frozenset({"role", "id", "type", "object", "index"})
+_COMPLEX = frozenset({"tool_calls", "function_call"})
 _LATE = frozenset({"queued", "in_progress"})
 _OVER = frozenset({"response.completed", "response.failed", "response.incomplete", "response.cancelled"})
 _MOST_ANSWERS = 1024
@@ -75,6 +76,25 @@ class Delivered:
         elif "output" in document or "response" in document or "item" in document:
             self._responses(document)
 
+    def continued(self, document: object) -> AnswerCount | None:
+        """The answer to which a chunk like this one adds its only text, and nothing else; None for others."""
+        if not isinstance(document, dict):
+            return None
+        choices = document.get("choices")
+        if not isinstance(choices, list):
+            return self._answer(_WHOLE) if isinstance(document.get("delta"), str) else None
+        choice = choices[0] if len(choices) == 1 and "delta" not in document else None
+        if not isinstance(choice, dict) or choice.get("finish_reason") is not None or "message" in choice:
+            return None
+        written = choice.get("delta") if "text" not in choice else {"text": choice["text"]}
+        if (
+            not isinstance(written, dict)
+            or not _COMPLEX.isdisjoint(written)
+            or {"delta", "text"} <= choice.keys()
+        ):
+            return None
+        return self._answer(choice.get("index")) if len(list(_texts(written))) == 1 else None
+
     @property
     def begun(self) -> bool:
         """Whether any answer was seen."""
@@ -102,7 +122,7 @@ class Delivered:
         for name in ("delta", "message"):
             written = choice.get(name)
             if isinstance(written, dict):
-                if "tool_calls" in written or "function_call" in written:
+                if not _COMPLEX.isdisjoint(written):
                     answer.frames += _new_calls(written)
                 for piece in _texts(written):
                     answer.add(piece)
