@@ -94,4 +94,4 @@ within_reach(role) if {
 beyond(role) := [reach | some reach in input.call.reaches; not reaches(role, reach)]
 
 # A set of words, as sets of models are; a role without one reaches nothing.
-reaches(role, word) if grants.holds(object.get(role, "reaches", {"exact": {}, "patterns": []}), word)
+reaches(role, word) if grants.holds(role.reaches, word)

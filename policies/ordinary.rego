@@ -8,6 +8,7 @@
 #   - input: schema["calls.input"]
 package broker.ordinary
 
+import data.broker.conditions
 import data.broker.content
 import data.broker.grants
 import data.broker.shape
@@ -17,14 +18,22 @@ decision := {
 	"rule": "granted",
 	"reason": "The subject's role grants this operation and model.",
 	"content": verdicts,
-	"shape": shape.unkept(role),
+	"shape": unkept,
 	"account": input.subject.id,
 	"limits": role.limits,
 	"models": [],
 	"response": data.response,
 	"credential": role.credential,
 } if {
+	# What compares comes first: it costs the engine more, the more has been looked up before it.
+	input.call.reaches == []
+	input.call.operation != "models"
+	not grants.placement
+	not blocked
+	not forbidden
 	role := grants.role
+	input.estimate.tokens_out_max <= role.max_output_tokens
+	grants.holds(data.models[role.operations[input.call.operation]], input.call.model)
 	not role.requires
 	not role.shape
 	not role.limits_by
@@ -32,20 +41,22 @@ decision := {
 	not role.cache_for
 	not role.objects
 	not role.placement
-	not grants.placement
 	not role.pins[input.call.operation]
-	input.call.operation != "models"
-	grants.holds(data.models[role.operations[input.call.operation]], input.call.model)
-	input.estimate.tokens_out_max <= role.max_output_tokens
-	not reaching
-	not blocked
-	not forbidden
 }
 
-# What the call reaches is looked at where it reaches anything at all: most reach nothing.
-reaching if input.call.reaches[_]
-
 verdicts := content.actions(grants.role)
+
+# What shape.unkept says of the role; a rule without parameters costs a call that is no response next to nothing.
+default unkept := {}
+
+unkept := {"set": {"store": false}} if {
+	input.call.operation == "responses"
+	not kept
+}
+
+kept if shape.said_whether
+
+kept if conditions.reaches(grants.role, "store")
 
 blocked if verdicts[_] == "block"
 

@@ -56,7 +56,14 @@ the_others_agree if {
 	ordinary.decision == terms.allowed(grants.role, denial.judged, "granted", "The subject's role grants this operation and model.")
 }
 
-ordinary_cases := {"an ordinary call", "with a model of a pattern", "with a finding that is allowed"}
+ordinary_cases := {
+	"an ordinary call",
+	"with a model of a pattern",
+	"with a finding that is allowed",
+	"a response that is not to be kept",
+	"a response that says so itself",
+	"a response that may be kept",
+}
 
 cases := {
 	"an ordinary call": {"input": inputs.call("assistant", {}), "rule": "granted"},
@@ -68,6 +75,10 @@ cases := {
 	"a listing that names a model": {"input": inputs.call("explorer", {"/call/operation": "models"}), "rule": "granted", "expect": {"models": ["*"]}},
 	"without a model": {"input": inputs.call("assistant", {"/call/operation": "moderations", "/call/model": null}), "rule": "granted"},
 	"too long an answer": {"input": inputs.sized("assistant", 2097153, {}), "rule": "output_over_cap"},
+	"a response that is not to be kept": {"input": inputs.call("assistant", {"/call/operation": "responses"}), "rule": "granted", "expect": {"shape": {"set": {"store": false}}}},
+	"a response that says so itself": {"input": inputs.call("assistant", {"/call/operation": "responses", "/call/parameters": {"store": false}}), "rule": "granted", "expect": {"shape": {}}},
+	"a response that may be kept": {"input": inputs.call("explorer", {"/call/operation": "responses"}), "rule": "granted", "expect": {"shape": {}}},
+	"a response that is kept": {"input": inputs.call("explorer", {"/call/operation": "responses", "/call/reaches": ["store"]}), "rule": "granted", "expect": {"shape": {}}},
 	"by a role with conditions": {"input": inputs.call("clerk", {}), "rule": "granted"},
 	"by a role with a shape": {"input": inputs.call("kiosk", {}), "rule": "granted"},
 	"by a stranger": {"input": inputs.call("intruder", {}), "rule": "subject_not_granted"},

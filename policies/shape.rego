@@ -74,10 +74,7 @@ unkept(role) := {"set": {"store": false}} if {
 	not conditions.reaches(role, "store")
 } else := {}
 
-said_whether if {
-	field := "store"
-	is_boolean(input.call.parameters[field])
-}
+said_whether if is_boolean(input.call.parameters.store)
 
 unasked(role) := [["store", false]] if {
 	unkept(role) != {}

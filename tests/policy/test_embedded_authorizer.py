@@ -267,6 +267,63 @@ async def test_a_decision_is_quick(authorizer: EmbeddedAuthorizer) -> None:
     assert sorted(took)[150] < 0.001  # 0.2 ms on an idle machine
 
 
+@pytest.fixture
+def evaluations(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What was given to an engine, each time that one was asked."""
+    given_to_engines: list[object] = []
+    evaluate = Engine.evaluate
+
+    def counted(self: Engine, entrypoint: str, document: object) -> object:
+        given_to_engines.append(document)
+        return evaluate(self, entrypoint, document)
+
+    monkeypatch.setattr(Engine, "evaluate", counted)
+    return given_to_engines
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("token", {"id": "tok_2", "scope": ["chat:gpt-4o-mini"], "user": None, "max_tokens": 17}),
+        ("transport", "grpc"),
+        ("now_ns", 1795000000999999999),
+        ("call.user", "alice"),
+        ("call.bytes", 813),
+        ("call.stream", True),
+        ("call.fields", ["messages", "model", "seed"]),
+        ("call.references", ["file_id", "previous_response_id"]),
+        ("estimate.tokens_in", 121),
+        ("estimate.cost_micro_usd", 2861),
+    ],
+)
+async def test_what_no_policy_reads_of_a_call_makes_no_new_question(
+    authorizer: EmbeddedAuthorizer, evaluations: list[object], field: str, value: object
+) -> None:
+    await _rule(authorizer, call())
+    evaluations.clear()
+    document = call()
+    *parents, last = field.split(".")
+    inner: object = document
+    for name in parents:
+        inner = inner[name] if isinstance(inner, dict) else None
+    assert isinstance(inner, dict)
+    assert inner[last] != value
+    inner[last] = value
+    assert await _rule(authorizer, document) == "granted"
+    assert evaluations == []
+
+
+@pytest.mark.parametrize("operation", ["chat", "responses"])
+async def test_an_ordinary_call_is_decided_by_the_few_rules_of_the_fast_path(
+    authorizer: EmbeddedAuthorizer, evaluations: list[object], operation: str
+) -> None:
+    asked = call(operation=operation, tokens_out=31_337)  # which no other test asks
+    assert await _rule(authorizer, asked) == "granted"
+    (given,) = evaluations  # the other rules were not asked
+    assert isinstance(given, dict)
+    assert "parameters" not in given["call"]  # nor handed what only they read
+
+
 async def test_a_flood_of_findings_cannot_hold_up_other_callers(authorizer: EmbeddedAuthorizer) -> None:
     flood = call("assistant", "gpt-4o", *["pii.email"] * 100_000)
     started = time.perf_counter()

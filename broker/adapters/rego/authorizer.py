@@ -146,7 +146,7 @@ class _Reading:
     def __init__(self, source: PolicySource, modules: Sequence[Module], package: str, name: str) -> None:
         reached = reach.reached(modules, package, name)
         self.size = sum(len(dialect.code_of(module).split()) for module in reached)
-        self._parts = dialect.parts_read(reached)
+        self._plan = _plan(dialect.parts_read(reached))
         rewritten, base, self._lookups = tables.extract(reached, reach.mentioned(reached, source.base))
         self._entrypoint = f"{package.replace('.', '/')}/{name}"
         self._engine = _compile(rewritten, base, [self._entrypoint]) if reached else None
@@ -158,7 +158,7 @@ class _Reading:
         """The looked-up entries, and the parts of `document` that are read."""
         entries = {lookup.slot: lookup.entry(document) for lookup in self._lookups}
         found = {slot: entry for slot, entry in entries.items() if entry is not None}
-        return {**found, **_part(document, self._parts)}
+        return {**found, **_part(document, self._plan)}
 
 
 def _compile(modules: Sequence[Module], base: Mapping[str, object], entrypoints: Sequence[str]) -> Engine:
@@ -188,31 +188,47 @@ def _asked(selected: dict[str, object]) -> bytes:
     return asked
 
 
-def _finite(document: object) -> bool:
+def _finite(document: dict[str, object]) -> bool:
     """False where there is a NaN or an infinity, which orjson writes as it writes a null."""
-    pending = [document]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            pending.extend(value.values())
-        elif isinstance(value, list):
-            pending.extend(value)
-        elif isinstance(value, float) and not isfinite(value):
-            return False
+    pending: list[dict[str, object] | list[object]] = [document]
+    for container in pending:  # it grows as it is walked
+        for value in container.values() if isinstance(container, dict) else container:
+            if isinstance(value, float):
+                if not isfinite(value):
+                    return False
+            elif isinstance(value, dict | list):
+                pending.append(value)
     return True
 
 
-def _part(document: Mapping[str, object], paths: Sequence[dialect.Path]) -> dict[str, object]:
-    """A document that holds `paths` of `document` and nothing else."""
-    if paths == ((),):
+_Plan = tuple[tuple[dialect.Path, tuple[str, ...]], ...]
+
+
+def _plan(paths: Sequence[dialect.Path]) -> _Plan | None:
+    """What is read below which parents, in the order of `paths`; None where all is read."""
+    if () in paths:
+        return None
+    below: dict[dialect.Path, list[str]] = {}
+    for *parents, last in paths:
+        below.setdefault(tuple(parents), []).append(last)
+    return tuple((parents, tuple(names)) for parents, names in below.items())
+
+
+def _part(document: Mapping[str, object], plan: _Plan | None) -> dict[str, object]:
+    """A document that holds what is planned of `document` and nothing else. An object of which nothing is
+    there is left out: who reads only below it cannot tell.
+    """
+    if plan is None:
         return dict(document)
     part: dict[str, object] = {}
-    for *parents, last in paths:
-        source, target = document, part
+    for parents, names in plan:
+        source: object = document
         for name in parents:
-            child = source.get(name)
-            source = child if isinstance(child, dict) else {}
-            target = target.setdefault(name, {})  # type: ignore[assignment]
-        if last in source:
-            target[last] = source[last]
+            source = source.get(name) if isinstance(source, dict) else None
+        found = {name: source[name] for name in names if name in source} if isinstance(source, dict) else {}
+        if found:
+            target = part
+            for name in parents:
+                target = target.setdefault(name, {})  # type: ignore[assignment]
+            target.update(found)
     return part
