@@ -8,7 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -108,9 +108,9 @@ class RunningBroker:
         self.process.stdout.close()
 
 
-def start_broker(directory: Path, *arguments: str) -> RunningBroker:
-    """Starts `broker dev` on free ports in `directory`; returns once it accepts calls. What it writes on
-    standard error is appended to `<directory>.err`.
+def start_broker(directory: Path, *arguments: str, until: str = "ready") -> RunningBroker:
+    """Starts `broker dev` on free ports in `directory`; returns once it accepts calls, or says something else
+    that begins with `until`. What it writes on standard error is appended to `<directory>.err`.
     """
     announcement = directory / "dev.json"
     announcement.unlink(missing_ok=True)
@@ -118,12 +118,13 @@ def start_broker(directory: Path, *arguments: str) -> RunningBroker:
     with errors.open("a") as stderr:
         process = _spawn(directory, arguments, stderr)
     assert process.stdout is not None
-    deadline = time.monotonic() + START_SECONDS
+    patience = threading.Timer(START_SECONDS, process.kill)
+    patience.start()
     for line in process.stdout:
-        if line.strip() == "ready":
+        if line.startswith(until):
+            patience.cancel()
             return _running(process, directory, json.loads(announcement.read_text()))
-        if time.monotonic() > deadline:
-            break
+    patience.cancel()
     process.kill()
     said = errors.read_text()[-2000:]
     raise RuntimeError(f"broker dev did not become ready; exit code {process.wait()}:\n{said}")

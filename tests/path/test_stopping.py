@@ -29,13 +29,14 @@ LONG = {
 
 
 @contextmanager
-def _broker(home: Path, **environment: str) -> Iterator[RunningBroker]:
+def _broker(home: Path, until: str = "ready", **environment: str) -> Iterator[RunningBroker]:
     key = home / "upstream.key"
     key.write_text("sk-stop-0123456789abcdefghijklmnop")
     with simulator_process(key) as url, pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        broker = start_broker(home / "b", "--upstream", f"{url}/v1", "--upstream-key-file", str(key))
+        upstream = ("--upstream", f"{url}/v1", "--upstream-key-file", str(key))
+        broker = start_broker(home / "b", *upstream, until=until)
         try:
             yield broker
         finally:
@@ -123,7 +124,7 @@ def test_an_ungranted_certificate_fills_no_disk(tmp_path: Path) -> None:
 
 
 def test_at_the_floor_calls_are_refused_and_the_log_is_closed(tmp_path: Path) -> None:
-    with _broker(tmp_path, BROKER__AUDIT__FLOOR_FREE_BYTES=str(2**60)) as broker:
+    with _broker(tmp_path, "waiting: space", BROKER__AUDIT__FLOOR_FREE_BYTES=str(2**60)) as broker:
         with broker.http("assistant") as client:
             assert client.get("/readyz").json()["missing"] == "space for the audit log"
             form = {"grant_type": "client_credentials", "scope": ""}
