@@ -66,11 +66,16 @@ async def _session(
     async with _upstream(places, choice) as url:
         settings = configuration(places, addresses, url, policies)
 
+        def accepting(broker: Broker) -> None:
+            if missing := broker.unready():
+                announce(broker, places, settings)
+                typer.echo(f"waiting: {missing}")
+
         def ready(broker: Broker) -> None:
             announce(broker, places, settings)
             typer.echo("ready")
 
-        return await serve_until(settings, stop, lambda _broker: None, ready)
+        return await serve_until(settings, stop, accepting, ready)
 
 
 @asynccontextmanager
