@@ -11,13 +11,7 @@ reaching(name, operation, words) := inputs.call(name, {"/call/operation": operat
 
 denied(words) := {"changes": [{"field": "call", "must": "absent", "values": words}]}
 
-owning(owner, lent) := {"objects": {"owner": owner, "lent": lent}}
-
 cases := {
-	"a user's": {"input": inputs.call("archive", {}), "rule": "granted", "expect": owning(concat(" ", [inputs.id("archive"), "user carol"]), ["pmpt_1", "vs_1"])},
-	"the subject's, where the token names no user": {"input": inputs.call("archive", {"/token/user": null}), "rule": "granted", "expect": owning(inputs.id("archive"), ["pmpt_1", "vs_1"])},
-	"a team's": {"input": inputs.call("shared", {}), "rule": "granted", "expect": owning("team demo claims", [])},
-	"the subject's, where it is of no team": {"input": inputs.call("teamless", {}), "rule": "granted", "expect": owning(inputs.id("teamless"), [])},
 	"a role that names nothing keeps no response": {"input": reaching("assistant", "responses", []), "rule": "granted", "expect": {"shape": {"set": {"store": false}}}},
 	"what the call itself does not have kept is left alone": {"input": inputs.call("assistant", {"/call/operation": "responses", "/call/parameters": {"store": false}}), "rule": "granted", "expect": {"shape": {}}},
 	"a chat is kept by nobody who does not ask": {"input": reaching("assistant", "chat", []), "rule": "granted", "expect": {"shape": {}}},
