@@ -68,11 +68,14 @@ class Continuing:
         answer = self._meter.delivered.continued(document)
         if answer is None or not self._meter.knows(document):
             return None
-        made = template(event, document)
-        values = [leaf for leaf in leaves(document) if not leaf.key]
-        changing = [leaf.path for leaf in values if leaf.changes]
-        texts = [number for number, path in enumerate(changing) if path in TEXTS]
-        if made is None or len(texts) != 1:
+        strings = tuple(leaves(document))
+        values = [leaf for leaf in strings if not leaf.key]
+        changing = [leaf for leaf in values if leaf.changes]
+        texts = [number for number, leaf in enumerate(changing) if leaf.path in TEXTS]
+        if len(texts) != 1 or not changing[texts[0]].text:  # an empty one only opens an answer
+            return None
+        made = template(event, strings)
+        if made is None:
             return None
         if self._places is None:
             return _Known(made, (), texts[0], answer)

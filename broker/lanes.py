@@ -121,6 +121,10 @@ class Lane:
             return finished(steps)
         return await self.lanes.run(self.subject, steps)
 
+    async def once(self, size: int, work: Callable[[], Result]) -> Result:
+        """The same for work that has one step."""
+        return work() if size <= LARGE_BYTES else await self.lanes.run(self.subject, at_once(work))
+
 
 class Breath:
     """Lets others have the event loop once a task has kept it LOOP_SECONDS without waiting for anything."""

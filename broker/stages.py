@@ -16,7 +16,7 @@ from broker.catalog.count import decode_tokens
 from broker.catalog.estimate import Estimate, check_retired, deprecation_headers, estimate
 from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
-from broker.lanes import LARGE_BYTES, Lane, Lanes, Steps, at_once
+from broker.lanes import LARGE_BYTES, Lane, Lanes, Steps
 from broker.model.call import Call, Reply, StreamReply, UpstreamRequest
 from broker.model.decision import Action, CallDecision
 from broker.model.finding import Finding, Path, Text
@@ -72,14 +72,14 @@ class Stages:
 
     async def mentions(self, call: Call, caller: Caller) -> Mentions:
         """Step 3, too: the stored objects that the call names, and what it reaches beyond its model."""
-        return await self.lane(caller).run(len(call.body), at_once(lambda: mentions(call)))
+        return await self.lane(caller).once(len(call.body), lambda: mentions(call))
 
     async def estimate(self, call: Call, caller: Caller, today: date, *, regional: bool = False) -> Estimate:
         """Step 4. `regional`: for a region's price. Raises MODEL_RETIRED or CONTEXT_LENGTH_EXCEEDED."""
         if call.operation is not Operation.EDITS:  # an edit's model is policy's choice, not the caller's
             check_retired(find(call.model), today)
-        work = at_once(lambda: estimate(call, caller.max_tokens, regional=regional))
-        return await self.lane(caller).run(len(call.body), work)
+        size, ceiling = len(call.body), caller.max_tokens
+        return await self.lane(caller).once(size, lambda: estimate(call, ceiling, regional=regional))
 
     async def request(
         self,
@@ -90,8 +90,9 @@ class Stages:
     ) -> UpstreamRequest:
         """Step 9's request, shaped and redacted. Raises as `shaping.request.upstream_request` does."""
         call, found, call_id = passage.accepted, passage.findings, passage.call_id
-        work = at_once(lambda: upstream_request(call, decision, found, bound, call_id, left_out))
-        return await self.lane(passage.caller).run(len(call.body), work)
+        return await self.lane(passage.caller).once(
+            len(call.body), lambda: upstream_request(call, decision, found, bound, call_id, left_out)
+        )
 
     async def filter_reply(self, answer: Reply, passage: Passage) -> Reply:
         """Step 10 for a whole reply, without what policy takes out of it: bytes stay where that is nothing.
@@ -102,10 +103,10 @@ class Stages:
         if call.operation is Operation.MODELS and answer.status == _SUCCESS:
             body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
         lane, size, meter = self.lane(passage.caller), len(body), passage.meter
-        document = await lane.run(size, at_once(lambda: parse_reply(body)))
+        document = await lane.once(size, lambda: parse_reply(body))
         meter.told(document)
         if meter.estimate.terms.tools or not meter.usage.counts:
-            await lane.run(size, at_once(lambda: meter.delivered.take(document)))
+            await lane.once(size, lambda: meter.delivered.take(document))
         if document is None and body and (answer.status == _SUCCESS or body.lstrip()[:1] in _OPENS_JSON):
             raise _unreadable()
         if decision.filters and (
@@ -118,7 +119,7 @@ class Stages:
 
     async def document(self, reply: Reply, caller: Caller) -> object:
         """What a whole reply says, or None where it is no JSON."""
-        return await self.lane(caller).run(len(reply.body), at_once(lambda: parse_reply(reply.body)))
+        return await self.lane(caller).once(len(reply.body), lambda: parse_reply(reply.body))
 
     def judge_headers(self, answer: Answer, passage: Passage) -> Answer:
         """Step 10 for what is passed on beside the body: the answer without the headers in which something is
@@ -127,6 +128,9 @@ class Stages:
         if not passage.decided.filters:
             return answer
         inspector = self._reply_inspector_now(passage.decided)
+        lines = [f"{name}: {value}" for name, value in answer.headers]
+        if not inspector.inspect([Text((HEADERS,), "\n".join(lines))]):  # one look is cheaper than ten
+            return answer
         said = [Text((HEADERS, name), f"{name}: {value}") for name, value in answer.headers]
         found = _judged(inspector.inspect(said), passage)
         if not found:
@@ -157,8 +161,8 @@ class Stages:
         self, document: object, body: bytes, found: tuple[Finding, ...], passage: Passage
     ) -> tuple[object, bytes]:
         """The reply without what was found; its records repeat no name that held some of it."""
-        work = at_once(lambda: redacted_reply(document, body, found))
-        taken = await self.lane(passage.caller).run(len(body), work)
+        lane = self.lane(passage.caller)
+        taken = await lane.once(len(body), lambda: redacted_reply(document, body, found))
         said, left = usage_of(document), usage_of(taken[0])
         if (said.model, said.finish_reason) != (left.model, left.finish_reason):
             passage.blocked = True

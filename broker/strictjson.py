@@ -70,8 +70,9 @@ def _refuse_vast(raw: bytes, max_depth: int, bounds: Bounds | None) -> None:
     """Counts what is punctuation. Inside strings it only overcounts, so what passes the cheap test is within
     the bounds; of the rest, the strings are taken out first.
     """
+    few = bounds is None or len(raw) <= min(bounds.containers, bounds.members, bounds.values)
     opened = raw.count(b"{") + raw.count(b"[")
-    if opened <= max_depth and (bounds is None or not _is_beyond(raw, bounds)):
+    if opened <= max_depth and (few or not _is_beyond(raw, bounds)):  # type: ignore[arg-type]  # few where None
         return
     outside = _without_strings(raw, bounds)
     if bounds is not None and (beyond := _is_beyond(outside, bounds)):

@@ -44,6 +44,10 @@ _PLAIN_PARTS = frozenset({"text", "input_text", "output_text", "refusal", "summa
 _PLAIN_ITEMS = frozenset(
     {None, "message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"}
 )
+_EXTRAS = frozenset(
+    {*_REFERENCES, "prompt", "tools", "modalities", "prediction", "prompt_cache_options", "n", "best_of"}
+)
+_PLAIN_KEYS = frozenset({"role", "content", "name"})
 _USUAL_TTL = "30m"
 _CALLERS_TOOLS = frozenset({None, "function", "custom"})
 
@@ -114,6 +118,22 @@ def unseen(document: Document) -> Unseen:
         or any(_type(tool) not in _CALLERS_TOOLS for tool in (tools if isinstance(tools, list) else ())),
         "input_audio" in kinds,
     )
+
+
+def is_ordinary(document: Document) -> bool:
+    """Whether a call is text alone: nothing unseen, no tools, no audio, no prediction. Most calls are."""
+    if not _EXTRAS.isdisjoint(document):
+        return False
+    for name in ("messages", "input"):
+        items = document.get(name)
+        for item in items if type(items) is list else ():
+            if (
+                type(item) is not dict
+                or type(item.get("content")) is not str
+                or not _PLAIN_KEYS.issuperset(item)
+            ):
+                return False
+    return True
 
 
 def keeps_longer(document: Document) -> bool:

@@ -17,6 +17,8 @@ from broker.catalog.bounds import (
     NO_ANSWERS,
     Answers,
     answers,
+    asked_output,
+    is_ordinary,
     keeps_longer,
     speaks,
     unseen,
@@ -68,6 +70,7 @@ class Estimate:
 
 
 NO_ESTIMATE = Estimate(0, 0, 0, None)
+_ORDINARY = frozenset({Operation.CHAT, Operation.RESPONSES})
 
 
 def estimate(call: Call, ceiling: int | None, *, regional: bool = False) -> Estimate:
@@ -84,7 +87,12 @@ def estimate(call: Call, ceiling: int | None, *, regional: bool = False) -> Esti
     if call.operation in FREE_OF_CHARGE or document is None:
         _check_window(counted.text, 0, model)
         return Estimate(tokens_in, 0, 0, model)
-    terms = _terms(call, document, tokens_in, ceiling, model)
+    if call.operation in _ORDINARY and is_ordinary(document):
+        tier = document.get("service_tier")
+        asked = asked_output(call.operation, document)
+        terms = _ordinary_terms(call.model, asked, ceiling, tier_of(tier))
+    else:
+        terms = _terms(call, document, tokens_in, ceiling, model)
     if call.operation is not Operation.EDITS:  # its model is policy's, not the caller's
         asked = terms.answers.asked or 0
         _check_window(0 if call.operation is Operation.EMBEDDINGS else counted.text, asked, model)
@@ -132,6 +140,19 @@ def _terms(
         keeps=keeps,
         tools=tools,
         fees=fees_at_most(tools, document) if tools else 0,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _ordinary_terms(model: str | None, asked: int | None, ceiling: int | None, tier: Tier) -> Terms:
+    """The same for a call that is text alone: they follow from these facts."""
+    each = (find(model) or UNKNOWN).max_output if asked is None else asked
+    return Terms(
+        billed=True,
+        model=model,
+        price=price_of(model),
+        tier=Tier.STANDARD if tier is Tier.FLEX else tier,
+        answers=Answers(each if ceiling is None else min(each, ceiling), 1, 0, asked),
     )
 
 

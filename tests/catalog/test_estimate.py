@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.catalog.bounds import is_ordinary
 from broker.catalog.cost import Tokens, cost
 from broker.catalog.count import (
     MEDIA_TOKENS,
@@ -220,3 +222,41 @@ def test_many_images_do_not_exceed_a_window_they_fit_in() -> None:
     images = [{"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "low"}}] * 100
     document = chat(messages=[{"role": "user", "content": images}], max_tokens=10)
     assert ask(Operation.CHAT, document).tokens_in > 128_000  # at their dearest, and not refused
+
+
+@given(
+    st.sampled_from([Operation.CHAT, Operation.RESPONSES]),
+    st.fixed_dictionaries(
+        {
+            "model": st.sampled_from(
+                ["gpt-4o-mini", "gpt-5", "o3", "ft:gpt-4o-mini:a::b", "gpt-9", "text-embedding-3-small"]
+            )
+        },
+        optional={
+            "messages": st.lists(
+                st.fixed_dictionaries({"role": st.just("user"), "content": st.text(max_size=9)}), max_size=3
+            ),
+            "input": st.one_of(
+                st.text(max_size=9),
+                st.lists(st.fixed_dictionaries({"content": st.text(max_size=9)}), max_size=2),
+            ),
+            "max_tokens": st.one_of(st.none(), st.integers(0, 9_000)),
+            "max_completion_tokens": st.one_of(st.none(), st.integers(0, 9_000)),
+            "max_output_tokens": st.one_of(st.none(), st.integers(0, 9_000)),
+            "service_tier": st.sampled_from([None, "auto", "flex", "priority", "scale", 7]),
+            "store": st.booleans(),
+            "stream": st.booleans(),
+        },
+    ),
+    st.one_of(st.none(), st.integers(0, 9_000)),
+)
+def test_an_ordinary_calls_terms_are_those_of_any_call(
+    operation: Operation, document: dict[str, object], ceiling: int | None
+) -> None:
+    """The short way, which most calls take, estimates as the long one does."""
+    call = Call(operation, "POST", "/v1/x", b"", document, str(document["model"]))
+    assert is_ordinary(document)
+    short = estimate(call, ceiling)
+    longer = {**document, "tools": []}  # no tool, but no ordinary call
+    assert not is_ordinary(longer)
+    assert estimate(replace(call, document=longer), ceiling) == short

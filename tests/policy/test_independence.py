@@ -62,7 +62,7 @@ def _shuffled(seed: int) -> Data:
     return dict(data)
 
 
-EMPTY: Data = {name: {} for name in OURS} | {"response": {"cut": ["*"]}}
+EMPTY: Data = {name: {} for name in OURS} | {"response": {"cut": ["*"]}, "weekdays": OURS["weekdays"]}
 CHANGES: dict[str, Callable[[], Data]] = {
     **{f"without {role}": (lambda role=role: _without(role)) for role in OURS["roles"]},  # type: ignore[misc]
     **{f"{role} renamed": (lambda role=role: _renamed(role)) for role in OURS["roles"]},  # type: ignore[misc]

@@ -17,7 +17,7 @@ import orjson
 from google.protobuf.message import DecodeError, Message
 
 from broker.errors import BrokerError, Kind
-from broker.lanes import LARGE_BYTES, Lane, at_once
+from broker.lanes import LARGE_BYTES, Lane
 from broker.listeners.decode import decode_bodiless, decode_document, with_purpose
 from broker.listeners.fields import name as check_name
 from broker.listeners.fields import refuse
@@ -72,7 +72,7 @@ class GrpcArrival:
 
     async def decode(self, lane: Lane) -> Call:
         """The Call. Raises BAD_REQUEST naming the parameter in OpenAI's spelling."""
-        return await lane.run(len(self.request), at_once(self._decoded))
+        return await lane.once(len(self.request), self._decoded)
 
     def _decoded(self) -> Call:
         if has_more_fields(self.form.request, self.request, MAX_FIELDS):

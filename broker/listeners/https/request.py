@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from broker.errors import BrokerError, Kind
-from broker.lanes import Lane, at_once
+from broker.lanes import Lane
 from broker.listeners.decode import decode_bodiless, decode_document, parse_body, too_large, with_purpose
 from broker.listeners.forwarding import is_forwarded
 from broker.listeners.https.coding import decoded
@@ -76,10 +76,10 @@ class HttpArrival:
         if media != "application/json":
             raise _unreadable("the content type must be application/json")
         body = await read_body(self.headers, self.receive, whole=self.whole)
-        decoded = at_once(
-            lambda: decode_document(self.operation, method, self.path, parse_body(body), body, headers)
+        call = await lane.once(
+            len(body),
+            lambda: decode_document(self.operation, method, self.path, parse_body(body), body, headers),
         )
-        call = await lane.run(len(body), decoded)
         if self.match.target is not None:
             call = replace(call, target=self.match.target)
         return with_purpose(call, purpose)
