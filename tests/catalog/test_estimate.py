@@ -227,11 +227,7 @@ def test_many_images_do_not_exceed_a_window_they_fit_in() -> None:
 @given(
     st.sampled_from([Operation.CHAT, Operation.RESPONSES]),
     st.fixed_dictionaries(
-        {
-            "model": st.sampled_from(
-                ["gpt-4o-mini", "gpt-5", "o3", "ft:gpt-4o-mini:a::b", "gpt-9", "text-embedding-3-small"]
-            )
-        },
+        {"model": st.sampled_from(["gpt-4o-mini", "gpt-5", "o3", "ft:gpt-4o-mini:a::b", "gpt-9"])},
         optional={
             "messages": st.lists(
                 st.fixed_dictionaries({"role": st.just("user"), "content": st.text(max_size=9)}), max_size=3
