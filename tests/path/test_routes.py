@@ -59,7 +59,7 @@ OUTSIDE = (
     ("POST", "/v1/models"),
     ("DELETE", "/v1/chat/completions"),
     ("GET", "/v1/embeddings"),
-    ("HEAD", "/v1/models"),
+    ("HEAD", "/v1/embeddings"),
     ("OPTIONS", "/v1/chat/completions"),
     ("TRACE", "/v1/models"),
     ("GET", "/"),
