@@ -74,7 +74,10 @@ unkept(role) := {"set": {"store": false}} if {
 	not conditions.reaches(role, "store")
 } else := {}
 
-said_whether if is_boolean(input.call.parameters.store)
+said_whether if {
+	some field in ["store"] # as a name below `parameters`, no schema could tell it misspelt
+	is_boolean(input.call.parameters[field])
+}
 
 unasked(role) := [["store", false]] if {
 	unkept(role) != {}

