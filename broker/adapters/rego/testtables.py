@@ -96,8 +96,8 @@ def _by_package(tests: Sequence[Module]) -> dict[str, Module]:
 def basis_of(file: str) -> Basis:
     """What the tables of a file are judged with.
 
-    >>> basis_of("calls_test.rego").name, basis_of("own/a_test.rego").name,
-    basis_of("own/a_data_test.rego").name ('SHIPPED', 'OWN', 'DATA')
+    >>> [basis_of(file).name for file in ("calls_test.rego", "own/a_test.rego", "own/a_data_test.rego")]
+    ['SHIPPED', 'OWN', 'DATA']
     """
     if file.endswith("_data_test.rego"):
         return Basis.DATA
