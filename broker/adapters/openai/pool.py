@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -44,20 +45,30 @@ class Answer:
         self._connection: Connection | None = connection
         self.status = connection.status
         self.headers = tuple(connection.headers)
+        self._first = dict(reversed(self.headers))
 
     def header(self, name: str) -> str | None:
         """The first value of a header, by its lower-case name."""
-        return next((value for key, value in self.headers if key == name), None)
+        return self._first.get(name)
 
-    async def read(self) -> bytes:
+    @property
+    def ended(self) -> bool:
+        """Whether its body has been read to its end."""
+        return self._connection is None or self._connection.drained
+
+    def read(self) -> Awaitable[bytes]:
         """The next bytes of the body, empty at its end. Raises BrokenError."""
-        return await self._connection.read() if self._connection is not None else b""
+        return self._connection.read() if self._connection is not None else _nothing()
 
     def close(self) -> None:
         """Gives the connection back, or ends it where the answer is not whole. Idempotent."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.take_back(connection)
+
+
+async def _nothing() -> bytes:
+    return b""
 
 
 class Pool:
@@ -79,7 +90,10 @@ class Pool:
 
         Raises UnreachableError where nothing was sent, BrokenError where something may have been.
         """
-        await self._reserve()
+        if self._free.locked():
+            await self._reserve()
+        else:
+            await self._free.acquire()
         connection = None
         try:
             connection = self._rested()
@@ -116,11 +130,9 @@ class Pool:
             self._resting.pop()[0].close()
 
     async def _reserve(self) -> None:
+        """One of the places, once another call gives it back."""
         try:
-            if self._free.locked():
-                await asyncio.wait_for(self._free.acquire(), self._deadlines.pool)
-            else:
-                await self._free.acquire()
+            await asyncio.wait_for(self._free.acquire(), self._deadlines.pool)
         except TimeoutError:
             raise UnreachableError from None
 
