@@ -1,4 +1,4 @@
-"""The file of owners is the log's: made of it, pruned, bounded, and what an operator wishes is recorded first."""
+"""The file of owners is made of the log, pruned and bounded; what an operator wishes is recorded first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from broker.adapters.objects import NAME, Bounds, ObjectsFile, SqliteObjectOwner
 from broker.adapters.objects.store import KEEP_SECONDS
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, Record, RecordType
-from broker.model.stored import Adopted, Gone, Keeping, Made
+from broker.model.stored import Adopted, Context, Gone, Keeping, Made
 from broker.tlog.entry import Place, seal
 from broker.tlog.malformed import MalformedError
 from broker.tlog.objects import ADOPTED, FORGOTTEN, TELLING, changes
@@ -347,7 +347,7 @@ def test_a_log_tells_of_made_adopted_and_deleted_objects_only() -> None:
         return [change for change, _ in changes([seal(record, Place("i", 0, 0), SIGNER)])]
 
     assert told(outcome("a", "resp_1", ("msg_1",)))[0] == Made(
-        "a", ("resp_1", "msg_1"), "resp_1", Keeping.USUAL, told_context()
+        "a", ("resp_1", "msg_1"), "resp_1", Keeping.USUAL, Context(14, "gpt-4o")
     )
     assert told(Record(RecordType.INTENT, "c", object_id="resp_1")) == []
     read = Record(RecordType.OUTCOME, "c", operation="responses.input_items", status=200, object_id="resp_1")
@@ -359,9 +359,3 @@ def test_a_log_tells_of_made_adopted_and_deleted_objects_only() -> None:
         Made("a", ("cntr_1",), None)
     ]
     assert not TELLING.finds(seal(Record(RecordType.OUTCOME, "c", status=200), Place("i", 0, 0), SIGNER))
-
-
-def told_context() -> object:
-    change, _ = next(changes([seal(outcome("a", "resp_1"), Place("i", 0, 0), SIGNER)]))
-    assert isinstance(change, Made)
-    return change.context
