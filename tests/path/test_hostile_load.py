@@ -1,8 +1,8 @@
 """Health answers in less than 100 ms, over HTTPS and gRPC, whatever is sent by whomever.
 
 Two measures. Inside: the CPU time that the broker spends between two turns of its event loop; no other
-process of a busy machine is in it, so its bound is strict. Outside: how long health takes; on two cores, which
-the callers and the tests share, the median is what the broker can be blamed for.
+process of a busy machine is in it, so its bound is strict. Outside: how long health takes; on two cores,
+which the callers and the tests share, the median is what the broker can be blamed for.
 """
 
 from __future__ import annotations
