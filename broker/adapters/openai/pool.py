@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from broker.adapters.openai.connection import BrokenError, Connection
 from broker.adapters.openai.message import Message
+from broker.adapters.openai.places import Places
 
 _PORTS = {"http": 80, "https": 443}
 _MARGIN_SECONDS = 1.0
@@ -80,7 +81,7 @@ class Pool:
         self._port = origin.port or _PORTS[origin.scheme]
         self._tls = ssl.create_default_context() if origin.scheme == "https" else None
         self._deadlines = deadlines
-        self._free = asyncio.Semaphore(connections)
+        self._places = Places(connections)
         self._resting: deque[tuple[Connection, float]] = deque()
 
     async def send(self, request: Message) -> Answer:
@@ -90,10 +91,8 @@ class Pool:
 
         Raises UnreachableError where nothing was sent, BrokenError where something may have been.
         """
-        if self._free.locked():
-            await self._reserve()
-        else:
-            await self._free.acquire()
+        if not self._places.take():
+            await self._wait_for_place()
         connection = None
         try:
             connection = self._rested()
@@ -120,7 +119,7 @@ class Pool:
         if connection.keep_seconds is not None:
             rest = min(rest, connection.keep_seconds - _MARGIN_SECONDS)
         self._resting.append((connection, now + rest))
-        self._free.release()
+        self._places.give()
         while self._resting and self._resting[0][1] <= now:
             self._resting.popleft()[0].close()
 
@@ -129,10 +128,9 @@ class Pool:
         while self._resting:
             self._resting.pop()[0].close()
 
-    async def _reserve(self) -> None:
-        """One of the places, once another call gives it back."""
+    async def _wait_for_place(self) -> None:
         try:
-            await asyncio.wait_for(self._free.acquire(), self._deadlines.pool)
+            await self._places.wait(self._deadlines.pool)
         except TimeoutError:
             raise UnreachableError from None
 
@@ -160,4 +158,4 @@ class Pool:
     def _discard(self, connection: Connection | None) -> None:
         if connection is not None:
             connection.close()
-        self._free.release()
+        self._places.give()

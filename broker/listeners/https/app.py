@@ -114,7 +114,7 @@ class HttpsApp:
             whole="whole" in scope["state"],
         )
         presence: Presence = scope["state"]["presence"]
-        presence.waiting = asyncio.current_task()
+        presence.waiting = presence.serving
         try:
             await self._reply(arrival, send, presence)
         except asyncio.CancelledError:  # the caller left: the call has ended, upstream and in the log

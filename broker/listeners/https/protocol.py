@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.https import errors
@@ -42,10 +42,12 @@ class Presence:
     not: nobody would hear the answer.
     """
 
-    __slots__ = ("break_off", "gone", "waiting")
+    __slots__ = ("break_off", "gone", "serving", "waiting")
 
     def __init__(self, break_off: Callable[[], None]) -> None:
         self.gone = False
+        self.serving: asyncio.Task[Any] | None = None
+        """What works on the connection's request."""
         self.waiting: asyncio.Task[Any] | None = None
         self.break_off = break_off
         """Ends the connection after what was written: a reply that is not whole must not look whole."""
@@ -128,6 +130,11 @@ class PeerProtocol(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        task = self._presence.serving = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _exchange(self, version: str) -> Exchange:
         return Exchange(
