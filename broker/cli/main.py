@@ -31,6 +31,7 @@ COMMANDS = {
     "audit": Lazy("broker.cli.audit:app", "Verify and read the log."),
     "keys": Lazy("broker.cli.keys:app", "Import, list, rotate and quarantine the upstream keys."),
     "vault": Lazy("broker.cli.vault:app", "Set Vault up for the broker."),
+    "objects": Lazy("broker.cli.objects:app", "Whose the objects are that OpenAI keeps."),
     "policy": Lazy("broker.cli.policy:app", "Test, check, explain and replay policies."),
 }
 app = lazy_group("Zero-trust credential broker and policy engine in front of the OpenAI API.", COMMANDS)

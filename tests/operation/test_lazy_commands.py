@@ -29,7 +29,9 @@ def test_a_server_on_the_embedded_default_loads_no_client_of_vault_or_opa() -> N
 def test_each_command_of_the_list_can_be_run(command: str) -> None:
     arguments = [sys.executable, "-m", "broker.cli.main", *command.split(), "--help"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    assert f"Usage: broker {command}" in " ".join(done.stdout.replace("python -m broker.cli.main", "broker").split())
+    assert f"Usage: broker {command}" in " ".join(
+        done.stdout.replace("python -m broker.cli.main", "broker").split()
+    )
 
 
 @pytest.mark.parametrize("lazy", [*main.COMMANDS.values(), *policy.COMMANDS.values()])
