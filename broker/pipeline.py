@@ -87,7 +87,7 @@ class Pipeline:
         )
         passage = Passage(arrival, caller, self._commit, started)
         try:
-            with self._vigil.held():
+            with self._vigil:
                 request, reservation = await self._admit(passage, arrival)  # 1, 3 – 6
         except BaseException as error:
             denied = passage.denied(_refusal(error), clock.monotonic_ns())
@@ -98,7 +98,7 @@ class Pipeline:
         )
         await settlement.open()  # 7 record the intent
         try:
-            with self._vigil.held():
+            with self._vigil:
                 return await self._perform(passage, request, settlement)  # 8 – 12
         except BaseException as error:
             await asyncio.shield(settlement.close(error=_refusal(error).kind))

@@ -7,8 +7,8 @@ what a stream carries.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable
+from types import TracebackType
 from typing import Any, cast
 
 from broker.errors import BrokerError, Kind
@@ -130,22 +130,20 @@ class Vigil:
             leash.cut(shutting_down())
         return leash
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Around a call that is no stream yet: where the broker stops it, it raises SHUTTING_DOWN."""
-        task = asyncio.current_task()
-        assert task is not None, "a call runs in a task"  # noqa: S101 - what asyncio guarantees
-        self._running.add(task)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if self.ended and task in self._stopped:
-                task.uncancel()
-                raise shutting_down() from None
-            raise
-        finally:
-            self._running.discard(task)
-            self._stopped.discard(task)
+        self._running.add(_this_task())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None
+    ) -> None:
+        task = _this_task()
+        self._running.discard(task)
+        stopped = task in self._stopped
+        self._stopped.discard(task)
+        if stopped and self.ended and kind is asyncio.CancelledError:
+            task.uncancel()
+            raise shutting_down() from None
 
     def end(self) -> None:
         """The broker stops: every call that is still under way ends with SHUTTING_DOWN."""
@@ -191,6 +189,12 @@ def shutting_down() -> BrokerError:
         remedy="Send it again, to a broker that runs; upstream may have acted on it.",
         retry_after=5,
     )
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None, "a call runs in a task"  # noqa: S101 - what asyncio guarantees
+    return task
 
 
 def _alive(leash: Leash) -> bool:
