@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from broker.errors import BrokerError, Kind
 from broker.model.operation import Operation
+from broker.model.stored import Keeping
 from broker.passage import Passage
 from broker.ports import ObjectOwners
-from broker.shaping.made import keeps, made, may_make
+from broker.shaping.made import CHATS, keeps, made, may_make
 from broker.shaping.mentions import Path
 
 _DELETING = frozenset({Operation.CHAT_DELETE, Operation.RESPONSES_DELETE})
@@ -54,8 +55,9 @@ class Ownership:
             return
         if passage.object_id is None and passage.kept:
             passage.object_id = fresh[0]
-        await self._owners.remember(passage.owner, fresh, passage.object_id)
-        passage.made.update(fresh)
+        keeping = _keeping(passage)
+        await self._owners.remember(passage.owner, fresh, passage.object_id, keeping)
+        passage.made.update(dict.fromkeys(fresh, keeping))
 
     async def deleted(self, passage: Passage, status: int) -> None:
         """Upstream has answered: what it deleted is nobody's any more."""
@@ -66,6 +68,14 @@ class Ownership:
         """Those of `ids` that are the caller's."""
         found = await self._owners.belong(passage.owner, ids)
         return frozenset(each for each, mine in found.items() if mine)
+
+
+def _keeping(passage: Passage) -> Keeping:
+    """How long OpenAI keeps what this call makes."""
+    kept = passage.operation in CHATS or any(
+        each.kind == "conversation" for each in passage.mentions.references
+    )
+    return Keeping.UNTIL_DELETED if kept else Keeping.USUAL
 
 
 def _not_found(where: str) -> BrokerError:

@@ -24,7 +24,7 @@ from broker.model.operation import Operation
 from broker.model.subject import Caller
 from broker.model.wildcard import matches
 from broker.passage import Passage
-from broker.prefilter.inspector import Finder, Inspector, Narrowed
+from broker.prefilter.inspector import MOST_FINDINGS, Finder, Inspector, Narrowed, TooManyFindingsError
 from broker.prefilter.places import Places
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
@@ -197,13 +197,24 @@ def _inspection(inspector: Inspector, call: Call) -> Steps[tuple[Finding, ...]]:
         model = find(call.model)
         found += texts(call.document, lambda tokens: decode_tokens(model, tokens))
         yield
-    return (yield from inspector.steps(found)) if found else ()
+    try:
+        return (yield from inspector.steps(found)) if found else ()
+    except TooManyFindingsError:
+        raise BrokerError(
+            Kind.BAD_REQUEST,
+            f"The call holds more than {MOST_FINDINGS} matches of the content rules.",
+            param="body",
+            remedy="Split the call.",
+        ) from None
 
 
 def _reply_inspection(inspector: Inspector, document: Mapping[str, object]) -> Steps[tuple[Finding, ...]]:
     found = texts(document, _as_no_text)
     yield
-    return (yield from inspector.steps(found))
+    try:
+        return (yield from inspector.steps(found))
+    except TooManyFindingsError:
+        raise _unreadable() from None
 
 
 def _judged(found: tuple[Finding, ...], passage: Passage) -> tuple[Finding, ...]:
@@ -237,7 +248,7 @@ def _unreadable() -> BrokerError:
     """What cannot be read cannot be filtered."""
     return BrokerError(
         Kind.UPSTREAM_UNAVAILABLE,
-        "The upstream answered with something that is no JSON object.",
+        "The upstream answered with something that is no JSON object, or with too much to be judged.",
         remedy="Try again; the broker recorded the attempt.",
         retry_after=1,
     )

@@ -11,7 +11,7 @@ from rich.console import Console
 from typer.exceptions import Abort, TyperException
 
 from broker.adapters.telemetry import configure_log
-from broker.cli import audit, call, dev, doctor, keys, policy, serve, token, vault
+from broker.cli import audit, call, dev, doctor, keys, objects, policy, serve, token, vault
 from broker.config import ConfigError
 from broker.errors import BrokerError
 
@@ -30,6 +30,7 @@ app.add_typer(token.app, name="token", help="Issue and look into tokens.")
 app.add_typer(call.app, name="call", help="Call OpenAI through the broker.")
 app.add_typer(audit.app, name="audit", help="Verify and read the log.")
 app.add_typer(keys.app, name="keys", help="Import, list, rotate and quarantine the upstream keys.")
+app.add_typer(objects.app, name="objects", help="Whose the objects are that OpenAI keeps.")
 app.add_typer(vault.app, name="vault", help="Set Vault up for the broker.")
 app.add_typer(policy.app, name="policy", help="Test, check, explain and replay policies.")
 

@@ -15,11 +15,19 @@ import hyperscan
 
 from broker.lanes import Steps, finished
 from broker.model.finding import Finding, Severity, Text
-from broker.prefilter.folding import SEPARATOR, Folded, fold
+from broker.prefilter.folding import SEPARATOR, Folded, fold, squeezed
 from broker.prefilter.matching import matcher
 from broker.prefilter.rules import Rule, rules
 
 _CONTROLS = rb"[\x01-\x08\x0e-\x1f\x7f]"  # dropped by fold: a text with one is not taken as it stands
+
+
+MOST_FINDINGS = 131_072
+"""In the texts of one call: no model reads texts with more, and each is held, judged and recorded."""
+
+
+class TooManyFindingsError(Exception):
+    """The texts hold more than MOST_FINDINGS matches."""
 
 
 class Finder(Protocol):
@@ -65,7 +73,9 @@ class Inspector:
         self._database.scratch = hyperscan.Scratch(self._database)
 
     def inspect(self, texts: Sequence[Text]) -> tuple[Finding, ...]:
-        """Every match of every rule, in the order of the texts; spans are characters of `Text.value`."""
+        """Every match of every rule, in the order of the texts; spans are characters of `Text.value`. Raises
+        TooManyFindingsError.
+        """
         return finished(self.steps(texts))
 
     def clear(self, value: str) -> bool:
@@ -100,14 +110,17 @@ class Inspector:
     ) -> Steps[tuple[Finding, ...]]:
         joined = SEPARATOR.join([one.text for one in folded])
         starts = [0, *accumulate(len(one.text) + 1 for one in folded)]
+        short, origin = squeezed(joined)
         located: list[tuple[int, Finding]] = []
         for number in sorted(hits - {len(self._matchers)}):
             one = self._matchers[number]
-            for span_or_pause in one.search(joined):
+            for span_or_pause in one.search(short):
                 if span_or_pause is None:
                     yield
                     continue
-                start, end = span_or_pause
+                if len(located) == MOST_FINDINGS:
+                    raise TooManyFindingsError
+                start, end = origin(span_or_pause[0]), origin(span_or_pause[1] - 1) + 1
                 index = bisect_right(starts, start) - 1
                 base = starts[index]
                 span = folded[index].span(start - base, end - base)
