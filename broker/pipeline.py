@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import date
 from functools import partial
 from hashlib import sha256
 
@@ -39,6 +39,8 @@ from broker.unsettled import Backlog
 from broker.vigil import Vigil
 
 _NS_PER_SECOND = 1_000_000_000
+_NS_PER_DAY = 86_400 * _NS_PER_SECOND
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class Pipeline:
         passage.inspected(await self._stages.inspect(call, passage.caller))  # 3 inspect
         passage.mentions = await self._stages.mentions(call, passage.caller)
         bound = bind(call, passage.caller, covers)
-        today = datetime.fromtimestamp(self._ports.clock.now_ns() / _NS_PER_SECOND, UTC).date()
+        today = date.fromordinal(_EPOCH + self._ports.clock.now_ns() // _NS_PER_DAY)
         estimate = await self._stages.estimate(call, passage.caller, today)  # 4 estimate
         decision = await self._deciding.decide(passage, call, estimate)  # 5 decide
         left_out = await self._ownership.admit(passage)
@@ -134,10 +136,9 @@ class Pipeline:
             answer = await self._listing.own(passage, request, answer)
         if answer.status == UNAUTHORIZED:
             raise key_refused()
-        answer = self._stages.judge_headers(answer, passage)  # 10 filter
         if isinstance(answer, StreamReply):
             return self._stream(answer, passage, settlement)
-        reply = await self._stages.filter_reply(answer, passage)
+        reply = await self._stages.filter_reply(answer, passage)  # 10 filter
         if passage.may_make:
             await self._ownership.learn(passage, await self._stages.document(reply, passage.caller))
         await self._ownership.deleted(passage, reply.status)
@@ -147,6 +148,7 @@ class Pipeline:
 
     def _stream(self, answer: StreamReply, passage: Passage, settlement: Settlement) -> StreamReply:
         """Steps 10 to 12 happen while the events are taken: see `streaming`."""
+        answer = self._stages.judge_headers(answer, passage)
         passage.forget_body()
         places = self._stages.places(passage.decided)
         headers = (*answer.headers, *deprecation_headers(find(passage.accepted.model)))

@@ -56,9 +56,13 @@ class Throttle:
         self._burst = burst
         self._filled: dict[str, tuple[float, int]] = {}
 
+    def knows(self, peer: Peer) -> bool:
+        """Whether the certificate was refused before: who was not, need not be admitted."""
+        return peer.cert_sha256 in self._filled
+
     async def admit(self, peer: Peer, operation: str, transport: str, call_id: str) -> None:
         """Raises RATE_LIMITED, with `retry_after`, where the certificate's bucket is full."""
-        if peer.cert_sha256 not in self._filled:
+        if not self.knows(peer):
             return
         above = self._level(peer) - self._burst
         if above < 0:
@@ -132,7 +136,8 @@ class ThrottledCalls:
     async def run(self, arrival: Arrival) -> Reply | StreamReply:
         """See the pipeline. Raises RATE_LIMITED before anything is looked at."""
         peer = arrival.peer
-        await self._throttle.admit(peer, arrival.operation.value, arrival.transport, arrival.call_id)
+        if self._throttle.knows(peer):
+            await self._throttle.admit(peer, arrival.operation.value, arrival.transport, arrival.call_id)
         try:
             return await self._calls.run(arrival)
         except BrokerError as error:
