@@ -87,9 +87,9 @@ class Pipeline:
         caller = self._authentication.authenticate(  # 2 authenticate
             arrival.peer, arrival.bearer, clock.now_ns() // _NS_PER_SECOND
         )
-        passage = Passage(arrival, caller, self._commit, started)
+        passage, held = Passage(arrival, caller, self._commit, started), self._vigil.held()
         try:
-            with self._vigil:
+            with held:
                 request, reservation = await self._admit(passage, arrival)  # 1, 3 – 6
         except BaseException as error:
             denied = passage.denied(_refusal(error), clock.monotonic_ns())
@@ -100,7 +100,7 @@ class Pipeline:
         )
         await settlement.open()  # 7 record the intent
         try:
-            with self._vigil:
+            with held:
                 return await self._perform(passage, request, settlement)  # 8 – 12
         except BaseException as error:
             await asyncio.shield(settlement.close(error=_refusal(error).kind))

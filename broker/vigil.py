@@ -108,6 +108,26 @@ class _Begun:
         self._step.close()
 
 
+class Held:
+    """A context that one task may enter several times: see `Vigil.held`."""
+
+    __slots__ = ("_task", "_vigil")
+
+    def __init__(self, vigil: Vigil, task: asyncio.Task[Any]) -> None:
+        self._vigil = vigil
+        self._task = task
+
+    def __enter__(self) -> None:
+        self._vigil.hold(self._task)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None
+    ) -> None:
+        if self._vigil.let_go(self._task) and kind is asyncio.CancelledError:
+            self._task.uncancel()
+            raise shutting_down() from None
+
+
 class Vigil:
     """Rechecks every open stream each quarter of a second, and has it decided again when `circumstances`
     (the policy version, the minute) differ from those it was last decided under. Use it from one event loop.
@@ -130,20 +150,24 @@ class Vigil:
             leash.cut(shutting_down())
         return leash
 
-    def __enter__(self) -> None:
-        """Around a call that is no stream yet: where the broker stops it, it raises SHUTTING_DOWN."""
-        self._running.add(_this_task())
+    def held(self) -> Held:
+        """Around what this task does of a call that is no stream yet: where the broker stops it, it raises
+        SHUTTING_DOWN.
+        """
+        task = asyncio.current_task()
+        assert task is not None, "a call runs in a task"  # noqa: S101 - what asyncio guarantees
+        return Held(self, task)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None
-    ) -> None:
-        task = _this_task()
+    def hold(self, task: asyncio.Task[Any]) -> None:
+        """The task may be stopped."""
+        self._running.add(task)
+
+    def let_go(self, task: asyncio.Task[Any]) -> bool:
+        """The task may not be stopped any more; whether it was."""
         self._running.discard(task)
-        stopped = task in self._stopped
+        stopped = self.ended and task in self._stopped
         self._stopped.discard(task)
-        if stopped and self.ended and kind is asyncio.CancelledError:
-            task.uncancel()
-            raise shutting_down() from None
+        return stopped
 
     def end(self) -> None:
         """The broker stops: every call that is still under way ends with SHUTTING_DOWN."""
@@ -189,12 +213,6 @@ def shutting_down() -> BrokerError:
         remedy="Send it again, to a broker that runs; upstream may have acted on it.",
         retry_after=5,
     )
-
-
-def _this_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    assert task is not None, "a call runs in a task"  # noqa: S101 - what asyncio guarantees
-    return task
 
 
 def _alive(leash: Leash) -> bool:

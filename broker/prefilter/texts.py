@@ -147,11 +147,10 @@ def _open(
     values: list[tuple[Path, object]] = []
     for place, (key, value) in enumerate(members.items()):
         if key in _KNOWN_KEYS:
-            if value is None or (isinstance(value, int) and -LONG_NUMBER < value < LONG_NUMBER):
-                continue
-            if key == _SEED and not path and isinstance(value, int):
-                continue
-            if key in _NAMES and isinstance(value, str) and _PLAIN_NAME.match(value):
+            if isinstance(value, str):
+                if key in _NAMES and _PLAIN_NAME.match(value):
+                    continue
+            elif value is None or (isinstance(value, int) and _is_no_text(key, value, path)):
                 continue
             step = (*path, key)
         elif key in HOLDERS and key in opaque_members(members):
@@ -164,6 +163,10 @@ def _open(
     while values and isinstance(value := values[-1][1], str):
         _add(found, values.pop()[0], value)
     pending += values
+
+
+def _is_no_text(key: str, number: int, path: Path) -> bool:
+    return -LONG_NUMBER < number < LONG_NUMBER or (key == _SEED and not path)
 
 
 def plain_step(key: str, place: int) -> str | int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import get_type_hints
+from typing import NamedTuple, get_type_hints
 
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.tlog import base64s, canonical
@@ -28,8 +28,7 @@ _EPOCH = datetime(1970, 1, 1)  # naive on both sides of every sum: always UTC
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """What sequencing adds: which process, which position, and when (unix microseconds)."""
 
     instance: str
@@ -55,8 +54,7 @@ class Entry:
         return Unsigned(self.unsigned(), self.place.seq).signed(self.sig)
 
 
-@dataclass(frozen=True, slots=True)
-class Unsigned:
+class Unsigned(NamedTuple):
     """A checked record at its place: the bytes to be signed."""
 
     message: bytes
