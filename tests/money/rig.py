@@ -278,7 +278,7 @@ class Till:
         return [record for record in self.ledger.records if record.type is RecordType.OUTCOME][-1]
 
 
-_STAGES = Stages(lambda: Inspector((), ()))
+_STAGES = Stages(Inspector((), ()))
 
 
 def _call(operation: Operation, document: dict[str, Any] | None, body: bytes, path: str | None) -> Call:

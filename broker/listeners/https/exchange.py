@@ -22,6 +22,8 @@ class Exchange(RequestResponseCycle):
 
     _left: int | None = None
     """Bytes of the body that are still to be written, where its length was told."""
+    _head = b""
+    """What waits for the first part of a body of that length: they go out together."""
 
     async def send(self, message: Any) -> None:
         """Writes one part of the reply, unless the caller has left. Raises RuntimeError for what is none."""
@@ -51,18 +53,25 @@ class Exchange(RequestResponseCycle):
         head = b"".join([STATUS_LINE[status], *[b"%b: %b\r\n" % field for field in headers]])
         if head.translate(None, _PRINTABLE) != _LINE_END * (len(headers) + 1):
             raise RuntimeError("a header of the reply holds a control character")
-        self.transport.write(head + _LINE_END)
+        if self._left is None:
+            self.transport.write(head + _LINE_END)
+        else:
+            self._head = head + _LINE_END
 
     def _has_body(self, status: int) -> bool:
         return self.scope["method"] != "HEAD" and status not in _BODILESS
 
     def _go_on(self, body: bytes, *, more: bool) -> None:
         if self.chunked_encoding:
-            chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            self.transport.write(chunk if more else chunk + b"0\r\n\r\n")
-        elif self.scope["method"] != "HEAD":
+            part = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            part = part if more else part + b"0\r\n\r\n"
+        elif self.scope["method"] == "HEAD":
+            part = b""
+        else:
             self._count(len(body), more=more)
-            self.transport.write(body)
+            part = body
+        head, self._head = self._head, b""
+        self.transport.write(head + part if head else part)
         if not more:
             self._complete()
 
