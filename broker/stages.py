@@ -6,7 +6,7 @@ Knows: prefilter, catalog and shaping, and which inputs would hold up other call
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -45,13 +45,13 @@ _OPENS_JSON = frozenset((b"{", b"[", b'"'))
 
 
 class Stages:
-    """Holds what is compiled once. `new_inspector` makes a second inspector, for the thread that takes
-    large inputs: a scanner's scratch space must not be shared.
+    """Holds what is compiled once. The thread that takes large inputs has an inspector of its own: scratch
+    space must not be shared.
     """
 
-    def __init__(self, new_inspector: Callable[[], Inspector]) -> None:
-        self._inspector = new_inspector()
-        self._large_inspector = new_inspector()
+    def __init__(self, inspector: Inspector) -> None:
+        self._inspector = inspector
+        self._large_inspector = inspector.twin()
         self._lanes = Lanes()
         self._reply_inspectors: dict[
             tuple[tuple[str, ...], tuple[str, ...], bool], asyncio.Task[Inspector]

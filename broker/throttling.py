@@ -57,14 +57,16 @@ class Throttle:
         self._filled: dict[str, tuple[float, int]] = {}
 
     def knows(self, peer: Peer) -> bool:
-        """Whether the certificate was refused before: who was not, need not be admitted."""
+        """Whether something is in the certificate's bucket: without that there is nothing to `admit`."""
         return peer.cert_sha256 in self._filled
 
     async def admit(self, peer: Peer, operation: str, transport: str, call_id: str) -> None:
         """Raises RATE_LIMITED, with `retry_after`, where the certificate's bucket is full."""
-        if not self.knows(peer):
+        level = self._level(peer) if self.knows(peer) else 0.0
+        if not level:  # as with nearly everybody: what has drained needs no look the next time
+            self._filled.pop(peer.cert_sha256, None)
             return
-        above = self._level(peer) - self._burst
+        above = level - self._burst
         if above < 0:
             return
         await self._ledger.append(_turned_away(peer, operation, transport, call_id))

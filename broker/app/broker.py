@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Coroutine
-from functools import partial
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -37,7 +36,7 @@ from broker.app.keys import key_source, vault_session
 from broker.app.log import Log
 from broker.app.objects import Objects
 from broker.app.policy import PolicyEngine, try_candidates
-from broker.catalog.count import load_vocabularies
+from broker.catalog.vocabulary import load_vocabularies
 from broker.config import Settings
 from broker.console.app import ConsoleApp, Status
 from broker.deciding import Deciding
@@ -187,7 +186,7 @@ class Broker:
         issuer = TokenIssuer(self._record.token_key, identity.issuer, identity.audience)
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
         content = settings.content
-        stages = Stages(partial(Inspector, content.banned_topics, content.injection_phrases))
+        stages = Stages(Inspector(content.banned_topics, content.injection_phrases))
         zone = ZoneInfo(settings.policy.time_zone)
         authorizer = CachingAuthorizer(self._policy.authorizer, revocations, self._clock)
         deciding = Deciding(authorizer, self._clock, zone, self._policy.observer(ledger))

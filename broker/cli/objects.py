@@ -30,7 +30,7 @@ from broker.app.objects import bounds, place
 from broker.config import load
 from broker.tlog.malformed import MalformedError
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Whose the objects are that OpenAI keeps.")
 _BAD, _COULD_NOT_RUN = 1, 3
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 _FILE_WIDTH = 240  # columns of a table that goes to a file or another program: nothing is cut

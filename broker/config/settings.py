@@ -23,7 +23,7 @@ from broker.config.ends import Audit, Log, Objects, Upstream
 from broker.config.keys import Keys, Vault
 from broker.config.policy import Content, Limits, Opa, Policy, Shadow
 from broker.config.pools import Credential, PoolSettings
-from broker.config.section import ConfigError
+from broker.errors import ConfigError
 from broker.model.pool import Pool
 
 _OURS = "Value error, "  # what pydantic puts before a message of ours

@@ -53,7 +53,7 @@ class Form:
     streams: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: that would cost four times as much, with each call
 class GrpcArrival:
     """Implements `arrival.Arrival`; the request is parsed only once its sender is authenticated."""
 
