@@ -14,8 +14,9 @@ from functools import partial
 from hashlib import sha256
 
 from broker.arrival import Arrival
-from broker.catalog.estimate import Estimate, deprecation_headers
+from broker.catalog.estimate import deprecation_headers
 from broker.catalog.models import find
+from broker.catalog.reserve import Reserve, reserve, with_unseen
 from broker.deciding import Deciding
 from broker.dispatching import UNAUTHORIZED, Dispatching
 from broker.errors import BrokerError, Kind
@@ -118,11 +119,14 @@ class Pipeline:
         if decision.shape.reprices or regional:
             altered = shaped(call, decision.shape)
             estimate = await self._stages.estimate(altered, passage.caller, today, regional=regional)
-        passage.meter.estimate = estimate
+        estimate = passage.meter.estimate = await self._ownership.going_on(passage, estimate)
         request = await self._stages.request(passage, decision, bound, left_out)
         passage.meter.usage_added = request.usage_added
-        charges = _charges(decision, estimate)
-        return request, await self._ports.counters.reserve(charges)  # 6 reserve
+        charges = _charges(decision, reserve(estimate, decision.unseen_tokens, regional=regional))
+        try:
+            return request, await self._ports.counters.reserve(charges)  # 6 reserve
+        except BrokerError as error:
+            raise with_unseen(error, estimate) from None
 
     async def _perform(
         self, passage: Passage, request: UpstreamRequest, settlement: Settlement
@@ -168,13 +172,9 @@ def _refusal(error: BaseException) -> BrokerError:
     return BrokerError(Kind.CALLER_GONE if gone else Kind.INTERNAL, "The call was not carried through.")
 
 
-def _charges(decision: CallDecision, estimate: Estimate) -> Sequence[Charge]:
+def _charges(decision: CallDecision, worst: Reserve) -> Sequence[Charge]:
     """Every limit of the decision, charged with the worst case of this call."""
-    amounts = {
-        Unit.REQUESTS: 1,
-        Unit.TOKENS: estimate.tokens_in + estimate.tokens_out_max,
-        Unit.MICRO_USD: estimate.cost_micro_usd,
-    }
+    amounts = {Unit.REQUESTS: 1, Unit.TOKENS: worst.tokens, Unit.MICRO_USD: worst.micro_usd}
     return [
         Charge(limit.key, limit.unit, amounts[limit.unit], limit.cap, limit.window_seconds)
         for limit in decision.limits

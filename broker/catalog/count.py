@@ -32,6 +32,12 @@ _MEDIA = {  # by type of a part or item, what of it the model does not read as t
 _NO_MEDIA: frozenset[str] = frozenset()
 MEDIA_TOKENS = 1_500  # a high-detail image (OpenAI's vision guide); what reads as more: see `bounds.unseen`
 _DEAREST_IMAGE = {"gpt-4o-mini": 48_169}  # 2,833 and 5,667 for each of 8 tiles, beyond its own window soon
+_TILED = frozenset(  # 85 and 170 for each of 8 tiles, or less
+    {"gpt-4o", "gpt-4o-2024-05-13", "gpt-4.1", "gpt-4-turbo", "gpt-5", "gpt-5.1", "o1", "o3"}
+)
+_PATCHED = frozenset({"gpt-4.1-mini", "gpt-4.1-nano", "gpt-5-mini", "gpt-5-nano", "o4-mini"})
+_OF_PATCHES = 3_779  # 1,536 patches, 2.46 tokens each at most
+_OF_ORIGINALS = 24_600  # 10,000 patches in the original detail of newer models, at the same
 PER_MESSAGE = 4
 REPLY_PRIMING = 3
 _SLICE = 50_000  # characters that are counted at once
@@ -75,6 +81,14 @@ def count_input(document: dict[str, object] | None, model: Model | None) -> Coun
     slices = (text[start : start + _SLICE] for start in range(0, len(text), _SLICE))
     each = _DEAREST_IMAGE.get(model.name if model else "", MEDIA_TOKENS)
     return Counted(extra + sum(vocabulary.count(part) for part in slices), media, each)
+
+
+def image_at_most(model: Model | None) -> int:
+    """The tokens of one image, whatever its size. Source: OpenAI's vision guide."""
+    if model is None:
+        return max(_DEAREST_IMAGE.values())
+    known = MEDIA_TOKENS if model.name in _TILED else _OF_PATCHES if model.name in _PATCHED else None
+    return _DEAREST_IMAGE.get(model.name, known or _OF_ORIGINALS)
 
 
 def count_text(text: str, model: Model | None) -> int:
