@@ -32,7 +32,7 @@ def encode(value: object) -> bytes:
 
 def write(value: object) -> bytes:
     """As `encode`, for a value of which the types and keys are known to be right. Raises MalformedError for a
-    lone surrogate and for an integer that ECMAScript would read as another number (RFC 8785, section 3.2.2.3).
+    lone surrogate and for an integer that ECMAScript would read as another one (RFC 8785, section 3.2.2.3).
     """
     try:
         return orjson.dumps(value, option=_OPTIONS)
