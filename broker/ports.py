@@ -226,8 +226,10 @@ class ObjectOwners(Protocol):
     async def measured(self, object_id: str, context: Context) -> None:
         """What is read where a call goes on from this object is known now."""
 
-    async def context(self, object_id: str) -> Context | None:
-        """What is read at most where a call names this object, or a part of it; None where nobody knows."""
+    async def contexts(self, ids: Collection[str]) -> Collection[Context | None]:
+        """What is read at most where a call names these objects, or parts of them: one for each object that
+        they go with, None where nobody knows.
+        """
 
     async def forget(self, object_id: str) -> None:
         """The object is deleted, and what goes with it. Durable when this returns."""

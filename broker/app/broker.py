@@ -36,7 +36,7 @@ from broker.app.keys import key_source, vault_session
 from broker.app.log import Log
 from broker.app.objects import Objects
 from broker.app.policy import PolicyEngine, try_candidates
-from broker.catalog.count import load_vocabularies
+from broker.catalog.vocabulary import load_vocabularies
 from broker.config import Settings
 from broker.console.app import ConsoleApp, Status
 from broker.deciding import Deciding

@@ -48,6 +48,12 @@ def made(operation: Operation, document: object, *, kept: bool) -> list[str]:
     return [each for each in found if isinstance(each, str) and _ID.match(each)]
 
 
+def is_over(document: object) -> bool:
+    """Whether this event ends a response: it tells what was used."""
+    inner = document.get("response") if isinstance(document, dict) else None
+    return isinstance(inner, dict) and isinstance(inner.get("usage"), dict)
+
+
 def _of_response(document: Mapping[str, object], kept: bool) -> Iterator[object]:
     inner = document.get("response")
     body: Mapping[str, object] = inner if isinstance(inner, dict) else document

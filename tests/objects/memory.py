@@ -13,7 +13,7 @@ class MemoryOwners:
     def __init__(self) -> None:
         self._owners: dict[str, str] = {}
         self._parents: dict[str, str] = {}
-        self.contexts: dict[str, Context] = {}
+        self.known: dict[str, Context] = {}
 
     async def belong(self, owner: str, ids: Collection[str]) -> Mapping[str, bool]:
         return {each: self._owners[each] == owner for each in ids if each in self._owners}
@@ -30,13 +30,13 @@ class MemoryOwners:
             self._owners.setdefault(each, owner)
             self._parents.setdefault(each, parent or each)
         if context is not None:
-            self.contexts[parent or ids[0]] = context
+            self.known[parent or ids[0]] = context
 
     async def measured(self, object_id: str, context: Context) -> None:
-        self.contexts[object_id] = context
+        self.known[object_id] = context
 
-    async def context(self, object_id: str) -> Context | None:
-        return self.contexts.get(self._parents.get(object_id, object_id))
+    async def contexts(self, ids: Collection[str]) -> Collection[Context | None]:
+        return [self.known.get(each) for each in {self._parents.get(each, each) for each in ids}]
 
     async def forget(self, object_id: str) -> None:
         self._owners.pop(object_id, None)

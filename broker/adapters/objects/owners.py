@@ -79,9 +79,11 @@ class SqliteObjectOwners:
                     self._note(owner, (each,))
         return found
 
-    async def context(self, object_id: str) -> Context | None:
-        """See ports.ObjectOwners."""
-        return await self._in(self._reading, partial(self._reader.context, object_id))
+    async def contexts(self, ids: Collection[str]) -> Collection[Context | None]:
+        """See ports.ObjectOwners. Of more than a look finds at once, nobody knows."""
+        if len(ids) > _AT_ONCE:
+            return (None,)
+        return await self._in(self._reading, partial(self._reader.contexts, tuple(ids)))
 
     async def remember(
         self,

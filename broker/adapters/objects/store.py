@@ -112,14 +112,21 @@ class ObjectsFile:
             tuple(ids),
         ).fetchall()
 
-    def context(self, object_id: str) -> Context | None:
-        """What is read of a response, or of an item at most: as much as of the response that it goes with."""
+    def contexts(self, ids: Sequence[str]) -> list[Context | None]:
+        """What is read of responses, or of items at most: as much as of the responses that they go with. One
+        for each of these; None where it is not known.
+        """
+        marks = ",".join("?" * len(ids))
         found = self._database.execute(
-            "select p.tokens, p.counted_for from objects o join objects p on p.id = coalesce(o.parent, o.id) "
-            "where o.id = ? and p.tokens is not null",
-            (object_id,),
-        ).fetchone()
-        return Context(*found) if found is not None else None
+            "select o.id, p.id, p.tokens, p.counted_for from objects o "  # noqa: S608 - nothing but question marks
+            f"left join objects p on p.id = coalesce(o.parent, o.id) where o.id in ({marks})",
+            tuple(ids),
+        ).fetchall()
+        known = {
+            parent or each: Context(tokens, counted_for) if tokens is not None else None
+            for each, parent, tokens, counted_for in found
+        }
+        return [*known.values(), *(None for _ in set(ids).difference(row[0] for row in found))]
 
     def measured(self, object_id: str, context: Context) -> None:
         """What is read of it is known now."""
