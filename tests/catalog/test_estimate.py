@@ -25,6 +25,7 @@ from broker.catalog.vocabulary import encoding
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call
 from broker.model.operation import Operation
+from tests.sizes import sized
 
 MINI = find("gpt-4o-mini")
 USD = 1_000_000
@@ -136,7 +137,7 @@ def test_a_window_that_does_not_bound_the_whole_call_refuses_nothing(
     assert ask(operation, document).tokens_in > 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=sized(60), deadline=None)
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
 def test_no_text_of_a_message_goes_uncounted(texts: list[str]) -> None:
     parts = [{"type": "text", "text": text} for text in texts]

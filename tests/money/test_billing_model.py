@@ -22,6 +22,7 @@ from broker.model.pool import Placement
 from broker.shaping.delivered import FRAMING
 from tests.money.billing import LONGEST, PRICES, REASONS, TIERS, WRITES, Work, bill
 from tests.money.rig import Till, event, interrupted, named, reply, streamed
+from tests.sizes import sized
 
 WORD = " the"  # one token of every vocabulary
 DONE = event("[DONE]")
@@ -321,7 +322,7 @@ async def play(till: Till, scene: Scenario, openai: OpenAI) -> None:
     await asyncio.gather(call, silent, return_exceptions=True)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=sized(500), deadline=None)
 @given(scene=scenarios)
 def test_never_less_than_openai_bills_and_more_only_while_it_is_unknown(scene: Scenario) -> None:
     openai = OpenAI(scene)

@@ -22,6 +22,7 @@ from broker.tlog.objects import ADOPTED, FORGOTTEN, TELLING, changes
 from broker.tlog.recordkey import RecordSigner
 from broker.tlog.search import ALL, Search
 from tests.deciding.stand_ins import HandClock
+from tests.sizes import sized
 
 DAY = 86_400
 SIGNER = RecordSigner(Ed25519PrivateKey.from_private_bytes(b"k" * 32))
@@ -308,7 +309,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=sized(25), deadline=None)
 async def test_after_any_history_a_file_made_anew_says_the_same(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, str]]
 ) -> None:
