@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.prefilter.test_reply_types import passed
+from broker.prefilter.together import joined, shown_together, spread
+from tests.prefilter.test_reply_types import EVERYTHING, passed
 
 SECRET, IBAN, MAIL = "AKIAIOSFODNN7EXAMPLE", "DE89370400440532013000", "carol.doe@example.org"
 Way = Callable[[list[str]], list[dict[str, Any]]]
@@ -132,3 +133,28 @@ def test_a_finished_text_that_repeats_its_deltas_is_seen_whole(canary: str) -> N
     whole = {"type": "response.completed", "response": {"object": "response", "output": [message]}}
     _, cut = passed([*deltas, whole], everything=True)
     assert cut
+
+
+def whole_response(pieces: list[str], *, apart: bool) -> dict[str, Any]:
+    """A response whose texts are these: in one message, or each in its own."""
+    texts = [{"type": "output_text", "text": piece, "annotations": []} for piece in pieces]
+    contents = [[text] for text in texts] if apart else [texts]
+    output = [{"type": "message", "id": "msg_1", "role": "assistant", "content": each} for each in contents]
+    return {"object": "response", "id": "resp_1", "status": "completed", "output": output}
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["parts", "messages"])
+@pytest.mark.parametrize("canary", [SECRET, IBAN, MAIL], ids=["a secret", "an IBAN", "an address"])
+def test_a_canary_over_the_texts_of_one_response_is_seen(canary: str, apart: bool) -> None:
+    for pieces in halves(canary):
+        document = whole_response(["so, " + pieces[0], pieces[1] + " it is"], apart=apart)
+        _, cut = passed([{"type": "response.completed", "response": document}], everything=True)
+        assert cut, pieces
+        parts = shown_together(document)
+        found = list(spread(EVERYTHING.inspect([joined(parts)]), parts))
+        assert found
+        for finding, part in zip(found, parts, strict=True):
+            assert part.value[finding.start : finding.end] in canary
+            assert finding.path == part.path
+    alone = shown_together(whole_response([f"so, {canary} ", "it is"], apart=apart))
+    assert list(spread(EVERYTHING.inspect([joined(alone)]), alone)) == []  # it is found where it is
