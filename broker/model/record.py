@@ -110,8 +110,7 @@ class Record(NamedTuple):
     object_until: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Proof of place: the record is durable as entry `seq` of the log `origin`."""
 
     origin: str
