@@ -197,8 +197,7 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
-        self._framing.status_line(self.status, self._parser.get_http_version())
-        self.headers = self._framing.fields(self._fields)
+        self.headers = self._framing.head(self.status, self._parser.get_http_version(), self._fields)
         self._fields = []
         self._head = self.status >= FIRST_FINAL
 

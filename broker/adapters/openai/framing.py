@@ -71,16 +71,13 @@ class Framing:
         if self._trailers > MAX_FIELDS:
             raise UnreadableError
 
-    def status_line(self, status: int, version: str) -> None:
-        """Judges what stands in it, beside the reason."""
+    def head(self, status: int, version: str, raw: Sequence[tuple[bytes, bytes]]) -> Fields:
+        """The fields of a head, their names in lower case, where they, what stands in the status line beside
+        the reason, and the way that the body ends, are as they may be. llhttp has refused control characters.
+        """
         if not _FIRST <= status <= _LAST or version not in _VERSIONS:
             raise UnreadableError
         self._old = version == "1.0"
-
-    def fields(self, raw: Sequence[tuple[bytes, bytes]]) -> Fields:
-        """The fields of a head, their names in lower case, where they, and the way that the body ends, are as
-        they may be. llhttp has refused control characters in them.
-        """
         long = self._bytes > MAX_HEAD_BYTES and sum(map(len, chain.from_iterable(raw))) > MAX_HEAD_BYTES
         if long or len(raw) > MAX_FIELDS:
             raise UnreadableError

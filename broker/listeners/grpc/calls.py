@@ -72,7 +72,8 @@ class GrpcArrival:
 
     async def decode(self, lane: Lane) -> Call:
         """The Call. Raises BAD_REQUEST naming the parameter in OpenAI's spelling."""
-        return await lane.once(len(self.request), self._decoded)
+        large = len(self.request) > LARGE_BYTES
+        return await lane.once(len(self.request), self._decoded) if large else self._decoded()
 
     def _decoded(self) -> Call:
         if has_more_fields(self.form.request, self.request, MAX_FIELDS):

@@ -6,7 +6,7 @@ Knows: the route table and the two renderings of an error. Must not know: anythi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ from broker.listeners.https import errors
 from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.protocol import Presence
 from broker.listeners.https.request import HttpArrival, Message, Receive, Send, bearer_of
-from broker.listeners.https.routes import Issue, Match, Open, find
+from broker.listeners.https.routes import Match, Open, find
 from broker.model.call import Reply, StreamReply
-from broker.model.operation import AdminAction, Operation
+from broker.model.operation import Operation
 from broker.model.subject import Peer
 
 Headers = list[tuple[bytes, bytes]]
@@ -69,39 +69,49 @@ class HttpsApp:
             await _respond_error(send, _DEFECT, call_id, oauth=False)
             raise
 
-    async def _serve(
+    def _serve(
         self, scope: Message, receive: Receive, send: Send, match: Match | None, call_id: str
-    ) -> None:
+    ) -> Awaitable[None]:
+        """What serves the request; no function of its own waits for that."""
         if match is None:
             raise BrokerError(
                 Kind.NOT_FOUND, "The broker serves no such path.", remedy="See the route table in the README."
             )
         authorization = match.route.authorization
         if isinstance(authorization, Open):
-            await self._public(match.route.path, send)
-            return
+            return self._public(match.route.path, send)
         headers = _headers(scope["headers"])
         peer = self._peer(scope)
         if isinstance(authorization, Operation):
-            await self._call(scope, receive, send, match, authorization, headers, peer, call_id)
-        elif isinstance(authorization, Issue | AdminAction):
-            reply = await self._door.oauth.serve(match.route.path, peer, headers, receive, call_id)
-            await _respond(send, reply, call_id)
+            arrival = self._arrival(scope, receive, match, authorization, headers, peer, call_id)
+            return self._call(arrival, send, scope["state"]["presence"])
+        return self._issue(match.route.path, peer, headers, receive, send, call_id)
 
-    async def _call(
+    async def _issue(
+        self,
+        path: str,
+        peer: Peer,
+        headers: dict[str, str],
+        receive: Receive,
+        send: Send,
+        call_id: str,
+    ) -> None:
+        reply = await self._door.oauth.serve(path, peer, headers, receive, call_id)
+        await _respond(send, reply, call_id)
+
+    def _arrival(
         self,
         scope: Message,
         receive: Receive,
-        send: Send,
         match: Match,
         operation: Operation,
         headers: dict[str, str],
         peer: Peer,
         call_id: str,
-    ) -> None:
+    ) -> HttpArrival:
         query = scope["query_string"].decode("latin-1")
         path = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
-        arrival = HttpArrival(
+        return HttpArrival(
             call_id=call_id,
             operation=operation,
             peer=peer,
@@ -113,27 +123,25 @@ class HttpsApp:
             forwarded=self._door.forwarded,
             whole="whole" in scope["state"],
         )
-        presence: Presence = scope["state"]["presence"]
+
+    async def _call(self, arrival: HttpArrival, send: Send, presence: Presence) -> None:
         presence.waiting = presence.serving
         try:
-            await self._reply(arrival, send, presence)
+            reply = await self._door.calls.run(arrival)
+            if isinstance(reply, Reply):
+                presence.waiting = None
+                await _respond(send, reply, arrival.call_id)
+            else:
+                await _stream(reply, arrival.call_id, send)
         except asyncio.CancelledError:  # the caller left: the call has ended, upstream and in the log
             if not presence.gone:
                 raise
         except BrokenOffError:
             presence.waiting = None
             presence.break_off()
-            await _caller_left(receive)  # until then this reply is one that was not ended
+            await _caller_left(arrival.receive)  # until then this reply is one that was not ended
         finally:
             presence.waiting = None
-
-    async def _reply(self, arrival: HttpArrival, send: Send, presence: Presence) -> None:
-        reply = await self._door.calls.run(arrival)
-        if isinstance(reply, Reply):
-            presence.waiting = None
-            await _respond(send, reply, arrival.call_id)
-        else:
-            await _stream(reply, arrival.call_id, send)
 
     async def _public(self, path: str, send: Send) -> None:
         if path == "/healthz":

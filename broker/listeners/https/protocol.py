@@ -102,16 +102,20 @@ class PeerProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
+        self._header_bytes += len(url)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise TooManyHeadersError
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise TooManyHeadersError
         if not self._in_head:  # a trailer: counted, and never a header (RFC 9110, 6.5.1)
             return
         if len(self.headers) >= MAX_HEADER_FIELDS:
             raise TooManyHeadersError
-        super().on_header(name, value)
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The request is begun, or waits for the reply to the one before it (RFC 9112, 9.3.2)."""
@@ -146,7 +150,7 @@ class PeerProtocol(HttpToolsProtocol):
             access_log=self.access_log,
             default_headers=[],
             message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
+            expect_100_continue=dict(self.headers).get(b"expect", b"").lower() == b"100-continue",
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
@@ -167,11 +171,6 @@ class PeerProtocol(HttpToolsProtocol):
 
     def _break_off(self) -> None:
         self._gathering.close()
-
-    def _count(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > MAX_HEADER_BYTES:
-            raise TooManyHeadersError
 
     def _await_headers(self) -> None:
         self._header_timer = self.loop.call_later(HEADER_SECONDS, self._give_up)
