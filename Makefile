@@ -12,7 +12,10 @@ export UV_PYTHON_DOWNLOADS := never
 VAULT := $(if $(shell command -v vault || command -v bao),,.tools/bin/vault)
 export GOBIN := $(CURDIR)/.tools/bin
 
-.PHONY: demo test check format lint types imports protos servers bench wheel clean
+.PHONY: help demo test soak check format lint types imports protos servers bench wheel clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1 - /p' $(MAKEFILE_LIST)
 
 demo: $(READY) ## the main job, end to end, on the embedded default
 	@$(RUN) -m tests.demo
@@ -22,6 +25,9 @@ test: $(READY) ## every test; without Go, those that need a server built with it
 	else echo "no Go here: the tests marked 'servers' (real OPA, Vault, Tessera fsck) are left to make check"; \
 	$(PYTEST) -m "not servers"; fi
 
+soak: $(READY) servers ## the same tests at full size: generated cases, kills, faults; some hours
+	BROKER_TEST_SIZE=full $(PYTEST)
+
 check: $(READY) lint types imports protos-check ## what CI runs; it fails where a real server is missing
 	$(PYTEST)
 
@@ -29,11 +35,11 @@ lint: $(READY)
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 
-format: $(READY)
+format: $(READY) ## ruff, in place
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-types: $(READY)
+types: $(READY) ## mypy, strict
 	.venv/bin/mypy
 
 imports: $(READY)

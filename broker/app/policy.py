@@ -5,19 +5,22 @@ Knows: which adapter each setting means. Must not know: how a call uses a decisi
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from broker.adapters.opa import OpaAuthorizer, Sidecar
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.origin import Folder, Origin, SignedBundle
 from broker.adapters.rego.preflight import try_tested
 from broker.adapters.rego.reloading import ReloadingAuthorizer
 from broker.adapters.rego.served import ServedBundle
 from broker.adapters.shadow import Shadow
-from broker.config import ConfigError, Opa, Settings
+from broker.config import Opa, Settings
+from broker.errors import ConfigError
 from broker.model.decision import PolicyVersion
 from broker.model.record import Record, RecordType
 from broker.ports import Activating, Authorizer, Clock, DecisionObserver, Explainer, Ledger
+
+if TYPE_CHECKING:
+    from broker.adapters.opa import OpaAuthorizer
 
 
 async def try_candidates(settings: Settings) -> None:
@@ -127,6 +130,8 @@ def _origin(settings: Settings) -> Origin:
 
 def opa_authorizer(settings: Opa, clock: Clock) -> OpaAuthorizer:
     """The sidecar of the configuration. Raises ConfigError."""
+    from broker.adapters.opa import OpaAuthorizer, Sidecar
+
     sidecar = Sidecar(settings.url, settings.ca, settings.certificate, settings.key)
     try:
         return OpaAuthorizer(

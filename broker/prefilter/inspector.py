@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from itertools import accumulate
 from typing import Protocol
 
@@ -46,7 +47,7 @@ class Inspector:
 
     `rules` are those it looks for, also to be given to a StreamFilter that shall watch for the same;
     `watched` names them where they are not all rules with these topics and phrases.
-    Not for concurrent use: hyperscan scratch space is its own. Give every thread its own Inspector.
+    Not for concurrent use: hyperscan scratch space is its own. Give another thread a `twin`.
     """
 
     def __init__(
@@ -70,13 +71,24 @@ class Inspector:
             ids=list(range(len(cores) + 1)),
             flags=[flags if core.isascii() else flags | unicode for core in cores] + [flags],
         )
-        self._database.scratch = hyperscan.Scratch(self._database)
+        self._scratch = hyperscan.Scratch(self._database)
+
+    def twin(self) -> Inspector:
+        """The same rules for another thread, without compiling them again."""
+        other = copy(self)
+        other._scratch = self._scratch.clone()  # noqa: SLF001 - its own class
+        return other
 
     def inspect(self, texts: Sequence[Text]) -> tuple[Finding, ...]:
         """Every match of every rule, in the order of the texts; spans are characters of `Text.value`. Raises
         TooManyFindingsError.
         """
         return finished(self.steps(texts))
+
+    def passes(self, texts: Sequence[Text]) -> bool:
+        """Whether `inspect` certainly finds nothing in them; most are told so at once."""
+        joined = SEPARATOR.join([text.value for text in texts])
+        return joined.isascii() and joined.count(SEPARATOR) < max(len(texts), 1) and not self._hits(joined)
 
     def clear(self, value: str) -> bool:
         """Whether `inspect` certainly finds nothing in this string; most are told so at once."""
@@ -101,7 +113,9 @@ class Inspector:
         hits: set[int] = set()
         # lone surrogates have no UTF-8 form and no rule asks for one
         self._database.scan(
-            text.encode("utf-8", "replace"), match_event_handler=lambda rule, *_: hits.add(rule)
+            text.encode("utf-8", "replace"),
+            match_event_handler=lambda rule, *_: hits.add(rule),
+            scratch=self._scratch,
         )
         return hits
 
