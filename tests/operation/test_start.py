@@ -15,7 +15,7 @@ import pytest
 from broker.app.doors import published
 from broker.cli.devfiles import Addresses, Places, configuration, import_upstream_key
 from broker.cli.main import told
-from broker.config import ConfigError
+from broker.errors import ConfigError
 from tests.bench.scene import free_port
 from tests.serving import _toml
 
