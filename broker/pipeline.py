@@ -156,12 +156,10 @@ class Pipeline:
         passage.forget_body()
         places = self._stages.places(passage.decided)
         headers = (*answer.headers, *deprecation_headers(find(passage.accepted.model)))
-        clock, caller = self._ports.clock, passage.caller
-
-        def recheck() -> None:
-            self._authentication.recheck(caller, clock.now_ns() // _NS_PER_SECOND)
-
-        leash = self._vigil.leash(recheck, lambda: self._deciding.again(passage))
+        now_ns, recheck = self._ports.clock.now_ns, self._authentication.rechecking(passage.caller)
+        leash = self._vigil.leash(
+            lambda: recheck(now_ns() // _NS_PER_SECOND), lambda: self._deciding.again(passage)
+        )
         learn = partial(self._ownership.learn, passage)
         return StreamReply(answer.status, headers, stream(answer, passage, places, settlement, leash, learn))
 

@@ -29,6 +29,7 @@ from broker.prefilter.inspector import MOST_FINDINGS, Finder, Inspector, Narrowe
 from broker.prefilter.places import Places
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
+from broker.prefilter.together import joined, shown_together, spread
 from broker.shaping.denial import content_blocked
 from broker.shaping.mentions import Mentions, mentions
 from broker.shaping.redaction import members, redacted_reply
@@ -239,9 +240,12 @@ def _reply_inspection(inspector: Inspector, document: Mapping[str, object]) -> S
     found = texts(document, _as_no_text)
     yield
     try:
-        return (yield from inspector.steps(found))
+        seen = yield from inspector.steps(found)
+        parts = shown_together(document)
+        over = (yield from inspector.steps([joined(parts)])) if parts else ()
     except TooManyFindingsError:
         raise _unreadable() from None
+    return (*seen, *spread(over, parts)) if over else seen
 
 
 def _judged(found: tuple[Finding, ...], passage: Passage) -> tuple[Finding, ...]:

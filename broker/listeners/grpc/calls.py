@@ -17,6 +17,7 @@ import orjson
 from google.protobuf.message import DecodeError, Message
 
 from broker.errors import BrokerError, Kind
+from broker.interfaces import Calls
 from broker.lanes import LARGE_BYTES, Lane
 from broker.listeners.decode import decode_bodiless, decode_document, with_purpose
 from broker.listeners.fields import name as check_name
@@ -29,7 +30,6 @@ from broker.listeners.grpc.rim import Answer, Behaviour, Visit
 from broker.listeners.grpc.rules import CallRule
 from broker.listeners.grpc.structs import write_text
 from broker.listeners.grpc.wirecount import has_more_fields
-from broker.listeners.surface import Calls
 from broker.model.call import Call, Reply, StreamReply
 from broker.model.operation import Operation
 from broker.model.subject import Peer

@@ -11,12 +11,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from broker.errors import BrokerError, Kind
+from broker.interfaces import Calls
 from broker.listeners.https import errors
 from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.protocol import Presence
 from broker.listeners.https.request import HttpArrival, Message, Receive, Send, bearer_of
 from broker.listeners.https.routes import Match, Open, find
-from broker.listeners.surface import Calls
 from broker.model.call import Reply, StreamReply
 from broker.model.operation import Operation
 from broker.model.subject import Peer
