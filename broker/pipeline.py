@@ -121,7 +121,9 @@ class Pipeline:
         if decision.shape.reprices or regional:
             altered = shaped(call, decision.shape)
             estimate = await self._stages.estimate(altered, passage.caller, today, regional=regional)
-        estimate = passage.meter.estimate = await self._ownership.going_on(passage, estimate)
+        if passage.mentions.references:
+            estimate = await self._ownership.going_on(passage, estimate)
+        passage.meter.estimate = estimate
         request = await self._stages.request(passage, decision, bound, left_out)
         passage.meter.usage_added = request.usage_added
         charges = _charges(decision, reserve(estimate, decision.unseen_tokens, regional=regional))
