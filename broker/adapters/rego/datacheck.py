@@ -42,11 +42,14 @@ def mistakes_in_data(source: PolicySource) -> list[Mistake]:
     twice = [
         Mistake(file, line, f"{what} is there twice.", "Remove one.") for file, line, what in source.twice
     ]
-    faults = list(islice(_faults(source), _MOST_TOLD))
-    if not faults:
-        return sorted(twice)
-    files = {file.name: lines_of(file.raw.decode()) for file in source.data_files}
-    return sorted({*twice, *(_located(fault, files) for fault in faults)})
+    return sorted({*twice, *at_their_lines(source, _faults(source))})
+
+
+def at_their_lines(source: PolicySource, flaws: Iterator[Flaw]) -> list[Mistake]:
+    """The first thousand, each with its file and line, in that order."""
+    found = list(islice(flaws, _MOST_TOLD))
+    files = {file.name: lines_of(file.raw.decode()) for file in source.data_files} if found else {}
+    return sorted({_located(each, files) for each in found})
 
 
 def _faults(source: PolicySource) -> Iterator[Flaw]:
