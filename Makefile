@@ -4,33 +4,42 @@ PYTHON ?= python3
 UV := .tools/uv/bin/uv
 UV_VERSION := 0.13.9
 RUN := .venv/bin/python
+# WORKERS: processes that run tests side by side; many tests wait more than they work.
+WORKERS ?= 3
+PYTEST := $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile
 READY := .venv/.ready
 export UV_PYTHON_DOWNLOADS := never
 VAULT := $(if $(shell command -v vault || command -v bao),,.tools/bin/vault)
 export GOBIN := $(CURDIR)/.tools/bin
 
-.PHONY: demo test check format lint types imports protos servers bench wheel clean
+.PHONY: help demo test soak check format lint types imports protos servers bench wheel clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1 - /p' $(MAKEFILE_LIST)
 
 demo: $(READY) ## the main job, end to end, on the embedded default
 	@$(RUN) -m tests.demo
 
 test: $(READY) ## every test; without Go, those that need a server built with it are named and left to CI
-	@if command -v go >/dev/null; then $(MAKE) -s --no-print-directory servers && $(RUN) -m pytest -q; \
+	@if command -v go >/dev/null; then $(MAKE) -s --no-print-directory servers && $(PYTEST); \
 	else echo "no Go here: the tests marked 'servers' (real OPA, Vault, Tessera fsck) are left to make check"; \
-	$(RUN) -m pytest -q -m "not servers"; fi
+	$(PYTEST) -m "not servers"; fi
+
+soak: $(READY) servers ## the same tests at full size: generated cases, kills, faults; some hours
+	BROKER_TEST_SIZE=full $(PYTEST)
 
 check: $(READY) lint types imports protos-check ## what CI runs; it fails where a real server is missing
-	$(RUN) -m pytest -q
+	$(PYTEST)
 
 lint: $(READY)
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 
-format: $(READY)
+format: $(READY) ## ruff, in place
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-types: $(READY)
+types: $(READY) ## mypy, strict
 	.venv/bin/mypy
 
 imports: $(READY)

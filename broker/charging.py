@@ -8,8 +8,8 @@ Knows: estimates, usage, what was delivered. Must not know: limits, records, how
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from broker.catalog.bounds import Answers
 from broker.catalog.cost import MAX_AMOUNT, Tokens, cost, tier_of
@@ -35,8 +35,7 @@ class CallEnd(StrEnum):
     """Nobody waits for the answer any more. Upstream was at work, and may have finished it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """What one call is charged. `exact`: as upstream bills it; otherwise no more than this."""
 
     tokens: int

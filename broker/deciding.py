@@ -72,7 +72,7 @@ class Deciding:
 
     async def _ask(self, passage: Passage, document: dict[str, object]) -> CallDecision:
         verdict = await self._authorizer.evaluate(DecisionPoint.CALLS, document)
-        return _read(verdict, frozenset(finding.rule for finding in passage.findings))
+        return _read(verdict, frozenset([finding.rule for finding in passage.findings]))
 
 
 @lru_cache(maxsize=1024)

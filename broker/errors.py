@@ -70,3 +70,7 @@ class BrokerError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".strip()
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message names each key, what is wrong and what to try."""

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
@@ -94,15 +95,16 @@ class Lanes:
                     del self._queues[subject]
 
     async def _ended(self, job: _Job[object]) -> bool:
-        if not job.done.done():
-            turn = asyncio.get_running_loop().run_in_executor(self._thread, job.advance)
-            try:
-                if not await turn:
-                    return False
-            except Exception as error:  # noqa: BLE001 - it belongs to who waits for the work, whatever it is
-                if not job.done.done():
-                    job.done.set_exception(error)
-        job.steps.close()
+        thread = partial(asyncio.get_running_loop().run_in_executor, self._thread)
+        if job.done.done():  # nobody waits for it: what it holds may take long to let go of
+            await thread(job.steps.close)
+            return True
+        try:
+            if not await thread(job.advance):
+                return False
+        except Exception as error:  # noqa: BLE001 - it belongs to who waits for the work, whatever it is
+            if not job.done.done():
+                job.done.set_exception(error)
         if job.result and not job.done.done():
             job.done.set_result(job.result[0])
         return True

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from broker.catalog.estimate import Estimate
+from broker.catalog.reserve import context_of, going_on
 from broker.errors import BrokerError, Kind
 from broker.model.operation import Operation
+from broker.model.stored import Context, Keeping
 from broker.passage import Passage
 from broker.ports import ObjectOwners
-from broker.shaping.made import keeps, made, may_make
+from broker.shaping.made import CHATS, is_over, keeps, made, may_make
 from broker.shaping.mentions import Path
 
 _DELETING = frozenset({Operation.CHAT_DELETE, Operation.RESPONSES_DELETE})
+_READ = frozenset({"previous_response_id", "item"})
 _SUCCESS = range(200, 300)
 
 
@@ -43,6 +47,13 @@ class Ownership:
         passage.object_id = call.target
         return [each.path for each in mentions.retold if own.get(each.id) is False]
 
+    async def going_on(self, passage: Passage, worst: Estimate) -> Estimate:
+        """The estimate, with what is known of the responses that the call goes on from."""
+        ids = {each.id for each in passage.mentions.references if each.kind in _READ}
+        if not ids or not worst.terms.billed:
+            return worst
+        return going_on(worst, await self._owners.contexts(ids))
+
     async def learn(self, passage: Passage, document: object) -> None:
         """A reply or an event may leave when this returns: what it says was made has an owner."""
         if not passage.may_make:
@@ -50,12 +61,16 @@ class Ownership:
         fresh = [
             each for each in made(passage.operation, document, kept=passage.kept) if each not in passage.made
         ]
+        context = _context(passage)
         if not fresh:
+            if context is not None and passage.object_id in passage.made and is_over(document):
+                await self._owners.measured(str(passage.object_id), context)
             return
         if passage.object_id is None and passage.kept:
             passage.object_id = fresh[0]
-        await self._owners.remember(passage.owner, fresh, passage.object_id)
-        passage.made.update(fresh)
+        keeping = _keeping(passage)
+        await self._owners.remember(passage.owner, fresh, passage.object_id, keeping, context)
+        passage.made.update(dict.fromkeys(fresh, keeping))
 
     async def deleted(self, passage: Passage, status: int) -> None:
         """Upstream has answered: what it deleted is nobody's any more."""
@@ -66,6 +81,22 @@ class Ownership:
         """Those of `ids` that are the caller's."""
         found = await self._owners.belong(passage.owner, ids)
         return frozenset(each for each, mine in found.items() if mine)
+
+
+def _context(passage: Passage) -> Context | None:
+    """What is read where another call goes on from what this one makes, as far as upstream has told."""
+    usage, estimate = passage.meter.usage, passage.meter.estimate
+    if not passage.kept or usage.tokens_in is None or usage.tokens_out is None:
+        return None
+    return context_of(estimate, usage.model, usage.tokens_in + usage.tokens_out)
+
+
+def _keeping(passage: Passage) -> Keeping:
+    """How long OpenAI keeps what this call makes."""
+    kept = passage.operation in CHATS or any(
+        each.kind == "conversation" for each in passage.mentions.references
+    )
+    return Keeping.UNTIL_DELETED if kept else Keeping.USUAL
 
 
 def _not_found(where: str) -> BrokerError:

@@ -24,6 +24,7 @@ from broker.model.finding import Finding
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.model.secret import Lease
 from broker.model.sends import Sends
+from broker.model.stored import Keeping
 from broker.model.subject import Caller
 from broker.shaping.mentions import NOTHING, Mentions
 from broker.shaping.recorded_input import masked, recorded_call, recorded_findings
@@ -33,6 +34,7 @@ Commit = Callable[[str | None, str, bytes], str]
 _NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z")
 _MAX_USER = 256
 _MAX_FINDINGS = 32
+_MAX_PARTS = 64  # of 128 characters: half of what an entry holds
 
 
 class Passage:
@@ -64,7 +66,9 @@ class Passage:
         self.mentions: Mentions = NOTHING
         self.kept = False
         self.may_make = False
-        self.made: set[str] = set()
+        self.made: dict[str, Keeping] = {}
+        """What the reply says was made so far, in its order."""
+
         self.object_id: str | None = None
         self._commit = commit
         self._facts: Record | None = None
@@ -228,6 +232,8 @@ class Passage:
             error=error.value if error else None,
             object_id=self._object,
             object_owner=self.owner if self.made else None,
+            objects=self._parts if self.made else None,
+            object_until=0 if Keeping.UNTIL_DELETED in self.made.values() else None,
             response_commitment=self._commit(common.user, "response", digest) if digest else None,
         )
 
@@ -235,6 +241,12 @@ class Passage:
     def _object(self) -> str | None:
         """The stored object that the call is about, as a record may hold it."""
         return self._name(self.object_id) if self.object_id is not None else None
+
+    @property
+    def _parts(self) -> tuple[str, ...] | None:
+        """What was made beside the object itself, as far as a record has room for it."""
+        parts = [each for each in self.made if each != self.object_id and _NAME.match(each)]
+        return tuple(parts[:_MAX_PARTS]) or None
 
     def _common(self) -> Record:
         """What every record of this call says: final once the call is denied or its intent is written. Each

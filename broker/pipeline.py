@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import date
 from functools import partial
 from hashlib import sha256
 
 from broker.arrival import Arrival
-from broker.catalog.estimate import Estimate, deprecation_headers
+from broker.catalog.estimate import deprecation_headers
 from broker.catalog.models import find
+from broker.catalog.reserve import Reserve, reserve, with_unseen
 from broker.deciding import Deciding
 from broker.dispatching import UNAUTHORIZED, Dispatching
 from broker.errors import BrokerError, Kind
@@ -39,6 +40,8 @@ from broker.unsettled import Backlog
 from broker.vigil import Vigil
 
 _NS_PER_SECOND = 1_000_000_000
+_NS_PER_DAY = 86_400 * _NS_PER_SECOND
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +88,9 @@ class Pipeline:
         caller = self._authentication.authenticate(  # 2 authenticate
             arrival.peer, arrival.bearer, clock.now_ns() // _NS_PER_SECOND
         )
-        passage = Passage(arrival, caller, self._commit, started)
+        passage, held = Passage(arrival, caller, self._commit, started), self._vigil.held()
         try:
-            with self._vigil.held():
+            with held:
                 request, reservation = await self._admit(passage, arrival)  # 1, 3 – 6
         except BaseException as error:
             denied = passage.denied(_refusal(error), clock.monotonic_ns())
@@ -98,7 +101,7 @@ class Pipeline:
         )
         await settlement.open()  # 7 record the intent
         try:
-            with self._vigil.held():
+            with held:
                 return await self._perform(passage, request, settlement)  # 8 – 12
         except BaseException as error:
             await asyncio.shield(settlement.close(error=_refusal(error).kind))
@@ -110,7 +113,7 @@ class Pipeline:
         passage.inspected(await self._stages.inspect(call, passage.caller))  # 3 inspect
         passage.mentions = await self._stages.mentions(call, passage.caller)
         bound = bind(call, passage.caller, covers)
-        today = datetime.fromtimestamp(self._ports.clock.now_ns() / _NS_PER_SECOND, UTC).date()
+        today = date.fromordinal(_EPOCH + self._ports.clock.now_ns() // _NS_PER_DAY)
         estimate = await self._stages.estimate(call, passage.caller, today)  # 4 estimate
         decision = await self._deciding.decide(passage, call, estimate)  # 5 decide
         left_out = await self._ownership.admit(passage)
@@ -118,11 +121,14 @@ class Pipeline:
         if decision.shape.reprices or regional:
             altered = shaped(call, decision.shape)
             estimate = await self._stages.estimate(altered, passage.caller, today, regional=regional)
-        passage.meter.estimate = estimate
+        estimate = passage.meter.estimate = await self._ownership.going_on(passage, estimate)
         request = await self._stages.request(passage, decision, bound, left_out)
         passage.meter.usage_added = request.usage_added
-        charges = _charges(decision, estimate)
-        return request, await self._ports.counters.reserve(charges)  # 6 reserve
+        charges = _charges(decision, reserve(estimate, decision.unseen_tokens, regional=regional))
+        try:
+            return request, await self._ports.counters.reserve(charges)  # 6 reserve
+        except BrokerError as error:
+            raise with_unseen(error, estimate) from None
 
     async def _perform(
         self, passage: Passage, request: UpstreamRequest, settlement: Settlement
@@ -134,10 +140,9 @@ class Pipeline:
             answer = await self._listing.own(passage, request, answer)
         if answer.status == UNAUTHORIZED:
             raise key_refused()
-        answer = self._stages.judge_headers(answer, passage)  # 10 filter
         if isinstance(answer, StreamReply):
             return self._stream(answer, passage, settlement)
-        reply = await self._stages.filter_reply(answer, passage)
+        reply = await self._stages.filter_reply(answer, passage)  # 10 filter
         if passage.may_make:
             await self._ownership.learn(passage, await self._stages.document(reply, passage.caller))
         await self._ownership.deleted(passage, reply.status)
@@ -147,6 +152,7 @@ class Pipeline:
 
     def _stream(self, answer: StreamReply, passage: Passage, settlement: Settlement) -> StreamReply:
         """Steps 10 to 12 happen while the events are taken: see `streaming`."""
+        answer = self._stages.judge_headers(answer, passage)
         passage.forget_body()
         places = self._stages.places(passage.decided)
         headers = (*answer.headers, *deprecation_headers(find(passage.accepted.model)))
@@ -168,13 +174,9 @@ def _refusal(error: BaseException) -> BrokerError:
     return BrokerError(Kind.CALLER_GONE if gone else Kind.INTERNAL, "The call was not carried through.")
 
 
-def _charges(decision: CallDecision, estimate: Estimate) -> Sequence[Charge]:
+def _charges(decision: CallDecision, worst: Reserve) -> Sequence[Charge]:
     """Every limit of the decision, charged with the worst case of this call."""
-    amounts = {
-        Unit.REQUESTS: 1,
-        Unit.TOKENS: estimate.tokens_in + estimate.tokens_out_max,
-        Unit.MICRO_USD: estimate.cost_micro_usd,
-    }
+    amounts = {Unit.REQUESTS: 1, Unit.TOKENS: worst.tokens, Unit.MICRO_USD: worst.micro_usd}
     return [
         Charge(limit.key, limit.unit, amounts[limit.unit], limit.cap, limit.window_seconds)
         for limit in decision.limits

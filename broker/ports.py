@@ -15,6 +15,7 @@ from broker.model.pool import Placement
 from broker.model.record import Receipt, Record
 from broker.model.secret import Lease
 from broker.model.sends import Sends
+from broker.model.stored import Context, Keeping
 
 
 class DecisionPoint(StrEnum):
@@ -210,9 +211,24 @@ class ObjectOwners(Protocol):
         unknown one takes, so that no time tells which it is.
         """
 
-    async def remember(self, owner: str, ids: Sequence[str], parent: str | None) -> None:
+    async def remember(
+        self,
+        owner: str,
+        ids: Sequence[str],
+        parent: str | None,
+        keeping: Keeping = Keeping.USUAL,
+        context: Context | None = None,
+    ) -> None:
         """From now on they are `owner`'s, and durably so when this returns; what has an owner keeps it.
-        `parent` is the object that they go with.
+        `parent` is the object that they go with, `context` what is read where a call goes on from that.
+        """
+
+    async def measured(self, object_id: str, context: Context) -> None:
+        """What is read where a call goes on from this object is known now."""
+
+    async def contexts(self, ids: Collection[str]) -> Collection[Context | None]:
+        """What is read at most where a call names these objects, or parts of them: one for each object that
+        they go with, None where nobody knows.
         """
 
     async def forget(self, object_id: str) -> None:

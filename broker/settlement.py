@@ -78,7 +78,8 @@ class Settlement:
         finally:
             used = {Unit.REQUESTS: 1, Unit.TOKENS: cost.tokens, Unit.MICRO_USD: cost.micro_usd}
             await self._counters.settle(self._reservation, used)
-            await self._settle_later(cost)
+            if self._passage.meter.response_id is not None:
+                await self._settle_later(self._passage.meter.response_id, cost)
 
     def _cost(self, error: Kind | None) -> Cost:
         """What is charged for the call: see `charging`. Every call that has an intent is one request."""
@@ -91,16 +92,14 @@ class Settlement:
     def _regional(self) -> bool:
         return self._passage.lease is not None and self._passage.lease.region is not None
 
-    async def _settle_later(self, cost: Cost) -> None:
+    async def _settle_later(self, response_id: str, cost: Cost) -> None:
         """A response that upstream may be at work on is kept; one whose usage was now read is settled."""
         meter = self._passage.meter
-        if meter.response_id is None:
-            return
         if meter.estimate.terms.billed:
             if not cost.exact:
                 charges = charged(self._reservation, cost)
-                self._backlog.keep(meter.response_id, Unsettled(meter.estimate, charges, self._regional))
-        elif meter.read.tokens_in is not None and (waiting := self._backlog.take(meter.response_id)):
+                self._backlog.keep(response_id, Unsettled(meter.estimate, charges, self._regional))
+        elif meter.read.tokens_in is not None and (waiting := self._backlog.take(response_id)):
             known = charge(
                 waiting.estimate, CallEnd.WHOLE, meter.read, meter.delivered, regional=waiting.regional
             )

@@ -6,9 +6,10 @@ Knows: prefilter, catalog and shaping, and which inputs would hold up other call
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import TypeVar
 from urllib.parse import unquote_plus
 
@@ -16,7 +17,7 @@ from broker.catalog.count import decode_tokens
 from broker.catalog.estimate import Estimate, check_retired, deprecation_headers, estimate
 from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
-from broker.lanes import LARGE_BYTES, Lane, Lanes, Steps
+from broker.lanes import LARGE_BYTES, Lane, Lanes, Steps, finished
 from broker.model.call import Call, Reply, StreamReply, UpstreamRequest
 from broker.model.decision import Action, CallDecision
 from broker.model.finding import Finding, Path, Text
@@ -24,10 +25,11 @@ from broker.model.operation import Operation
 from broker.model.subject import Caller
 from broker.model.wildcard import matches
 from broker.passage import Passage
-from broker.prefilter.inspector import Finder, Inspector, Narrowed
+from broker.prefilter.inspector import MOST_FINDINGS, Finder, Inspector, Narrowed, TooManyFindingsError
 from broker.prefilter.places import Places
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
+from broker.prefilter.together import joined, shown_together, spread
 from broker.shaping.denial import content_blocked
 from broker.shaping.mentions import Mentions, mentions
 from broker.shaping.redaction import members, redacted_reply
@@ -44,13 +46,13 @@ _OPENS_JSON = frozenset((b"{", b"[", b'"'))
 
 
 class Stages:
-    """Holds what is compiled once. `new_inspector` makes a second inspector, for the thread that takes
-    large inputs: a scanner's scratch space must not be shared.
+    """Holds what is compiled once. The thread that takes large inputs has an inspector of its own: scratch
+    space must not be shared.
     """
 
-    def __init__(self, new_inspector: Callable[[], Inspector]) -> None:
-        self._inspector = new_inspector()
-        self._large_inspector = new_inspector()
+    def __init__(self, inspector: Inspector) -> None:
+        self._inspector = inspector
+        self._large_inspector = inspector.twin()
         self._lanes = Lanes()
         self._reply_inspectors: dict[
             tuple[tuple[str, ...], tuple[str, ...], bool], asyncio.Task[Inspector]
@@ -62,9 +64,11 @@ class Stages:
 
     async def inspect(self, call: Call, caller: Caller) -> tuple[Finding, ...]:
         """Step 3: what the rules find in every text of the call."""
-        large = len(call.body) > LARGE_BYTES
-        inspector = self._large_inspector if large else self._inspector
-        return await self.lane(caller).run(len(call.body), _inspection(inspector, call))
+        size = len(call.body)
+        if size > LARGE_BYTES:
+            return await self.lane(caller).run(size, _inspection(self._large_inspector, call))
+        said = _texts_of(call)
+        return () if self._inspector.passes(said) else finished(_of_a_call(self._inspector, said))
 
     def finds(self, text: str) -> bool:
         """Whether a rule sees something in a short text that is no part of a call."""
@@ -72,14 +76,19 @@ class Stages:
 
     async def mentions(self, call: Call, caller: Caller) -> Mentions:
         """Step 3, too: the stored objects that the call names, and what it reaches beyond its model."""
-        return await self.lane(caller).once(len(call.body), lambda: mentions(call))
+        size = len(call.body)
+        if size > LARGE_BYTES:
+            return await self.lane(caller).once(size, partial(mentions, call))
+        return mentions(call)
 
     async def estimate(self, call: Call, caller: Caller, today: date, *, regional: bool = False) -> Estimate:
         """Step 4. `regional`: for a region's price. Raises MODEL_RETIRED or CONTEXT_LENGTH_EXCEEDED."""
         if call.operation is not Operation.EDITS:  # an edit's model is policy's choice, not the caller's
             check_retired(find(call.model), today)
         size, ceiling = len(call.body), caller.max_tokens
-        return await self.lane(caller).once(size, lambda: estimate(call, ceiling, regional=regional))
+        if size > LARGE_BYTES:
+            return await self.lane(caller).once(size, partial(estimate, call, ceiling, regional=regional))
+        return estimate(call, ceiling, regional=regional)
 
     async def request(
         self,
@@ -89,29 +98,28 @@ class Stages:
         left_out: Sequence[Path],
     ) -> UpstreamRequest:
         """Step 9's request, shaped and redacted. Raises as `shaping.request.upstream_request` does."""
-        call, found, call_id = passage.accepted, passage.findings, passage.call_id
-        return await self.lane(passage.caller).once(
-            len(call.body), lambda: upstream_request(call, decision, found, bound, call_id, left_out)
-        )
+        call, size = passage.accepted, len(passage.accepted.body)
+        facts = call, decision, passage.findings, bound, passage.call_id, left_out
+        if size > LARGE_BYTES:
+            return await self.lane(passage.caller).once(size, partial(upstream_request, *facts))
+        return upstream_request(*facts)
 
     async def filter_reply(self, answer: Reply, passage: Passage) -> Reply:
         """Step 10 for a whole reply, without what policy takes out of it: bytes stay where that is nothing.
-        Raises CONTENT_BLOCKED where its text holds what policy cuts.
+        Raises CONTENT_BLOCKED where its text or a header holds what policy cuts.
         """
         decision, call = passage.decided, passage.accepted
         body = answer.body
         if call.operation is Operation.MODELS and answer.status == _SUCCESS:
             body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
-        lane, size, meter = self.lane(passage.caller), len(body), passage.meter
-        document = await lane.once(size, lambda: parse_reply(body))
-        meter.told(document)
-        if meter.estimate.terms.tools or not meter.usage.counts:
-            await lane.once(size, lambda: meter.delivered.take(document))
+        document = await self._document(body, passage.caller)
+        passes = not decision.filters or self._passes(answer, document, body, decision)
+        if not passes:
+            answer = self.judge_headers(answer, passage)
+        await self._metered(document, len(body), passage)
         if document is None and body and (answer.status == _SUCCESS or body.lstrip()[:1] in _OPENS_JSON):
             raise _unreadable()
-        if decision.filters and (
-            found := await self._found(members(document, body), size, decision, passage)
-        ):
+        if not passes and (found := await self._found(members(document, body), len(body), passage)):
             document, body = await self._redacted(document, body, found, passage)
         if call.operation is Operation.EDITS:
             body = edit_reply(document, body)
@@ -119,7 +127,7 @@ class Stages:
 
     async def document(self, reply: Reply, caller: Caller) -> object:
         """What a whole reply says, or None where it is no JSON."""
-        return await self.lane(caller).once(len(reply.body), lambda: parse_reply(reply.body))
+        return await self._document(reply.body, caller)
 
     def judge_headers(self, answer: Answer, passage: Passage) -> Answer:
         """Step 10 for what is passed on beside the body: the answer without the headers in which something is
@@ -128,8 +136,7 @@ class Stages:
         if not passage.decided.filters:
             return answer
         inspector = self._reply_inspector_now(passage.decided)
-        lines = [f"{name}: {value}" for name, value in answer.headers]
-        if not inspector.inspect([Text((HEADERS,), "\n".join(lines))]):  # one look is cheaper than ten
+        if not inspector.inspect([_headers(answer)]):  # one look is cheaper than ten
             return answer
         said = [Text((HEADERS, name), f"{name}: {value}") for name, value in answer.headers]
         found = _judged(inspector.inspect(said), passage)
@@ -150,11 +157,31 @@ class Stages:
         secrets = StreamFilter(lambda rule: decision.watches(rule) and rule.startswith(_SECRETS), rules)
         return Places(joined, secrets, self._reply_inspector_now(decision))
 
-    async def _found(
-        self, said: Mapping[str, object], size: int, decision: CallDecision, passage: Passage
-    ) -> tuple[Finding, ...]:
+    async def _document(self, body: bytes, caller: Caller) -> object:
+        if len(body) > LARGE_BYTES:
+            return await self.lane(caller).once(len(body), partial(parse_reply, body))
+        return parse_reply(body)
+
+    async def _metered(self, document: object, size: int, passage: Passage) -> None:
+        """What a whole reply tells of its cost; its texts are counted where it does not."""
+        meter = passage.meter
+        meter.told(document)
+        if meter.estimate.terms.tools or not meter.usage.counts:
+            await self.lane(passage.caller).once(size, partial(meter.delivered.take, document))
+
+    def _passes(self, answer: Reply, document: object, body: bytes, decision: CallDecision) -> bool:
+        """Whether one look is enough to tell that neither headers nor text hold what is to be taken out: most
+        replies are small, and hold nothing.
+        """
+        compiling = self._compiling(decision, large=False)
+        if len(body) > LARGE_BYTES or not compiling.done():
+            return False
+        said = texts(members(document, body), _as_no_text)
+        return compiling.result().passes([*said, _headers(answer)])
+
+    async def _found(self, said: Mapping[str, object], size: int, passage: Passage) -> tuple[Finding, ...]:
         """What is to be taken out of a reply. Raises CONTENT_BLOCKED."""
-        inspector = await self._reply_inspector(decision, large=size > LARGE_BYTES)
+        inspector = await self._reply_inspector(passage.decided, large=size > LARGE_BYTES)
         return _judged(await self.lane(passage.caller).run(size, _reply_inspection(inspector, said)), passage)
 
     async def _redacted(
@@ -192,18 +219,33 @@ class Stages:
 
 
 def _inspection(inspector: Inspector, call: Call) -> Steps[tuple[Finding, ...]]:
-    found = _beside_the_body(call)
-    if call.document is not None:
-        model = find(call.model)
-        found += texts(call.document, lambda tokens: decode_tokens(model, tokens))
-        yield
-    return (yield from inspector.steps(found)) if found else ()
+    said = _texts_of(call)
+    yield
+    return (yield from _of_a_call(inspector, said))
+
+
+def _of_a_call(inspector: Inspector, said: Sequence[Text]) -> Steps[tuple[Finding, ...]]:
+    try:
+        return (yield from inspector.steps(said))
+    except TooManyFindingsError:
+        raise BrokerError(
+            Kind.BAD_REQUEST,
+            f"The call holds more than {MOST_FINDINGS} matches of the content rules.",
+            param="body",
+            remedy="Split the call.",
+        ) from None
 
 
 def _reply_inspection(inspector: Inspector, document: Mapping[str, object]) -> Steps[tuple[Finding, ...]]:
     found = texts(document, _as_no_text)
     yield
-    return (yield from inspector.steps(found))
+    try:
+        seen = yield from inspector.steps(found)
+        parts = shown_together(document)
+        over = (yield from inspector.steps([joined(parts)])) if parts else ()
+    except TooManyFindingsError:
+        raise _unreadable() from None
+    return (*seen, *spread(over, parts)) if over else seen
 
 
 def _judged(found: tuple[Finding, ...], passage: Passage) -> tuple[Finding, ...]:
@@ -224,6 +266,19 @@ def _as_no_text(_tokens: list[int]) -> str:
     return ""
 
 
+def _texts_of(call: Call) -> list[Text]:
+    """All texts of a call. Raises BAD_REQUEST where token ids stand for one that nobody can tell."""
+    beside = _beside_the_body(call)
+    if call.document is None:
+        return beside
+    said = texts(call.document, lambda tokens: decode_tokens(find(call.model), tokens))
+    return [*beside, *said] if beside else said
+
+
+def _headers(answer: Reply | StreamReply) -> Text:
+    return Text((HEADERS,), "\n".join([f"{name}: {value}" for name, value in answer.headers]))
+
+
 def _beside_the_body(call: Call) -> list[Text]:
     """The caller's texts outside the body: a model named in the path, and the query string."""
     found = [Text(("model",), call.model)] if call.document is None and call.model else []
@@ -237,7 +292,7 @@ def _unreadable() -> BrokerError:
     """What cannot be read cannot be filtered."""
     return BrokerError(
         Kind.UPSTREAM_UNAVAILABLE,
-        "The upstream answered with something that is no JSON object.",
+        "The upstream answered with something that is no JSON object, or with too much to be judged.",
         remedy="Try again; the broker recorded the attempt.",
         retry_after=1,
     )

@@ -18,6 +18,7 @@ from broker.lanes import Breath
 from broker.model.call import Events, StreamReply
 from broker.model.decision import Action
 from broker.passage import Passage
+from broker.prefilter.inspector import TooManyFindingsError
 from broker.prefilter.place import Needs, Place, TooManyPlacesError
 from broker.prefilter.places import Places
 from broker.prefilter.stream import CutError
@@ -68,7 +69,7 @@ class Gate:
                 needs = needs + places.read_line(name, value, known=is_joined_by_nobody(name))
         except CutError as cut:
             raise self._refusal(cut.rule, places.where) from None
-        except TooManyPlacesError:
+        except (TooManyPlacesError, TooManyFindingsError):
             raise incomplete("The upstream sent more than can be filtered.", 0) from None
         return self._in_order(event, needs)
 

@@ -7,12 +7,14 @@ the input.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from itertools import accumulate
 from math import isfinite
 
 MAX_DEPTH = 64
 _STEP = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NO_BRACKETS = bytes(set(range(256)) - _STEP.keys())
 
 
@@ -23,17 +25,20 @@ class StrictJsonError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """How many a document may have at most, in all: `values` of any kind, `members` of objects, `containers`
-    (objects and arrays). Text is not counted, however long it is and whatever it spells.
+    (objects and arrays), `strings` (keys, too). Text is not counted, however long it is and whatever it
+    spells.
     """
 
     values: int
     members: int
     containers: int
+    strings: int
 
 
-OF_A_CALL = Bounds(values=524_288, members=65_536, containers=65_536)
+OF_A_CALL = Bounds(values=524_288, members=65_536, containers=65_536, strings=163_840)
 """OpenAI takes 300,000 tokens in one request for embeddings, and 2,048 inputs; a chat could have 32,768
-messages here.
+messages here. Of strings, each is a text that is looked at by itself: as many as keys and their values, and
+32,768 in arrays.
 """
 
 
@@ -61,7 +66,7 @@ def parse(raw: bytes, *, max_depth: int = MAX_DEPTH, bounds: Bounds | None = OF_
         raise StrictJsonError(f"not JSON at line {error.lineno}, column {error.colno}") from None
     except (ValueError, RecursionError):
         raise StrictJsonError("the body holds a number or nesting beyond any sensible limit") from None
-    if b"\\u" in raw:
+    if _SURROGATE.search(raw):
         _refuse_surrogates(value)
     return value
 
@@ -91,6 +96,8 @@ def _is_beyond(raw: bytes, bounds: Bounds) -> str:
         return f"{bounds.containers} objects and arrays"
     if raw.count(b":") > bounds.members:
         return f"{bounds.members} members of objects"
+    if raw.count(b'"') > 2 * bounds.strings:
+        return f"{bounds.strings} strings"
     return f"{bounds.values} values" if opened + raw.count(b",") >= bounds.values else ""
 
 
@@ -99,8 +106,8 @@ def _without_strings(raw: bytes, bounds: Bounds | None) -> bytes:
     which the parser reads nothing.
     """
     plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in raw else raw
-    if bounds is not None and plain.count(b'"') > 2 * (bounds.values + bounds.members):
-        raise StrictJsonError(f"the body holds more than {bounds.values} values")
+    if bounds is not None and plain.count(b'"') > 2 * bounds.strings:
+        raise StrictJsonError(f"the body holds more than {bounds.strings} strings")
     return b" ".join(plain.split(b'"')[::2])
 
 

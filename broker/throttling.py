@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 from broker.arrival import Arrival
 from broker.errors import BrokerError, Kind
+from broker.interfaces import Administering, Calls, Issuing
 from broker.model.call import Reply, StreamReply
 from broker.model.operation import AdminAction
 from broker.model.record import Record, RecordType
@@ -56,11 +56,17 @@ class Throttle:
         self._burst = burst
         self._filled: dict[str, tuple[float, int]] = {}
 
+    def knows(self, peer: Peer) -> bool:
+        """Whether something is in the certificate's bucket: without that there is nothing to `admit`."""
+        return peer.cert_sha256 in self._filled
+
     async def admit(self, peer: Peer, operation: str, transport: str, call_id: str) -> None:
         """Raises RATE_LIMITED, with `retry_after`, where the certificate's bucket is full."""
-        if peer.cert_sha256 not in self._filled:
+        level = self._level(peer) if self.knows(peer) else 0.0
+        if not level:  # as with nearly everybody: what has drained needs no look the next time
+            self._filled.pop(peer.cert_sha256, None)
             return
-        above = self._level(peer) - self._burst
+        above = level - self._burst
         if above < 0:
             return
         await self._ledger.append(_turned_away(peer, operation, transport, call_id))
@@ -116,23 +122,18 @@ def _turned_away(peer: Peer, operation: str, transport: str, call_id: str) -> Re
     )
 
 
-class Runs(Protocol):
-    """The pipeline."""
-
-    async def run(self, arrival: Arrival) -> Reply | StreamReply: ...
-
-
 class ThrottledCalls:
     """Another one's calls."""
 
-    def __init__(self, calls: Runs, throttle: Throttle) -> None:
+    def __init__(self, calls: Calls, throttle: Throttle) -> None:
         self._calls = calls
         self._throttle = throttle
 
     async def run(self, arrival: Arrival) -> Reply | StreamReply:
         """See the pipeline. Raises RATE_LIMITED before anything is looked at."""
         peer = arrival.peer
-        await self._throttle.admit(peer, arrival.operation.value, arrival.transport, arrival.call_id)
+        if self._throttle.knows(peer):
+            await self._throttle.admit(peer, arrival.operation.value, arrival.transport, arrival.call_id)
         try:
             return await self._calls.run(arrival)
         except BrokerError as error:
@@ -140,16 +141,10 @@ class ThrottledCalls:
             raise
 
 
-class Issues(Protocol):
-    """The issuance of tokens."""
-
-    async def issue(self, peer: Peer, wish: TokenWish, transport: str, call_id: str) -> IssuedToken: ...
-
-
 class ThrottledIssuance:
     """Another one's tokens: each request counts, for each leaves a record."""
 
-    def __init__(self, issuance: Issues, throttle: Throttle) -> None:
+    def __init__(self, issuance: Issuing, throttle: Throttle) -> None:
         self._issuance = issuance
         self._throttle = throttle
 
@@ -160,23 +155,10 @@ class ThrottledIssuance:
         return await self._issuance.issue(peer, wish, transport, call_id)
 
 
-class Administers(Protocol):
-    """What administration does."""
-
-    async def introspect(self, peer: Peer, token: str, transport: str, call_id: str) -> TokenState: ...
-    async def revoke(self, peer: Peer, token: str, transport: str, call_id: str) -> None: ...
-    def records(
-        self, peer: Peer, after_seq: int, search: Search, transport: str, call_id: str
-    ) -> AsyncIterator[bytes]: ...
-    async def records_of(self, peer: Peer, wanted: str, transport: str, call_id: str) -> list[bytes]: ...
-    async def record_at(self, peer: Peer, seq: int, transport: str, call_id: str) -> bytes: ...
-    async def checkpoint(self, peer: Peer, transport: str, call_id: str) -> bytes: ...
-
-
 class ThrottledAdministration:
     """Another one's administration: refusals count, and revocations, for each leaves a record."""
 
-    def __init__(self, administration: Administers, throttle: Throttle) -> None:
+    def __init__(self, administration: Administering, throttle: Throttle) -> None:
         self._administration = administration
         self._throttle = throttle
 

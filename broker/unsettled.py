@@ -6,7 +6,7 @@ Knows: what each was charged, and against which limits. Must not know: calls, re
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from broker.catalog.estimate import Estimate
 from broker.charging import Cost
@@ -44,5 +44,5 @@ class Backlog:
 def charged(reservation: Reservation, cost: Cost) -> Reservation:
     """The reservation after it was settled at `cost`."""
     amounts = {Unit.TOKENS: cost.tokens, Unit.MICRO_USD: cost.micro_usd, Unit.REQUESTS: 1}
-    charges = tuple(replace(charge, amount=amounts[charge.unit]) for charge in reservation.charges)
+    charges = tuple(charge._replace(amount=amounts[charge.unit]) for charge in reservation.charges)
     return Reservation(charges, reservation.windows)

@@ -7,8 +7,8 @@ what a stream carries.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable
+from types import TracebackType
 from typing import Any, cast
 
 from broker.errors import BrokerError, Kind
@@ -108,6 +108,26 @@ class _Begun:
         self._step.close()
 
 
+class Held:
+    """A context that one task may enter several times: see `Vigil.held`."""
+
+    __slots__ = ("_task", "_vigil")
+
+    def __init__(self, vigil: Vigil, task: asyncio.Task[Any]) -> None:
+        self._vigil = vigil
+        self._task = task
+
+    def __enter__(self) -> None:
+        self._vigil.hold(self._task)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None
+    ) -> None:
+        if self._vigil.let_go(self._task) and kind is asyncio.CancelledError:
+            self._task.uncancel()
+            raise shutting_down() from None
+
+
 class Vigil:
     """Rechecks every open stream each quarter of a second, and has it decided again when `circumstances`
     (the policy version, the minute) differ from those it was last decided under. Use it from one event loop.
@@ -130,22 +150,24 @@ class Vigil:
             leash.cut(shutting_down())
         return leash
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Around a call that is no stream yet: where the broker stops it, it raises SHUTTING_DOWN."""
+    def held(self) -> Held:
+        """Around what this task does of a call that is no stream yet: where the broker stops it, it raises
+        SHUTTING_DOWN.
+        """
         task = asyncio.current_task()
         assert task is not None, "a call runs in a task"  # noqa: S101 - what asyncio guarantees
+        return Held(self, task)
+
+    def hold(self, task: asyncio.Task[Any]) -> None:
+        """The task may be stopped."""
         self._running.add(task)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if self.ended and task in self._stopped:
-                task.uncancel()
-                raise shutting_down() from None
-            raise
-        finally:
-            self._running.discard(task)
-            self._stopped.discard(task)
+
+    def let_go(self, task: asyncio.Task[Any]) -> bool:
+        """The task may not be stopped any more; whether it was."""
+        self._running.discard(task)
+        stopped = self.ended and task in self._stopped
+        self._stopped.discard(task)
+        return stopped
 
     def end(self) -> None:
         """The broker stops: every call that is still under way ends with SHUTTING_DOWN."""

@@ -30,7 +30,7 @@ roles := {
 		"limits": {"requests/minute": {"unit": "requests", "cap": 600, "window_seconds": 60}},
 		"credential": "openai",
 		"reaches": {"exact": {"store": true}, "patterns": []},
-		"objects": {"owner": "user", "lent": {"pmpt_1": true, "vs_1": true}},
+		"objects": {"owner": "user", "lent": {"pmpt_1": true, "vs_1": true}, "unseen_tokens": 20000},
 		"token": {"default_seconds": 300, "max_seconds": 900},
 		"admin": {},
 	},

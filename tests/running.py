@@ -20,6 +20,7 @@ from tests.transfers import Transfers
 
 START_SECONDS = 60
 STOP_SECONDS = 20
+_PROGRAM = ("-m", "broker.cli.main")
 _PATIENT = {  # many tests share a broker, and few certificates are refused thousands of times
     "BROKER__AUDIT__REFUSALS_RECORDED": "1000000",
     "BROKER__LIMITS__REFUSALS_BURST": "1000000",
@@ -108,15 +109,18 @@ class RunningBroker:
         self.process.stdout.close()
 
 
-def start_broker(directory: Path, *arguments: str, until: str = "ready") -> RunningBroker:
+def start_broker(
+    directory: Path, *arguments: str, until: str = "ready", program: tuple[str, ...] = _PROGRAM
+) -> RunningBroker:
     """Starts `broker dev` on free ports in `directory`; returns once it accepts calls, or says something else
-    that begins with `until`. What it writes on standard error is appended to `<directory>.err`.
+    that begins with `until`. What it writes on standard error is appended to `<directory>.err`. `program`:
+    what Python runs.
     """
     announcement = directory / "dev.json"
     announcement.unlink(missing_ok=True)
     errors = directory.with_name(f"{directory.name}.err")
     with errors.open("a") as stderr:
-        process = _spawn(directory, arguments, stderr)
+        process = _spawn(program, directory, arguments, stderr)
     assert process.stdout is not None
     patience = threading.Timer(START_SECONDS, process.kill)
     patience.start()
@@ -130,10 +134,12 @@ def start_broker(directory: Path, *arguments: str, until: str = "ready") -> Runn
     raise RuntimeError(f"broker dev did not become ready; exit code {process.wait()}:\n{said}")
 
 
-def _spawn(directory: Path, arguments: tuple[str, ...], stderr: IO[str]) -> subprocess.Popen[str]:
+def _spawn(
+    program: tuple[str, ...], directory: Path, arguments: tuple[str, ...], stderr: IO[str]
+) -> subprocess.Popen[str]:
     free = ["--https", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--console", "127.0.0.1:0"]
     return subprocess.Popen(
-        [sys.executable, "-m", "broker.cli.main", "dev", "--dir", str(directory), *free, *arguments],
+        [sys.executable, *program, "dev", "--dir", str(directory), *free, *arguments],
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,

@@ -19,11 +19,8 @@ class SystemClock:
     def __init__(self) -> None:
         self._pool = b""
 
-    def now_ns(self) -> int:
-        return time.time_ns()
-
-    def monotonic_ns(self) -> int:
-        return time.monotonic_ns()
+    now_ns = staticmethod(time.time_ns)
+    monotonic_ns = staticmethod(time.monotonic_ns)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

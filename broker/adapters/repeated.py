@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from broker.errors import BrokerError
 from broker.model.record import Receipt, Record, RecordType
@@ -73,10 +75,11 @@ class CountedRefusals:
         """Begins to write what was counted."""
         self._flushing = asyncio.create_task(self._flush_often())
 
-    async def append(self, record: Record) -> Receipt:
+    def append(self, record: Record) -> Coroutine[Any, Any, Receipt]:
         """See ports.Ledger. The receipt of what is only counted is that of a record it repeats."""
-        if record.type is not RecordType.DENIED:
-            return await self._ledger.append(record)
+        return self._denied(record) if record.type is RecordType.DENIED else self._ledger.append(record)
+
+    async def _denied(self, record: Record) -> Receipt:
         run = self._run(record)
         run.touched = True
         if run.receipt is not None and run.recorded >= self._recorded:

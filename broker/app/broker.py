@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Coroutine
-from functools import partial
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -19,7 +18,6 @@ from broker.adapters.decisions import CachingAuthorizer
 from broker.adapters.keyfile import load_or_create_secret
 from broker.adapters.keypool import PooledKeys
 from broker.adapters.ledger.space import SpaceWatch
-from broker.adapters.objects import SqliteObjectOwners
 from broker.adapters.openai import Deadlines, OpenAIUpstream, Origin, RetryPolicy
 from broker.adapters.repeated import CountedRefusals
 from broker.adapters.telemetry import (
@@ -36,8 +34,9 @@ from broker.app.credentials import all_keys
 from broker.app.doors import https_door
 from broker.app.keys import key_source, vault_session
 from broker.app.log import Log
+from broker.app.objects import Objects
 from broker.app.policy import PolicyEngine, try_candidates
-from broker.catalog.count import load_vocabularies
+from broker.catalog.vocabulary import load_vocabularies
 from broker.config import Settings
 from broker.console.app import ConsoleApp, Status
 from broker.deciding import Deciding
@@ -87,8 +86,8 @@ class Broker:
         store = key_source(settings, self._clock, self._vault)
         self._keys = all_keys(settings, store, self._clock, IssuedKeyMetrics(self._metrics.registry))
         self._record = await asyncio.to_thread(Log, settings, self._clock, self._vault)
-        self._owners = SqliteObjectOwners(settings.audit.keys / "objects.sqlite", self._clock)
-        await self._owners.open()
+        self._objects = Objects(settings, self._clock)
+        await self._objects.owners.open()
         self._ledger, _ = await asyncio.gather(self._record.open(), asyncio.to_thread(load_vocabularies))
         self._ledger.failed.add_done_callback(lambda _future: self.log_lost.set())
         await self._keys.start()
@@ -97,6 +96,7 @@ class Broker:
         self.https_url = f"https://{address_of(sockets[0])}"
         self.console_url = f"http://{address_of(sockets[1])}"
         self._assemble()
+        await self._objects.open(self._ledger)
         await self._space.start()
         self._refusals.start()
         self._metrics.watch_space(lambda: self._space.free_bytes)
@@ -135,10 +135,10 @@ class Broker:
         await self._step("policy", self._policy.aclose())
         await self._step("upstream", self._upstream.aclose())
         await self._step("key pools", self._pools.aclose())
+        await self._step("objects", self._objects.aclose())
         await self._step("counted refusals", self._refusals.aclose())
         await self._step("space", self._space.aclose())
         await self._step("log", self._record.aclose())
-        await self._step("owners", self._owners.close())
         await self._step("keys", self._keys.aclose())
         if self._vault is not None:
             await self._step("vault", self._vault.aclose())
@@ -186,7 +186,7 @@ class Broker:
         issuer = TokenIssuer(self._record.token_key, identity.issuer, identity.audience)
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
         content = settings.content
-        stages = Stages(partial(Inspector, content.banned_topics, content.injection_phrases))
+        stages = Stages(Inspector(content.banned_topics, content.injection_phrases))
         zone = ZoneInfo(settings.policy.time_zone)
         authorizer = CachingAuthorizer(self._policy.authorizer, revocations, self._clock)
         deciding = Deciding(authorizer, self._clock, zone, self._policy.observer(ledger))
@@ -196,7 +196,7 @@ class Broker:
             upstream=self._upstream,
             ledger=ledger,
             counters=MemoryCounters(self._clock),
-            owners=self._owners,
+            owners=self._objects.owners,
             clock=self._clock,
         )
         pipeline = Pipeline(

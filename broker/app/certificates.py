@@ -5,10 +5,14 @@ Knows: who keeps the files, and that the doors follow them. Must not know: TLS.
 
 from __future__ import annotations
 
-from broker.adapters.vault import DoorCertificate, DoorFiles, PkiRole, Session, door_names
+from typing import TYPE_CHECKING
+
 from broker.config import Settings
 from broker.listeners.tlsfiles import TlsFiles, TlsInUse
 from broker.ports import Clock
+
+if TYPE_CHECKING:
+    from broker.adapters.vault import DoorCertificate, Session
 
 
 class Certificates:
@@ -39,13 +43,10 @@ class Certificates:
         await self._in_use.aclose()
 
     def _from_vault(self, settings: Settings, session: Session | None) -> DoorCertificate | None:
-        vault = settings.vault
-        if vault.pki_role is None or session is None:
+        if settings.vault.pki_role is None or session is None:
             return None
-        spiffe_id = f"spiffe://{settings.identity.trust_domain}/broker"
-        return DoorCertificate(
-            PkiRole(session, mount=vault.pki_mount, role=vault.pki_role),
-            DoorFiles(self._files.certificate, self._files.key),
-            door_names(spiffe_id, vault.server_names),
-            self._clock,
-        )
+        from broker.adapters.vault import DoorFiles
+        from broker.app.fromvault import issued_certificate
+
+        files = DoorFiles(self._files.certificate, self._files.key)
+        return issued_certificate(settings, self._clock, session, files)

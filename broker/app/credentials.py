@@ -6,16 +6,17 @@ Knows: which adapter each setting means. Must not know: how a call uses a key.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from broker.adapters.dynamic import AdminApi, DynamicKey, DynamicKeyVault, Instance
-from broker.adapters.dynamic.admin import WHO as ADMIN_API
-from broker.adapters.federation import FederatedKeyVault, SubjectToken, TokenEndpoint, Trust
-from broker.adapters.federation.exchange import WHO as TOKEN_ENDPOINT
-from broker.adapters.federation.vault import Federated
 from broker.adapters.routed import Issuing, NoKeys, RoutedKeys, Source
-from broker.adapters.shortlived import Asking, Watch
-from broker.config import ConfigError, CredentialSettings, Settings
+from broker.config import CredentialSettings, Settings
+from broker.errors import ConfigError
 from broker.ports import Clock
+
+if TYPE_CHECKING:
+    from broker.adapters.dynamic import DynamicKeyVault
+    from broker.adapters.federation import FederatedKeyVault
+    from broker.adapters.shortlived import Asking, Watch
 
 
 def all_keys(settings: Settings, store: Source, clock: Clock, watch: Watch) -> RoutedKeys:
@@ -40,6 +41,9 @@ def _those(settings: Settings, way: str) -> dict[str, CredentialSettings]:
 def _dynamic(
     settings: Settings, ours: dict[str, CredentialSettings], store: Source, clock: Clock, watch: Watch
 ) -> DynamicKeyVault:
+    from broker.adapters.dynamic import AdminApi, DynamicKey, DynamicKeyVault, Instance
+    from broker.adapters.dynamic.admin import WHO
+
     common = settings.dynamic_keys
     if common.instance is None:
         raise ConfigError("dynamic_keys.instance: needed where upstream_auth is dynamic_key")
@@ -48,7 +52,7 @@ def _dynamic(
         for name, one in ours.items()
         if one.project is not None
     }
-    asking = _asking(ADMIN_API, common.url, common.ca, "dynamic_keys")
+    asking = _asking(WHO, common.url, common.ca, "dynamic_keys")
     admin = AdminApi(asking, store, common.admin_credential)
     return DynamicKeyVault(keys, admin, Instance(common.instance), clock, watch)
 
@@ -56,6 +60,10 @@ def _dynamic(
 def _federated(
     settings: Settings, ours: dict[str, CredentialSettings], store: Source, clock: Clock, watch: Watch
 ) -> FederatedKeyVault:
+    from broker.adapters.federation import FederatedKeyVault, SubjectToken, TokenEndpoint, Trust
+    from broker.adapters.federation.exchange import WHO
+    from broker.adapters.federation.vault import Federated
+
     common = settings.workload_identity
     credentials = {
         name: Federated(
@@ -66,11 +74,13 @@ def _federated(
         for name, one in ours.items()
         if one.subject_token and one.identity_provider_id and one.service_account_id
     }
-    asking = _asking(TOKEN_ENDPOINT, common.url, common.ca, "workload_identity")
+    asking = _asking(WHO, common.url, common.ca, "workload_identity")
     return FederatedKeyVault(credentials, TokenEndpoint(asking), clock, watch, store)
 
 
 def _asking(who: str, url: str, ca: Path | None, section: str) -> Asking:
+    from broker.adapters.shortlived import Asking
+
     try:
         return Asking(who, url, ca=ca)
     except (OSError, ValueError) as error:

@@ -1,51 +1,40 @@
-"""The store of the real keys that a configuration names: which adapter leases them, how it logs in.
+"""The store of the real keys that a configuration names: which adapter leases them.
 
 Knows: which adapter each setting means. Must not know: how a call uses a key.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from broker.adapters.keystore import SealedKeyVault, SealedStore
 from broker.adapters.rego.unserved import ConfiguredKeys
 from broker.adapters.routed import NoKeys, Source
-from broker.adapters.vault import (
-    AppRole,
-    Certificate,
-    Cluster,
-    Jwt,
-    Kubernetes,
-    Login,
-    Session,
-    VaultKeyVault,
-)
-from broker.adapters.vault.login import SERVICE_ACCOUNT_TOKEN
-from broker.config import ConfigError, Settings, Vault
-from broker.errors import BrokerError
+from broker.config import Settings
+from broker.errors import BrokerError, ConfigError
 from broker.ports import Clock
+
+if TYPE_CHECKING:
+    from broker.adapters.vault import Session
 
 
 def vault_session(settings: Settings, clock: Clock) -> Session | None:
     """The one session with Vault, where the configuration uses Vault for anything. Raises ConfigError."""
     if not settings.uses_vault:
         return None
-    return Session(cluster(settings.vault), login(settings.vault), clock)
+    from broker.app.fromvault import session_of
+
+    return session_of(settings, clock)
 
 
 def key_source(settings: Settings, clock: Clock, session: Session | None) -> Source:
     """The adapter of `keys.adapter`. Raises ConfigError where what it needs is absent or malformed."""
     keys = settings.keys
     if keys.adapter == "vault" and session is not None:
-        vault = settings.vault
-        return VaultKeyVault(
-            session,
-            clock,
-            mount=vault.mount,
-            prefix=vault.prefix,
-            hold_seconds=keys.hold_seconds,
-        )
+        from broker.app.fromvault import stored_keys
+
+        return stored_keys(settings, clock, session)
     if keys.adapter == "none":
         return NoKeys(
             "No store of keys is configured, and no other source for this credential.",
@@ -73,32 +62,3 @@ def keystore(settings: Settings) -> Path:
     if settings.keys.directory is None:
         raise ConfigError("keys.directory: needed where keys.adapter is sealed")
     return settings.keys.directory
-
-
-def cluster(vault: Vault) -> Cluster:
-    """Where Vault is. Raises ConfigError."""
-    pair = (vault.certificate, vault.key) if vault.certificate and vault.key else None
-    try:
-        return Cluster(vault.addresses, vault.namespace, vault.ca, pair)
-    except ValueError as error:
-        raise ConfigError(f"vault.addresses: {error}") from None
-
-
-def _runtime_file() -> Path | None:
-    """A file of this service alone that a restart of it finds again, and one of the machine does not."""
-    runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    return Path(runtime) / "vault.secret-id" if runtime else None
-
-
-def login(vault: Vault) -> Login:
-    """How the broker logs in. Raises ConfigError, naming what is missing."""
-    mount = vault.auth_mount or vault.auth
-    if vault.auth == "approle" and vault.role_id and vault.wrapped_secret_id:
-        return AppRole(vault.role_id, vault.wrapped_secret_id, mount, vault.kept_secret_id or _runtime_file())
-    if vault.auth == "cert" and vault.certificate:
-        return Certificate(vault.certificate, vault.role, mount)
-    if vault.auth == "jwt" and vault.jwt:
-        return Jwt(vault.role, vault.jwt, mount)
-    if vault.auth == "kubernetes":
-        return Kubernetes(vault.role, vault.jwt or SERVICE_ACCOUNT_TOKEN, mount)
-    raise ConfigError("\n".join(vault.missing()))

@@ -6,15 +6,18 @@ Knows: what is certified before what is used. Must not know: what a record says.
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.adapters.keyfile import load_or_create_ed25519
 from broker.adapters.ledger import Certifying, FileLedger, LogKeys
-from broker.adapters.vault import Session, TransitCertifier
 from broker.config import Settings
 from broker.ports import Clock
 from broker.tlog.certification import KeyUse
+
+if TYPE_CHECKING:
+    from broker.adapters.vault import Session
 
 
 class Log:
@@ -68,8 +71,10 @@ class Log:
         vault = settings.vault
         if not vault.certify or session is None:
             return None
+        from broker.app.fromvault import certifier
+
         return Certifying(
-            TransitCertifier(session, mount=vault.transit_mount, key=vault.transit_name),
+            certifier(settings, session),
             self._audit.directory,
             origin=self._audit.origin,
             instance=self._instance,

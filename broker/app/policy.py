@@ -5,9 +5,8 @@ Knows: which adapter each setting means. Must not know: how a call uses a decisi
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from broker.adapters.opa import OpaAuthorizer, Sidecar
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.mistakes import Mistake
 from broker.adapters.rego.origin import Folder, Origin, SignedBundle
@@ -18,10 +17,14 @@ from broker.adapters.rego.source import read_policies
 from broker.adapters.rego.unserved import unserved
 from broker.adapters.shadow import Shadow
 from broker.app.keys import configured_keys
-from broker.config import ConfigError, Opa, Settings
+from broker.config import Opa, Settings
+from broker.errors import ConfigError
 from broker.model.decision import PolicyVersion
 from broker.model.record import Record, RecordType
 from broker.ports import Activating, Authorizer, Clock, DecisionObserver, Explainer, Ledger
+
+if TYPE_CHECKING:
+    from broker.adapters.opa import OpaAuthorizer
 
 
 async def try_candidates(settings: Settings) -> None:
@@ -139,6 +142,8 @@ def _origin(settings: Settings) -> Origin:
 
 def opa_authorizer(settings: Opa, clock: Clock) -> OpaAuthorizer:
     """The sidecar of the configuration. Raises ConfigError."""
+    from broker.adapters.opa import OpaAuthorizer, Sidecar
+
     sidecar = Sidecar(settings.url, settings.ca, settings.certificate, settings.key)
     try:
         return OpaAuthorizer(

@@ -5,13 +5,12 @@ Knows: whole numbers and aligned windows. Must not know: clocks, stores, callers
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _NS = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """The window that began at `start` (unix seconds) and what is taken in it."""
 
     start: int

@@ -39,13 +39,30 @@ _CAPS = {  # a parameter of another operation bounds nothing: OpenAI does not re
     Operation.RESPONSES: ("max_output_tokens",),
 }
 _COMPLETIONS_DEFAULT = 16  # OpenAI's documented default of max_tokens for /v1/completions
-_REFERENCES = ("previous_response_id", "conversation", "web_search_options")
+_REFERENCES = ("conversation", "web_search_options")
 _PLAIN_PARTS = frozenset({"text", "input_text", "output_text", "refusal", "summary_text", "reasoning_text"})
+_IMAGES = frozenset({"image_url", "input_image", "image_generation_call"})
+_REFERENCE = "item_reference"
+_CIPHERTEXT = frozenset({"reasoning", "compaction", "compaction_summary"})
+_OF_CIPHERTEXT = 2  # characters of base64 a token at least: four of text, compressed to a third, and base64
+_OF_SOUND = (
+    32  # characters a token at least: MP3 has 1,000 bytes a second or more, of which OpenAI makes 10 tokens
+)
 _PLAIN_ITEMS = frozenset(
     {None, "message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"}
 )
 _EXTRAS = frozenset(
-    {*_REFERENCES, "prompt", "tools", "modalities", "prediction", "prompt_cache_options", "n", "best_of"}
+    {
+        *_REFERENCES,
+        "previous_response_id",
+        "prompt",
+        "tools",
+        "modalities",
+        "prediction",
+        "prompt_cache_options",
+        "n",
+        "best_of",
+    }
 )
 _PLAIN_KEYS = frozenset({"role", "content", "name"})
 _USUAL_TTL = "30m"
@@ -99,24 +116,37 @@ def asked_output(operation: Operation, document: Document) -> int | None:
 
 
 class Unseen(NamedTuple):
-    """Whether the call's input holds `any` that it does not show as text, and whether `audio` is of it."""
+    """Whether the call's input holds `any` that it does not show as text, and whether `audio` is of it.
+
+    `blind`: some of it has no bound but the model's window: files, conversations, stored prompts, what
+    OpenAI's own tools find, what nobody knows. Otherwise the `images`, and `opaque` tokens at most, are all,
+    beside what it names of stored responses.
+    """
 
     any: bool = False
     audio: bool = False
+    blind: bool = False
+    images: int = 0
+    opaque: int = 0
 
 
 def unseen(document: Document) -> Unseen:
-    """Whether the model reads what is not in the call, or not as text: stored answers, files, images, what
-    OpenAI's own tools find.
-    """
+    """What the model reads that is not in the call, or not as text."""
     tools = document.get("tools")
-    kinds = {*_kinds(document)}
-    return Unseen(
-        bool(kinds - _PLAIN_PARTS)
+    found = [each for each in _parts(document) if each[0] not in _PLAIN_PARTS]
+    bounds = [_bound(kind, part) for kind, part in found]
+    blind = (
+        None in bounds
         or any(document.get(name) is not None for name in _REFERENCES)
         or isinstance(document.get("prompt"), dict)
-        or any(_type(tool) not in _CALLERS_TOOLS for tool in (tools if isinstance(tools, list) else ())),
-        "input_audio" in kinds,
+        or any(_type(tool) not in _CALLERS_TOOLS for tool in (tools if isinstance(tools, list) else ()))
+    )
+    return Unseen(
+        bool(found) or blind or document.get("previous_response_id") is not None,
+        any(kind == "input_audio" for kind, _ in found),
+        blind,
+        sum(kind in _IMAGES for kind, _ in found),
+        sum(bound or 0 for bound in bounds),
     )
 
 
@@ -148,21 +178,34 @@ def speaks(document: Document) -> bool:
     return isinstance(modalities, list) and "audio" in modalities
 
 
-def _kinds(document: Document) -> Iterator[str]:
-    """The types of the parts that messages and items consist of."""
+def _bound(kind: str, part: Mapping[str, object]) -> int | None:
+    """The tokens of a part at most, beside those of images and of what is stored; None: nobody knows."""
+    if kind in _IMAGES or kind == _REFERENCE:
+        return 0
+    if kind in _CIPHERTEXT:  # without it, it is named by its id, or says all itself
+        text = part.get("encrypted_content")
+        return len(text) // _OF_CIPHERTEXT if isinstance(text, str) else 0
+    if kind == "input_audio" and isinstance(sound := part.get("input_audio"), dict):
+        data = sound.get("data")
+        return len(data) // _OF_SOUND + 1 if isinstance(data, str) else None
+    return None
+
+
+def _parts(document: Document) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The types of the parts that messages and items consist of, with these."""
     for name in ("messages", "input"):
         items = document.get(name)
         for item in items if isinstance(items, list) else ():
             if not isinstance(item, dict):
                 continue
             if (kind := _type(item)) not in _PLAIN_ITEMS:
-                yield kind or ""
+                yield kind or "", item
             if item.get("audio") is not None:
-                yield "audio"
+                yield "audio", item
             for place in ("content", "output"):
                 parts = item.get(place)
                 for part in parts if isinstance(parts, list) else ():
-                    yield _type(part) or "text"
+                    yield _type(part) or "text", part if isinstance(part, dict) else {}
 
 
 def _type(value: object) -> str | None:

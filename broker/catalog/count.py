@@ -1,20 +1,15 @@
-"""Token counts, with the vocabularies inside the bpe-openai wheel. Linear in the text.
+"""Token counts. Linear in the text.
 
-Knows: how a request's texts become tokens. 1 KB takes about 20 µs: the caller runs large texts in a thread
-(`encode_ordinary` is safe for concurrent use).
+Knows: how a request's texts become tokens. 1 KB takes about 20 µs: the caller runs large texts in a thread.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import NamedTuple, Protocol, cast
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from broker.catalog.models import UNKNOWN, Model
-
-with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-    import bpe_openai  # opens its vocabulary with importlib.resources.open_binary
+from broker.catalog.vocabulary import encoding
 
 _COUNTED = (
     "messages", "prompt", "input", "instructions", "instruction", "suffix", "tools", "functions", "text",
@@ -37,29 +32,15 @@ _MEDIA = {  # by type of a part or item, what of it the model does not read as t
 _NO_MEDIA: frozenset[str] = frozenset()
 MEDIA_TOKENS = 1_500  # a high-detail image (OpenAI's vision guide); what reads as more: see `bounds.unseen`
 _DEAREST_IMAGE = {"gpt-4o-mini": 48_169}  # 2,833 and 5,667 for each of 8 tiles, beyond its own window soon
+_TILED = frozenset(  # 85 and 170 for each of 8 tiles, or less
+    {"gpt-4o", "gpt-4o-2024-05-13", "gpt-4.1", "gpt-4-turbo", "gpt-5", "gpt-5.1", "o1", "o3"}
+)
+_PATCHED = frozenset({"gpt-4.1-mini", "gpt-4.1-nano", "gpt-5-mini", "gpt-5-nano", "o4-mini"})
+_OF_PATCHES = 3_779  # 1,536 patches, 2.46 tokens each at most
+_OF_ORIGINALS = 24_600  # 10,000 patches in the original detail of newer models, at the same
 PER_MESSAGE = 4
 REPLY_PRIMING = 3
-_SLICE = (
-    50_000  # characters: bpe-openai refuses more than 200,000 tokens at once, and a character has at most 4
-)
-
-
-class Encoding(Protocol):
-    def encode_ordinary(self, text: str) -> list[int]: ...
-
-    def decode(self, tokens: Sequence[int]) -> str: ...
-
-
-@lru_cache(maxsize=8)
-def encoding(name: str) -> Encoding:
-    """The vocabulary of this name, loaded once."""
-    return cast(Encoding, bpe_openai.get_encoding(name))
-
-
-def load_vocabularies() -> None:
-    """Loads what today's models use, half a second once: call it before the first call waits for it."""
-    for name in ("o200k_base", "cl100k_base"):
-        encoding(name).encode_ordinary("a")
+_SLICE = 50_000  # characters that are counted at once
 
 
 class Counted(NamedTuple):
@@ -85,35 +66,43 @@ def count_input(document: dict[str, object] | None, model: Model | None) -> Coun
     extra = media = 0
     for name in _COUNTED:
         if name in document:
-            for piece in _pieces(document[name], parted=name in _PARTED):
-                if isinstance(piece, str):
-                    texts.append(piece)
-                elif piece is None:
-                    media += 1
-                else:
-                    extra += piece
+            ids, unread = _read(document[name], texts, parted=name in _PARTED)
+            extra, media = extra + ids, media + unread
     messages = document.get("messages")
     if isinstance(messages, list):
         extra += PER_MESSAGE * len(messages) + REPLY_PRIMING
-    vocabulary = encoding((model or UNKNOWN).encoding)
-    text = "\n".join(texts)
-    slices = (text[start : start + _SLICE] for start in range(0, len(text), _SLICE))
     each = _DEAREST_IMAGE.get(model.name if model else "", MEDIA_TOKENS)
-    return Counted(extra + sum(len(vocabulary.encode_ordinary(part)) for part in slices), media, each)
+    return Counted(extra + _tokens("\n".join(texts), model), media, each)
+
+
+def _tokens(text: str, model: Model | None) -> int:
+    vocabulary = encoding((model or UNKNOWN).encoding)
+    if len(text) <= _SLICE:
+        return vocabulary.count(text)
+    slices = (text[start : start + _SLICE] for start in range(0, len(text), _SLICE))
+    return sum(vocabulary.count(part) for part in slices)
+
+
+def image_at_most(model: Model | None) -> int:
+    """The tokens of one image, whatever its size. Source: OpenAI's vision guide."""
+    if model is None:
+        return max(_DEAREST_IMAGE.values())
+    known = MEDIA_TOKENS if model.name in _TILED else _OF_PATCHES if model.name in _PATCHED else None
+    return _DEAREST_IMAGE.get(model.name, known or _OF_ORIGINALS)
 
 
 def count_text(text: str, model: Model | None) -> int:
     """The tokens of one text, or more: a text too long to be counted at once has no more than its bytes."""
     if len(text) > _SLICE:
         return len(text.encode("utf-8", "replace"))
-    return len(encoding((model or UNKNOWN).encoding).encode_ordinary(text))
+    return encoding((model or UNKNOWN).encoding).count(text)
 
 
 def decode_tokens(model: Model | None, tokens: Sequence[int]) -> str | None:
     """The text of a token array, None where a token is not of this model's vocabulary."""
     try:
         return encoding((model or UNKNOWN).encoding).decode(tokens)
-    except (ValueError, KeyError, IndexError, OverflowError):
+    except KeyError:
         return None
 
 
@@ -121,31 +110,37 @@ def encode_tokens(model: Model | None, text: str) -> list[int]:
     """The token array of a text, in this model's vocabulary."""
     vocabulary = encoding((model or UNKNOWN).encoding)
     slices = (text[start : start + _SLICE] for start in range(0, len(text), _SLICE))
-    return [token for part in slices for token in vocabulary.encode_ordinary(part)]
+    return [token for part in slices for token in vocabulary.encode(part)]
 
 
-def _pieces(value: object, *, parted: bool) -> Iterator[str | int | None]:
-    """Texts, numbers of tokens where ids stand, and None for what is no text: a `parted` value has such.
+def _read(value: object, texts: list[str], *, parted: bool) -> tuple[int, int]:
+    """Puts the texts of a value among `texts`. The tokens that stand as ids, and how much of it is no text: a
+    `parted` value has such.
 
     >>> image = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo", "detail": "low"}
-    >>> sorted(map(str, _pieces([image], parted=True)))
-    ['None', 'input_image', 'low']
+    >>> _read([image, [1, 2]], texts := [], parted=True), texts
+    ((2, 1), ['low', 'input_image'])
     """
+    ids = unread = 0
     stack: list[object] = [value]
     while stack:
         item = stack.pop()
         if isinstance(item, str):
-            yield item
+            texts.append(item)
         elif isinstance(item, list):
             if item and all(isinstance(token, int) for token in item):
-                yield len(item)
+                ids += len(item)
             else:
                 stack.extend(item)
         elif isinstance(item, dict):
             kind = item.get("type") if parted else None
             media = _MEDIA.get(kind, _NO_MEDIA) if isinstance(kind, str) else _NO_MEDIA
+            if not media:
+                stack.extend(item.values())
+                continue
             for key, child in item.items():
                 if key in media and child is not None:
-                    yield None
+                    unread += 1
                 else:
                     stack.append(child)
+    return ids, unread

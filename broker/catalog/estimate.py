@@ -24,7 +24,7 @@ from broker.catalog.bounds import (
     unseen,
 )
 from broker.catalog.cost import MAX_AMOUNT, Tier, Tokens, cost, tier_of
-from broker.catalog.count import count_input
+from broker.catalog.count import count_input, image_at_most
 from broker.catalog.fees import Fees, fees_at_most, fees_of
 from broker.catalog.models import LARGEST_WINDOW, UNKNOWN, Model, find
 from broker.catalog.prices import FREE, Price, kept_longer, price_of
@@ -37,9 +37,11 @@ class Terms(NamedTuple):
     """What a call was estimated at, for whoever settles it: see `charging`.
 
     `model` is the one asked for, at `price`, in the dearest service `tier` that may serve the call (flex
-    counts once upstream says so). `unseen_in` are the tokens that its input may have beside those counted;
-    `keeps` says that its input stays in the cache longer than usual, `hears` and `speaks` that its tokens
-    may be audio; `tools` are OpenAI's own, `fees` theirs at most. What is not `billed` costs nothing.
+    counts once upstream says so). `unseen_in` are the tokens that its input may have beside those counted,
+    and `apart` those of them that do not come from stored responses, None: nobody knows how many; whether it
+    `continues` stored responses; `keeps` says that its input stays in the cache longer than usual, `hears`
+    and `speaks` that its tokens may be audio; `tools` are OpenAI's own, `fees` theirs at most. What is not
+    `billed` costs nothing.
     """
 
     billed: bool = False
@@ -48,6 +50,8 @@ class Terms(NamedTuple):
     tier: Tier = Tier.STANDARD
     answers: Answers = NO_ANSWERS
     unseen_in: int = 0
+    apart: int | None = 0
+    continues: bool = False
     hears: bool = False
     speaks: bool = False
     keeps: bool = False
@@ -135,6 +139,7 @@ def _terms(
         tier=Tier.STANDARD if tier is Tier.FLEX else tier,
         answers=bounds,
         unseen_in=max(0, window - tokens_in) if hidden.any else 0,
+        apart=None if hidden.blind else hidden.images * image_at_most(model) + hidden.opaque,
         hears=hidden.audio,
         speaks=speaks(document),
         keeps=keeps,

@@ -35,7 +35,7 @@ from broker.tlog.remembered import Remembered, parse_remembered
 from broker.tlog.report import Report, Verdict
 from broker.tlog.verify import verify as verify_log
 
-app = typer.Typer(help="Verify and read the audit log.", no_args_is_help=True)
+app = typer.Typer(help="Verify and read the log.", no_args_is_help=True)
 
 EXIT = {Verdict.GOOD: 0, Verdict.BAD: 1, Verdict.INCOMPLETE: 2}
 EXIT_BAD = 1

@@ -36,7 +36,7 @@ from broker.cli.target import (
 )
 from broker.client import BrokerAuth, TokenRequest
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Call OpenAI through the broker.")
 _TIMEOUT = httpx.Timeout(600, connect=5)
 _CALL_ID = "x-broker-call-id"
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from broker.app import Broker
 from broker.cli.devfiles import Addresses, Places, announce, configuration, import_upstream_key
 from broker.cli.serve import run, serve_until
-from broker.config import ConfigError
+from broker.errors import ConfigError
 from broker.simulator import Simulator
 
 

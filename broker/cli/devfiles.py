@@ -15,7 +15,8 @@ from broker.adapters.keystore import SealedStore
 from broker.adapters.pki import DevPki
 from broker.adapters.rego.source import shipped_policies
 from broker.app import Broker
-from broker.config import ConfigError, Settings, parse
+from broker.config import Settings, parse
+from broker.errors import ConfigError
 
 TRUST_DOMAIN = "dev.broker"
 CREDENTIAL = "openai"

@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.app.doctor import Check, Level, VaultProof, examine
-from broker.config import ConfigError, Settings, load
+from broker.config import Settings, load
+from broker.errors import ConfigError
 
 _BAD, _INCOMPLETE = 1, 2
 _STYLES = {Level.GOOD: "green", Level.WARNING: "yellow", Level.BAD: "bold red", Level.UNKNOWN: "magenta"}

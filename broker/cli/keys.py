@@ -20,12 +20,11 @@ from rich.console import Console
 from rich.table import Table
 
 from broker.cli.keystores import Cert, Chosen, Config, Key, Keystore, Role, Token, opened
-from broker.config import ConfigError
-from broker.errors import BrokerError
+from broker.errors import BrokerError, ConfigError
 from broker.model.credential import KeyState, KeyVersion
 from broker.ports import KeyStore
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Import, list, rotate and quarantine the upstream keys.")
 _COULD_NOT_RUN = 3
 _MAX_BYTES = 8192
 _KEY_LIKE = 32  # no credential needs a name this long, and no key is shorter

@@ -16,8 +16,10 @@ import typer
 from broker.adapters.keystore import SealedStore
 from broker.adapters.vault import VaultStore
 from broker.adapters.vault.operator import ClientCertificate, Proof, TokenFile, operator
-from broker.app.keys import cluster, keystore
-from broker.config import ConfigError, load
+from broker.app.fromvault import cluster
+from broker.app.keys import keystore
+from broker.config import load
+from broker.errors import ConfigError
 from broker.ports import KeyStore
 
 DEFAULT_KEYSTORE = Path(".broker/keys")

@@ -6,39 +6,48 @@ import errno
 import socket
 import sys
 
-import typer
-from rich.console import Console
 from typer.exceptions import Abort, TyperException
 
-from broker.adapters.telemetry import configure_log
-from broker.cli import audit, call, dev, doctor, keys, policy, serve, token, vault
-from broker.config import ConfigError
-from broker.errors import BrokerError
+from broker.cli.lazy import Lazy, lazy_group
+from broker.errors import BrokerError, ConfigError
 
 COULD_NOT_RUN = 3
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Zero-trust credential broker and policy engine in front of the OpenAI API.",
-)
-app.command("dev")(dev.dev)
-app.command("serve")(serve.serve)
-app.command("doctor")(doctor.doctor)
-app.add_typer(token.app, name="token", help="Issue and look into tokens.")
-app.add_typer(call.app, name="call", help="Call OpenAI through the broker.")
-app.add_typer(audit.app, name="audit", help="Verify and read the log.")
-app.add_typer(keys.app, name="keys", help="Import, list, rotate and quarantine the upstream keys.")
-app.add_typer(vault.app, name="vault", help="Set Vault up for the broker.")
-app.add_typer(policy.app, name="policy", help="Test, check, explain and replay policies.")
+COMMANDS = {
+    "dev": Lazy(
+        "broker.cli.dev:dev",
+        "Start a development broker, for this machine only.",
+    ),
+    "serve": Lazy(
+        "broker.cli.serve:serve",
+        "Serve, as the configuration says.",
+    ),
+    "doctor": Lazy(
+        "broker.cli.doctor:doctor",
+        "Check whatever serving needs.",
+    ),
+    "token": Lazy("broker.cli.token:app", "Issue and look into tokens."),
+    "call": Lazy("broker.cli.call:app", "Call OpenAI through the broker."),
+    "audit": Lazy("broker.cli.audit:app", "Verify and read the log."),
+    "keys": Lazy("broker.cli.keys:app", "Import, list, rotate and quarantine the upstream keys."),
+    "vault": Lazy("broker.cli.vault:app", "Set Vault up for the broker."),
+    "objects": Lazy("broker.cli.objects:app", "Whose the objects are that OpenAI keeps."),
+    "policy": Lazy("broker.cli.policy:app", "Test, check, explain and replay policies."),
+}
+app = lazy_group("Zero-trust credential broker and policy engine in front of the OpenAI API.", COMMANDS)
+
+
+@app.callback()
+def _log() -> None:
+    from broker.adapters.telemetry import configure_log
+
+    configure_log("warning", "auto")  # to standard error: what a command prints is its answer alone
 
 
 def main() -> None:
     """The console script. A command line that cannot be understood is 3 like all that could not run: typer's
     own 2 means incomplete here.
     """
-    configure_log("warning", "auto")  # to standard error: what a command prints is its answer alone
     try:
         sys.exit(app(standalone_mode=False))
     except TyperException as error:
@@ -79,6 +88,8 @@ def told(error: OSError) -> str:
 
 def _complain(what: str) -> None:
     if what:
+        from rich.console import Console
+
         Console(stderr=True, soft_wrap=True).print(
             f"broker: {what}", style="red", markup=False, highlight=False
         )

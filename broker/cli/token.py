@@ -37,7 +37,7 @@ from broker.cli.target import (
 )
 from broker.client import Token, TokenRequest, issue_token
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Issue and look into tokens.")
 _TIMES = ("iat", "exp", "nbf")
 _JWT_PARTS = 3
 _STANDARD_INPUT = "-"

@@ -21,9 +21,9 @@ from broker.adapters.vault.operator import Operator, operator
 from broker.adapters.vault.plan import Finding, State, Step, plan
 from broker.adapters.vault.setup import carry_out, role_id, survey, wrap_secret_id
 from broker.cli.keystores import Cert, Key, Role, Token, proof
-from broker.config import ConfigError
+from broker.errors import ConfigError
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Set Vault up for the broker.")
 _BAD = 1
 _USUAL = Names()
 _MARKS = {State.DONE: ("✓", "green"), State.MISSING: ("+", "yellow"), State.DIFFERENT: ("~", "yellow")}

@@ -8,7 +8,6 @@ files, named here by their path.
 from broker.config.credentials import CredentialSettings
 from broker.config.keys import Keys, Vault
 from broker.config.policy import Opa
-from broker.config.section import ConfigError
 from broker.config.settings import Settings, load, parse
 
-__all__ = ["ConfigError", "CredentialSettings", "Keys", "Opa", "Settings", "Vault", "load", "parse"]
+__all__ = ["CredentialSettings", "Keys", "Opa", "Settings", "Vault", "load", "parse"]

@@ -48,6 +48,17 @@ class Audit(Section):
     )
 
 
+class Objects(Section):
+    """What is remembered of the objects that OpenAI keeps: whose they are."""
+
+    keep_days: int = Field(
+        31, ge=1, le=3650, description="an owner of a response is remembered so long; OpenAI keeps it 30 days"
+    )
+    most: int = Field(
+        5_000_000, ge=1000, description="objects that are remembered at most; then the oldest go"
+    )
+
+
 class Log(Section):
     """The process's own log on standard error. It never holds what a caller sent."""
 

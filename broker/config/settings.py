@@ -19,11 +19,11 @@ from pydantic_settings import (
 
 from broker.config.credentials import CredentialName, CredentialSettings, DynamicKeys, WorkloadIdentity
 from broker.config.doors import Identity, Server, Tls
-from broker.config.ends import Audit, Log, Upstream
+from broker.config.ends import Audit, Log, Objects, Upstream
 from broker.config.keys import Keys, Vault
 from broker.config.policy import Content, Limits, Opa, Policy, Shadow
 from broker.config.pools import Credential, PoolSettings
-from broker.config.section import ConfigError
+from broker.errors import ConfigError
 from broker.model.pool import Pool
 
 _OURS = "Value error, "  # what pydantic puts before a message of ours
@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     workload_identity: WorkloadIdentity = Field(WorkloadIdentity(), description="OpenAI's token endpoint")
     upstream: Upstream = Field(Upstream(), description="the OpenAI API")
     audit: Audit = Field(description="the log")
+    objects: Objects = Field(Objects(), description="owners of what OpenAI keeps")
     limits: Limits = Field(Limits(), description="rate limits and budgets")
     content: Content = Field(Content(), description="what the prefilter looks for")
     log: Log = Field(Log(), description="the process's own log")

@@ -12,6 +12,7 @@ from broker.identity.token import Claims, TokenIssuer
 from broker.model.subject import Caller, Peer, Subject
 
 SKEW_SECONDS = 30
+_KEPT = 4096
 
 
 class Authentication:
@@ -20,6 +21,7 @@ class Authentication:
     def __init__(self, tokens: TokenIssuer, revocations: RevocationSet) -> None:
         self._tokens = tokens
         self._revocations = revocations
+        self._callers: dict[tuple[Claims, str], Caller] = {}
 
     def authenticate(self, peer: Peer, bearer: str | None, now_seconds: int) -> Caller:
         """The caller. Raises CERTIFICATE_INVALID or one of the TOKEN_* kinds."""
@@ -31,7 +33,7 @@ class Authentication:
             raise _refused(Kind.TOKEN_INVALID, "The bearer token was issued in the future.")
         if claims.not_before > now_seconds + SKEW_SECONDS:  # RFC 7519, 4.1.5
             raise _refused(Kind.TOKEN_INVALID, "The bearer token is not valid yet.")
-        caller = _caller(claims, peer)
+        caller = self._callers.get((claims, peer.cert_sha256)) or self._bound(claims, peer)
         self.recheck(caller, now_seconds)
         return caller
 
@@ -42,6 +44,13 @@ class Authentication:
             raise _refused(Kind.TOKEN_EXPIRED, "The bearer token has expired.")
         if self._revocations.covers(caller):
             raise _refused(Kind.TOKEN_REVOKED, "The bearer token has been revoked.")
+
+    def _bound(self, claims: Claims, peer: Peer) -> Caller:
+        caller = _caller(claims, peer)
+        if len(self._callers) >= _KEPT:
+            self._callers.clear()
+        self._callers[claims, peer.cert_sha256] = caller
+        return caller
 
 
 def _caller(claims: Claims, peer: Peer) -> Caller:

@@ -28,9 +28,11 @@ _CACHE_SIZE = 20_000
 _HEADER_NAMES = {"alg", "typ", "kid"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Claims:
-    """The verified claims of one token. Times are unix seconds; `thumbprint` is `cnf.x5t#S256`."""
+    """The verified claims of one token. Times are unix seconds; `thumbprint` is `cnf.x5t#S256`. Those of one
+    token are the same object while they are kept.
+    """
 
     token_id: str
     subject: str

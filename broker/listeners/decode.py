@@ -16,6 +16,8 @@ from broker.model.operation import Operation
 
 Headers = tuple[tuple[str, str], ...]
 _LONGEST_PURPOSE = 200
+MAX_FIELDS = 4096
+"""Of a body, at its top level: policy reads each. OpenAI knows some forty and refuses others."""
 MAX_USER = 4096
 """Characters of a user identifier; OpenAI takes 64. Policies match it against patterns."""
 
@@ -40,6 +42,8 @@ def decode_document(
     headers: Headers = (),
 ) -> Call:
     """A validated Call from a parsed body. Raises BAD_REQUEST naming the parameter."""
+    if len(document) > MAX_FIELDS:
+        raise refuse("body", f"it holds more than {MAX_FIELDS} fields")
     check_document(operation, document)
     model = document.get("model")
     user = document.get("user") or document.get("safety_identifier")

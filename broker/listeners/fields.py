@@ -102,8 +102,12 @@ def array(item: Check, low: int = 0, high: int | None = None) -> Check:
         if len(value) < low or (high is not None and len(value) > high):
             bound = f"at least {low}" if high is None else f"{low} to {high}"
             raise refuse(param, f"expected {bound} items")
-        for index, entry in enumerate(value):
-            item(entry, f"{param}[{index}]")
+        try:
+            for entry in value:
+                item(entry, param)
+        except BrokerError:  # the place is named only where it is to be told
+            for index, entry in enumerate(value):
+                item(entry, f"{param}[{index}]")
 
     return check
 

@@ -49,7 +49,7 @@ def parse_call_decision(result: object, policy: PolicyVersion, *, found: Iterabl
         if content.action(name) is Action.NONE:
             answer.refuse("content", "does not judge every rule that found something")
     cut, redact = _response(answer)
-    owner, lent = _objects(answer)
+    owner, lent, unseen = _objects(answer)
     decision = CallDecision(
         allow,
         rule,
@@ -67,6 +67,7 @@ def parse_call_decision(result: object, policy: PolicyVersion, *, found: Iterabl
         cache_for=cache_for,
         owner=owner,
         lent=lent,
+        unseen_tokens=unseen,
     )
     answer.end()
     return decision
@@ -132,15 +133,16 @@ def _placement(answer: Answer) -> Placement:
     return Placement(team, region)
 
 
-def _objects(answer: Answer) -> tuple[str | None, frozenset[str]]:
-    """Who owns what the call makes, and what it may name besides."""
+def _objects(answer: Answer) -> tuple[str | None, frozenset[str], int | None]:
+    """Who owns what the call makes, what it may name besides, and how much of it is reserved at most."""
     if not answer.has("objects"):
-        return None, frozenset()
+        return None, frozenset(), None
     objects = answer.inner("objects")
     owner = objects.text("owner") if objects.has("owner") else None
     lent = frozenset(objects.strings("lent")) if objects.has("lent") else frozenset()
+    unseen = objects.whole("unseen_tokens", 0) if objects.has("unseen_tokens") else None
     objects.end()
-    return owner, lent
+    return owner, lent, unseen
 
 
 def _limits(answer: Answer, common: str) -> tuple[Limit, ...]:

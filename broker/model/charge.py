@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Unit(StrEnum):
@@ -14,8 +15,7 @@ class Unit(StrEnum):
     MICRO_USD = "micro_usd"
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """`amount` of `unit` against `key`, at most `cap` in any window of `window_seconds`.
 
     A charge in MICRO_USD is a budget; the others are rate limits: that decides which error a full

@@ -86,7 +86,8 @@ class CallDecision:
     it; `credential` the pool that a key is leased from, `placement` which of its keys may serve; `alert` what
     people are told of this call. `changes` are what would make a denied call an allowed one. An equal
     question may be answered the same for `cache_for` seconds. `owner` is who owns what the call makes, None
-    the subject; `lent` are ids of objects that it may name besides its owner's.
+    the subject; `lent` are ids of objects that it may name besides its owner's; `unseen_tokens` are reserved
+    at most for input that nobody can count beforehand.
     """
 
     allow: bool
@@ -106,6 +107,7 @@ class CallDecision:
     cache_for: int = 0
     owner: str | None = None
     lent: frozenset[str] = frozenset()
+    unseen_tokens: int | None = None
 
     def cuts(self, rule: str) -> bool:
         """Whether a reply in which `rule` finds something is cut there: by name, family (`secret.*`) or `*`.

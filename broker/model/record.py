@@ -46,7 +46,10 @@ class Record(NamedTuple):
     `cost_micro_usd` of an `outcome` is what the call was charged, in millionths of a US dollar at the prices
     of `price_version`; where `cost_exact` is false, upstream bills that at most. Tokens are upstream's count.
     `object_id` is the stored object that the call is about: the one its path names, or the one it made, which
-    then belongs to `object_owner`. `certifications` of a `key` record are the texts of `tlog.certification`,
+    then belongs to `object_owner`, with the `objects` that were made along with it; `object_until` is the
+    unix second until which OpenAI keeps them, 0: until they are deleted, absent: as long as a response. A
+    `config` record with an `object_id` tells that an operator adopted it for its owner, or had it forgotten.
+    `certifications` of a `key` record are the texts of `tlog.certification`,
     of keys used from here on. The ledger adds `v`, `instance`, `seq`, `time`, `kid` and `sig` when it
     sequences the record. A tuple, because two are made for each call and a frozen dataclass of so many fields
     takes ten times as long.
@@ -103,10 +106,11 @@ class Record(NamedTuple):
     count: int | None = None  # type: ignore[assignment]  # hides tuple.count, which nobody asks a record
     first_us: int | None = None
     last_us: int | None = None
+    objects: tuple[str, ...] | None = None
+    object_until: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Proof of place: the record is durable as entry `seq` of the log `origin`."""
 
     origin: str

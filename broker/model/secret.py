@@ -17,6 +17,10 @@ class Secret:
         """The credential itself. Call it only where it goes on the wire."""
         return self._value
 
+    def is_in(self, text: bytes) -> bool:
+        """Whether the text holds it: what upstream says is not passed on then."""
+        return self._value.encode() in text
+
     def __repr__(self) -> str:
         return "Secret(…)"
 

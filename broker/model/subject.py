@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Peer:
     @property
     def thumbprint(self) -> str:
         """The `x5t#S256` confirmation value of RFC 8705, section 3.1: unpadded base64url."""
-        return base64.urlsafe_b64encode(bytes.fromhex(self.cert_sha256)).rstrip(b"=").decode()
+        return _thumbprint(self.cert_sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +69,8 @@ class IssuedToken:
     token_id: str
     expires_in: int
     scope: tuple[str, ...]
+
+
+@lru_cache(maxsize=1024)
+def _thumbprint(cert_sha256: str) -> str:
+    return base64.urlsafe_b64encode(bytes.fromhex(cert_sha256)).rstrip(b"=").decode()

@@ -6,8 +6,11 @@ Folding goes character by character, so that it comes out the same wherever a st
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
@@ -21,12 +24,15 @@ that nobody sees apart may belong together, or to different words."""
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _WHITE = "\t\n\v\f\r"
+_MOST_GAPS = 8
+_RUN, _NO_GAP = GAP * (_MOST_GAPS + 1), re.compile(f"[^{GAP}]")
 _LOOK_ALIKES = str.maketrans(
     "аеорсухѕіјԁһԛԝАВЕКМНОРСТУХЅІЈοιανρυκτΑΒΕΖΗΙΚΜΝΟΡΤΥΧ−∕⁄ꓸ․˗⁃➖İı\u0085\u2028\u2029",
     "aeopcyxsijdhqwABEKMHOPCTYXSIJoiavpuktABEZHIKMNOPTYX-//..---Ii\n\n\n",
 )
 # Shown as nothing, though not of category Cf: Hangul fillers, grapheme joiner, Mongolian and other selectors
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0\u2800")
+_SLICE = 65_536  # characters: one call into C keeps Python's lock as long as it lasts
 _TAG_BASE = 0xE0000  # the invisible copy of ASCII, used to smuggle instructions past readers
 
 
@@ -46,15 +52,15 @@ class Folded:
     @property
     def plain(self) -> str:
         """`text` without its gaps."""
-        return self.text.replace(GAP, "")
+        return "".join([piece.replace(GAP, "") for piece in _slices(self.text)])
 
     @cached_property
     def origins(self) -> Sequence[int]:
         """For each character of `text` the index of the one in `value` it came from; never decreasing."""
-        if not self.changed:
+        if all(len(plain) == 1 for plain in self.changed.values()):
             return range(len(self.value))
         get = self.changed.get
-        return [i for i, character in enumerate(self.value) for _ in get(character, character)]
+        return array("I", (i for i, character in enumerate(self.value) for _ in get(character, character)))
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The characters of `value` that `text[start:end]` came from; `start` < `end`."""
@@ -69,14 +75,42 @@ def fold(value: str) -> Folded:
     """
     if value.isascii() and value.isprintable():
         return Folded(value, value, _NOTHING)
+    characters: set[str] = set()
+    for piece in _slices(value):
+        characters |= set(piece)
     changed = {
         character: plain
-        for character in set(value)
+        for character in characters
         if not " " <= character <= "~" and (plain := _folded(character)) != character
     }
     if not changed:
         return Folded(value, value, _NOTHING)
-    return Folded(value.translate({ord(was): plain for was, plain in changed.items()}), value, changed)
+    table = {ord(was): plain for was, plain in changed.items()}
+    return Folded("".join([piece.translate(table) for piece in _slices(value)]), value, changed)
+
+
+def squeezed(text: str) -> tuple[str, Callable[[int], int]]:
+    """`text` with few gaps in a row, so that none of its matches is stretched far, and where each character
+    of that stands in `text`.
+
+    >>> short, origin = squeezed("a" + GAP * 100 + "b")
+    >>> len(short), origin(0), origin(9)
+    (10, 0, 101)
+    """
+    places, removed, pieces = array("I"), array("I", (0,)), []
+    done, run = 0, text.find(_RUN)
+    while run >= 0:
+        pieces.append(text[done : run + _MOST_GAPS])
+        ended = _NO_GAP.search(text, run)
+        done = ended.start() if ended else len(text)
+        places.append(run + _MOST_GAPS - removed[-1])
+        removed.append(removed[-1] + done - run - _MOST_GAPS)
+        run = text.find(_RUN, done)
+    return "".join([*pieces, text[done:]]), lambda place: place + removed[bisect_right(places, place)]
+
+
+def _slices(value: str) -> Iterator[str]:
+    return (value[start : start + _SLICE] for start in range(0, len(value), _SLICE))
 
 
 @lru_cache(maxsize=16_384)

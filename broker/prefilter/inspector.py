@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from itertools import accumulate
 from typing import Protocol
 
@@ -15,11 +16,19 @@ import hyperscan
 
 from broker.lanes import Steps, finished
 from broker.model.finding import Finding, Severity, Text
-from broker.prefilter.folding import SEPARATOR, Folded, fold
+from broker.prefilter.folding import SEPARATOR, Folded, fold, squeezed
 from broker.prefilter.matching import matcher
 from broker.prefilter.rules import Rule, rules
 
 _CONTROLS = rb"[\x01-\x08\x0e-\x1f\x7f]"  # dropped by fold: a text with one is not taken as it stands
+
+
+MOST_FINDINGS = 131_072
+"""In the texts of one call: no model reads texts with more, and each is held, judged and recorded."""
+
+
+class TooManyFindingsError(Exception):
+    """The texts hold more than MOST_FINDINGS matches."""
 
 
 class Finder(Protocol):
@@ -38,7 +47,7 @@ class Inspector:
 
     `rules` are those it looks for, also to be given to a StreamFilter that shall watch for the same;
     `watched` names them where they are not all rules with these topics and phrases.
-    Not for concurrent use: hyperscan scratch space is its own. Give every thread its own Inspector.
+    Not for concurrent use: hyperscan scratch space is its own. Give another thread a `twin`.
     """
 
     def __init__(
@@ -62,11 +71,24 @@ class Inspector:
             ids=list(range(len(cores) + 1)),
             flags=[flags if core.isascii() else flags | unicode for core in cores] + [flags],
         )
-        self._database.scratch = hyperscan.Scratch(self._database)
+        self._scratch = hyperscan.Scratch(self._database)
+
+    def twin(self) -> Inspector:
+        """The same rules for another thread, without compiling them again."""
+        other = copy(self)
+        other._scratch = self._scratch.clone()  # noqa: SLF001 - its own class
+        return other
 
     def inspect(self, texts: Sequence[Text]) -> tuple[Finding, ...]:
-        """Every match of every rule, in the order of the texts; spans are characters of `Text.value`."""
+        """Every match of every rule, in the order of the texts; spans are characters of `Text.value`. Raises
+        TooManyFindingsError.
+        """
         return finished(self.steps(texts))
+
+    def passes(self, texts: Sequence[Text]) -> bool:
+        """Whether `inspect` certainly finds nothing in them; most are told so at once."""
+        joined = SEPARATOR.join([text.value for text in texts])
+        return joined.isascii() and joined.count(SEPARATOR) < max(len(texts), 1) and not self._hits(joined)
 
     def clear(self, value: str) -> bool:
         """Whether `inspect` certainly finds nothing in this string; most are told so at once."""
@@ -91,7 +113,9 @@ class Inspector:
         hits: set[int] = set()
         # lone surrogates have no UTF-8 form and no rule asks for one
         self._database.scan(
-            text.encode("utf-8", "replace"), match_event_handler=lambda rule, *_: hits.add(rule)
+            text.encode("utf-8", "replace"),
+            match_event_handler=lambda rule, *_: hits.add(rule),
+            scratch=self._scratch,
         )
         return hits
 
@@ -100,14 +124,17 @@ class Inspector:
     ) -> Steps[tuple[Finding, ...]]:
         joined = SEPARATOR.join([one.text for one in folded])
         starts = [0, *accumulate(len(one.text) + 1 for one in folded)]
+        short, origin = squeezed(joined)
         located: list[tuple[int, Finding]] = []
         for number in sorted(hits - {len(self._matchers)}):
             one = self._matchers[number]
-            for span_or_pause in one.search(joined):
+            for span_or_pause in one.search(short):
                 if span_or_pause is None:
                     yield
                     continue
-                start, end = span_or_pause
+                if len(located) == MOST_FINDINGS:
+                    raise TooManyFindingsError
+                start, end = origin(span_or_pause[0]), origin(span_or_pause[1] - 1) + 1
                 index = bisect_right(starts, start) - 1
                 base = starts[index]
                 span = folded[index].span(start - base, end - base)

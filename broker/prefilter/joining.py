@@ -15,6 +15,10 @@ _BEGUN = 4
 """Characters of a secret's beginning at the end of a finished string from which it waits for the next."""
 
 
+_DELTA = "delta"
+_TAIL = 256
+
+
 class Joining:
     """Takes strings with their places, then `judged` says what they wait for. All of these raise CutError
     where a rule has matched; `where` then names the place. See `places.Places`.
@@ -56,8 +60,13 @@ class Joining:
     def read(self, place: Place, text: str) -> None:
         """The next string of this place."""
         if not place.named:
+            if place.fed == 0 and self.held:
+                self._follow(place)
             self._join(place, text)
             return
+        if place.tail and _DELTA in place.path:
+            self._texts.append(Text(place.path, place.tail + text))
+        place.tail = (place.tail + text)[-_TAIL:]
         if (len(text) >= self._whole.shortest or not text.isascii()) and not self._is_clear(text):
             self._texts.append(Text(place.path, text))
             if "\\" in text:
@@ -82,7 +91,29 @@ class Joining:
             place.free = place.fed
             self.held.pop(place, None)
 
+    def _follow(self, place: Place) -> None:
+        """What comes at a new place goes on, for who prints each delta as it comes, where the last of that
+        name ended: in the part before, or in the item before.
+        """
+        for earlier in reversed(self.held):
+            if earlier.step == place.step and not earlier.named and earlier.escapes is None:
+                longer = earlier.after if earlier.after in self.held else earlier
+                place.after = Place(place.owner, place.step)
+                self._joined.fork(longer, place.after)
+                return
+
+    def _join_after(self, place: Place, after: Place, text: str) -> None:
+        self._feed(self._joined, after, text)
+        if after.free < after.end:
+            self._wait(after)
+        else:
+            self._joined.forget(after)
+            self.held.pop(after, None)
+            place.after = None
+
     def _join(self, place: Place, text: str) -> None:
+        if place.after is not None:
+            self._join_after(place, place.after, text)
         if place.plain is None and "\\" in text:
             place.plain = Place(place.owner, place.step)
             place.plain.escapes = Unescaping()

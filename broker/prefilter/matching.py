@@ -78,11 +78,11 @@ class Matcher:
         """`matches`, with None between them now and then: other work may go on. A long text is searched by
         windows, for one search holds Python's lock as long as it takes.
         """
-        gaps = GAP in text
-        pattern = self._gapped if gaps else self._strict
-        window = len(text) if gaps else _WINDOW  # gaps can stretch a match over any window
-        for last in range(start + window, len(text) + window, window):
-            while (match := pattern.search(text, start, last + _FURTHEST)) and match.start() < last:
+        while start < len(text):
+            last, furthest = _window(text, start)
+            gaps = text.find(GAP, start, furthest) >= 0
+            pattern = self._gapped if gaps else self._strict
+            while (match := pattern.search(text, start, furthest)) and match.start() < last:
                 end = self._confirmed(text, match) if gaps else match.start() + self.rule.check(match[0])
                 if self._ends.match(text, end) is None:  # a check may have shortened it
                     end = match.start()
@@ -120,6 +120,20 @@ class Matcher:
             left -= text[end] != GAP
             end += 1
         return end
+
+
+def _window(text: str, start: int) -> tuple[int, int]:
+    """Before which place the matches of a window begin, and before which they end: gaps stretch them. It is
+    as wide as what is looked at behind it, or a text of gaps would be searched again and again.
+    """
+    window = _WINDOW
+    while True:
+        last, reach = start + window, _FURTHEST
+        while last + reach < len(text) and reach - text.count(GAP, last, last + reach) < _FURTHEST:
+            reach *= 2
+        if reach <= window or last + reach >= len(text):
+            return last, last + reach
+        window *= 2
 
 
 @lru_cache(maxsize=1024)

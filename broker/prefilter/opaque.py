@@ -125,16 +125,18 @@ def opaque_members(members: Mapping[str, object]) -> frozenset[str]:
     >>> sorted(opaque_members({"format": "mp3", "data": "SUQzBAAAAAAAI1RTU0UA", "note": "SUQzBAAAAAAAI1RT"}))
     ['data']
     """
-    if _HOLDERS.isdisjoint(members):
+    if HOLDERS.isdisjoint(members):
         return frozenset()
     return frozenset(
         name
-        for name in _HOLDERS
+        for name in HOLDERS
         if isinstance(value := members.get(name), str) and value and _is_opaque(name, value, members)
     )
 
 
-_HOLDERS = frozenset({"data", "file_data", "result", "b64_json", "partial_image_b64", "encrypted_content"})
+HOLDERS = frozenset({"data", "file_data", "result", "b64_json", "partial_image_b64", "encrypted_content"})
+"""The members that can be opaque by themselves."""
+
 _DECLARING = ("format", "media_type", "mime_type", "mimeType")
 
 

@@ -40,6 +40,10 @@ class Place:
     names: Place | None = None  # where its members' names come, once one ended like the beginning of a secret
     telling: tuple[str, ...] = ()  # the members that say which one it is, and the places of each
     each: dict[tuple[object, ...], Place] = field(default_factory=dict)
+    tail: str = ""  # of a name in a delta: the end of all that came, for a client adds them up, too
+    after: Place | None = (
+        None  # the same text behind what another place held, as who prints each delta sees it
+    )
     plain: Place | None = None  # the same text without its escapes, once there were some
     escapes: Unescaping | None = None
 

@@ -22,6 +22,7 @@ from broker.prefilter.opaque import opaque_members
 from broker.prefilter.place import NAMES, Needs, Place, TooManyPlacesError, leading, shows, tells
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import KEY, LONG_NUMBER, plain_step, texts
+from broker.prefilter.together import joined, shown_together
 
 _LONG = 512  # characters: what is shorter is read whether or not it is opaque
 _MAX_PLACES = 4096
@@ -196,6 +197,8 @@ class Places:
                 if place is None:
                     place = self._shown[key] = self._new(None, location(text.path), named=True)
                 self._strings.join_named(place, text.value)
+        if parts := shown_together(document):
+            self._strings.add(joined(parts))
 
     def _judged(self) -> Needs:
         needs = self._strings.judged()

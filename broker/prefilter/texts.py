@@ -15,7 +15,7 @@ from functools import cached_property
 from broker.errors import BrokerError, Kind
 from broker.model.finding import Path, Text, location
 from broker.prefilter.escapes import levels, unescaped
-from broker.prefilter.opaque import Payload, opaque_members, payloads
+from broker.prefilter.opaque import HOLDERS, Payload, opaque_members, payloads
 
 DecodeTokens = Callable[[list[int]], str | None]
 
@@ -36,7 +36,9 @@ _KNOWN_KEYS = frozenset(
     presence_penalty frequency_penalty response_format json_schema schema strict properties required items
     enum image_url url detail metadata store logprobs top_logprobs suffix echo best_of dimensions
     encoding_format choices index message finish_reason object created usage prompt_tokens completion_tokens
-    total_tokens refusal system_fingerprint service_tier
+    total_tokens refusal system_fingerprint service_tier annotations prompt_tokens_details cached_tokens
+    completion_tokens_details reasoning_tokens audio_tokens accepted_prediction_tokens
+    rejected_prediction_tokens
     """.split()  # noqa: SIM905 - read as a list of words, not as sixty quoted ones
 )
 
@@ -142,24 +144,29 @@ def _digits(value: float) -> str:
 def _open(
     found: list[Text], pending: list[tuple[Path, object]], path: Path, members: Mapping[str, object]
 ) -> None:
-    first = len(pending)
-    opaque = opaque_members(members)
+    values: list[tuple[Path, object]] = []
     for place, (key, value) in enumerate(members.items()):
-        if key in opaque:
-            continue
         if key in _KNOWN_KEYS:
-            if value is None or (isinstance(value, int) and -LONG_NUMBER < value < LONG_NUMBER):
+            if isinstance(value, str):
+                if key in _NAMES and _PLAIN_NAME.match(value):
+                    continue
+            elif value is None or (isinstance(value, int) and _is_no_text(key, value, path)):
                 continue
-            if key == _SEED and not path and isinstance(value, int):
-                continue
-            if key in _NAMES and isinstance(value, str) and _PLAIN_NAME.match(value):
-                continue
-            pending.append(((*path, key), value))
+            step = (*path, key)
+        elif key in HOLDERS and key in opaque_members(members):
             continue
-        step = (*path, plain_step(key, place))
-        _add(found, (*step, KEY), key)
-        pending.append((step, value))
-    pending[first:] = pending[first:][::-1]
+        else:
+            step = (*path, plain_step(key, place))
+            _add(found, (*step, KEY), key)
+        values.append((step, value))
+    values.reverse()
+    while values and isinstance(value := values[-1][1], str):
+        _add(found, values.pop()[0], value)
+    pending += values
+
+
+def _is_no_text(key: str, number: int, path: Path) -> bool:
+    return -LONG_NUMBER < number < LONG_NUMBER or (key == _SEED and not path)
 
 
 def plain_step(key: str, place: int) -> str | int:

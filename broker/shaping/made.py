@@ -17,7 +17,8 @@ from broker.shaping.mentions import Path
 _Tree = dict[str | int, "_Tree"]
 _ID = re.compile(r"[A-Za-z0-9_-]{1,256}\Z")
 _OF_RESPONSES = frozenset({Operation.RESPONSES, Operation.RESPONSES_GET, Operation.RESPONSES_CANCEL})
-_OF_CHATS = frozenset({Operation.CHAT, Operation.CHAT_GET})
+CHATS = frozenset({Operation.CHAT, Operation.CHAT_GET})
+"""Whose replies are chats."""
 
 
 def keeps(call: Call, decision: CallDecision) -> bool:
@@ -36,7 +37,7 @@ def may_make(call: Call, *, kept: bool) -> bool:
     """Whether a reply to this call can carry the id of an object that can be named later."""
     if call.operation in _OF_RESPONSES:
         return True  # a container outlives a response that is not kept
-    return call.operation in _OF_CHATS and (kept or (call.document is not None and "audio" in call.document))
+    return call.operation in CHATS and (kept or (call.document is not None and "audio" in call.document))
 
 
 def made(operation: Operation, document: object, *, kept: bool) -> list[str]:
@@ -45,6 +46,12 @@ def made(operation: Operation, document: object, *, kept: bool) -> list[str]:
         return []
     found = _of_response(document, kept) if operation in _OF_RESPONSES else _of_chat(document, kept)
     return [each for each in found if isinstance(each, str) and _ID.match(each)]
+
+
+def is_over(document: object) -> bool:
+    """Whether this event ends a response: it tells what was used."""
+    inner = document.get("response") if isinstance(document, dict) else None
+    return isinstance(inner, dict) and isinstance(inner.get("usage"), dict)
 
 
 def _of_response(document: Mapping[str, object], kept: bool) -> Iterator[object]:

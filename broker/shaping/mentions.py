@@ -41,6 +41,10 @@ _NAMING = frozenset(
     }
 )
 """The operations whose bodies can name anything; no field of the others takes an id or a tool."""
+_OF_TEXT = frozenset(
+    {"model", "max_tokens", "max_completion_tokens", "temperature", "top_p", "n", "seed", "stream", "user"}
+)
+_OF_A_MESSAGE = frozenset({"role", "content", "name"})
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _NAME = re.compile(r"[A-Za-z0-9._:/@-]{1,128}\Z")
 _PLAIN_KEY = re.compile(r"[A-Za-z_]{1,40}\Z")
@@ -79,7 +83,7 @@ class Mentions:
     @property
     def kinds(self) -> list[str]:
         """What kinds of objects the call names, for policy."""
-        return sorted({reference.kind for reference in self.references})
+        return sorted({reference.kind for reference in self.references}) if self.references else []
 
 
 NOTHING = Mentions()
@@ -88,7 +92,7 @@ NOTHING = Mentions()
 def mentions(call: Call) -> Mentions:
     """What the call names, in its path, its query string and its body."""
     beside = [*_in_path(call), *_in_query(call)]
-    if call.document is None or call.operation not in _NAMING:
+    if call.document is None or call.operation not in _NAMING or _is_text_alone(call.document):
         return Mentions(tuple(beside)) if beside else NOTHING
     walk = _Walk()
     walk.over(call.document)
@@ -101,6 +105,25 @@ def mentions(call: Call) -> Mentions:
     if not (beside or named or walk.retold or walk.reaches):
         return NOTHING
     return Mentions((*beside, *named), tuple(walk.retold), tuple(sorted(walk.reaches)))
+
+
+def _is_text_alone(document: Mapping[str, object]) -> bool:
+    """Whether nothing of it can name anything: messages of nothing but text, beside numbers and words of
+    fields that no object is named in. Most calls are such.
+    """
+    for name, value in document.items():
+        if name == "messages" and type(value) is list:
+            if not all(type(message) is dict and _is_plain(message) for message in value):
+                return False
+        elif name not in _OF_TEXT or isinstance(value, (dict, list)):
+            return False
+    return True
+
+
+def _is_plain(message: dict[str, object]) -> bool:
+    if not _OF_A_MESSAGE.issuperset(message):
+        return False
+    return all(type(value) is str for value in message.values())
 
 
 def _in_path(call: Call) -> Iterator[Reference]:

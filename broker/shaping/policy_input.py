@@ -46,7 +46,7 @@ def call_input(
             "stream": call.stream,
             "user": call.user,
             "parameters": _parameters(document),
-            "fields": sorted(name for name, value in document.items() if value is not None),
+            "fields": sorted([name for name, value in document.items() if value is not None]),
             "bytes": len(call.body),
             "store": _said(document.get("store")),
             "purpose": call.purpose,
@@ -98,7 +98,7 @@ def _minute(minutes: int, zone: tzinfo) -> Mapping[str, object]:
 
 def _first_of_each_rule(findings: Sequence[Finding]) -> list[Finding]:
     """Policy judges rules, so one finding of each will do; a mail with 100,000 addresses stays one."""
-    return list({finding.rule: finding for finding in reversed(findings)}.values())
+    return list({finding.rule: finding for finding in reversed(findings)}.values()) if findings else []
 
 
 def _parameters(document: Mapping[str, object]) -> dict[str, object]:

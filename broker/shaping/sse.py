@@ -6,11 +6,12 @@ Knows: where an event ends, what its fields are, which one OpenAI sends last. Mu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from itertools import pairwise
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 _TERMINAL_TYPES = (b"response.completed", b"response.failed", b"response.incomplete", b"response.cancelled")
 _END = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r")
+_PLAIN, _BLANK_LINE = b"data: ", b"\n\n"
 _SEAM = 3  # bytes of an end that may have come with earlier chunks
 
 
@@ -22,7 +23,7 @@ class EventSplitter:
     """Feed it chunks, however they are split; it yields whole events, blank line included.
 
     >>> splitter = EventSplitter()
-    >>> list(splitter.feed(b"data: 1\\n")), list(splitter.feed(b"\\ndata: 2"))
+    >>> splitter.feed(b"data: 1\\n"), splitter.feed(b"\\ndata: 2")
     ([], [b'data: 1\\n\\n'])
     >>> splitter.rest
     b'data: 2'
@@ -38,22 +39,19 @@ class EventSplitter:
         """What has come of an event that has not ended."""
         return b"".join(self._parts)
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
+    def feed(self, chunk: bytes) -> list[bytes]:
         """The events that `chunk` completes. Raises EventTooLargeError."""
         buffer = chunk
         if self._parts:
             seam = self._tail + chunk
             self._add(chunk)
             if _END.search(seam) is None:  # no byte of a long event is looked at, or copied, with every chunk
-                return
+                return []
             buffer = b"".join(self._parts)
-        start = 0
-        for match in _END.finditer(buffer):
-            # "\r\n\r" + "\n" may still be on its way: "\r\r" is a legal end, "\r\n\r\n" is matched whole.
-            yield buffer[start : match.end()]
-            start = match.end()
-        if self._parts or start < len(buffer):
-            self._keep(buffer[start:])
+        *events, rest = _cut(buffer)
+        if self._parts or rest:
+            self._keep(rest)
+        return events
 
     def _keep(self, rest: bytes) -> None:
         self._parts: list[bytes] = []
@@ -70,12 +68,30 @@ class EventSplitter:
             raise EventTooLargeError
 
 
+def _cut(buffer: bytes) -> list[bytes]:
+    """The events in it, and what stands behind the last one."""
+    if b"\r" not in buffer:  # as OpenAI writes it
+        *events, rest = buffer.split(_BLANK_LINE)
+        return [*[event + _BLANK_LINE for event in events], rest]
+    # "\r\n\r" + "\n" may still be on its way: "\r\r" is a legal end, "\r\n\r\n" is matched whole.
+    ends = [0, *[match.end() for match in _END.finditer(buffer)], len(buffer)]
+    return [buffer[start:end] for start, end in pairwise(ends)]
+
+
+def _is_plain(event: bytes) -> bool:
+    """Whether it is one line of data and nothing else, as OpenAI writes it."""
+    first_end = len(event) - len(_BLANK_LINE)
+    return event.startswith(_PLAIN) and event.find(b"\n") == first_end and b"\r" not in event
+
+
 def field(event: bytes, name: bytes) -> bytes | None:
     """The value of a field; several `data` lines are joined by a newline. None where it is absent.
 
     >>> field(b"event: ping\\ndata: {}\\n\\n", b"data")
     b'{}'
     """
+    if name == b"data" and _is_plain(event):
+        return event[len(_PLAIN) : -len(_BLANK_LINE)]
     prefix = name + b":"
     values = [
         line[len(prefix) :].removeprefix(b" ") for line in event.splitlines() if line.startswith(prefix)
@@ -84,7 +100,6 @@ def field(event: bytes, name: bytes) -> bytes | None:
 
 
 _BOM = b"\xef\xbb\xbf"
-_PLAIN, _BLANK = b"data: ", len(b"\n\n")
 _IGNORED = frozenset((b"event", b"id", b"retry", b""))  # "" is a comment
 
 
@@ -95,8 +110,8 @@ def parts(event: bytes, *, first: bool) -> tuple[bytes | None, list[tuple[bytes,
     >>> parts(b": ping\\nevent: x\\ndata: {}\\n\\n", first=False)
     (b'{}', [(b'', b'ping'), (b'event', b'x')])
     """
-    if event.startswith(_PLAIN) and event.find(b"\n") == len(event) - _BLANK and b"\r" not in event:
-        return event[len(_PLAIN) : -_BLANK], []
+    if _is_plain(event):
+        return event[len(_PLAIN) : -len(_BLANK_LINE)], []
     lines = event.removeprefix(_BOM).splitlines() if first else event.splitlines()
     data: list[bytes] = []
     others: list[tuple[bytes, bytes]] = []
@@ -120,6 +135,11 @@ def is_last(data: bytes | None, others: list[tuple[bytes, bytes]]) -> bool:
     return data == b"[DONE]" or any(
         name == b"event" and (value in _TERMINAL_TYPES or value == b"error") for name, value in others
     )
+
+
+def may_be_terminal(text: bytes) -> bool:
+    """Whether one of the events in `text` may be terminal: whether it is worth a look at each."""
+    return b"[DONE]" in text or b"event:" in text
 
 
 def is_terminal(event: bytes) -> bool:

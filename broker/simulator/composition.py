@@ -6,17 +6,13 @@ Knows: text and vocabularies. Must not know: the shape of any reply. Equal argum
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 from itertools import cycle, islice
 
+from broker.catalog.vocabulary import encoding
 from broker.simulator.knobs import Knob, Knobs
-
-with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-    import bpe_openai  # opens its data with importlib.resources.open_binary, deprecated since Python 3.11
 
 ECHOED = 60
 _FILLER_WORDS = 6
@@ -100,11 +96,6 @@ def _limited(words: tuple[str, ...], limit: int | None) -> Answer:
     return Answer(words, "stop")
 
 
-@lru_cache(maxsize=8)
-def _encoding(name: str) -> bpe_openai.Encoding:
-    return bpe_openai.get_encoding(name)
-
-
 def count_tokens(text: str, model: str) -> int:
     """Tokens of `text` in the vocabulary of `model`; a quarter of the bytes beyond 200,000 characters."""
     if not text:
@@ -112,7 +103,7 @@ def count_tokens(text: str, model: str) -> int:
     if len(text) > _EXACT_LIMIT:
         return len(text.encode("utf-8", "replace")) // 4
     name = "cl100k_base" if _OLD_VOCABULARY.match(model) else "o200k_base"
-    return len(_encoding(name).encode_ordinary(text))
+    return encoding(name).count(text)
 
 
 def content_text(content: object) -> str:

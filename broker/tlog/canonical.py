@@ -30,20 +30,14 @@ def encode(value: object) -> bytes:
     return write(value)
 
 
-def check_integer(value: int) -> None:
-    """Raises MalformedError where ECMAScript would read another number (RFC 8785, section 3.2.2.3)."""
-    if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-        raise MalformedError("an integer beyond 2^53 - 1")
-
-
 def write(value: object) -> bytes:
-    """As `encode`, for a value of which the types, keys and integers are known to be right. Raises
-    MalformedError for a lone surrogate.
+    """As `encode`, for a value of which the types and keys are known to be right. Raises MalformedError for a
+    lone surrogate and for an integer that ECMAScript would read as another one (RFC 8785, section 3.2.2.3).
     """
     try:
         return orjson.dumps(value, option=_OPTIONS)
     except orjson.JSONEncodeError as error:
-        raise MalformedError("a string holds a lone surrogate") from error
+        raise MalformedError("a string holds a lone surrogate, or an integer is beyond 2^53 - 1") from error
 
 
 def decode(data: bytes) -> object:
@@ -68,7 +62,8 @@ def _check(value: object, depth: int) -> None:
     if depth == 0:
         raise MalformedError(f"nested deeper than {MAX_DEPTH}")
     if isinstance(value, int) and kind is int:
-        check_integer(value)
+        if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+            raise MalformedError("an integer beyond 2^53 - 1")
     elif isinstance(value, dict) and kind is dict:
         _check_object(value, depth)
     elif isinstance(value, list) and kind is list:

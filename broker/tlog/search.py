@@ -27,6 +27,13 @@ class Search:
             for name, texts in wanted.items()
         ]
 
+    @classmethod
+    def having(cls, beginning: str) -> Search:
+        """Entries that have a field whose name begins so; and the few of which a text does."""
+        search = cls({})
+        search._needles = [[b'"%b' % beginning.encode()]]
+        return search
+
     def finds(self, data: bytes) -> bool:
         """Whether the entry `data` is one. Of a bundle of entries: False where none in it is."""
         return all(any(needle in data for needle in needles) for needles in self._needles)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from broker.errors import BrokerError, Kind
 from broker.model.charge import Charge, Reservation, Unit
 from broker.ports import Counters
+from tests.sizes import sized
 
 MINUTE = 60
 CAPS = {"a": 10, "b": 7, "c": 3}
@@ -60,7 +61,7 @@ class CountersContract:
         """Counters that nobody has charged yet."""
         raise NotImplementedError
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=sized(80), deadline=None)
     @given(steps=STEPS)
     async def test_no_interleaving_passes_a_cap(
         self, steps: list[dict[str, int] | tuple[int, float]]

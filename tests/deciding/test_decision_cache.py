@@ -12,6 +12,7 @@ from broker.adapters.decisions import KEPT, CachingAuthorizer
 from broker.identity.revocation import RevocationSet
 from broker.ports import DecisionPoint
 from tests.deciding.stand_ins import SECOND, CountingEngine, HandClock
+from tests.sizes import sized
 
 CALLS = DecisionPoint.CALLS
 QUESTION: dict[str, object] = {"v": 1, "subject": {"id": "a"}, "cache_for": 10, "now_ns": 1}
@@ -103,7 +104,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=sized(200), deadline=None)
 @given(STEPS)
 def test_decisions_with_and_without_the_cache_are_equal(steps: list[object]) -> None:
     asyncio.run(_equal(steps))

@@ -12,6 +12,7 @@ from broker.adapters.dynamic import DynamicKey
 from broker.errors import BrokerError
 from tests.dynamic.rig import GRACE, LIFE, PROJECT, Rig
 from tests.shortlived.wire import Fault
+from tests.sizes import sized
 
 KEYS = {"chat": DynamicKey(PROJECT, ("model.request",), LIFE, GRACE), "other": DynamicKey("proj_other")}
 LONGEST_SWEEP = 120.0
@@ -107,7 +108,7 @@ async def live_through(happenings: list[Step]) -> None:
     assert list(history.rig.organization.accounts.values()) == [history.person]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=sized(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(steps, max_size=12))
 def test_at_the_end_no_key_of_ours_lives(happenings: list[Step]) -> None:
     asyncio.run(live_through(happenings))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from broker.gen.broker.v1 import audit_pb2, chat_pb2, common_pb2, openai_pb2
 from broker.listeners.grpc.codec import DocumentError, from_document, to_document
 from broker.listeners.grpc.shapes import STRUCT, Shape, enum_texts, is_map, shape_of
+from tests.sizes import sized
 
 Json = st.SearchStrategy[object]
 _SERVICE = openai_pb2.DESCRIPTOR.services_by_name["OpenAIService"]
@@ -83,7 +84,7 @@ def _tagged(value: object) -> object:
 
 @pytest.mark.parametrize("body", _BODIES, ids=lambda body: body.DESCRIPTOR.name)
 def test_a_document_survives_both_directions_and_the_wire(body: type[Message]) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=sized(60), deadline=None)
     @given(_documents(cast(Descriptor, body.DESCRIPTOR)).filter(lambda document: isinstance(document, dict)))
     def survives(document: object) -> None:
         message = body.FromString(from_document(body, document).SerializeToString())
@@ -92,7 +93,7 @@ def test_a_document_survives_both_directions_and_the_wire(body: type[Message]) -
     survives()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=sized(100), deadline=None)
 @given(_objects)
 def test_a_struct_survives(document: dict[str, object]) -> None:
     message = from_document(chat_pb2.WebSearchOptions, {"user_location": document})

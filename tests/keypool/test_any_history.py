@@ -13,6 +13,7 @@ from broker.errors import BrokerError
 from broker.model.pool import Member, Placement
 from broker.model.secret import Lease
 from tests.keypool.rig import PoolRig
+from tests.sizes import sized
 
 LABELS = st.none() | st.sampled_from(["x", "y"])
 MODELS = st.sampled_from(["m", "n"])
@@ -98,4 +99,4 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 TestAnyHistory = AnyHistory.TestCase
-TestAnyHistory.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAnyHistory.settings = settings(max_examples=sized(60), stateful_step_count=40, deadline=None)

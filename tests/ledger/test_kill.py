@@ -18,8 +18,9 @@ from broker.tlog.report import Verdict
 from tests.ledger.appender import OPEN
 from tests.ledger.support import ROOT, entries, fsck, opened, report
 from tests.processes import children
+from tests.sizes import sized
 
-KILLS = 4
+KILLS = sized(4, 20)
 
 
 def _killed(home: Path, seconds: float, *, alone: bool) -> list[tuple[int, str, str]]:

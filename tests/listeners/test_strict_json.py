@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from broker import strictjson
 from broker.strictjson import OF_A_CALL, Bounds, StrictJsonError
 
-SMALL = Bounds(values=12, members=4, containers=6)
+SMALL = Bounds(values=12, members=4, containers=6, strings=7)
 DOCUMENTS = st.recursive(
     st.none() | st.integers() | st.text(',:[]{}"\\ a\n', max_size=20),
     lambda inner: (
@@ -22,10 +22,10 @@ DOCUMENTS = st.recursive(
 )
 
 
-def counted(value: object) -> tuple[int, int, int, int]:
-    """Values, members, containers and depth, by the definition."""
+def counted(value: object) -> tuple[int, int, int, int, int]:
+    """Values, members, containers, depth and strings, by the definition."""
     if not isinstance(value, dict | list):
-        return 1, 0, 0, 0
+        return 1, 0, 0, 0, isinstance(value, str)
     inner = [counted(child) for child in (value.values() if isinstance(value, dict) else value)]
     members = len(value) if isinstance(value, dict) else 0
     return (
@@ -33,15 +33,20 @@ def counted(value: object) -> tuple[int, int, int, int]:
         members + sum(one[1] for one in inner),
         1 + sum(one[2] for one in inner),
         1 + max((one[3] for one in inner), default=0),
+        members + sum(one[4] for one in inner),
     )
 
 
 @given(DOCUMENTS, st.booleans())
 def test_bounds_count_what_is_there_and_never_what_a_string_spells(value: object, escaped: bool) -> None:
     raw = json.dumps(value, ensure_ascii=escaped).encode()
-    values, members, containers, depth = counted(value)
+    values, members, containers, depth, strings = counted(value)
     within = (
-        values <= SMALL.values and members <= SMALL.members and containers <= SMALL.containers and depth <= 3
+        values <= SMALL.values
+        and members <= SMALL.members
+        and containers <= SMALL.containers
+        and strings <= SMALL.strings
+        and depth <= 3
     )
     try:
         assert strictjson.parse(raw, max_depth=3, bounds=SMALL) == value

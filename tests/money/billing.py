@@ -18,6 +18,8 @@ PRICES = {
     "gpt-4o-mini": ("0.15", "0.075", "0.6"),
     "gpt-5": ("1.25", "0.125", "10"),
     "o3": ("2", "0.5", "8"),
+    "gpt-5.6-sol": ("4", "0.4", "20"),
+    "gpt-audio": ("2.5", "2.5", "10"),
     "ft:gpt-4o-mini-2024-07-18:org::id": ("0.3", "0.15", "1.2"),
 }
 TIERS = {
@@ -25,25 +27,54 @@ TIERS = {
     ("gpt-4o-mini", "priority"): Fraction(5, 3),
     ("gpt-5", "priority"): Fraction(2),
     ("gpt-5", "flex"): Fraction(1, 2),
+    ("gpt-5.6-sol", "priority"): Fraction("2.5"),
+    ("gpt-5.6-sol", "flex"): Fraction(1, 2),
     ("o3", "priority"): Fraction("1.75"),
     ("o3", "flex"): Fraction(1, 2),
 }
-REASONS = frozenset({"gpt-5", "o3"})
-LONGEST = {"gpt-4o-2024-05-13": 4_096, "gpt-5": 128_000, "o3": 100_000}  # of the others 16,384
+REASONS = frozenset({"gpt-5", "o3", "gpt-5.6-sol"})
+LONGEST = {
+    "gpt-4o-2024-05-13": 4_096,
+    "gpt-5": 128_000,
+    "o3": 100_000,
+    "gpt-5.6-sol": 128_000,
+    "gpt-audio": 128_000,
+}  # of the others 16,384; of one that is in no list, the longest
+SPEECH = {"gpt-audio": (Fraction(32), Fraction(64))}
+"""Audio in and out; for other models audio is not sold, and costs what text does."""
+WRITES = {"gpt-5.6-sol": Fraction(5, 4)}
+"""Input that goes into the cache, in times of its price."""
+IN_A_REGION = {"gpt-5.6-sol": Fraction(11, 10)}
+LONG = frozenset({"gpt-5.6-sol"})
+LONG_INPUT = 272_000
+"""From here on the whole input of these costs twice, the output one and a half times."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What the model did for a call: tokens in, of them cached, and out."""
+    """What the model did for a call: tokens in, of them cached, and out; of those in, how many went into the
+    cache, and how many were heard; of those out, how many were spoken.
+    """
 
     tokens_in: int
     cached: int
     tokens_out: int
+    written: int = 0
+    heard: int = 0
+    spoken: int = 0
 
 
-def bill(model: str, tier: str | None, work: Work) -> int:
+def bill(model: str, tier: str | None, work: Work, *, regional: bool = False) -> int:
     """Micro-dollars, rounded up: nothing smaller can be charged."""
     fresh, cached, output = map(Fraction, PRICES[model])
     factor = TIERS.get((model, tier or "default"), Fraction(1))
-    owed = (work.tokens_in - work.cached) * fresh + work.cached * cached + work.tokens_out * output
-    return ceil(owed * factor)
+    if regional:
+        factor *= IN_A_REGION.get(model, Fraction(1))
+    heard, spoken = SPEECH.get(model, (fresh, output))
+    read = work.tokens_in - work.cached - work.written - work.heard
+    into = read * fresh + work.cached * cached + work.heard * heard
+    into += work.written * fresh * WRITES.get(model, Fraction(1))
+    out = (work.tokens_out - work.spoken) * output + work.spoken * spoken
+    if model in LONG and work.tokens_in > LONG_INPUT:
+        into, out = into * 2, out * Fraction(3, 2)
+    return ceil((into + out) * factor)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from broker.adapters.counters.memory import MemoryCounters
+from broker.catalog.estimate import Estimate
 from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
 from broker.lanes import Lane
@@ -174,9 +175,13 @@ class Allowing:
     placement: Placement = ANYWHERE
     cap: int = 10**12
     cut: tuple[str, ...] = ()
+    lent: frozenset[str] = frozenset()
+    unseen_tokens: int | None = None
+    passage: Passage | None = None
 
     async def decide(self, passage: Passage, call: Call, estimate: object) -> CallDecision:
         del call, estimate
+        self.passage = passage
         limits = (
             Limit("money", Unit.MICRO_USD, self.cap, 86_400),
             Limit("tokens", Unit.TOKENS, 10**15, 86_400),
@@ -184,7 +189,8 @@ class Allowing:
         )
         decision = CallDecision(
             True, "r", "", PolicyVersion("1", "0" * 64), Content(), self.shape, limits,
-            credential="openai", placement=self.placement, cut=self.cut,
+            credential="openai", placement=self.placement, cut=self.cut, lent=self.lent,
+            unseen_tokens=self.unseen_tokens,
         )  # fmt: skip
         passage.decision = decision
         return decision
@@ -204,8 +210,9 @@ class Till:
         self.trusting = Trusting()
         self.allowing = Allowing()
         self.vigil = Vigil(self.clock, lambda: 0)
+        self.owners = MemoryOwners()
         self.pipeline = Pipeline(
-            Ports(self.keys, self.upstream, self.ledger, self.counters, MemoryOwners(), self.clock),
+            Ports(self.keys, self.upstream, self.ledger, self.counters, self.owners, self.clock),
             cast("Authentication", self.trusting),
             _STAGES,
             cast("Any", self.allowing),
@@ -251,6 +258,17 @@ class Till:
         return sum(window.taken for key, window in self.counters._windows.items() if key[1] is unit)
 
     @property
+    def owned(self) -> set[str]:
+        """The ids of what calls have made."""
+        return set(self.owners._owners)
+
+    @property
+    def estimate(self) -> Estimate:
+        """What the last call was estimated at."""
+        assert self.allowing.passage is not None
+        return self.allowing.passage.meter.estimate
+
+    @property
     def money(self) -> int:
         return self.taken(Unit.MICRO_USD)
 
@@ -260,7 +278,7 @@ class Till:
         return [record for record in self.ledger.records if record.type is RecordType.OUTCOME][-1]
 
 
-_STAGES = Stages(lambda: Inspector((), ()))
+_STAGES = Stages(Inspector((), ()))
 
 
 def _call(operation: Operation, document: dict[str, Any] | None, body: bytes, path: str | None) -> Call:

@@ -18,12 +18,16 @@ from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Unit
 from broker.model.decision import Shape
 from broker.model.operation import Operation
+from broker.model.pool import Placement
 from broker.shaping.delivered import FRAMING
-from tests.money.billing import LONGEST, PRICES, REASONS, TIERS, Work, bill
+from tests.money.billing import LONGEST, PRICES, REASONS, TIERS, WRITES, Work, bill
 from tests.money.rig import Till, event, interrupted, named, reply, streamed
+from tests.sizes import sized
 
 WORD = " the"  # one token of every vocabulary
 DONE = event("[DONE]")
+WINDOW = 1_050_000
+"""The largest there is."""
 
 
 class End(Enum):
@@ -62,6 +66,15 @@ class Scenario:
     failures: int
     at: int
     runs_on: bool
+    regional: bool
+    written: bool
+    heard: int
+    speaks: bool
+
+    @property
+    def sounds(self) -> bool:
+        """Whether audio goes in, which only chats take here."""
+        return self.operation is Operation.CHAT and self.heard > 0
 
     @property
     def served(self) -> str:
@@ -81,14 +94,18 @@ class Scenario:
 
     @property
     def tokens_in(self) -> int:
-        return self.prompt
+        return self.prompt + (self.heard if self.sounds else 0)
 
     def work(self, words: int) -> Work:
         """What was done when so many words of all answers had been written."""
         out = words + self.thought * len(self.answers)
         if self.operation is Operation.EMBEDDINGS:
             out = 0
-        return Work(self.tokens_in, self.tokens_in // 2 if self.cached else 0, out)
+        heard = self.heard if self.sounds else 0
+        cached = self.prompt // 2 if self.cached else 0
+        written = self.prompt - cached if self.written and self.served in WRITES else 0
+        speaks = self.speaks and self.operation is Operation.CHAT
+        return Work(self.tokens_in, cached, out, written, heard, min(words, out) if speaks else 0)
 
 
 def tiers() -> st.SearchStrategy[str | None]:
@@ -101,7 +118,7 @@ scenarios = st.builds(
         [Operation.CHAT] * 4 + [Operation.RESPONSES] * 2 + [Operation.EMBEDDINGS, Operation.RESPONSES_GET]
     ),
     model=st.sampled_from(sorted(PRICES)),
-    pinned=st.none() | st.sampled_from(["gpt-4o", "gpt-5", "o3"]),
+    pinned=st.none() | st.sampled_from(["gpt-4o", "gpt-5", "o3", "gpt-5.6-sol"]),
     stream=st.booleans(),
     asks_usage=st.booleans(),
     cap=st.none() | st.integers(1, 400),
@@ -116,6 +133,10 @@ scenarios = st.builds(
     failures=st.integers(0, 2),
     at=st.integers(0, 320),
     runs_on=st.booleans(),
+    regional=st.booleans(),
+    written=st.booleans(),
+    heard=st.just(0) | st.integers(1, 40),
+    speaks=st.booleans(),
 )
 
 
@@ -126,6 +147,8 @@ class OpenAI:
         self.scenario = scenario
         self.billed = 0
         self.answered = 0
+        self.reserved = 0
+        self.till: Till | None = None
         self.asked_for_usage = False
         self.sent = asyncio.Event()
         self.tier = _served_tier(scenario)
@@ -134,6 +157,8 @@ class OpenAI:
     async def __call__(self, request: UpstreamRequest) -> Reply | StreamReply:
         scene = self.scenario
         self.answered += 1
+        assert self.till is not None
+        self.reserved = self.till.money
         if self.answered <= scene.failures:
             return reply({"error": {"message": "too many"}}, 429)
         if scene.end is End.UNREACHABLE:
@@ -154,7 +179,8 @@ class OpenAI:
         return streamed(self._events())
 
     def _bill(self, words: int) -> None:
-        self.billed = bill(self.scenario.served, self.tier, self.scenario.work(words))
+        scene = self.scenario
+        self.billed = bill(scene.served, self.tier, scene.work(words), regional=scene.regional)
 
     async def _whole(self, words: int) -> Reply:
         if self.scenario.end in (End.CALLER_LEAVES, End.TOKEN_ENDS):
@@ -220,7 +246,8 @@ class OpenAI:
         if not usage:
             return told
         names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens",
-                 "prompt_tokens_details": "input_tokens_details"}  # fmt: skip
+                 "prompt_tokens_details": "input_tokens_details",
+                 "completion_tokens_details": "output_tokens_details"}  # fmt: skip
         return {**told, "usage": {names.get(name, name): value for name, value in usage.items()}}
 
     def _frame(self) -> dict[str, Any]:
@@ -231,9 +258,11 @@ class OpenAI:
         if self.scenario.end is End.UNCOUNTED:
             return {}
         work = self.scenario.work(words)
-        told = {"prompt_tokens": work.tokens_in, "prompt_tokens_details": {"cached_tokens": work.cached}}
+        into = {"cached_tokens": work.cached, "cache_write_tokens": work.written, "audio_tokens": work.heard}
+        told: dict[str, Any] = {"prompt_tokens": work.tokens_in, "prompt_tokens_details": into}
         if self.scenario.operation is not Operation.EMBEDDINGS:
             told["completion_tokens"] = work.tokens_out
+            told["completion_tokens_details"] = {"audio_tokens": work.spoken}
         if self.scenario.end is End.DOUBTFUL:
             told["prompt_tokens"] = -1
         return {"usage": told}
@@ -264,13 +293,20 @@ def document(scene: Scenario) -> dict[str, Any] | None:
     if scene.stream and scene.asks_usage:
         asked["stream_options"] = {"include_usage": True}
     cap = {"max_completion_tokens": scene.cap} if scene.cap else {}
-    message = {"role": "user", "content": text}
+    message: dict[str, Any] = {"role": "user", "content": text}
+    if scene.sounds:
+        sound = {"type": "input_audio", "input_audio": {"data": "A" * 32 * scene.heard, "format": "mp3"}}
+        message = {"role": "user", "content": [{"type": "text", "text": text}, sound]}
+    if scene.speaks:
+        asked["modalities"] = ["text", "audio"]
     return {**asked, "n": len(scene.answers), "messages": [message], **cap}
 
 
 async def play(till: Till, scene: Scenario, openai: OpenAI) -> None:
     """The caller's part of the scenario: it takes what comes, until it leaves or its token ends."""
     till.allowing.shape = Shape(model=scene.pinned)
+    if scene.regional:
+        till.keys.region, till.allowing.placement = "eu", Placement(None, "eu")
     if scene.end is End.POLICY_REFUSES:
         till.allowing.cap = 0
     path = "/v1/responses/x" if scene.operation is Operation.RESPONSES_GET else None
@@ -286,16 +322,17 @@ async def play(till: Till, scene: Scenario, openai: OpenAI) -> None:
     await asyncio.gather(call, silent, return_exceptions=True)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=sized(500), deadline=None)
 @given(scene=scenarios)
 def test_never_less_than_openai_bills_and_more_only_while_it_is_unknown(scene: Scenario) -> None:
     openai = OpenAI(scene)
-    till = Till(openai)
+    till = openai.till = Till(openai)
     with asyncio.Runner() as runner:
         runner.run(play(till, scene, openai))
     note(f"{scene.operation.value} {scene.end.value}")
     charged, billed = till.money, openai.billed
     assert charged >= billed, "less than OpenAI bills"
+    assert openai.reserved >= billed or not openai.billed, "less was reserved than OpenAI bills"
     outcomes = [record for record in till.ledger.records if record.type.value == "outcome"]
     if not outcomes:  # refused before anything was sent: nothing is reserved any more
         assert (charged, till.taken(Unit.TOKENS), till.taken(Unit.REQUESTS)) == (0, 0, 0)
@@ -322,7 +359,11 @@ def most(scene: Scenario) -> int:
     """
     each = max(scene.cap or LONGEST.get(scene.served, 16_384), *scene.answers, 0) + FRAMING * 2
     out = 0 if scene.operation is Operation.EMBEDDINGS else each * len(scene.answers)
-    work = Work(scene.prompt + 16, 0, out)
+    into = WINDOW if scene.sounds else scene.prompt + 16  # nobody counts a sound but OpenAI
+    spoken = out if scene.speaks and scene.operation is Operation.CHAT else 0
+    writes = into if scene.served in WRITES and not scene.sounds else 0
+    work = Work(into, 0, out, writes, into if scene.sounds else 0, spoken)
     if scene.tier == "priority" and (scene.served, "priority") not in TIERS:
-        return ceil(bill(scene.served, None, work) * 2.5)
-    return bill(scene.served, "priority" if scene.tier == "priority" else None, work)
+        return ceil(bill(scene.served, None, work, regional=scene.regional) * 2.5)
+    tier = "priority" if scene.tier == "priority" else None
+    return bill(scene.served, tier, work, regional=scene.regional)

@@ -71,7 +71,15 @@ def test_no_metric_names_a_caller(broker: RunningBroker) -> None:
     text = httpx.get(f"{broker.console}/metrics").text
     assert not [name for name in ("spiffe:", "tok_", "call_", "assistant", "gpt-") if f'="{name}' in text]
     labels = set(re.findall(r"[{,](\w+)=", text))
-    assert labels <= {"type", "operation", "outcome", "direction", "le"}
+    assert labels <= {
+        "type",
+        "operation",
+        "outcome",
+        "direction",
+        "le",
+        "rule",
+        "reason",
+    }  # closed vocabularies
 
 
 async def test_an_unready_broker_says_what_is_missing() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from broker.cli.dev import dev
-from broker.config import ConfigError
+from broker.errors import ConfigError
 from tests.running import RunningBroker
 
 BROKER = (sys.executable, "-m", "broker.cli.main")

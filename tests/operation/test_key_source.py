@@ -9,7 +9,8 @@ import pytest
 from broker.adapters.clock import SystemClock
 from broker.adapters.keystore import SealedKeyVault
 from broker.adapters.vault import AppRole, Certificate, Jwt, Kubernetes, VaultKeyVault
-from broker.app.keys import cluster, key_source, login, vault_session
+from broker.app.fromvault import cluster, login
+from broker.app.keys import key_source, vault_session
 from broker.config import Vault
 from tests.docs.test_readme import example_configuration
 from tests.operation.test_settings import IN_VAULT, MINIMAL, Load, loaded

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from broker.config import ConfigError, Settings, load
+from broker.config import Settings, load
+from broker.errors import ConfigError
 from tests.docs.tables import settings
 
 MINIMAL = """

@@ -21,6 +21,7 @@ from tests.path.upstreams import scripted_upstream
 from tests.path.wire import bearer
 from tests.running import RunningBroker
 from tests.serving import served_broker
+from tests.sizes import sized
 
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say."}]}
 REPLY = (
@@ -29,7 +30,7 @@ REPLY = (
     b'"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}'
 )
 CALLERS = 4
-RELOADS = 4
+RELOADS = sized(4, 20)
 
 
 @dataclass

@@ -17,8 +17,9 @@ from tests.path import kill
 from tests.path.upstreams import received, simulator_process
 from tests.processes import children
 from tests.running import RunningBroker, start_broker
+from tests.sizes import sized
 
-CALLS = 1500
+CALLS = sized(1_000, 10_000)
 
 
 @pytest.mark.servers

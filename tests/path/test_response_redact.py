@@ -155,6 +155,17 @@ def test_response_redact_takes_the_match_out_of_what_is_read_back(redacting: Sta
     assert items.json()["data"] == [item(mark("email"))]
 
 
+def test_response_redact_takes_out_a_match_over_two_parts(redacting: Staged) -> None:
+    def message(*said: str) -> dict[str, Any]:
+        content = [{"type": "output_text", "text": each, "annotations": []} for each in said]
+        return {"object": "response", "id": "resp_1", "output": [{"type": "message", "content": content}]}
+
+    tell(redacting, message(f"pay to {IBAN[:9]}", f"{IBAN[9:]} now"))
+    reply = ask(redacting, "responses", {"model": "gpt-4o", "input": "x"})
+    assert reply.status_code == 200, reply.text
+    assert reply.json() == message(f"pay to {mark('iban')}", f"{mark('iban')} now")
+
+
 def test_response_redact_keeps_tool_arguments_json(redacting: Staged) -> None:
     arguments = json.dumps({"to": f"{IBAN}\n", "card": CARD, "n": 1})
     call = {"id": "c1", "type": "function", "function": {"name": "pay", "arguments": arguments}}

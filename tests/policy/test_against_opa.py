@@ -29,10 +29,11 @@ from tests.policy.engines import (
 )
 from tests.policy.generated import MODELS, NAMES, RULES, Generator
 from tests.policy.record_builtins import ask_opa
+from tests.sizes import sized
 
 pytestmark = pytest.mark.servers
 
-GENERATED = 10_000
+GENERATED = sized(3_000, 10_000)
 SCOPES = (
     ("chat", None),
     ("chat", "*"),

@@ -22,6 +22,7 @@ from broker.model.answers import parse_call_decision
 from broker.ports import DecisionPoint
 from tests.policy.documents import call, deed, wish
 from tests.policy.engines import WITH_FIXTURE
+from tests.sizes import sized
 
 Change = Callable[[str, Callable[[str], str]], None]
 
@@ -189,13 +190,13 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=sized(200), deadline=None)
 @given(_JSON)
 def test_every_document_comes_back_as_it_went_in(document: object) -> None:
     assert _ECHO.evaluate("t/r", document) == document
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=sized(100), deadline=None)
 @given(_TEXT)
 def test_data_and_input_spell_a_string_alike(text: str) -> None:
     module = "package t\n\nr if input.text == data.texts.one\n"

@@ -14,8 +14,9 @@ from broker.adapters.rego.source import Module
 from broker.ports import DecisionPoint
 from tests.policy.engines import TABLES, WITH_FIXTURE, cases, ordered
 from tests.policy.generated import Generator
+from tests.sizes import sized
 
-GENERATED = 1500
+GENERATED = sized(750, 15_000)
 
 
 def _value(modules: list[Module], document: object) -> object:

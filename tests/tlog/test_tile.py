@@ -19,6 +19,7 @@ from broker.tlog.tile import (
     parse_hashes,
     parse_path,
 )
+from tests.sizes import sized
 from tests.tlog.test_merkle import naive_root
 
 bundles = st.lists(st.binary(max_size=300), max_size=256)
@@ -139,7 +140,7 @@ def test_a_bundle_that_is_not_the_edge_tiles_own_is_refused() -> None:
         Frontier.load(300, lambda tile: files[tile.path])
 
 
-@settings(max_examples=30)
+@settings(max_examples=sized(30))
 @given(st.integers(1, 700), st.data())
 def test_proofs_made_from_tiles_verify(size: int, data: st.DataObject) -> None:
     frontier, files = _grown(size)

@@ -29,6 +29,7 @@ class MemoryCounters:
     async def reserve(self, charges: Sequence[Charge]) -> Reservation:
         now_ns = self._clock.now_ns()
         taken: dict[_Key, Window] = {}
+        starts: list[int] = []
         for charge in charges:
             key = _key(charge)
             window = taken.get(key) or self._current(key, now_ns)
@@ -36,10 +37,11 @@ class MemoryCounters:
             if grown is None:
                 raise _exhausted(charge, now_ns)
             taken[key] = grown
+            starts.append(grown.start)
         self._windows.update(taken)
         if len(self._windows) > _SWEEP_AT:
             self._sweep(now_ns)
-        return Reservation(tuple(charges), tuple(taken[_key(charge)].start for charge in charges))
+        return Reservation(tuple(charges), tuple(starts))
 
     async def settle(self, reservation: Reservation, used: Mapping[Unit, int]) -> None:
         for charge, start in zip(reservation.charges, reservation.windows, strict=True):

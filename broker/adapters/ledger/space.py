@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -67,16 +68,9 @@ class SpaceWatch:
         """Why no call is begun, or an empty string."""
         return "space for the audit log" if self._full else ""
 
-    async def append(self, record: Record) -> Receipt:
+    def append(self, record: Record) -> Coroutine[Any, Any, Receipt]:
         """See ports.Ledger. Raises AUDIT_UNAVAILABLE for what begins something, at the floor."""
-        if self._full and record.type in _BEGINS:
-            raise BrokerError(
-                Kind.AUDIT_UNAVAILABLE,
-                "There is too little space left to record this call.",
-                remedy="The operator must make room on the log's disk; calls go on by themselves then.",
-                retry_after=LOOK_SECONDS,
-            )
-        return await self._ledger.append(record)
+        return _refuse() if self._full and record.type in _BEGINS else self._ledger.append(record)
 
     async def _watch(self) -> None:
         while True:
@@ -101,3 +95,12 @@ class SpaceWatch:
             log.warning("little space for the log", free_mib=left, remedy=remedy)
         else:
             log.info("enough space for the log again", free_mib=left)
+
+
+async def _refuse() -> Receipt:
+    raise BrokerError(
+        Kind.AUDIT_UNAVAILABLE,
+        "There is too little space left to record this call.",
+        remedy="The operator must make room on the log's disk; calls go on by themselves then.",
+        retry_after=LOOK_SECONDS,
+    )

@@ -45,11 +45,12 @@ class Connection(asyncio.Protocol):
     def __init__(self, read_seconds: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._read_seconds = read_seconds
+        self._chunks: list[bytes] = []
+        self.on_body = self._chunks.append  # called with each piece of a body, of which a stream has hundreds
         self._parser = httptools.HttpResponseParser(self)
         self._incoming = select.poll()
         self._waiter: asyncio.Future[None] | None = None
         self._fault: ConnectionFault | None = None
-        self._chunks: list[bytes] = []
         self._paused = False
         self._rest()
 
@@ -64,6 +65,11 @@ class Connection(asyncio.Protocol):
         read it yet: what is sent now does not meet a connection that upstream has closed before.
         """
         return not (self._transport.is_closing() or self._incoming.poll(0))
+
+    @property
+    def drained(self) -> bool:
+        """Whether the last answer came whole and all of it was read."""
+        return self._whole and not self._chunks
 
     @property
     def left(self) -> bool:
@@ -95,7 +101,9 @@ class Connection(asyncio.Protocol):
         """What has come of the body, waiting if it must; empty at its end. Raises BrokenError."""
         while not self._chunks and not self._whole:
             await self._wait(self.now() + self._read_seconds)
-        taken, self._chunks, self._buffered = b"".join(self._chunks), [], 0
+        taken = b"".join(self._chunks)
+        self._chunks.clear()
+        self._buffered = 0
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
@@ -109,8 +117,7 @@ class Connection(asyncio.Protocol):
         """The state between two exchanges."""
         self.status = 0
         self.headers: list[tuple[str, str]] = []
-        self._names: list[bytes] = []
-        self._values: list[bytes] = []
+        self._fields: list[tuple[bytes, bytes]] = []
         self._framing = Framing()
         self._left = False
         self._head = False
@@ -118,7 +125,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._whole = True
         self._keep_alive = False
-        self._chunks = []
+        self._chunks.clear()
 
     async def _wait(self, until: float) -> None:
         """Until the other side did something, or that time of the loop has come."""
@@ -152,13 +159,22 @@ class Connection(asyncio.Protocol):
         if self._whole:
             self.close()
             return
+        before = len(self._chunks)
+        self._framing.arrived(len(data))
         try:
-            self._framing.arrived(len(data))
             self._parser.feed_data(data)
-            self._framing.judge(head_came=self._head)
+            self._delivered(sum(map(len, self._chunks[before:])))
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnreadableError):
             self._fail(ConnectionFault.UNREADABLE)
         self._wake()
+
+    def _delivered(self, body: int) -> None:
+        """So much of the body has come. Upstream is not read from while much of it waits."""
+        self._framing.judge(body, head_came=self._head)
+        self._buffered += body
+        if self._buffered > _HIGH_WATER and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         ends_body = self._head and not self._framing.delimited
@@ -177,23 +193,13 @@ class Connection(asyncio.Protocol):
         if self._head:  # a trailer is never a header (RFC 9110, 6.5.1)
             self._framing.trailer()
         else:
-            self._names.append(name)
-            self._values.append(value)
+            self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
-        self._framing.status_line(self.status, self._parser.get_http_version())
-        self.headers = self._framing.fields(self._names, self._values)
-        self._names, self._values = [], []
+        self.headers = self._framing.head(self.status, self._parser.get_http_version(), self._fields)
+        self._fields = []
         self._head = self.status >= FIRST_FINAL
-
-    def on_body(self, body: bytes) -> None:
-        self._chunks.append(body)
-        self._buffered += len(body)
-        self._framing.delivered(len(body))
-        if self._buffered > _HIGH_WATER and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
 
     def on_message_complete(self) -> None:
         if self._head:  # and not an interim answer (1xx), which the final one follows

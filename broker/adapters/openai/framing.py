@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 
 MAX_HEAD_BYTES = 16 * 1024
 MAX_FIELDS = 64
 FIRST_FINAL = 200
 _FIRST, _LAST = 100, 599
 _VERSIONS = frozenset({"1.0", "1.1"})
-_PRINTABLE = bytes([9, *range(32, 127), *range(128, 256)])
 _JUDGED = frozenset({"content-length", "transfer-encoding", "keep-alive"})
 _LENGTH = re.compile(r"[0-9]{1,15}\Z")
 _KEEP = re.compile(r"(?:.*[, ])?timeout=([0-9]{1,6})(?:[, ].*)?\Z", re.IGNORECASE)
@@ -53,12 +53,11 @@ class Framing:
         """So many bytes have come."""
         self._bytes += size
 
-    def delivered(self, size: int) -> None:
-        """So many of them are the body's."""
-        self._body += size
-
-    def judge(self, *, head_came: bool) -> None:
-        """Whether what has come is in proportion: a head without end, or chunks of extensions, are not."""
+    def judge(self, body: int, *, head_came: bool) -> None:
+        """So many of them are the body's. Whether what has come is in proportion: a head without end, or
+        chunks of extensions, are not.
+        """
+        self._body += body
         if head_came:
             beyond = self._bytes - self._body > _FRAMING_BYTES + _FRAMING_PER_BYTE * self._body
         else:
@@ -72,26 +71,17 @@ class Framing:
         if self._trailers > MAX_FIELDS:
             raise UnreadableError
 
-    def status_line(self, status: int, version: str) -> None:
-        """Judges what stands in it, beside the reason."""
+    def head(self, status: int, version: str, raw: Sequence[tuple[bytes, bytes]]) -> Fields:
+        """The fields of a head, their names in lower case, where they, what stands in the status line beside
+        the reason, and the way that the body ends, are as they may be. llhttp has refused control characters.
+        """
         if not _FIRST <= status <= _LAST or version not in _VERSIONS:
             raise UnreadableError
         self._old = version == "1.0"
-
-    def fields(self, names: Sequence[bytes], values: Sequence[bytes]) -> Fields:
-        """The fields of a head, their names in lower case, where each of them, and the way that the body
-        ends, are as they may be. They are judged together: an answer has dozens.
-        """
-        if not names:
-            return []
-        ends = len(names) - 1
-        name, value = b"\n".join(names), b"\n".join(values)
-        if ends >= MAX_FIELDS or len(name) + len(value) > MAX_HEAD_BYTES:
+        long = self._bytes > MAX_HEAD_BYTES and sum(map(len, chain.from_iterable(raw))) > MAX_HEAD_BYTES
+        if long or len(raw) > MAX_FIELDS:
             raise UnreadableError
-        if value.translate(None, _PRINTABLE) != b"\n" * ends:
-            raise UnreadableError
-        lower = name.decode("latin-1").lower().split("\n")
-        found = list(zip(lower, value.decode("latin-1").split("\n"), strict=True))
+        found = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
         self._frame([field for field in found if field[0] in _JUDGED])
         return found
 

@@ -18,7 +18,7 @@ from broker.model.sends import Sends
 
 _PLAIN_PATH = re.compile(r"[!-~]+\Z")
 _PATH_SAFE = "!#$%&'()*+,/:;=?@[]~"
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_PRINTABLE = bytes([9, *range(32, 127), *range(128, 256)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ def encode(request: UpstreamRequest, lease: Lease, origin: Origin, sends: Sends)
         fields.append(("openai-project", lease.project))
     if request.body or request.method == "POST":
         fields.append(("content-length", str(len(request.body))))
-    lines = [f"{name}: {value}" for name, value in fields]
-    if any(map(_UNPRINTABLE.search, lines)):
+    lines = [f"{name}: {value}\r\n" for name, value in fields]
+    head = f"{request.method} {origin.prefix}{path} HTTP/1.1\r\n{''.join(lines)}".encode("latin-1")
+    if head.translate(None, _PRINTABLE) != b"\r\n" * (len(lines) + 1):
         raise BrokerError(Kind.BAD_REQUEST, "A header holds a control character.", param="headers")
-    head = "\r\n".join((f"{request.method} {origin.prefix}{path} HTTP/1.1", *lines, "authorization: Bearer "))
     key = lease.secret.reveal().encode("latin-1")
-    return Message(b"".join((head.encode("latin-1"), key, b"\r\n\r\n", request.body)), sends)
+    return Message(b"".join((head, b"authorization: Bearer ", key, b"\r\n\r\n", request.body)), sends)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from broker.adapters.openai.connection import BrokenError, Connection
 from broker.adapters.openai.message import Message
+from broker.adapters.openai.places import Places
 
 _PORTS = {"http": 80, "https": 443}
 _MARGIN_SECONDS = 1.0
@@ -44,20 +46,30 @@ class Answer:
         self._connection: Connection | None = connection
         self.status = connection.status
         self.headers = tuple(connection.headers)
+        self._first = dict(reversed(self.headers))
 
     def header(self, name: str) -> str | None:
         """The first value of a header, by its lower-case name."""
-        return next((value for key, value in self.headers if key == name), None)
+        return self._first.get(name)
 
-    async def read(self) -> bytes:
+    @property
+    def ended(self) -> bool:
+        """Whether its body has been read to its end."""
+        return self._connection is None or self._connection.drained
+
+    def read(self) -> Awaitable[bytes]:
         """The next bytes of the body, empty at its end. Raises BrokenError."""
-        return await self._connection.read() if self._connection is not None else b""
+        return self._connection.read() if self._connection is not None else _nothing()
 
     def close(self) -> None:
         """Gives the connection back, or ends it where the answer is not whole. Idempotent."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.take_back(connection)
+
+
+async def _nothing() -> bytes:
+    return b""
 
 
 class Pool:
@@ -69,7 +81,7 @@ class Pool:
         self._port = origin.port or _PORTS[origin.scheme]
         self._tls = ssl.create_default_context() if origin.scheme == "https" else None
         self._deadlines = deadlines
-        self._free = asyncio.Semaphore(connections)
+        self._places = Places(connections)
         self._resting: deque[tuple[Connection, float]] = deque()
 
     async def send(self, request: Message) -> Answer:
@@ -79,7 +91,8 @@ class Pool:
 
         Raises UnreachableError where nothing was sent, BrokenError where something may have been.
         """
-        await self._reserve()
+        if not self._places.take():
+            await self._wait_for_place()
         connection = None
         try:
             connection = self._rested()
@@ -106,7 +119,7 @@ class Pool:
         if connection.keep_seconds is not None:
             rest = min(rest, connection.keep_seconds - _MARGIN_SECONDS)
         self._resting.append((connection, now + rest))
-        self._free.release()
+        self._places.give()
         while self._resting and self._resting[0][1] <= now:
             self._resting.popleft()[0].close()
 
@@ -115,12 +128,9 @@ class Pool:
         while self._resting:
             self._resting.pop()[0].close()
 
-    async def _reserve(self) -> None:
+    async def _wait_for_place(self) -> None:
         try:
-            if self._free.locked():
-                await asyncio.wait_for(self._free.acquire(), self._deadlines.pool)
-            else:
-                await self._free.acquire()
+            await self._places.wait(self._deadlines.pool)
         except TimeoutError:
             raise UnreachableError from None
 
@@ -148,4 +158,4 @@ class Pool:
     def _discard(self, connection: Connection | None) -> None:
         if connection is not None:
             connection.close()
-        self._free.release()
+        self._places.give()

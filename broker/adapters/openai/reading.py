@@ -12,7 +12,7 @@ from broker.adapters.openai.pool import Answer
 from broker.adapters.openai.refusals import interrupted, unavailable
 from broker.model.call import Events, Reply, StreamReply
 from broker.model.secret import Secret
-from broker.shaping.sse import EventSplitter, EventTooLargeError, is_terminal
+from broker.shaping.sse import EventSplitter, EventTooLargeError, is_terminal, may_be_terminal
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 _PASSED = frozenset(
@@ -20,6 +20,8 @@ _PASSED = frozenset(
 )
 _PASSED_PREFIXES = ("x-ratelimit-", "openai-")
 _BLANK_LINE = b"\n\n"
+_AT_ONCE_BYTES = 16 * 1024
+"""Of a stream, cut into events together: as many as 8,000, which takes some 2 ms."""
 
 
 async def taken(answer: Answer, key: Secret) -> Reply | StreamReply:
@@ -36,7 +38,7 @@ async def taken(answer: Answer, key: Secret) -> Reply | StreamReply:
 
 def reply(answer: Answer, body: bytes, key: Secret) -> Reply:
     """The answer with this body. Raises UPSTREAM_UNAVAILABLE where that gives the key away."""
-    if key.reveal().encode() in body:
+    if key.is_in(body):
         del body
         raise unavailable("The upstream's reply held the key it was called with.")
     return Reply(answer.status, _passed(answer, key), body)
@@ -49,7 +51,7 @@ async def whole(answer: Answer, most: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     try:
-        while not chunks or chunks[-1]:
+        while not answer.ended:
             chunks.append(await answer.read())
             size += len(chunks[-1])
             if size > most:
@@ -74,11 +76,12 @@ def is_event_stream(content_type: str | None) -> bool:
 
 
 def _passed(answer: Answer, key: Secret) -> tuple[tuple[str, str], ...]:
-    return tuple(
+    passed = [
         (name, value)
         for name, value in answer.headers
         if (name in _PASSED or name.startswith(_PASSED_PREFIXES)) and key.reveal() not in value
-    )
+    ]
+    return tuple(passed)
 
 
 def _closing(answer: Answer) -> Callable[[], Awaitable[None]]:
@@ -97,18 +100,18 @@ async def _events(answer: Answer, key: Secret) -> AsyncGenerator[bytes, None]:
     sent = 0
     try:
         while chunk := await answer.read():
-            for event in splitter.feed(chunk):
-                if key.reveal().encode() in event:
-                    del event, chunk
-                    raise interrupted(sent)
-                ended = ended or is_terminal(event)
-                sent += len(event)
-                yield event
-        if (
-            not ended
-            and is_terminal(last := splitter.rest + _BLANK_LINE)
-            and key.reveal().encode() not in last
-        ):
+            for start in range(0, len(chunk), _AT_ONCE_BYTES):
+                events = splitter.feed(chunk[start : start + _AT_ONCE_BYTES])
+                said = b"".join(events)  # one look at all of them is cheaper than one at each
+                holds_key, may_end = key.is_in(said), may_be_terminal(said)
+                for event in events:
+                    if holds_key and key.is_in(event):
+                        del event, events, said, chunk
+                        raise interrupted(sent)
+                    ended = ended or (may_end and is_terminal(event))
+                    sent += len(event)
+                    yield event
+        if not ended and is_terminal(last := splitter.rest + _BLANK_LINE) and not key.is_in(last):
             ended = True  # upstream has ended the body behind its terminal event, without the blank line
             yield last
     except (BrokenError, EventTooLargeError):

@@ -8,8 +8,10 @@ it: each point is therefore compiled alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from broker.adapters.rego.dialect import code_of
 from broker.adapters.rego.source import Module
@@ -38,13 +40,15 @@ def reached(modules: Sequence[Module], package: str, rule: str) -> list[Module]:
     >>> [module.name for module in reached([calls, more, *others], "broker.calls", "decision")]
     ['calls', 'grants']
     """
-    parts = [part for module in modules for part in _parts(module)]
-    mentions: set[Path] = {(*package.split("."), rule)}
+    index = _Index(part for module in modules for part in _parts(module))
+    asked: set[Path] = {(*package.split("."), rule)}
+    seen: set[Path] = set()
     found: set[_Part] = set()
-    while new := [part for part in parts if part not in found and part.is_meant(mentions)]:
-        for part in new:
-            found.add(part)
-            mentions |= part.mentions
+    while asked:
+        seen |= asked
+        new = {part for path in asked for part in index.meant(path)} - found
+        found |= new
+        asked = {path for part in new for path in part.mentions} - seen
     named = {part.module.name for part in found}
     return [_with(module, found) for module in modules if module.name in named]
 
@@ -58,15 +62,34 @@ class _Part:
     rules: frozenset[Path]
     mentions: frozenset[Path]
 
-    def is_meant(self, mentions: Collection[Path]) -> bool:
-        """Whether a mention lies above, at or below one of its rules."""
-        return any(path[: len(rule)] == rule[: len(path)] for path in mentions for rule in self.rules)
+
+class _Index:
+    """Finds the parts that a mention may mean: those with a rule above, at or below it."""
+
+    def __init__(self, parts: Iterable[_Part]) -> None:
+        self._at: defaultdict[Path, list[_Part]] = defaultdict(list)
+        self._below: defaultdict[Path, list[_Part]] = defaultdict(list)
+        for part in parts:
+            for rule in part.rules:
+                self._at[rule].append(part)
+                for length in range(len(rule)):
+                    self._below[rule[:length]].append(part)
+
+    def meant(self, path: Path) -> Iterator[_Part]:
+        yield from self._below.get(path, ())
+        for length in range(len(path) + 1):
+            yield from self._at.get(path[:length], ())
 
 
 _WHOLE = -1
 
 
-def _parts(module: Module) -> Iterator[_Part]:
+@lru_cache(maxsize=256)  # each decision point reads the same modules
+def _parts(module: Module) -> tuple[_Part, ...]:
+    return tuple(_read_parts(module))
+
+
+def _read_parts(module: Module) -> Iterator[_Part]:
     package, found = _package(code_of(module)), statements(module)
     imported = {alias: path for each in found if each.head == "import" for alias, path in _imports(each.code)}
     rules = [each for each in found if each.head not in ("package", "import")]
@@ -80,7 +103,7 @@ def _parts(module: Module) -> Iterator[_Part]:
 
 
 def _with(module: Module, found: Collection[_Part]) -> Module:
-    starts = {part.start for part in found if part.module is module}
+    starts = {part.start for part in found if part.module == module}
     return module if _WHOLE in starts else keeping(module, lambda each: each.start in starts)
 
 

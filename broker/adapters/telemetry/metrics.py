@@ -112,7 +112,7 @@ class Metrics(Collector):
     def count(self, record: Record) -> None:
         """Counts one durable record."""
         operation = record.operation or "none"
-        self._records[record.type.value, operation, _outcome(record)] += record.count or 1
+        self._records[record.type, operation, _outcome(record)] += record.count or 1
         if record.alert is not None:
             self._alerts[record.rule or "none",] += 1
         if record.type is RecordType.OUTCOME:

@@ -80,6 +80,29 @@ class Policy:
         return "\n\n".join([_comment(self.purpose), *stanzas, *rest]) + "\n"
 
 
+_OWN_TOKEN = (
+    Grant(
+        "auth/token/renew-self",
+        ("update",),
+        "The broker's own token, renewed at two thirds of its life. Named here, so that roles can do "
+        "without Vault's `default` policy (token_no_default_policy=true), which also opens "
+        "cubbyholes, wrapping and identity.",
+    ),
+    Grant(
+        "auth/token/revoke-self",
+        ("update",),
+        "At shutdown, and where a token is replaced, the old one is ended: none lies around until it "
+        "expires.",
+    ),
+)
+_ASKING = Grant(
+    "sys/capabilities-self",
+    ("update",),
+    "`broker doctor` asks which of these lines the broker has, and whether it has more. It tells "
+    "of nobody else's rights.",
+)
+
+
 def broker_policy(names: Names) -> Policy:
     """All that a running broker may do."""
     return Policy(
@@ -87,66 +110,64 @@ def broker_policy(names: Names) -> Policy:
         purpose="What one broker may do in Vault, and nothing else: KV version 2 at "
         f"`{names.mount}`, keys below `{names.prefix}`. Made by `broker vault init`; `broker doctor` checks "
         "it line by line.",
-        grants=(
-            Grant(
-                f"{names.mount}/data/{names.prefix}/*",
-                ("read",),
-                "The keys themselves: one read per version and credential, and one in each half hold (30 s).",
-                Need.KEYS,
-            ),
-            Grant(
-                f"{names.mount}/metadata/{names.prefix}/*",
-                ("read",),
-                "Which version is current, and whether it is deleted or quarantined: once a second per "
-                "credential in use. That is how a rotation is seen within a second without the key's leaving "
-                "Vault each time. No list: names come from policy.",
-                Need.KEYS,
-            ),
-            Grant(
-                "auth/token/renew-self",
-                ("update",),
-                "The broker's own token, renewed at two thirds of its life. Named here, so that roles can do "
-                "without Vault's `default` policy (token_no_default_policy=true), which also opens "
-                "cubbyholes, wrapping and identity.",
-            ),
-            Grant(
-                "auth/token/revoke-self",
-                ("update",),
-                "At shutdown, and where a token is replaced, the old one is ended: none lies around until it "
-                "expires.",
-            ),
-            Grant(
-                names.certifying("sign"),
-                ("update",),
-                "[vault] certify: Transit signs a statement about each new key, and one checkpoint a minute. "
-                "Only this key, and only to sign: it can be neither rotated nor deleted nor configured.",
-                Need.CERTIFY,
-            ),
-            Grant(
-                names.certifying("keys"),
-                ("read",),
-                "Its public halves, and whether it can be exported; nothing secret is in the answer. The "
-                "broker checks what Transit signed before a log, which forgets nothing, takes it. It refuses "
-                "a key that could have left Vault.",
-                Need.CERTIFY,
-            ),
-            Grant(
-                f"{names.pki}/sign/{names.door_role}",
-                ("update",),
-                "[vault] pki_role: the certificate of the doors, for a private key that the broker makes and "
-                "keeps. Only this role, and only to sign a request: `issue`, where Vault makes the private "
-                "key, is another path.",
-                Need.DOORS,
-            ),
-            Grant(
-                "sys/capabilities-self",
-                ("update",),
-                "`broker doctor` asks which of these lines the broker has, and whether it has more. It tells "
-                "of nobody else's rights.",
-            ),
-        ),
+        grants=(*_reading_keys(names), *_OWN_TOKEN, *_certifying(names), *_certificates(names), _ASKING),
         absent="Not here, because Vault answers these without a token: auth/*/login, sys/wrapping/lookup. "
         "And not sys/wrapping/unwrap: the wrapping token itself may do that.",
+    )
+
+
+def _reading_keys(names: Names) -> tuple[Grant, ...]:
+    """[keys] adapter = vault."""
+    return (
+        Grant(
+            f"{names.mount}/data/{names.prefix}/*",
+            ("read",),
+            "The keys themselves: one read per version and credential, and one in each half hold (30 s).",
+            Need.KEYS,
+        ),
+        Grant(
+            f"{names.mount}/metadata/{names.prefix}/*",
+            ("read",),
+            "Which version is current, and whether it is deleted or quarantined: once a second per "
+            "credential in use. That is how a rotation is seen within a second without the key's leaving "
+            "Vault each time. No list: names come from policy.",
+            Need.KEYS,
+        ),
+    )
+
+
+def _certifying(names: Names) -> tuple[Grant, ...]:
+    """[vault] certify."""
+    return (
+        Grant(
+            names.certifying("sign"),
+            ("update",),
+            "[vault] certify: Transit signs a statement about each new key, and one checkpoint a minute. "
+            "Only this key, and only to sign: it can be neither rotated nor deleted nor configured.",
+            Need.CERTIFY,
+        ),
+        Grant(
+            names.certifying("keys"),
+            ("read",),
+            "Its public halves, and whether it can be exported; nothing secret is in the answer. The "
+            "broker checks what Transit signed before a log, which forgets nothing, takes it. It refuses "
+            "a key that could have left Vault.",
+            Need.CERTIFY,
+        ),
+    )
+
+
+def _certificates(names: Names) -> tuple[Grant, ...]:
+    """[vault] pki_role."""
+    return (
+        Grant(
+            f"{names.pki}/sign/{names.door_role}",
+            ("update",),
+            "[vault] pki_role: the certificate of the doors, for a private key that the broker makes and "
+            "keeps. Only this role, and only to sign a request: `issue`, where Vault makes the private "
+            "key, is another path.",
+            Need.DOORS,
+        ),
     )
 
 

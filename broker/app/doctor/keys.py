@@ -12,8 +12,8 @@ from broker.app.doctor.check import Check, Level
 from broker.app.doctor.sources import check_sources, stored
 from broker.app.doctor.vault import VaultProof, check_vault
 from broker.app.keys import keystore
-from broker.config import ConfigError, Settings
-from broker.errors import BrokerError
+from broker.config import Settings
+from broker.errors import BrokerError, ConfigError
 from broker.model.credential import KeyState
 
 _SUBJECT = "keys"

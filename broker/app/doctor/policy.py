@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 
 from broker.app.doctor.check import Check, Level
 from broker.app.policy import opa_authorizer, told_unserved, try_candidates
-from broker.config import ConfigError, Settings
-from broker.errors import BrokerError
+from broker.config import Settings
+from broker.errors import BrokerError, ConfigError
 from broker.ports import Clock
 
 _SUBJECT = "policy"

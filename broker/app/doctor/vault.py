@@ -15,7 +15,7 @@ from broker.adapters.vault.grants import Grant, Names, Need, broker_policy
 from broker.adapters.vault.operator import TokenFile
 from broker.adapters.vault.refusal import Cause, Refusal
 from broker.app.doctor.check import Check, Level
-from broker.app.keys import cluster, login
+from broker.app.fromvault import cluster, login
 from broker.config import Settings, Vault
 from broker.errors import BrokerError
 

@@ -1,15 +1,36 @@
 """`broker policy`: one module a command."""
 
-import typer
+from broker.cli.lazy import Lazy, lazy_group
 
-from broker.cli.policy import build, check, explain, init, newrule, replay, shadow, test
-
-app = typer.Typer(help="Test, check, explain and replay policies.", no_args_is_help=True)
-app.command("init")(init.init)
-app.command("new-rule")(newrule.new_rule)
-app.command("check")(check.check)
-app.command("test")(test.test)
-app.command("explain")(explain.explain)
-app.command("build")(build.build)
-app.command("replay")(replay.replay)
-app.add_typer(shadow.app, name="shadow", help="What a candidate would have decided on live calls.")
+COMMANDS = {
+    "init": Lazy(
+        "broker.cli.policy.init:init",
+        "Write a policy set of your own that grants nothing yet.",
+    ),
+    "new-rule": Lazy(
+        "broker.cli.policy.newrule:new_rule",
+        "Write a rule of your own that denies, and its test.",
+    ),
+    "check": Lazy(
+        "broker.cli.policy.check:check",
+        "Find mistakes in rules and data before a broker does.",
+    ),
+    "test": Lazy(
+        "broker.cli.policy.test:test",
+        "Run the tests of the policies, and tell their coverage.",
+    ),
+    "explain": Lazy(
+        "broker.cli.policy.explain:explain",
+        "Show what would be decided about an input, and why.",
+    ),
+    "build": Lazy(
+        "broker.cli.policy.build:build",
+        "Build a signed bundle.",
+    ),
+    "replay": Lazy(
+        "broker.cli.policy.replay:replay",
+        "Print where a candidate decides recorded calls otherwise.",
+    ),
+    "shadow": Lazy("broker.cli.policy.shadow:app", "What a candidate would have decided on live calls."),
+}
+app = lazy_group("Test, check, explain and replay policies.", COMMANDS)

@@ -32,7 +32,7 @@ from broker.replay.allow_list import Review, review
 from broker.replay.flips import Comparison
 from broker.replay.recorded import DECIDED, Ruling, occasion_of
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="What a candidate would have decided on live calls.")
 _UNKNOWN = "(unknown)"
 _ALWAYS = Period()
 

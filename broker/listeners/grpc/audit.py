@@ -13,12 +13,12 @@ import orjson
 
 from broker.errors import BrokerError, Kind
 from broker.gen.broker.v1 import audit_pb2
+from broker.interfaces import Administering
 from broker.listeners.fields import refuse
 from broker.listeners.grpc.codec import from_document
 from broker.listeners.grpc.core import TRANSPORT
 from broker.listeners.grpc.parse import parse
 from broker.listeners.grpc.rim import Answer, Visit
-from broker.listeners.surface import Administering
 from broker.tlog.search import Search
 
 _BEFORE_FIRST = -1

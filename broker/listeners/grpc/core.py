@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.listeners.surface import Administering, Calls, Explains, Issuing
+from broker.interfaces import Administering, Calls, Explains, Issuing
 from broker.model.subject import Peer
 
 TRANSPORT = "grpc"

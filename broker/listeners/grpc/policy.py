@@ -8,10 +8,10 @@ from __future__ import annotations
 import orjson
 
 from broker.gen.broker.v1 import policy_pb2
+from broker.interfaces import Explains
 from broker.listeners.grpc.core import TRANSPORT
 from broker.listeners.grpc.parse import parse
 from broker.listeners.grpc.rim import Answer, Visit
-from broker.listeners.surface import Explains
 from broker.model.explanation import Condition
 
 

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from math import isfinite
 
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import NullValue, Struct, Value
 
 from broker import strictjson
 from broker.listeners.grpc.shapes import MAX_EXACT, DocumentError
 
 # A JSON object inside a Struct takes three protobuf levels, and parsers stop at 100 by default.
 _MAX_DEPTH = 24
+_MOST_NULLS = 256
+"""Characters in the names of members that are kept for the next message."""
 
 
 def read_struct(struct: Struct) -> dict[str, object]:
@@ -78,6 +81,21 @@ def is_exact(value: object, depth: int = 0) -> bool:
     if isinstance(value, list):
         return all(map(is_exact, value, [depth + 1] * len(value)))
     return True
+
+
+def is_nulls(rest: Mapping[str, object]) -> bool:
+    """Whether all members are null, and few enough for `nulls` to keep.
+
+    >>> is_nulls({"usage": None, "error": None}), is_nulls({"n": 0}), is_nulls({"x" * 300: None})
+    (True, False, False)
+    """
+    return list(rest.values()).count(None) == len(rest) and sum(map(len, rest)) <= _MOST_NULLS
+
+
+@lru_cache(maxsize=256)
+def nulls(*names: str) -> Struct:
+    """A Struct of these names, each with null. It is shared: who changes it takes a copy."""
+    return Struct(fields={name: Value(null_value=NullValue.NULL_VALUE) for name in names})
 
 
 def split_exact(rest: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:

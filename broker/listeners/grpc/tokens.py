@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from broker.gen.broker.v1 import token_pb2
 from broker.identity.scope import parse_scope
+from broker.interfaces import Administering, Issuing
 from broker.listeners.decode import checked_purpose
 from broker.listeners.fields import refuse
 from broker.listeners.grpc.core import TRANSPORT
 from broker.listeners.grpc.parse import parse
 from broker.listeners.grpc.rim import Answer, Visit
-from broker.listeners.surface import Administering, Issuing
 from broker.model.token import TokenWish
 
 _NO_STORE = (("cache-control", "no-store"),)

@@ -23,7 +23,7 @@ from broker.listeners.grpc.shapes import (
     is_map,
     shape_of,
 )
-from broker.listeners.grpc.structs import is_exact, split_exact
+from broker.listeners.grpc.structs import is_exact, is_nulls, nulls, split_exact
 
 Write = Callable[[Any], object]
 _INT64 = 2**63
@@ -59,10 +59,13 @@ def writer(descriptor: Descriptor) -> Slot:
 
 
 def _object_writer(descriptor: Descriptor) -> Write:
-    plan = {field.name: _slot(field) for field in descriptor.fields if field.name not in (EXTRA, EXTRA_JSON)}
+    plan: dict[str, Slot] = {}
     slot_of = plan.get
 
     def write(document: dict[str, object]) -> dict[str, object]:
+        if not plan:  # compiled when it is first needed: types may hold themselves
+            plan.update((field.name, _slot(field)) for field in descriptor.fields)
+            plan.update({EXTRA: _UNKNOWN, EXTRA_JSON: _UNKNOWN})
         arguments: dict[str, object] = {}
         rest: dict[str, object] = {}
         for name, value in document.items():
@@ -84,6 +87,11 @@ def _object_writer(descriptor: Descriptor) -> Write:
 
 
 def _add_rest(arguments: dict[str, object], rest: dict[str, object]) -> None:
+    if is_nulls(
+        rest
+    ):  # what nearly every event of a stream has: one copy is cheaper than a new one each time
+        arguments[EXTRA] = nulls(*rest)
+        return
     extra, texts = split_exact(rest)
     if extra:
         arguments[EXTRA] = extra
@@ -116,7 +124,7 @@ def _slot(field: FieldDescriptor) -> Slot:
 
 def _single_slot(field: FieldDescriptor) -> Slot:
     if field.message_type is not None:
-        return _late(field.message_type)
+        return _inner(field.message_type)
     if field.enum_type is not None:
         return Slot(str, _enum_writer(field.enum_type))
     return {
@@ -127,10 +135,14 @@ def _single_slot(field: FieldDescriptor) -> Slot:
     }[field.cpp_type]
 
 
-def _late(descriptor: Descriptor) -> Slot:
-    """The writer of a message type, looked up when it is first needed: types may hold themselves."""
+def _inner(descriptor: Descriptor) -> Slot:
+    """The writer of a message type within another; where it is none that is compiled when it is first needed,
+    it is looked up then: types may hold themselves.
+    """
     shape = None if descriptor.full_name == STRUCT else shape_of(descriptor)
-    kind = {Shape.UNION: None, Shape.ARRAY: list}.get(shape, dict) if shape else dict
+    if shape in (None, Shape.OBJECT):
+        return writer(descriptor)
+    kind = {Shape.UNION: None, Shape.ARRAY: list}.get(shape, dict)
     found: list[Write] = []
 
     def write(value: object) -> object:
@@ -151,7 +163,7 @@ def _items(slot: Slot, values: list[object]) -> list[object]:
     kind, convert = slot
     if convert is _double or convert is _int64:
         return _numbers(convert, values)
-    if kind is not None and any(type(value) is not kind for value in values):
+    if kind is not None and values and set(map(type, values)) != {kind}:
         raise MisfitError
     return values if convert is None else [convert(value) for value in values]
 

@@ -6,19 +6,19 @@ Knows: the route table and the two renderings of an error. Must not know: anythi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from broker.errors import BrokerError, Kind
+from broker.interfaces import Calls
 from broker.listeners.https import errors
 from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.protocol import Presence
 from broker.listeners.https.request import HttpArrival, Message, Receive, Send, bearer_of
-from broker.listeners.https.routes import Issue, Match, Open, find
-from broker.listeners.surface import Calls
+from broker.listeners.https.routes import Match, Open, find
 from broker.model.call import Reply, StreamReply
-from broker.model.operation import AdminAction, Operation
+from broker.model.operation import Operation
 from broker.model.subject import Peer
 
 Headers = list[tuple[bytes, bytes]]
@@ -27,6 +27,10 @@ _SINGLE = frozenset({"authorization", "content-type", "content-length", "content
 _DEFECT = BrokerError(
     Kind.INTERNAL, "The broker failed on this call.", remedy="Tell its operator the x-broker-call-id."
 )
+
+
+class BrokenOffError(Exception):
+    """A reply that was begun may not go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,39 +69,49 @@ class HttpsApp:
             await _respond_error(send, _DEFECT, call_id, oauth=False)
             raise
 
-    async def _serve(
+    def _serve(
         self, scope: Message, receive: Receive, send: Send, match: Match | None, call_id: str
-    ) -> None:
+    ) -> Awaitable[None]:
+        """What serves the request; no function of its own waits for that."""
         if match is None:
             raise BrokerError(
                 Kind.NOT_FOUND, "The broker serves no such path.", remedy="See the route table in the README."
             )
         authorization = match.route.authorization
         if isinstance(authorization, Open):
-            await self._public(match.route.path, send)
-            return
+            return self._public(match.route.path, send)
         headers = _headers(scope["headers"])
         peer = self._peer(scope)
         if isinstance(authorization, Operation):
-            await self._call(scope, receive, send, match, authorization, headers, peer, call_id)
-        elif isinstance(authorization, Issue | AdminAction):
-            reply = await self._door.oauth.serve(match.route.path, peer, headers, receive, call_id)
-            await _respond(send, reply, call_id)
+            arrival = self._arrival(scope, receive, match, authorization, headers, peer, call_id)
+            return self._call(arrival, send, scope["state"]["presence"])
+        return self._issue(match.route.path, peer, headers, receive, send, call_id)
 
-    async def _call(
+    async def _issue(
+        self,
+        path: str,
+        peer: Peer,
+        headers: dict[str, str],
+        receive: Receive,
+        send: Send,
+        call_id: str,
+    ) -> None:
+        reply = await self._door.oauth.serve(path, peer, headers, receive, call_id)
+        await _respond(send, reply, call_id)
+
+    def _arrival(
         self,
         scope: Message,
         receive: Receive,
-        send: Send,
         match: Match,
         operation: Operation,
         headers: dict[str, str],
         peer: Peer,
         call_id: str,
-    ) -> None:
+    ) -> HttpArrival:
         query = scope["query_string"].decode("latin-1")
         path = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
-        arrival = HttpArrival(
+        return HttpArrival(
             call_id=call_id,
             operation=operation,
             peer=peer,
@@ -109,21 +123,23 @@ class HttpsApp:
             forwarded=self._door.forwarded,
             whole="whole" in scope["state"],
         )
-        reply = await self._run(arrival, scope["state"]["presence"])
-        if isinstance(reply, Reply):
-            await _respond(send, reply, call_id)
-        elif reply is not None:
-            await _stream(reply, call_id, receive, send, scope["state"]["presence"])
 
-    async def _run(self, arrival: HttpArrival, presence: Presence) -> Reply | StreamReply | None:
-        """The reply, or None where the caller left first: the call then ends, upstream and in the log."""
-        presence.waiting = asyncio.current_task()
+    async def _call(self, arrival: HttpArrival, send: Send, presence: Presence) -> None:
+        presence.waiting = presence.serving
         try:
-            return await self._door.calls.run(arrival)
-        except asyncio.CancelledError:
-            if presence.gone:
-                return None
-            raise
+            reply = await self._door.calls.run(arrival)
+            if isinstance(reply, Reply):
+                presence.waiting = None
+                await _respond(send, reply, arrival.call_id)
+            else:
+                await _stream(reply, arrival.call_id, send)
+        except asyncio.CancelledError:  # the caller left: the call has ended, upstream and in the log
+            if not presence.gone:
+                raise
+        except BrokenOffError:
+            presence.waiting = None
+            presence.break_off()
+            await _caller_left(arrival.receive)  # until then this reply is one that was not ended
         finally:
             presence.waiting = None
 
@@ -195,38 +211,20 @@ async def _respond_error(send: Send, error: BrokerError, call_id: str, *, oauth:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _stream(reply: StreamReply, call_id: str, receive: Receive, send: Send, presence: Presence) -> None:
-    """Passes events on as they come. A caller that leaves ends the call upstream too; a stream that may not
-    go on ends with its error event, and the transfer without its end (RFC 9112, 8): it is not whole.
+async def _stream(reply: StreamReply, call_id: str, send: Send) -> None:
+    """Passes events on as they come. Raises BrokenOffError for a stream that may not go on, behind its error
+    event: the transfer then has no end (RFC 9112, 8), for it is not whole.
     """
     headers = _reply_headers(reply, call_id)
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    forwarding = asyncio.ensure_future(_forward(reply.events, send))
-    leaving = asyncio.ensure_future(_caller_left(receive))
-    try:
-        await asyncio.wait({forwarding, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if forwarding.done() and not forwarding.cancelled() and not forwarding.result():
-            presence.break_off()
-            await leaving  # until then this reply is one that was not ended
-    finally:  # also when the door closes under an open stream: its call must not stay open
-        forwarding.cancel()
-        leaving.cancel()
-        await asyncio.gather(forwarding, leaving, return_exceptions=True)
-    if not forwarding.cancelled():
-        forwarding.result()
-
-
-async def _forward(events: AsyncIterator[bytes], send: Send) -> bool:
-    """Whether the stream came to its end."""
-    try:
-        async with aclosing(events) as source:  # type: ignore[type-var]
-            async for event in source:
+    async with aclosing(reply.events) as events:  # type: ignore[type-var]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        try:
+            async for event in events:
                 await send({"type": "http.response.body", "body": event, "more_body": True})
-    except BrokerError as error:
-        await send({"type": "http.response.body", "body": errors.event(error), "more_body": True})
-        return False
+        except BrokerError as error:
+            await send({"type": "http.response.body", "body": errors.event(error), "more_body": True})
+            raise BrokenOffError from None
     await send({"type": "http.response.body", "body": b""})
-    return True
 
 
 async def _caller_left(receive: Receive) -> None:

@@ -11,9 +11,9 @@ import orjson
 
 from broker.errors import BrokerError, Kind
 from broker.identity.scope import parse_scope
+from broker.interfaces import Administering, Issuing
 from broker.listeners.decode import checked_purpose
 from broker.listeners.https.request import MAX_FORM_BYTES, Receive, read_body
-from broker.listeners.surface import Administering, Issuing
 from broker.model.call import Reply
 from broker.model.subject import Peer
 from broker.model.token import TokenState, TokenWish

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.https import errors
+from broker.listeners.https.exchange import Exchange
+from broker.listeners.https.gathering import Gathering
 from broker.listeners.https.handshake import ServerHandshake
-from broker.listeners.https.unchunked import unchunked
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADER_FIELDS = 64
@@ -39,10 +42,12 @@ class Presence:
     not: nobody would hear the answer.
     """
 
-    __slots__ = ("break_off", "gone", "waiting")
+    __slots__ = ("break_off", "gone", "serving", "waiting")
 
     def __init__(self, break_off: Callable[[], None]) -> None:
         self.gone = False
+        self.serving: asyncio.Task[Any] | None = None
+        """What works on the connection's request."""
         self.waiting: asyncio.Task[Any] | None = None
         self.break_off = break_off
         """Ends the connection after what was written: a reply that is not whole must not look whole."""
@@ -53,38 +58,6 @@ class Presence:
             self.waiting.cancel()
 
 
-class Gathering:
-    """A transport that sends what one turn of the loop writes together: uvicorn writes the head and the body
-    of a reply apart, which would make two TLS records, two system calls and two wake-ups of the caller.
-    Whatever else is asked of it, the transport itself does.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._gathered: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Sent at the end of this turn, or with `flush`."""
-        if not self._gathered:
-            self._loop.call_soon(self.flush)
-        self._gathered.append(data)
-
-    def close(self) -> None:
-        """After what was written."""
-        self.flush()
-        self._transport.close()
-
-    def flush(self) -> None:
-        """Sends what was written. Idempotent."""
-        gathered, self._gathered = self._gathered, []
-        if gathered:
-            self._transport.write(b"".join(gathered))
-
-
 class PeerProtocol(HttpToolsProtocol):
     """Puts into `scope["state"]`: `peer_chain`, what the client has sent of certificates (DER, leaf first),
     `presence`, and `whole` once the request's body has come to its end.
@@ -93,7 +66,7 @@ class PeerProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._header_bytes = 0
-        self._in_body = False
+        self._in_head = True
         self._header_timer: asyncio.TimerHandle | None = None
         self._presence = Presence(self._break_off)
 
@@ -118,32 +91,69 @@ class PeerProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head and self._header_timer is None:
+            self._await_headers()
+
     def on_message_begin(self) -> None:
         self._header_bytes = 0
-        self._in_body = False
-        self._await_headers()
+        self._in_head = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
+        self._header_bytes += len(url)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise TooManyHeadersError
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
-        if self._in_body:  # a trailer: counted, and never a header (RFC 9110, 6.5.1)
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise TooManyHeadersError
+        if not self._in_head:  # a trailer: counted, and never a header (RFC 9110, 6.5.1)
             return
         if len(self.headers) >= MAX_HEADER_FIELDS:
             raise TooManyHeadersError
-        super().on_header(name, value)
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self._in_body = True
+        """The request is begun, or waits for the reply to the one before it (RFC 9112, 9.3.2)."""
+        self._in_head = False
         self._headers_came()
-        super().on_headers_complete()
+        version = self.parser.get_http_version()
+        url = httptools.parse_url(self.url)
+        self.scope["http_version"] = version
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["path"] = unquote(url.path.decode("ascii"))
+        self.scope["raw_path"] = url.path
+        self.scope["query_string"] = url.query or b""
+        before, self.cycle = self.cycle, self._exchange(version)
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        chunks = cycle.scope["http_version"] != "1.0"
-        super()._start_asgi_task(cycle, app if chunks else unchunked(cycle, app))
+        task = self._presence.serving = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def _exchange(self, version: str) -> Exchange:
+        return Exchange(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=[],
+            message_event=asyncio.Event(),
+            expect_100_continue=dict(self.headers).get(b"expect", b"").lower() == b"100-continue",
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
 
     def on_response_complete(self) -> None:
         self._gathering.flush()
@@ -162,14 +172,8 @@ class PeerProtocol(HttpToolsProtocol):
     def _break_off(self) -> None:
         self._gathering.close()
 
-    def _count(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > MAX_HEADER_BYTES:
-            raise TooManyHeadersError
-
     def _await_headers(self) -> None:
-        if self._header_timer is None:
-            self._header_timer = self.loop.call_later(HEADER_SECONDS, self._give_up)
+        self._header_timer = self.loop.call_later(HEADER_SECONDS, self._give_up)
 
     def _headers_came(self) -> None:
         if self._header_timer is not None:

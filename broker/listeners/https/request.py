@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from broker.errors import BrokerError, Kind
-from broker.lanes import Lane
+from broker.lanes import LARGE_BYTES, Lane
 from broker.listeners.decode import decode_bodiless, decode_document, parse_body, too_large, with_purpose
 from broker.listeners.forwarding import is_forwarded
 from broker.listeners.https.coding import decoded
@@ -41,10 +41,9 @@ _FORWARDED = frozenset(
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Bytes = TypeVar("Bytes", bytes, bytearray)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: that would cost four times as much, with each call
 class HttpArrival:
     """Implements `arrival.Arrival` for a `/v1` route. `forwarded` are further header prefixes that go on;
     `whole` says that the body has arrived.
@@ -76,10 +75,12 @@ class HttpArrival:
         if media != "application/json":
             raise _unreadable("the content type must be application/json")
         body = await read_body(self.headers, self.receive, whole=self.whole)
-        call = await lane.once(
-            len(body),
-            lambda: decode_document(self.operation, method, self.path, parse_body(body), body, headers),
-        )
+
+        def decoded_call() -> Call:
+            return decode_document(self.operation, method, self.path, parse_body(body), body, headers)
+
+        large = len(body) > LARGE_BYTES
+        call = await lane.once(len(body), decoded_call) if large else decoded_call()
         if self.match.target is not None:
             call = replace(call, target=self.match.target)
         return with_purpose(call, purpose)
@@ -94,14 +95,12 @@ async def read_body(
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()) or len(length) > _LONGEST_LENGTH or int(length) > most:
         raise too_large(most)
-    body = await _received(receive, most, whole=whole)
+    body = await (_whole(receive, most) if whole else _in_time(receive, most))
     codings = headers.get("content-encoding")
     return body if codings is None else await decoded(codings, body, most)
 
 
-async def _received(receive: Receive, most: int, *, whole: bool) -> bytes:
-    if whole:
-        return await _whole(receive, most)
+async def _in_time(receive: Receive, most: int) -> bytes:
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await _whole(receive, most)
@@ -110,36 +109,27 @@ async def _received(receive: Receive, most: int, *, whole: bool) -> bytes:
 
 
 async def _whole(receive: Receive, most: int) -> bytes:
-    message = await _next(receive)
-    if not message.get("more_body"):
-        return _bounded(bytes(message.get("body", b"")), most)
-    chunks = bytearray(message.get("body", b""))
-    while message.get("more_body"):
-        message = await _next(receive)
-        chunks += message.get("body", b"")
-        _bounded(chunks, most)
-    return bytes(chunks)
-
-
-def _bounded(body: Bytes, most: int) -> Bytes:
-    if len(body) > most:
-        raise too_large(most)
-    return body
-
-
-async def _next(receive: Receive) -> Message:
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise BrokerError(Kind.CALLER_GONE, "The caller left before its request was whole.")
-    return message
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BrokerError(Kind.CALLER_GONE, "The caller left before its request was whole.")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        more = message.get("more_body", False)
+        if size > most:
+            raise too_large(most)
+    return b"".join(chunks)
 
 
 def forwarded_headers(headers: dict[str, str], extra: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """The caller's headers that upstream may see; everything else, its token first, stays here."""
     prefixes = ("x-stainless-", *extra)
-    return tuple(
-        (name, value) for name, value in headers.items() if name in _FORWARDED or is_forwarded(name, prefixes)
-    )
+    passed = [
+        field for field in headers.items() if field[0] in _FORWARDED or is_forwarded(field[0], prefixes)
+    ]
+    return tuple(passed)
 
 
 def bearer_of(headers: dict[str, str]) -> str | None:

@@ -1,5 +1,6 @@
-"""The core as both doors see it. Knows its surface; must not know its implementation: the composition root
-fills it in.
+"""The core as both listeners see it, one protocol a service.
+
+Knows: what is asked of it. Must not know: who does it; the composition root says.
 """
 
 from __future__ import annotations

@@ -1,0 +1,203 @@
+"""Keeps the file of owners true to the log, within its bounds, and open to an operator.
+
+Knows when to look. Must not know calls. Before the first call is served, whatever the log tells and the file
+does not have is replayed into it: all of it where the file is missing, little after a crash. What an operator
+wishes is recorded before it is carried out, so that a file made anew has it, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import structlog
+
+from broker.adapters.ledger import LogDirectory
+from broker.adapters.objects.owners import unusable
+from broker.adapters.objects.store import KEEP_SECONDS, ObjectsFile
+from broker.errors import BrokerError, Kind
+from broker.ports import Clock, Ledger
+from broker.tlog.malformed import MalformedError
+from broker.tlog.objects import TELLING, changes, told
+from broker.tlog.search import Search
+
+WISH_SECONDS = 1.0
+POSITION_SECONDS = 60
+PRUNE_SECONDS = 3600
+_REPLAYED_AT_ONCE = 1000
+_NS_PER_SECOND = 1_000_000_000
+_Result = TypeVar("_Result")
+
+
+class Log(Ledger, Protocol):
+    """A ledger that can be read."""
+
+    @property
+    def origin(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def tail(self, after_seq: int, search: Search) -> AsyncIterator[tuple[int, bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """For how long owners are remembered, and of how many objects at most."""
+
+    keep_seconds: int = KEEP_SECONDS
+    most: int = 5_000_000
+
+
+class Upkeep:
+    """Use: `await open()` before calls are served, then `start`, then `await aclose()` before the log closes.
+
+    `look_again` is called where the file says something else about an object than before.
+    """
+
+    def __init__(
+        self, path: Path, log: Log, clock: Clock, bounds: Bounds, look_again: Callable[[], None]
+    ) -> None:
+        self._path = path
+        self._log = log
+        self._clock = clock
+        self._bounds = bounds
+        self._look_again = look_again
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """The file tells all that the log does, and carries out what was wished meanwhile. Raises BrokerError
+        AUDIT_UNAVAILABLE where log or file cannot be read: then no call may be served.
+        """
+        self._file = await self._in(lambda: ObjectsFile(self._path, self._bounds.keep_seconds))
+        begin, end = await self._in(lambda: self._file.position(self._log.origin)), self._log.size
+        begin = begin if begin <= end else 0  # the position is of a longer log: this is another one
+        replayed = await self._replay(begin)
+        await self._in(lambda: self._file.reached(self._log.origin, end))
+        if begin == 0 and replayed:
+            structlog.get_logger().warning("stored objects are known from the log anew", told=replayed)
+        await self.carry_out()
+        await self.prune()
+
+    def start(self) -> None:
+        """Looks for wishes once a second from now on."""
+        self._task = asyncio.create_task(self._run())
+
+    async def aclose(self) -> None:
+        """Ends it; the next start has little to replay."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        await self._note_position()
+        await self._in(self._file.close)
+
+    async def carry_out(self) -> None:
+        """Records each wish of an operator, then does it."""
+        for wish in await self._in(self._file.wishes):
+            call_id = f"objects_{self._clock.random_bytes(16).hex()}"
+            await self._log.append(told(wish.change, call_id, wish.asked_by))
+            await self._in(partial(self._file.carry_out, wish, self._now))
+            self._look_again()
+
+    async def prune(self) -> None:
+        """Forgets what OpenAI keeps no longer, and the oldest of what is beyond the bound."""
+        forgotten = 0
+        while expired := await self._in(lambda: self._file.expire(self._now)):
+            forgotten += expired
+        excess = await self._in(self._file.count) - self._bounds.most
+        if excess > 0:
+            structlog.get_logger().warning("too many stored objects: the oldest are forgotten", many=excess)
+        while excess > 0:
+            owner, many = await self._in(self._file.most)
+            gone = await self._in(partial(self._file.evict, owner, min(excess, many)))
+            if not gone:
+                break
+            excess, forgotten = excess - gone, forgotten + gone
+        if forgotten:
+            self._look_again()
+
+    async def _run(self) -> None:
+        noted = pruned = self._now
+        while True:
+            await self._clock.sleep(WISH_SECONDS)
+            now = self._now
+            try:
+                await self.carry_out()
+                if now - noted >= POSITION_SECONDS:
+                    await self._note_position()
+                    noted = now
+                if now - pruned >= PRUNE_SECONDS:
+                    await self.prune()
+                    pruned = now
+            except (
+                BrokerError
+            ) as error:  # a full disk, a log that is lost: calls are refused for it elsewhere
+                structlog.get_logger().error(
+                    "the owners of stored objects are not kept up", why=error.message
+                )
+
+    async def _replay(self, begin: int) -> int:
+        batch: list[bytes] = []
+        done = 0
+        async for _, entry in self._log.tail(begin - 1, TELLING):
+            batch.append(entry)
+            if len(batch) >= _REPLAYED_AT_ONCE:
+                done += await self._apply(batch)
+                batch = []
+        return done + await self._apply(batch)
+
+    async def _apply(self, entries: list[bytes]) -> int:
+        if entries:
+            await self._in(lambda: self._file.apply(changes(entries)))
+        return len(entries)
+
+    async def _note_position(self) -> None:
+        """What is durable in the log is in the file: the owner before the outcome, a wish right behind it."""
+        size = self._log.size
+        await self._in(lambda: self._file.reached(self._log.origin, size))
+
+    @property
+    def _now(self) -> int:
+        return self._clock.now_ns() // _NS_PER_SECOND
+
+    async def _in(self, run: Callable[[], _Result]) -> _Result:
+        try:
+            return await asyncio.to_thread(run)
+        except (sqlite3.Error, OSError) as error:
+            raise unusable(self._path) from error
+        except MalformedError as error:
+            raise BrokerError(
+                Kind.AUDIT_UNAVAILABLE,
+                f"What the log tells of stored objects cannot be read: {error}.",
+                remedy="Run `broker audit verify` on the log directory.",
+            ) from error
+
+
+def replay(file: ObjectsFile, log: LogDirectory, origin: str | None, now: int) -> int:
+    """Reads a whole log into the file, and forgets what OpenAI keeps no longer at the unix second `now`. How
+    many records told of an object. Blocking. `origin`: the log's, to go on behind it at the next start.
+
+    Raises sqlite3.Error, OSError, and MalformedError for a damaged log.
+    """
+    told_of, size = 0, 0
+    batch: list[bytes] = []
+    for seq, entry in log.entries():
+        size = seq + 1
+        if TELLING.finds(entry):
+            batch.append(entry)
+        if len(batch) >= _REPLAYED_AT_ONCE:
+            file.apply(changes(batch))
+            told_of, batch = told_of + len(batch), []
+    file.apply(changes(batch))
+    if origin is not None:
+        file.reached(origin, max(size, file.position(origin)))
+    while file.expire(now):
+        pass
+    return told_of + len(batch)

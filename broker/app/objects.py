@@ -1,0 +1,49 @@
+"""Owners of what OpenAI keeps: the file, what calls ask of it, and what keeps it true to the log.
+
+Knows: the settings of both. Must not know: what an object is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from broker.adapters.ledger import FileLedger
+from broker.adapters.objects import NAME, Bounds, SqliteObjectOwners, Upkeep
+from broker.config import Settings
+from broker.ports import Clock
+
+_SECONDS_A_DAY = 86_400
+
+
+def place(settings: Settings) -> Path:
+    """The file of a configuration."""
+    return settings.audit.keys / NAME
+
+
+def bounds(settings: Settings) -> Bounds:
+    """How long, and how many."""
+    return Bounds(settings.objects.keep_days * _SECONDS_A_DAY, settings.objects.most)
+
+
+class Objects:
+    """`owners` may be opened before the log, and is of use to calls after `open`."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._path = place(settings)
+        self._clock = clock
+        self._bounds = bounds(settings)
+        self._upkeep: Upkeep | None = None
+        self.owners = SqliteObjectOwners(self._path, clock, self._bounds.keep_seconds)
+
+    async def open(self, log: FileLedger) -> None:
+        """The file tells what the log does when this returns. Raises BrokerError AUDIT_UNAVAILABLE."""
+        upkeep = Upkeep(self._path, log, self._clock, self._bounds, self.owners.look_again)
+        await upkeep.open()
+        upkeep.start()
+        self._upkeep = upkeep
+
+    async def aclose(self) -> None:
+        """Before the log closes, after the last call."""
+        if self._upkeep is not None:
+            await self._upkeep.aclose()
+        await self.owners.close()
