@@ -20,7 +20,7 @@ from tests.transfers import Transfers
 
 START_SECONDS = 60
 STOP_SECONDS = 20
-_PROGRAM = ("-m", "broker.cli.main")
+PROGRAM = ("-m", "broker.cli.main")
 _PATIENT = {  # many tests share a broker, and few certificates are refused thousands of times
     "BROKER__AUDIT__REFUSALS_RECORDED": "1000000",
     "BROKER__LIMITS__REFUSALS_BURST": "1000000",
@@ -110,7 +110,7 @@ class RunningBroker:
 
 
 def start_broker(
-    directory: Path, *arguments: str, until: str = "ready", program: tuple[str, ...] = _PROGRAM
+    directory: Path, *arguments: str, until: str = "ready", program: tuple[str, ...] = PROGRAM
 ) -> RunningBroker:
     """Starts `broker dev` on free ports in `directory`; returns once it accepts calls, or says something else
     that begins with `until`. What it writes on standard error is appended to `<directory>.err`. `program`:
@@ -134,6 +134,12 @@ def start_broker(
     raise RuntimeError(f"broker dev did not become ready; exit code {process.wait()}:\n{said}")
 
 
+def environment(**more: str) -> dict[str, str]:
+    """A broker's: `more`, ours, and not the verbosity that gRPC's listener sets for this process."""
+    ours = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+    return {**more, **ours, "PYTHONUNBUFFERED": "1"}
+
+
 def _spawn(
     program: tuple[str, ...], directory: Path, arguments: tuple[str, ...], stderr: IO[str]
 ) -> subprocess.Popen[str]:
@@ -143,7 +149,7 @@ def _spawn(
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        env={**_PATIENT, **os.environ, "PYTHONUNBUFFERED": "1"},
+        env=environment(**_PATIENT),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ from broker.cli.devfiles import (
     import_upstream_key,
 )
 from tests.bench.scene import free_port
-from tests.running import Identity, RunningBroker
+from tests.running import Identity, RunningBroker, environment
 
 KEY = "sk-served-0123456789abcdef"
 _READY_LINES = 3
@@ -45,7 +44,7 @@ def served_broker(
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env=environment(),
         )
     assert process.stdout is not None
     said = [process.stdout.readline().strip() for _ in range(_READY_LINES)]

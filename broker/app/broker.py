@@ -25,6 +25,7 @@ from broker.adapters.telemetry import (
     MeteredKeys,
     MeteredLedger,
     Metrics,
+    NativeLines,
     PooledKeysMetric,
     RejectedHandshakes,
 )
@@ -60,7 +61,9 @@ from broker.vigil import Vigil
 
 GRACE_SECONDS = 8.0
 CLOSE_SECONDS = 10.0
-STEP_SECONDS = 15.0
+STEP_SECONDS = 5.0
+LONG_STEP_SECONDS = 12.0
+"""Of the steps that may have to wait for others: calls under way, the disk, OpenAI's deletion of accounts."""
 _SWITCH_SECONDS = 0.0005
 """How long the event loop waits for Python's lock while a thread works; each of its waits costs that much."""
 
@@ -68,8 +71,9 @@ _SWITCH_SECONDS = 0.0005
 class Broker:
     """One broker process: `start`, serve, `stop`. Use it from one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, native: NativeLines) -> None:
         self._settings = settings
+        self._native = native
         self._clock = SystemClock()
         self._metrics = Metrics()
         self.log_lost = asyncio.Event()
@@ -103,7 +107,7 @@ class Broker:
         self._certificates = Certificates(settings, self._clock, self._vault)
         tls = await self._certificates.open()
         rejected = RejectedHandshakes(self._metrics.registry, self._clock)
-        self._https = HttpServer(HttpsApp(self._door), sockets[0], tls_context(tls, rejected))
+        self._https = HttpServer(HttpsApp(self._door), sockets[0], tls_context(tls, rejected.of("https")))
         self._grpc = GrpcServer(
             self._core,
             tls,
@@ -111,6 +115,7 @@ class Broker:
             reflection=settings.server.reflection,
         )
         await asyncio.gather(self._https.start(), self._grpc.start())
+        self._native.follow(rejected.of("grpc"))
         self.grpc_address = self._grpc.address
         self._console = HttpServer(ConsoleApp(self._status()), sockets[1], None)
         await self._console.start()
@@ -127,9 +132,10 @@ class Broker:
 
     async def stop(self) -> None:
         """Stops accepting, lets calls end, closes the log. Takes each step whatever became of the one before,
-        and none for longer than 15 s.
+        and none for longer than 5 s, but 12 s for doors, log and keys.
         """
-        await self._step("doors", self._close_doors())
+        await self._step("doors", self._close_doors(), LONG_STEP_SECONDS)
+        self._native.leave()
         self._watching.cancel()
         await self._step("certificates", self._certificates.aclose())
         await self._step("policy", self._policy.aclose())
@@ -138,8 +144,8 @@ class Broker:
         await self._step("objects", self._objects.aclose())
         await self._step("counted refusals", self._refusals.aclose())
         await self._step("space", self._space.aclose())
-        await self._step("log", self._record.aclose())
-        await self._step("keys", self._keys.aclose())
+        await self._step("log", self._record.aclose(), LONG_STEP_SECONDS)
+        await self._step("keys", self._keys.aclose(), LONG_STEP_SECONDS)
         if self._vault is not None:
             await self._step("vault", self._vault.aclose())
         self._log.info("stopped")
@@ -158,13 +164,15 @@ class Broker:
         self._vigil.end()
         await closing
 
-    async def _step(self, part: str, step: Coroutine[object, object, object]) -> None:
+    async def _step(
+        self, part: str, step: Coroutine[object, object, object], seconds: float = STEP_SECONDS
+    ) -> None:
         """One step of stopping. What goes wrong in it is told and holds up nothing that comes after."""
         task = asyncio.ensure_future(step)
-        done, _ = await asyncio.wait({task}, timeout=STEP_SECONDS)
+        done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
             task.cancel()
-            self._log.error("not stopped in time", part=part, seconds=STEP_SECONDS)
+            self._log.error("not stopped in time", part=part, seconds=seconds)
         elif (error := _error_of(task)) is not None:
             self._log.error("not stopped cleanly", part=part, error=type(error).__name__)
 

@@ -2,4 +2,13 @@
 3 could not run.
 """
 
+import os
+import sys
+
+if sys.argv[1:2] in (
+    ["serve"],
+    ["dev"],
+):  # gRPC tells of handshakes it rejects at this level; see NativeLines
+    os.environ.setdefault("GRPC_VERBOSITY", "INFO")
+
 import broker.listeners.grpc  # noqa: F401 - sets grpc's TLS floor, which must happen before grpc is imported

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from broker.errors import ConfigError
 
 TRUST_DOMAIN = "dev.broker"
 CREDENTIAL = "openai"
-_OTHERS_WRITE = 0o002
+_OTHERS, _OTHERS_WRITE = 0o077, 0o022
 IDENTITIES = ("assistant", "batch", "explorer", "intruder", "operator", "auditor")
 
 
@@ -60,7 +61,11 @@ class Places:
         ConfigError where others could put their keys, policies or log in the place of ours.
         """
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for folder in (self.root, self.pki, self.keys, self.keys / "log", self.log):
+        _refuse_shared(self.root)
+        reached = self.root.stat().st_mode & _OTHERS
+        for folder in (self.pki, self.keys, self.keys / "log", self.log):
+            if not reached:  # what a generous umask has given nobody could use
+                _tighten(folder)
             _refuse_shared(folder)
         self.announcement.unlink(missing_ok=True)
 
@@ -141,7 +146,13 @@ def _refuse_shared(folder: Path) -> None:
     if facts.st_uid != os.geteuid():
         raise ConfigError(f"{folder}: it belongs to another user. Try: --dir with a folder of your own")
     if facts.st_mode & _OTHERS_WRITE:
-        raise ConfigError(f"{folder}: everybody may write there. Try: chmod 700 {folder}")
+        raise ConfigError(f"{folder}: others than you may write there. Try: chmod 700 {folder}")
+
+
+def _tighten(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        if (mode := folder.stat().st_mode) & _OTHERS_WRITE:
+            folder.chmod(mode & ~_OTHERS_WRITE)
 
 
 def _log_name(places: Places) -> str:

@@ -12,12 +12,14 @@ from typing import Annotated
 import typer
 import uvloop
 
-from broker.adapters.process import harden
-from broker.adapters.telemetry import configure_log
+from broker.adapters.process import end_within, harden
+from broker.adapters.telemetry import NativeLines, configure_log
 from broker.app import Broker
 from broker.config import Settings, load
 
 Announce = Callable[[Broker], None]
+STOP_SECONDS = 25.0
+"""From the signal, or the log's loss, to the end of the process. The systemd unit waits longer."""
 _LOOK_SECONDS = 0.05
 
 
@@ -26,7 +28,9 @@ def serve(
         Path, typer.Option(help="The TOML configuration; each key is also BROKER__SECTION__KEY.")
     ],
 ) -> None:
-    """Serves until SIGTERM or SIGINT. Exit 1 when the log can no longer be written."""
+    """Serves until SIGTERM or SIGINT, and has ended 25 s after it. Exit 1 when the log can no longer be
+    written, or something hung at the end.
+    """
     settings = load(config)
     run(lambda stop: serve_until(settings, stop, _accepting, _ready))
 
@@ -43,8 +47,12 @@ async def serve_until(settings: Settings, stop: asyncio.Event, accepting: Announ
     """One broker from start to stop. `accepting` is called once it takes connections, `ready` once /readyz
     says so, too. False: the log was lost.
     """
-    configure_log(settings.log.level, settings.log.format)
-    broker = Broker(settings)
+    with NativeLines() as native:
+        configure_log(settings.log.level, settings.log.format)
+        return await _lived(Broker(settings, native), stop, accepting, ready)
+
+
+async def _lived(broker: Broker, stop: asyncio.Event, accepting: Announce, ready: Announce) -> bool:
     await broker.start()
     try:
         accepting(broker)
@@ -56,6 +64,8 @@ async def serve_until(settings: Settings, stop: asyncio.Event, accepting: Announ
         telling.cancel()
         return lived
     finally:
+        if not stop.is_set():
+            end_within(STOP_SECONDS)
         await broker.stop()
 
 
@@ -67,8 +77,14 @@ async def _tell_ready(broker: Broker, ready: Announce) -> None:
 
 async def _signalled(session: Callable[[asyncio.Event], Awaitable[bool]]) -> bool:
     stop = asyncio.Event()
+
+    def asked() -> None:
+        if not stop.is_set():
+            end_within(STOP_SECONDS)
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, asked)
     return await session(stop)
 
 

@@ -5,6 +5,8 @@ Knows: the order of the checks. Must not know: which listener asks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from broker.errors import BrokerError, Kind
 from broker.identity.certificate import check_time
 from broker.identity.revocation import RevocationSet
@@ -44,6 +46,19 @@ class Authentication:
             raise _refused(Kind.TOKEN_EXPIRED, "The bearer token has expired.")
         if self._revocations.covers(caller):
             raise _refused(Kind.TOKEN_REVOKED, "The bearer token has been revoked.")
+
+    def rechecking(self, caller: Caller) -> Callable[[int], None]:
+        """`recheck` for one caller, again and again: it looks where the second or what is revoked changed."""
+        looked = (-1, -1)
+
+        def recheck(now_seconds: int) -> None:
+            nonlocal looked
+            now = now_seconds, self._revocations.revoked
+            if now != looked:
+                self.recheck(caller, now_seconds)
+                looked = now
+
+        return recheck
 
     def _bound(self, claims: Claims, peer: Peer) -> Caller:
         caller = _caller(claims, peer)

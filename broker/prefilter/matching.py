@@ -20,6 +20,7 @@ from broker.prefilter.rules import Rule
 CONTEXT = 2
 """Characters before a match that may rule it out, at most."""
 _JOINED_BEFORE, _JOINED_AFTER = r"(?<![A-Za-z0-9][-_])(?<![0-9]\.)", r"(?![-_][A-Za-z0-9])(?!\.[0-9])"
+_LABEL_BEFORE = r"(?<![0-9][-_])(?<![0-9]\.)"  # a word may stand there: `card-…`, `pan_…`
 _JOINTS = r"[-_.]\Z"
 _WINDOW = 32_768
 _FURTHEST = 20_000
@@ -31,7 +32,8 @@ class Matcher:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self._before = (f"(?<![{rule.before}])" if rule.before else "") + _JOINED_BEFORE * rule.unjoined
+        before = _LABEL_BEFORE if rule.labelled else _JOINED_BEFORE
+        self._before = (f"(?<![{rule.before}])" if rule.before else "") + before * rule.unjoined
         self._after = (f"(?![{rule.after}])" if rule.after else "") + _JOINED_AFTER * rule.unjoined
         self._strict = re.compile(f"{self._before}{rule.core.full}{self._after}{rule.rest}")
         self._ends = re.compile(self._after)

@@ -60,7 +60,8 @@ class Rule:
 
     `core` alone is proof enough to end a stream, unless `after` must be ruled out. `before` and `after` are
     characters, as the inside of a class, that must not stand directly before and after. What is `unjoined` is
-    no part of more: no hyphen or underscore joins it to an identifier, no point to a number.
+    no part of more: no hyphen or underscore joins it to an identifier, no point to a number; where it may be
+    `labelled`, a word that is joined before it is its label.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Rule:
     before: str = "A-Za-z0-9"
     after: str = ""
     unjoined: bool = False
+    labelled: bool = False
     check: Callable[[str], int] = checks.whole
     tail: str = ""
 
@@ -156,7 +158,15 @@ FIXED = (
     Rule("secret.jwt", _HIGH, _JWT, tail="[A-Za-z0-9_.-]", before="A-Za-z0-9_-", check=checks.jwt),
     Rule("pii.email", _MEDIUM, _EMAIL, before="A-Za-z0-9._%+-", after="A-Za-z0-9-"),
     Rule("pii.us_ssn", _HIGH, _SSN, "", "A-Za-z0-9-", "A-Za-z0-9-", unjoined=True, check=checks.us_ssn),
-    Rule("pii.payment_card", _HIGH, _CARD, after="A-Za-z0-9", unjoined=True, check=checks.payment_card),
+    Rule(
+        "pii.payment_card",
+        _HIGH,
+        _CARD,
+        after="A-Za-z0-9",
+        unjoined=True,
+        labelled=True,
+        check=checks.payment_card,
+    ),
     Rule("pii.iban", _HIGH, _IBAN, after="A-Za-z0-9", check=checks.iban),
     Rule("pii.phone", _MEDIUM, _PHONE, "", "A-Za-z0-9+._-", "A-Za-z0-9-", unjoined=True, check=checks.phone),
 )

@@ -59,21 +59,18 @@ class Template:
 
     def match(self, event: bytes) -> list[str] | None:
         """None for an event that differs in more, or that has more than plain text in its holes."""
-        if not event.startswith(self._head):
+        if b"\\" in event or not event.startswith(self._head):
             return None
-        texts: list[str] = []
+        holes: list[bytes] = []
         place = len(self._head)
         for counts, after in self._rest:
             end = _number_end(event, place) if counts else event.find(b'"', place)
             if end < 0 or not event.startswith(after, end):
                 return None
             if not counts:
-                text = _plain(event[place:end])
-                if text is None:
-                    return None
-                texts.append(text)
+                holes.append(event[place:end])
             place = end + len(after)
-        return texts if place == len(event) else None
+        return _plain(holes) if place == len(event) else None
 
 
 def template(event: bytes, strings: Sequence[Leaf]) -> Template | None:
@@ -122,12 +119,15 @@ def _number_end(event: bytes, place: int) -> int:
     return -1 if number is None else number.end()
 
 
-def _plain(content: bytes) -> str | None:
-    """The text of a JSON string with this content, where that is no more than its characters."""
-    if b"\\" in content:
-        return None
+def _plain(contents: Sequence[bytes]) -> list[str] | None:
+    """The texts of JSON strings with these contents, which hold no backslash, where they are no more than
+    their characters.
+    """
     try:
-        text = content.decode()
+        texts = [content.decode() for content in contents]
     except UnicodeDecodeError:
         return None
-    return text if len(text) <= _LONGEST and text.isprintable() else None
+    for text in texts:
+        if len(text) > _LONGEST or not text.isprintable():
+            return None
+    return texts

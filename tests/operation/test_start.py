@@ -15,6 +15,7 @@ import pytest
 from broker.app.doors import published
 from broker.cli.devfiles import Addresses, Places, configuration, import_upstream_key
 from broker.cli.main import told
+from broker.errors import ConfigError
 from tests.bench.scene import free_port
 from tests.serving import _toml
 
@@ -104,16 +105,32 @@ def test_ready_is_said_when_readyz_says_so(tmp_path: Path) -> None:
             process.terminate()
 
 
-@pytest.mark.parametrize("name", [".", "keys", "log"])
-def test_dev_refuses_a_folder_that_everybody_may_write(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "mode"), [(".", 0o777), ("keys", 0o777), ("log", 0o777), (".", 0o775)])
+def test_dev_refuses_a_folder_that_others_may_write(tmp_path: Path, name: str, mode: int) -> None:
+    """Issue 12, B.25: a folder that the group may write to was tolerated."""
     folder = tmp_path / "b" / name
     folder.mkdir(parents=True)
-    folder.chmod(0o777)
+    folder.chmod(mode)
     command = [sys.executable, "-m", "broker.cli.main", "dev", "--dir", str(tmp_path / "b")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 3
     assert f"chmod 700 {folder}" in done.stderr
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o777  # it is the owner's to mend
+    assert stat.S_IMODE(folder.stat().st_mode) == mode  # it is the owner's to mend
+
+
+def test_dev_tightens_what_a_generous_umask_gave_inside_its_own_folder(tmp_path: Path) -> None:
+    places = Places(tmp_path / "b")
+    places.prepare()
+    (places.keys / "log").mkdir(parents=True)
+    for folder in (places.keys, places.keys / "log"):
+        folder.chmod(0o775)
+    places.prepare()
+    for folder in (places.keys, places.keys / "log"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    places.root.chmod(0o750)  # from now on, the group could have written
+    places.keys.chmod(0o775)
+    with pytest.raises(ConfigError, match="others than you may write there"):
+        places.prepare()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import ssl
 import sys
 import threading
@@ -20,6 +21,8 @@ CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
 _MIB = 1024 * 1024
 _HEAD = b'{"model":"gpt-4o","messages":[{"role":"user","content":"'
 _TAIL = b'"}]}'
+_EVENTS = 20_000
+_FAST, _LONG = f"words:{_EVENTS}", _EVENTS * 100
 
 
 def _text(piece: str, size: int = 16 * _MIB) -> bytes:
@@ -57,6 +60,7 @@ BODIES: dict[str, Callable[[], bytes]] = {
     "one invisible character": lambda: _text("hello, world ").replace(b"rld", "r\u200bld".encode(), 1),
     "escapes": lambda: _text("\\\\u0065"),
     "a small call": lambda: _HEAD + b"hi" + _TAIL,
+    "a stream of 20,000 events": lambda: _beside(b'"stream":true'),
 }
 
 
@@ -71,6 +75,9 @@ def _over_https(told: dict[str, Any], name: str) -> Callable[[], None]:
     context.load_cert_chain(told["cert"], told["key"])
     headers = {"authorization": f"Bearer {told['token']}", "content-type": "application/json"}
     path, content = body(name)
+    streams = name.startswith("a stream")
+    if streams:
+        headers["x-sim-fault"] = _FAST
 
     def send() -> None:
         while True:
@@ -78,7 +85,9 @@ def _over_https(told: dict[str, Any], name: str) -> Callable[[], None]:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 while True:
                     connection.request("POST", path, content, headers)
-                    connection.getresponse().read()
+                    reply = connection.getresponse()
+                    if len(reply.read()) < _LONG * streams:
+                        os._exit(3)  # it was refused: this is no attack
 
     return send
 
@@ -96,6 +105,8 @@ def _over_grpc(told: dict[str, Any], name: str) -> Callable[[], None]:
     chat = path == CHAT
     request = openai_pb2.CreateChatCompletionRequest if chat else openai_pb2.CreateEmbeddingsRequest
     content = from_document(request, json.loads(asked)).SerializeToString()
+    if name.startswith("a stream"):
+        return _streams(channel, told["token"])
     call: Any = channel.unary_unary(
         f"/broker.v1.OpenAIService/{'CreateChatCompletion' if chat else 'CreateEmbeddings'}"
     )
@@ -104,6 +115,23 @@ def _over_grpc(told: dict[str, Any], name: str) -> Callable[[], None]:
         while True:
             with contextlib.suppress(grpc.RpcError):
                 call(content, metadata=(("authorization", f"Bearer {told['token']}"),), timeout=120)
+
+    return send
+
+
+def _streams(channel: Any, token: str) -> Callable[[], None]:
+    from broker.gen.broker.v1 import openai_pb2, openai_pb2_grpc  # noqa: PLC0415
+
+    asked = openai_pb2.CreateChatCompletionRequest(model="gpt-4o")
+    asked.messages.add(role="ROLE_USER").content.text = "hi"
+    request = openai_pb2.StreamChatCompletionRequest(request=asked)
+    stub = openai_pb2_grpc.OpenAIServiceStub(channel)
+
+    def send() -> None:
+        while True:
+            metadata = (("authorization", f"Bearer {token}"), ("x-sim-fault", _FAST))
+            if sum(1 for _ in stub.StreamChatCompletion(request, metadata=metadata)) < _EVENTS:
+                os._exit(3)
 
     return send
 

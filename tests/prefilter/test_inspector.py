@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.errors import BrokerError, Kind
-from broker.model.finding import Finding
+from broker.model.finding import Finding, Text
 from broker.prefilter.folding import fold
 from broker.prefilter.inspector import Inspector
 from broker.prefilter.rules import FIXED
@@ -63,6 +63,13 @@ def test_card_in_arabic_digits_with_typographic_dashes_is_found() -> None:
     card = "٤١١١–١١١١—١١١١−١١١١"
     [finding] = found({"input": f"é {card}"})
     assert (finding.rule, finding.start, finding.end) == ("pii.payment_card", 2, 2 + len(card))
+
+
+@pytest.mark.parametrize("label", ["card-", "card_", "pan_no-", "gpt-", "Kreditkarte_", "x-"])
+@pytest.mark.parametrize("card", ["4111111111111111", "4111-1111-1111-1111", "378282246310005"])
+def test_a_card_with_a_word_before_it_is_found(label: str, card: str) -> None:
+    [finding] = Inspector().inspect([Text(("x",), f"see {label}{card}, paid")])
+    assert (finding.rule, finding.start) == ("pii.payment_card", len("see ") + len(label))
 
 
 def test_card_between_other_numbers_is_found() -> None:

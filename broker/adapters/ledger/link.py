@@ -42,7 +42,9 @@ class WriterProcess:
         """See Writer."""
         # -P: whatever lies in the working directory is not imported
         command = [sys.executable, "-P", "-m", "broker.adapters.ledger"]
-        self._process = subprocess.Popen(command, stdin=ledger.fileno(), stdout=subprocess.DEVNULL)  # noqa: S603 - ours
+        self._process = subprocess.Popen(  # noqa: S603 - ours
+            command, stdin=ledger.fileno(), stdout=subprocess.DEVNULL, stderr=sys.stderr
+        )
 
     def wait(self, seconds: float) -> bool:
         """See Writer."""

@@ -140,7 +140,7 @@ class Pool:
         """
         while self._resting:
             connection, until = self._resting.pop()
-            if connection.reusable and connection.now() < until and connection.quiet:
+            if connection.now() < until and connection.reusable and connection.quiet:
                 return connection
             connection.close()
         return None

@@ -4,6 +4,7 @@ from broker.adapters.telemetry.handshakes import RejectedHandshakes
 from broker.adapters.telemetry.issuing import IssuedKeyMetrics
 from broker.adapters.telemetry.log import configure_log
 from broker.adapters.telemetry.metrics import MeteredKeys, MeteredLedger, Metrics
+from broker.adapters.telemetry.native import NativeLines
 from broker.adapters.telemetry.pooled import PooledKeysMetric
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "MeteredKeys",
     "MeteredLedger",
     "Metrics",
+    "NativeLines",
     "PooledKeysMetric",
     "RejectedHandshakes",
     "configure_log",

@@ -6,6 +6,8 @@ Knows: metrics and log lines. Must not know: TLS, who the client was.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -22,29 +24,34 @@ _REMEDY = (
 
 
 class RejectedHandshakes:
-    """Called with the reason, in the TLS library's words, each time. Each reason is told at once, then at
-    most once a minute with how often it came in between.
+    """`of(listener)` is called with the reason, in the TLS library's words, each time. Each reason is told at
+    once, then at most once a minute with how often it came in between.
     """
 
     def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:
         self._count = Metric(
             "broker_handshakes_rejected",
-            "TLS handshakes of the HTTPS listener that failed",
-            ["reason"],
+            "TLS handshakes that failed; over gRPC also one that ended early or took too long",
+            ["listener", "reason"],
             registry=registry,
         )
         self._clock = clock
-        self._told_ns: dict[str, int] = {}
-        self._since: Counter[str] = Counter()
+        self._told_ns: dict[tuple[str, str], int] = {}
+        self._since: Counter[tuple[str, str]] = Counter()
         self._log = structlog.get_logger()
 
-    def __call__(self, reason: str) -> None:
-        self._count.labels(reason).inc()
-        self._since[reason] += 1
+    def of(self, listener: str) -> Callable[[str], None]:
+        """What is called with each reason of this listener's."""
+        return partial(self._rejected, listener)
+
+    def _rejected(self, listener: str, reason: str) -> None:
+        self._count.labels(listener, reason).inc()
+        which = listener, reason
+        self._since[which] += 1
         now = self._clock.monotonic_ns()
-        last = self._told_ns.get(reason)
+        last = self._told_ns.get(which)
         if last is not None and now - last < TOLD_EVERY_SECONDS * _NS:
             return
-        self._told_ns[reason] = now
-        times = self._since.pop(reason)
-        self._log.warning("handshake rejected", listener="https", reason=reason, times=times, remedy=_REMEDY)
+        self._told_ns[which] = now
+        times = self._since.pop(which)
+        self._log.warning("handshake rejected", listener=listener, reason=reason, times=times, remedy=_REMEDY)

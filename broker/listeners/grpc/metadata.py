@@ -56,19 +56,21 @@ def purpose_of(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
 def forwarded_headers(metadata: Iterable[tuple[str, str | bytes]], prefixes: tuple[str, ...]) -> Headers:
     """The caller's metadata that upstream may see; everything else, the token first, stays here."""
     allowed = ("x-stainless-", *prefixes)
-    return tuple(
+    forwarded = [
         (name, value)
         for name, value in metadata
-        if isinstance(value, str) and (name in _FORWARDED or is_forwarded(name, allowed))
-    )
+        if (name in _FORWARDED or is_forwarded(name, allowed)) and isinstance(value, str)
+    ]
+    return tuple(forwarded)
 
 
 def passed_on(headers: Headers) -> Metadata:
     """The reply's headers that the caller sees as trailers; values gRPC cannot carry are left out."""
-    return tuple(
+    passed = [
         (name, value)
         for name, value in headers
         if (name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES))
         and value.isascii()
         and value.isprintable()
-    )
+    ]
+    return tuple(passed)

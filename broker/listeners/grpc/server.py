@@ -6,6 +6,7 @@ Knows: sockets and TLS. Must not know: any RPC.
 from __future__ import annotations
 
 import errno
+import resource
 
 import grpc
 import grpc.aio
@@ -16,6 +17,8 @@ from broker.listeners.grpc.tls12 import refuse_if_spoken
 from broker.listeners.tlsfiles import TlsInUse, TlsMaterial
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_CONNECTIONS = 8192
+_SPARE_FILES = 2  # one file descriptor in so many may be a connection
 _SECOND = 1000
 
 OPTIONS: tuple[tuple[str, int], ...] = (
@@ -28,7 +31,6 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_ping_strikes", 2),
     ("grpc.server_handshake_timeout_ms", 5 * _SECOND),
-    ("grpc.max_allowed_incoming_connections", 8192),
     ("grpc.max_connection_age_ms", 600 * _SECOND),
     ("grpc.max_connection_age_grace_ms", 600 * _SECOND),
     ("grpc.compression_enabled_algorithms_bitset", 1),  # identity only: no message grows after it arrived
@@ -41,7 +43,8 @@ class GrpcServer:
 
     def __init__(self, core: Core, tls: TlsInUse, address: str, *, reflection: bool = False) -> None:
         self._host = address.rpartition(":")[0]
-        self._server = grpc.aio.server(options=OPTIONS)
+        most = min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SPARE_FILES)
+        self._server = grpc.aio.server(options=(*OPTIONS, ("grpc.max_allowed_incoming_connections", most)))
         self._server.add_generic_rpc_handlers((doors(core, reflection=reflection),))
         try:
             self._port = self._server.add_secure_port(address, _credentials(tls))

@@ -10,6 +10,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from broker.listeners.https.gathering import Gathering
+
 _PRINTABLE = bytes([9, *range(32, 127), *range(128, 256)])
 _BODILESS = frozenset({204, 304})
 _LINE_END = b"\r\n"
@@ -20,6 +22,7 @@ class Exchange(RequestResponseCycle):
     a number, and names of headers to be names in lower case: ours, or those that llhttp has let through.
     """
 
+    transport: Gathering  # type: ignore[assignment]  # a transport in all that uvicorn asks of it
     _left: int | None = None
     """Bytes of the body that are still to be written, where its length was told."""
     _head = b""
@@ -70,9 +73,11 @@ class Exchange(RequestResponseCycle):
         else:
             self._count(len(body), more=more)
             part = body
-        head, self._head = self._head, b""
-        self.transport.write(head + part if head else part)
-        if not more:
+        part, self._head = self._head + part, b""
+        if more:
+            self.transport.write(part)
+        else:
+            self.transport.write_last(part)
             self._complete()
 
     def _count(self, size: int, *, more: bool) -> None:

@@ -34,6 +34,14 @@ class Gathering:
         self.flush()
         self._transport.close()
 
+    def write_last(self, data: bytes) -> None:
+        """Sent at once, with what was written before: nothing follows for now."""
+        if self._gathered:
+            self._gathered.append(data)
+            self.flush()
+        elif data:
+            self._transport.write(data)
+
     def flush(self) -> None:
         """Sends what was written. Idempotent."""
         gathered, self._gathered = self._gathered, []

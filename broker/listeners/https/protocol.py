@@ -155,10 +155,6 @@ class PeerProtocol(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
 
-    def on_response_complete(self) -> None:
-        self._gathering.flush()
-        super().on_response_complete()
-
     def on_message_complete(self) -> None:
         self.scope["state"]["whole"] = True
         super().on_message_complete()
