@@ -1,7 +1,6 @@
-"""One call on its way: the facts gathered so far, and the records they make.
+"""One call on its way: the facts gathered so far, and how a record may repeat them.
 
-Knows: which fact belongs into which record. Must not know: where records are kept, how a call is sent.
-It holds references to call and lease but its records never hold a prompt, a reply, a key or a token.
+Knows: what may be told as it stands, and what as a commitment. Must not know: records, how a call is sent.
 """
 
 from __future__ import annotations
@@ -9,32 +8,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from hashlib import sha256
 
 import orjson
 
 from broker.arrival import Arrival
-from broker.catalog.prices import PRICE_VERSION
-from broker.charging import Cost
-from broker.errors import BrokerError, Kind
 from broker.metering import Meter
 from broker.model.call import Call
 from broker.model.decision import Action, CallDecision
 from broker.model.finding import Finding
-from broker.model.record import Record, RecordedFinding, RecordType
+from broker.model.record import Record, RecordedFinding
 from broker.model.secret import Lease
 from broker.model.sends import Sends
 from broker.model.stored import Keeping
 from broker.model.subject import Caller
 from broker.shaping.mentions import NOTHING, Mentions
-from broker.shaping.recorded_input import masked, recorded_call, recorded_findings
+from broker.shaping.recorded_input import masked, recorded_call
 from broker.shaping.request import PURPOSE, model_sent
 
 Commit = Callable[[str | None, str, bytes], str]
-_NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z")
+NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z")
 _MAX_USER = 256
-_MAX_FINDINGS = 32
-_MAX_PARTS = 64  # of 128 characters: half of what an entry holds
+MAX_FINDINGS = 32
 
 
 class Passage:
@@ -70,8 +64,9 @@ class Passage:
         """What the reply says was made so far, in its order."""
 
         self.object_id: str | None = None
-        self._commit = commit
-        self._facts: Record | None = None
+        self.commit = commit
+        self.facts: Record | None = None
+        """What every record of the call says, once the first was made."""
 
     @property
     def accepted(self) -> Call:
@@ -90,7 +85,7 @@ class Passage:
 
     def found_in_reply(self, rule: str, location: str, action: Action) -> None:
         """A rule saw something in the reply: where, and what was done about it."""
-        if len(self.response_findings) < _MAX_FINDINGS:
+        if len(self.response_findings) < MAX_FINDINGS:
             told = RecordedFinding(rule, location[:_MAX_USER], action.value)
             self.response_findings = (*self.response_findings, told)
 
@@ -123,7 +118,7 @@ class Passage:
         user = named or self.caller.user or self.caller.subject.id
         if len(user) <= _MAX_USER and not (named and self._found_in("user", "safety_identifier")):
             return user
-        return self._commit(None, "user", user.encode())
+        return self.commit(None, "user", user.encode())
 
     @property
     def purpose(self) -> str | None:
@@ -131,7 +126,7 @@ class Passage:
         purpose = self.call.purpose if self.call is not None else None
         if purpose is None or not self._found_in(PURPOSE):
             return purpose
-        return self._commit(None, "purpose", purpose.encode())
+        return self.commit(None, "purpose", purpose.encode())
 
     @property
     def model(self) -> str | None:
@@ -150,7 +145,7 @@ class Passage:
             own["reaches"] = sorted({masked(reach) for reach in self.mentions.reaches})
         self._question = bytes(memoryview(as_bytes))  # without the 3 KiB that orjson reserved behind it
         self.policy_input = recorded_call(document, own, {str(f.path[0]) for f in self.findings})
-        self.input_commitment = self._commit(self.user, "input", as_bytes)
+        self.input_commitment = self.commit(self.user, "input", as_bytes)
 
     @property
     def question(self) -> dict[str, object]:
@@ -165,127 +160,8 @@ class Passage:
         self.call = replace(self.accepted, body=b"", document=None)
         self.policy_input = None
 
-    def denied(self, error: BrokerError, now_ns: int) -> Record:
-        """The call went nowhere: who asked for what, and why not."""
-        return self._common()._replace(
-            type=RecordType.DENIED,
-            findings=self._findings(),
-            decision="deny" if error.kind in (Kind.POLICY_DENIED, Kind.CONTENT_BLOCKED) else "refuse",
-            reason=error.kind.value,
-            rule=error.rule or (self.decision.rule if self.decision else None),
-            error=error.param,
-            policy_input=self.policy_input,
-            t_total_us=self._since_start(now_ns),
-        )
-
-    def intent(self) -> Record:
-        """The call is about to reach upstream."""
-        call = self.call
-        return self._common()._replace(
-            type=RecordType.INTENT,
-            findings=self._findings(),
-            decision="allow",
-            rule=self.decision.rule if self.decision else None,
-            alert=self.decision.alert if self.decision else None,
-            purpose=self.purpose,
-            policy_input=self.policy_input,
-            object_id=self._object,
-            request_commitment=self._commit(self.user, "request", sha256(call.body).digest())
-            if call and call.body
-            else None,
-        )
-
-    def outcome(
-        self,
-        *,
-        status: int,
-        request_id: str | None,
-        digest: bytes | None,
-        error: Kind | None,
-        cost: Cost,
-        now_ns: int,
-    ) -> Record:
-        """The call is over. `status` is the HTTP status that upstream gave, 0 where it gave none."""
-        lease = self.lease
-        usage = self.meter.usage
-        served, finished = usage.model, usage.finish_reason
-        common = self._common()
-        return common._replace(
-            type=RecordType.OUTCOME,
-            findings=self._findings(),
-            key_ref=lease.key_ref if lease else None,
-            key_version=lease.key_version if lease else None,
-            model_served=self._said(served) if served else None,
-            status=status,
-            attempts=self.sends.begun,
-            finish_reason=self._said(finished) if finished else None,
-            tokens_in=usage.tokens_in,
-            tokens_out=usage.tokens_out,
-            tokens_cached=usage.tokens_cached,
-            cost_micro_usd=cost.micro_usd,
-            cost_exact=cost.exact,
-            price_version=PRICE_VERSION,
-            bytes=self.reply_bytes,
-            t_upstream_us=self.upstream_us,
-            t_total_us=self._since_start(now_ns),
-            upstream_request_id=self._said(request_id) if request_id else None,
-            error=error.value if error else None,
-            object_id=self._object,
-            object_owner=self.owner if self.made else None,
-            objects=self._parts if self.made else None,
-            object_until=0 if Keeping.UNTIL_DELETED in self.made.values() else None,
-            response_commitment=self._commit(common.user, "response", digest) if digest else None,
-        )
-
-    @property
-    def _object(self) -> str | None:
-        """The stored object that the call is about, as a record may hold it."""
-        return self._name(self.object_id) if self.object_id is not None else None
-
-    @property
-    def _parts(self) -> tuple[str, ...] | None:
-        """What was made beside the object itself, as far as a record has room for it."""
-        parts = [each for each in self.made if each != self.object_id and _NAME.match(each)]
-        return tuple(parts[:_MAX_PARTS]) or None
-
-    def _common(self) -> Record:
-        """What every record of this call says: final once the call is denied or its intent is written. Each
-        puts in its own type.
-        """
-        if self._facts is None:
-            self._facts = self._gathered()
-        return self._facts
-
-    def _gathered(self) -> Record:
-        caller, call, decision = self.caller, self.call, self.decision
-        return Record(
-            type=RecordType.INTENT,
-            call_id=self.call_id,
-            user=self.user,
-            subject=caller.subject.id,
-            actor_chain=caller.subject.actor_chain,
-            tenant=caller.subject.tenant,
-            cert_sha256=caller.peer.cert_sha256,
-            token_id=caller.token_id,
-            transport=self.transport,
-            operation=self.operation.value,
-            model_requested=self.model,
-            stream=call.stream if call else None,
-            policy_revision=decision.policy.revision if decision else None,
-            policy_sha256=decision.policy.sha256 if decision else None,
-            input_commitment=self.input_commitment,
-            t_policy_us=self.policy_us,
-        )
-
-    def _findings(self) -> tuple[RecordedFinding, ...] | None:
-        if not self.findings and not self.response_findings:
-            return None
-        content = self.decision.content if self.decision else None
-        asked = recorded_findings(self.findings[:_MAX_FINDINGS], content)
-        return (*asked, *self.response_findings)[:_MAX_FINDINGS]
-
     def _model(self, name: str) -> str:
-        return self._commit(None, "name", name.encode()) if self._found_in("model") else self._name(name)
+        return self.commit(None, "name", name.encode()) if self._found_in("model") else self.name(name)
 
     def _found_in(self, *fields: str) -> bool:
         """Whether a rule saw something in one of these fields, or none has looked yet: records hold the
@@ -293,13 +169,10 @@ class Passage:
         """
         return self._seen is None or any(f.path[0] in fields for f in self.findings)
 
-    def _said(self, name: str) -> str:
+    def said(self, name: str) -> str:
         """A name as upstream says it, or its commitment where the reply is not to be repeated."""
-        return self._commit(None, "name", name.encode()) if self.blocked else self._name(name)
+        return self.commit(None, "name", name.encode()) if self.blocked else self.name(name)
 
-    def _name(self, text: str) -> str:
+    def name(self, text: str) -> str:
         """A name as it is, or its commitment where it could be a text in disguise."""
-        return text if _NAME.match(text) else self._commit(None, "name", text.encode())
-
-    def _since_start(self, now_ns: int) -> int:
-        return (now_ns - self.started_ns) // 1000
+        return text if NAME.match(text) else self.commit(None, "name", text.encode())

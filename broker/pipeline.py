@@ -14,6 +14,7 @@ from functools import partial
 from hashlib import sha256
 
 from broker.arrival import Arrival
+from broker.callrecords import denied
 from broker.catalog.estimate import deprecation_headers
 from broker.catalog.models import find
 from broker.catalog.reserve import Reserve, reserve, with_unseen
@@ -93,8 +94,8 @@ class Pipeline:
             with held:
                 request, reservation = await self._admit(passage, arrival)  # 1, 3 – 6
         except BaseException as error:
-            denied = passage.denied(_refusal(error), clock.monotonic_ns())
-            await asyncio.shield(self._ports.ledger.append(denied))
+            record = denied(passage, _refusal(error), clock.monotonic_ns())
+            await asyncio.shield(self._ports.ledger.append(record))
             raise
         settlement = Settlement(
             self._ports.ledger, self._ports.counters, clock, passage, reservation, self._backlog
@@ -121,7 +122,9 @@ class Pipeline:
         if decision.shape.reprices or regional:
             altered = shaped(call, decision.shape)
             estimate = await self._stages.estimate(altered, passage.caller, today, regional=regional)
-        estimate = passage.meter.estimate = await self._ownership.going_on(passage, estimate)
+        if passage.mentions.references:
+            estimate = await self._ownership.going_on(passage, estimate)
+        passage.meter.estimate = estimate
         request = await self._stages.request(passage, decision, bound, left_out)
         passage.meter.usage_added = request.usage_added
         charges = _charges(decision, reserve(estimate, decision.unseen_tokens, regional=regional))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from broker.callrecords import intent, outcome
 from broker.charging import NOTHING, CallEnd, Cost, charge
 from broker.errors import BrokerError, Kind
 from broker.model.call import Reply, StreamReply
@@ -47,7 +48,7 @@ class Settlement:
     async def open(self) -> None:
         """The intent is durable when this returns. Where it cannot be, the reservation is given back."""
         try:
-            await self._ledger.append(self._passage.intent())
+            await self._ledger.append(intent(self._passage))
         except BrokerError:
             self._closed = True
             await self._counters.settle(self._reservation, _NOTHING)
@@ -65,7 +66,8 @@ class Settlement:
         self._closed = True
         answer = self._answer
         cost = self._cost(error)
-        record = self._passage.outcome(
+        record = outcome(
+            self._passage,
             status=answer.status if answer is not None else 0,
             request_id=_header(answer, "x-request-id"),
             digest=digest,

@@ -161,10 +161,15 @@ class Trusting:
         scope = tuple(operation.value for operation in Operation)
         return Caller(Subject(PEER.spiffe_id, "demo"), peer, "tok", scope, 2**40, None, self.max_tokens)
 
-    def recheck(self, caller: Caller, now: int) -> None:
-        del caller, now
-        if self.over:
-            raise BrokerError(Kind.TOKEN_EXPIRED, "over")
+    def rechecking(self, caller: Caller) -> Callable[[int], None]:
+        del caller
+
+        def recheck(now: int) -> None:
+            del now
+            if self.over:
+                raise BrokerError(Kind.TOKEN_EXPIRED, "over")
+
+        return recheck
 
 
 @dataclass
