@@ -94,6 +94,7 @@ call(name, operation, model, rules, tokens, actors) := {
 		"parameters": {"temperature": 0.5},
 		"fields": ["messages", "model"],
 		"bytes": 100,
+		"store": null,
 		"purpose": null,
 		"reaches": [],
 		"references": [],

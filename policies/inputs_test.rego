@@ -23,6 +23,7 @@ call(name, changes) := json.patch(
 			"parameters": {},
 			"fields": ["messages", "model"],
 			"bytes": 100,
+			"store": null,
 			"purpose": null,
 			"reaches": [],
 			"references": [],

@@ -25,22 +25,19 @@ decision := {
 	"response": data.response,
 	"credential": role.credential,
 } if {
-	# What compares comes first: it costs the engine more, the more has been looked up before it.
+	role := grants.role
+
+	# What compares comes before what looks up: it costs the engine more, the more has been looked up.
 	input.call.reaches == []
 	input.call.operation != "models"
 	not grants.placement
 	not blocked
 	not forbidden
-	role := grants.role
+
+	# Nothing that would shape the call or ask for more, in one look: each look at a name walks the whole role.
+	object.filter(role, ["cache_for", "limits_by", "objects", "placement", "requires", "response", "shape"]) == {}
 	input.estimate.tokens_out_max <= role.max_output_tokens
 	grants.holds(data.models[role.operations[input.call.operation]], input.call.model)
-	not role.requires
-	not role.shape
-	not role.limits_by
-	not role.response
-	not role.cache_for
-	not role.objects
-	not role.placement
 	not role.pins[input.call.operation]
 }
 
@@ -49,7 +46,7 @@ verdicts := content.actions(grants.role)
 # What shape.unkept says of the role; a rule without parameters costs a call that is no response next to nothing.
 default unkept := {}
 
-unkept := {"set": {"store": false}} if {
+unkept := shape.unstored if {
 	input.call.operation == "responses"
 	not kept
 }

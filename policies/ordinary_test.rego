@@ -76,7 +76,7 @@ cases := {
 	"without a model": {"input": inputs.call("assistant", {"/call/operation": "moderations", "/call/model": null}), "rule": "granted"},
 	"too long an answer": {"input": inputs.sized("assistant", 2097153, {}), "rule": "output_over_cap"},
 	"a response that is not to be kept": {"input": inputs.call("assistant", {"/call/operation": "responses"}), "rule": "granted", "expect": {"shape": {"set": {"store": false}}}},
-	"a response that says so itself": {"input": inputs.call("assistant", {"/call/operation": "responses", "/call/parameters": {"store": false}}), "rule": "granted", "expect": {"shape": {}}},
+	"a response that says so itself": {"input": inputs.call("assistant", {"/call/operation": "responses", "/call/store": false}), "rule": "granted", "expect": {"shape": {}}},
 	"a response that may be kept": {"input": inputs.call("explorer", {"/call/operation": "responses"}), "rule": "granted", "expect": {"shape": {}}},
 	"a response that is kept": {"input": inputs.call("explorer", {"/call/operation": "responses", "/call/reaches": ["store"]}), "rule": "granted", "expect": {"shape": {}}},
 	"by a role with conditions": {"input": inputs.call("clerk", {}), "rule": "granted"},

@@ -13,7 +13,7 @@ denied(words) := {"changes": [{"field": "call", "must": "absent", "values": word
 
 cases := {
 	"a role that names nothing keeps no response": {"input": reaching("assistant", "responses", []), "rule": "granted", "expect": {"shape": {"set": {"store": false}}}},
-	"what the call itself does not have kept is left alone": {"input": inputs.call("assistant", {"/call/operation": "responses", "/call/parameters": {"store": false}}), "rule": "granted", "expect": {"shape": {}}},
+	"what the call itself does not have kept is left alone": {"input": inputs.call("assistant", {"/call/operation": "responses", "/call/store": false}), "rule": "granted", "expect": {"shape": {}}},
 	"a chat is kept by nobody who does not ask": {"input": reaching("assistant", "chat", []), "rule": "granted", "expect": {"shape": {}}},
 	"a role with a shape": {"input": inputs.call("clerk", {"/call/operation": "responses", "/call/parameters": {"max_output_tokens": 100}}), "rule": "granted", "expect": {"shape": {
 		"set": {"user": "carol", "store": false},

@@ -68,16 +68,16 @@ too_large(field, cap) if {
 }
 
 # OpenAI keeps a response unless the call says otherwise: where the role may not have it kept, it is told not to.
-unkept(role) := {"set": {"store": false}} if {
+unkept(role) := unstored if {
 	input.call.operation == "responses"
 	not said_whether
 	not conditions.reaches(role, "store")
 } else := {}
 
-said_whether if {
-	some field in ["store"] # as a name below `parameters`, no schema could tell it misspelt
-	is_boolean(input.call.parameters[field])
-}
+# A rule of its own, so that the engine makes it only where it is used.
+unstored := {"set": {"store": false}}
+
+said_whether if input.call.store != null
 
 unasked(role) := [["store", false]] if {
 	unkept(role) != {}

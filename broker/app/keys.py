@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from broker.adapters.keystore import SealedKeyVault, SealedStore
+from broker.adapters.rego.unserved import ConfiguredKeys
 from broker.adapters.routed import NoKeys, Source
 from broker.config import Settings
-from broker.errors import ConfigError
+from broker.errors import BrokerError, ConfigError
 from broker.ports import Clock
 
 if TYPE_CHECKING:
@@ -40,6 +41,20 @@ def key_source(settings: Settings, clock: Clock, session: Session | None) -> Sou
             "Give the credential a section [credentials.<name>], or set keys.adapter.",
         )
     return SealedKeyVault(SealedStore(keystore(settings)), clock, keys.hold_seconds)
+
+
+def configured_keys(settings: Settings) -> ConfiguredKeys:
+    """What may be leased, as far as it can be told here: Vault is not asked. Blocking."""
+    sourced = frozenset(settings.credentials)
+    pools = {pool.credential: pool for pool in settings.key_pools()}
+    if settings.keys.adapter == "none":
+        return ConfiguredKeys(pools, sourced)
+    if settings.keys.adapter == "vault":
+        return ConfiguredKeys(pools, None)
+    try:
+        return ConfiguredKeys(pools, sourced | {*SealedStore(keystore(settings)).names()})
+    except (BrokerError, ConfigError):
+        return ConfiguredKeys(pools, None)  # the store itself is told elsewhere
 
 
 def keystore(settings: Settings) -> Path:

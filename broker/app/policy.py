@@ -8,11 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from broker.adapters.rego import EmbeddedAuthorizer
+from broker.adapters.rego.mistakes import Mistake
 from broker.adapters.rego.origin import Folder, Origin, SignedBundle
 from broker.adapters.rego.preflight import try_tested
 from broker.adapters.rego.reloading import ReloadingAuthorizer
 from broker.adapters.rego.served import ServedBundle
+from broker.adapters.rego.source import read_policies
+from broker.adapters.rego.unserved import unserved
 from broker.adapters.shadow import Shadow
+from broker.app.keys import configured_keys
 from broker.config import Opa, Settings
 from broker.errors import ConfigError
 from broker.model.decision import PolicyVersion
@@ -32,6 +36,14 @@ async def try_candidates(settings: Settings) -> None:
             await contents.try_them()
     if settings.shadow.directory is not None:
         await try_tested(settings.shadow.directory)
+
+
+def told_unserved(settings: Settings) -> list[Mistake]:
+    """What the policies name and no key of the configuration serves. Blocking. Raises BrokerError."""
+    if settings.policy.adapter != "embedded":
+        return []
+    with _origin(settings).contents() as contents:
+        return unserved(read_policies(contents.directory), configured_keys(settings))
 
 
 class PolicyEngine:
@@ -116,7 +128,7 @@ def _served(settings: Settings, clock: Clock) -> ServedBundle | None:
 
 
 def _embedded(settings: Settings, clock: Clock) -> ReloadingAuthorizer:
-    return ReloadingAuthorizer(_origin(settings), clock)
+    return ReloadingAuthorizer(_origin(settings), clock, lambda: configured_keys(settings))
 
 
 def _origin(settings: Settings) -> Origin:

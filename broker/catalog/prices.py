@@ -198,6 +198,7 @@ def kept_longer(price: Price) -> Price:
     return replace(price, write=price.write * 2) if price.write > 1 else price
 
 
+@lru_cache(maxsize=1024)
 def known_price(name: str | None) -> Price | None:
     """The price of exactly this model, or None where the table does not have it."""
     if not name:

@@ -48,6 +48,7 @@ def call_input(
             "parameters": _parameters(document),
             "fields": sorted([name for name, value in document.items() if value is not None]),
             "bytes": len(call.body),
+            "store": _said(document.get("store")),
             "purpose": call.purpose,
             "reaches": list(mentions.reaches),
             "references": mentions.kinds,
@@ -107,6 +108,11 @@ def _parameters(document: Mapping[str, object]) -> dict[str, object]:
         for name, value in document.items()
         if isinstance(value, bool | int | float)
     }
+
+
+def _said(value: object) -> bool | None:
+    """What the body says of a switch; None where it says nothing."""
+    return value if isinstance(value, bool) else None
 
 
 def _clamped(value: int) -> int:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hmac
 
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
 from broker.tlog import base64s
 
 MASTER_BYTES = 32
@@ -31,7 +34,7 @@ class Committer:
         if len(master) < MASTER_BYTES:
             raise ValueError("the commitment master secret needs at least 32 bytes; generate a new one")
         self._extracted = hmac.digest(_SALT, master, "sha256")
-        self._keyed: dict[tuple[str | None, str], hmac.HMAC] = {}
+        self._keyed: dict[tuple[str | None, str], HMAC] = {}
 
     def commit(self, user: str | None, purpose: str, content: bytes) -> str:
         """The commitment to `content`, 43 characters of base64url.
@@ -44,16 +47,16 @@ class Committer:
             keyed = self._keyed_for(user, purpose)
         mac = keyed.copy()
         mac.update(content)
-        return base64s.to_url(mac.digest())
+        return base64s.to_url(mac.finalize())
 
-    def _keyed_for(self, user: str | None, purpose: str) -> hmac.HMAC:
+    def _keyed_for(self, user: str | None, purpose: str) -> HMAC:
         """The HMAC under the key of this user and purpose, kept: setting one up costs more than using it."""
         owner = b"none" if user is None else b"user:" + user.encode("utf-8", "surrogatepass")
         # HKDF-Expand for one block: T(1) = HMAC(PRK, info ‖ 0x01). A NUL ends the purpose, which holds none.
         key = hmac.digest(self._extracted, purpose.encode() + b"\x00" + owner + b"\x01", "sha256")
         if len(self._keyed) >= _KEPT:
             self._keyed.clear()
-        keyed = self._keyed[user, purpose] = hmac.new(key, digestmod="sha256")
+        keyed = self._keyed[user, purpose] = HMAC(key, SHA256())
         return keyed
 
     def __repr__(self) -> str:

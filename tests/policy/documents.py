@@ -30,6 +30,7 @@ def call(
             "parameters": {"max_tokens": 256, "temperature": 0.7},
             "fields": ["max_tokens", "messages", "model", "temperature"],
             "bytes": 812,
+            "store": None,
             "purpose": None,
             "reaches": [],
             "references": [],

@@ -185,6 +185,13 @@ def test_every_misspelt_field_of_every_policy_is_found(alone: Author) -> None:
 MISTYPED = {"requires": "require", "limits_by": "limit_by", "shape": "shap"}
 
 
+def test_a_store_misspelt_in_shape_is_told(author: Author) -> None:
+    line = author.edit("shape.rego", "input.call.store ", "input.call.stoer ")
+    _, said = author.run("check")
+    told = [each for each in said["mistakes"] if each["file"] == "shape.rego"]
+    assert [(each["line"], "Did you mean `store`?" in each["remedy"]) for each in told] == [(line, True)]
+
+
 def test_bad_data_are_a_mistake_too(author: Author) -> None:
     line = author.edit("data.json", '"roles": {', '"roles": {,')
     code, said = author.run("check")

@@ -131,6 +131,31 @@ FAILED_OPEN: dict[str, tuple[Callable[[Data], object], str, str]] = {
         "false",
         "true",
     ),
+    "a pattern of many stars": (
+        lambda d: d["models"]["any"]["patterns"].append("a*a*a*a*b"),
+        '"a*a*a*a*b"',
+        "three *",
+    ),
+    "many stars in what a role reaches": (
+        lambda d: d["roles"]["explorer"]["reaches"]["patterns"].append("tool:*a*a*a*"),
+        '"tool:*a*a*a*"',
+        "three *",
+    ),
+    "many stars in the users of a grant": (
+        lambda d: d["grants"][CLERK].update(users={"exact": {}, "patterns": ["****"]}),
+        '"****"',
+        "three *",
+    ),
+    "many stars in the users of a role": (
+        _clerk(lambda r: r["token"].update(users={"exact": {}, "patterns": ["*-*-*-*"]})),
+        '"*-*-*-*"',
+        "three *",
+    ),
+    "a pattern that is too long": (
+        lambda d: d["models"]["any"]["patterns"].append("a" * 4097),
+        "aaaa",
+        "4096",
+    ),
     "a pattern nobody reads so": (
         lambda d: d["models"]["any"]["patterns"].append("gpt-[45]"),
         '"gpt-[45]"',

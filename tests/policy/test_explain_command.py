@@ -112,6 +112,21 @@ def test_the_estimate_follows_from_the_fields_that_are_set(parameters: tuple[str
     assert asked(REGISTRY, "call.model=gpt-4o", "call.parameters.max_tokens=9000")[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        (("call.parameters.store=true",), "reach_not_granted"),
+        (("call.parameters.background=true",), "reach_not_granted"),
+        (("call.parameters.store=true", "call.reaches=[]"), "granted"),
+        (("call.parameters.store=false",), "granted"),
+    ],
+)
+def test_what_a_call_reaches_follows_from_the_fields_that_are_set(
+    changes: tuple[str, ...], rule: str
+) -> None:
+    assert asked(ASSISTANT, "call.operation=responses", *changes)[1]["rule"] == rule
+
+
 def test_an_estimate_that_is_set_stays() -> None:
     bound = "call.parameters.max_tokens=20000"
     assert asked(REGISTRY, "call.model=gpt-4o", bound, "estimate.tokens_out_max=5")[0] == 0

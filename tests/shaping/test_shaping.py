@@ -77,6 +77,15 @@ def test_a_field_that_is_null_is_absent_for_policy() -> None:
     )
 
 
+@pytest.mark.parametrize("said", [True, False, None])
+def test_policy_is_told_what_the_body_says_of_being_kept(said: bool | None) -> None:
+    document = call_input(caller(), call(store=said), (), NO_ESTIMATE, "https", 0)
+    silent = call_input(caller(), call(), (), NO_ESTIMATE, "https", 0)
+    assert isinstance(document["call"], dict)
+    assert isinstance(silent["call"], dict)
+    assert (document["call"]["store"], silent["call"]["store"]) == (said, None)
+
+
 def test_token_bound_to_a_user_cannot_name_another() -> None:
     assert bind(call(), caller(user="alice"), covers) == {"user": "alice"}
     assert bind(call(user="alice"), caller(user="alice"), covers) == {}

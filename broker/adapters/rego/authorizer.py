@@ -13,9 +13,10 @@ from pathlib import Path
 
 import orjson
 
-from broker.adapters.rego import dialect, reach, tables
+from broker.adapters.rego import dialect, patterns, reach, tables
 from broker.adapters.rego.datacheck import refuse_mistaken
 from broker.adapters.rego.engine import Engine, EngineError
+from broker.adapters.rego.selection import Selection
 from broker.adapters.rego.source import Module, PolicySource, read_policies, unusable
 from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion
@@ -26,6 +27,7 @@ ANSWERS_KEPT = 1024
 """How many answers an authorizer keeps; then it begins anew."""
 _LONGEST_KEPT = 2048  # bytes of a question: all answers together stay within some 20 MB
 _LONGEST_ASKED = 256 * 1024  # bytes of a question: some 50 ms, after which no engine is waited for
+_LONGEST_MATCHED = 8 * 1024  # bytes of a question whose texts meet a regular expression, which needs stack
 _NOBODY: dict[str, object] = {"id": "spiffe://self.check/nobody", "tenant": "nobody", "actor_chain": []}
 
 
@@ -45,14 +47,14 @@ class EmbeddedAuthorizer:
         """
         source = policies if isinstance(policies, PolicySource) else read_policies(policies)
         for module in source.modules:
-            dialect.check(module)
+            dialect.check(module, patterns.slow_patterns(module))
         refuse_mistaken(source)
         self._version = source.version
         everything = [f"broker/{point.value}/decision" for point in DecisionPoint]
         _compile(source.modules, {}, everything)  # also what no decision reaches has to be Rego
         self._decisions = {point: _Rule(point, "decision", source) for point in DecisionPoint}
         self._explanations = {point: _Rule(point, "explanation", source) for point in DecisionPoint}
-        self._answers: dict[tuple[DecisionPoint, bytes], Verdict] = {}
+        self._answers: dict[tuple[_Reading, bytes], Verdict] = {}
         self._refuse_unless_it_denies()
 
     @property
@@ -62,23 +64,22 @@ class EmbeddedAuthorizer:
 
     async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
         """See ports.Authorizer. An undefined decision is a Verdict whose result is None."""
-        rule = self._decisions[point]
+        first, *others = self._decisions[point].readings
         try:
-            question = point, _asked(rule.selected(document))
-            known = self._answers.get(question)
-            return known or self._keep(question, rule.answer(document))
+            verdict = self._answered(first, document)
+            for reading in others:
+                verdict = verdict if verdict.result is not None else self._answered(reading, document)
         except (EngineError, orjson.JSONEncodeError) as error:
             raise self._undecided(point, error) from None
+        return verdict
 
     async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
         """Evaluates `data.broker.<point>.explanation`: every condition of the decision, passed or not.
 
         The result is None where the policies explain nothing. Raises as `evaluate` does; keeps nothing.
         """
-        rule = self._explanations[point]
         try:
-            _asked(rule.selected(document))
-            return Verdict(rule.answer(document), self._version)
+            return Verdict(self._explanations[point].answer(document), self._version)
         except (EngineError, orjson.JSONEncodeError) as error:
             raise self._undecided(point, error) from None
 
@@ -91,7 +92,14 @@ class EmbeddedAuthorizer:
             details={"policy_revision": self._version.revision},
         )
 
-    def _keep(self, question: tuple[DecisionPoint, bytes], result: object) -> Verdict:
+    def _answered(self, reading: _Reading, document: Mapping[str, object]) -> Verdict:
+        """What the reading says: kept from a question with equal parts, or worked out."""
+        selected = reading.selected(document)
+        question = reading, reading.asked(selected)
+        known = self._answers.get(question)
+        return known or self._keep(question, reading.worked_out(selected))
+
+    def _keep(self, question: tuple[_Reading, bytes], result: object) -> Verdict:
         verdict = Verdict(result, self._version)
         if len(question[1]) <= _LONGEST_KEPT:
             if len(self._answers) >= ANSWERS_KEPT:
@@ -123,21 +131,17 @@ class _Rule:
 
     def __init__(self, point: DecisionPoint, name: str, source: PolicySource) -> None:
         package = f"broker.{point.value}"
-        self._whole = whole = _Reading(source, source.modules, package, name)
+        whole = _Reading(source, source.modules, package, name)
         chain = reach.chain(source.modules, package, name)
         first = _Reading(source, chain.first, package, name) if chain else whole
-        self._readings = [whole]
+        self.readings = [whole]
         if chain and first.size * 2 < whole.size:
-            self._readings = [first, _Reading(source, chain.others, package, name)]
+            self.readings = [first, _Reading(source, chain.others, package, name)]
 
     def answer(self, document: Mapping[str, object]) -> object:
         """The rule's value, or None where it is undefined or there is none. Raises EngineError."""
-        answers = (reading.answer(document) for reading in self._readings)
+        answers = (reading.answer(document) for reading in self.readings)
         return next((answer for answer in answers if answer is not None), None)
-
-    def selected(self, document: Mapping[str, object]) -> dict[str, object]:
-        """What the rule can reach of the document, and of the tables that are looked up for it."""
-        return self._whole.selected(document)
 
 
 class _Reading:
@@ -146,19 +150,34 @@ class _Reading:
     def __init__(self, source: PolicySource, modules: Sequence[Module], package: str, name: str) -> None:
         reached = reach.reached(modules, package, name)
         self.size = sum(len(dialect.code_of(module).split()) for module in reached)
-        self._plan = _plan(dialect.parts_read(reached))
-        rewritten, base, self._lookups = tables.extract(reached, reach.mentioned(reached, source.base))
+        rewritten, base, lookups = tables.extract(reached, reach.mentioned(reached, source.base))
+        self._selection = Selection(reached, lookups)
+        self._longest = _LONGEST_MATCHED if patterns.uses_regex(reached) else _LONGEST_ASKED
         self._entrypoint = f"{package.replace('.', '/')}/{name}"
         self._engine = _compile(rewritten, base, [self._entrypoint]) if reached else None
 
     def answer(self, document: Mapping[str, object]) -> object:
-        return self._engine.evaluate(self._entrypoint, self.selected(document)) if self._engine else None
+        """The rule's value, or None. Raises EngineError, also where there is too much to read in time."""
+        selected = self.selected(document)
+        self.asked(selected)
+        return self.worked_out(selected)
+
+    def asked(self, selected: dict[str, object]) -> bytes:
+        """What was selected as bytes that are equal only where it is. Raises EngineError, JSONEncodeError."""
+        asked = orjson.dumps(selected, option=orjson.OPT_SORT_KEYS)
+        if len(asked) > self._longest:
+            raise EngineError("the input is too large to be decided in time")
+        if b"null" in asked and not _finite(selected):
+            raise EngineError("the input holds a number that is not finite")
+        return asked
+
+    def worked_out(self, selected: Mapping[str, object]) -> object:
+        """The rule's value for what `selected` gave, or None. Raises EngineError."""
+        return self._engine.evaluate(self._entrypoint, selected) if self._engine else None
 
     def selected(self, document: Mapping[str, object]) -> dict[str, object]:
-        """The looked-up entries, and the parts of `document` that are read."""
-        entries = {lookup.slot: lookup.entry(document) for lookup in self._lookups}
-        found = {slot: entry for slot, entry in entries.items() if entry is not None}
-        return {**found, **_part(document, self._plan)}
+        """The parts of `document` that are read, and the looked-up entries."""
+        return self._selection.of(document)
 
 
 def _compile(modules: Sequence[Module], base: Mapping[str, object], entrypoints: Sequence[str]) -> Engine:
@@ -178,16 +197,6 @@ def _located(error: str, texts: Mapping[str, str]) -> str:
     return f"{place[1]}:{line}: {place[3]}."
 
 
-def _asked(selected: dict[str, object]) -> bytes:
-    """The parts as bytes that are equal only where the parts are. Raises EngineError, JSONEncodeError."""
-    asked = orjson.dumps(selected, option=orjson.OPT_SORT_KEYS)
-    if len(asked) > _LONGEST_ASKED:
-        raise EngineError("the input is too large to be decided in time")
-    if b"null" in asked and not _finite(selected):
-        raise EngineError("the input holds a number that is not finite")
-    return asked
-
-
 def _finite(document: dict[str, object]) -> bool:
     """False where there is a NaN or an infinity, which orjson writes as it writes a null."""
     pending: list[dict[str, object] | list[object]] = [document]
@@ -199,36 +208,3 @@ def _finite(document: dict[str, object]) -> bool:
             elif isinstance(value, dict | list):
                 pending.append(value)
     return True
-
-
-_Plan = tuple[tuple[dialect.Path, tuple[str, ...]], ...]
-
-
-def _plan(paths: Sequence[dialect.Path]) -> _Plan | None:
-    """What is read below which parents, in the order of `paths`; None where all is read."""
-    if () in paths:
-        return None
-    below: dict[dialect.Path, list[str]] = {}
-    for *parents, last in paths:
-        below.setdefault(tuple(parents), []).append(last)
-    return tuple((parents, tuple(names)) for parents, names in below.items())
-
-
-def _part(document: Mapping[str, object], plan: _Plan | None) -> dict[str, object]:
-    """A document that holds what is planned of `document` and nothing else. An object of which nothing is
-    there is left out: who reads only below it cannot tell.
-    """
-    if plan is None:
-        return dict(document)
-    part: dict[str, object] = {}
-    for parents, names in plan:
-        source: object = document
-        for name in parents:
-            source = source.get(name) if isinstance(source, dict) else None
-        found = {name: source[name] for name in names if name in source} if isinstance(source, dict) else {}
-        if found:
-            target = part
-            for name in parents:
-                target = target.setdefault(name, {})  # type: ignore[assignment]
-            target.update(found)
-    return part

@@ -19,6 +19,7 @@ from broker.adapters.rego.dialect import did_you_mean
 from broker.adapters.rego.jsonlines import Lines, lines_of
 from broker.adapters.rego.known import known_names
 from broker.adapters.rego.mistakes import Mistake
+from broker.adapters.rego.patterns import MAX_LENGTH, MAX_STARS, is_slow
 from broker.adapters.rego.source import PolicySource, shipped_policies, unusable
 
 FREE = "own"
@@ -41,11 +42,14 @@ def mistakes_in_data(source: PolicySource) -> list[Mistake]:
     twice = [
         Mistake(file, line, f"{what} is there twice.", "Remove one.") for file, line, what in source.twice
     ]
-    faults = list(islice(_faults(source), _MOST_TOLD))
-    if not faults:
-        return sorted(twice)
-    files = {file.name: lines_of(file.raw.decode()) for file in source.data_files}
-    return sorted({*twice, *(_located(fault, files) for fault in faults)})
+    return sorted({*twice, *at_their_lines(source, _faults(source))})
+
+
+def at_their_lines(source: PolicySource, flaws: Iterator[Flaw]) -> list[Mistake]:
+    """The first thousand, each with its file and line, in that order."""
+    found = list(islice(flaws, _MOST_TOLD))
+    files = {file.name: lines_of(file.raw.decode()) for file in source.data_files} if found else {}
+    return sorted({_located(each, files) for each in found})
 
 
 def _faults(source: PolicySource) -> Iterator[Flaw]:
@@ -61,10 +65,22 @@ def _faults(source: PolicySource) -> Iterator[Flaw]:
                 yield from DataSchema(schemas[name], source.base, known_names()).faults(value, (name,))
             elif name not in known and name != FREE:
                 yield _undescribed(name, [*known, FREE])
+            if name not in known:
+                yield from _starry(value, (name,))
     except (re.error, KeyError, RecursionError):
         raise unusable(
             "schema/*.data.json: a schema cannot be used.", "Restore it from the release."
         ) from None
+
+
+def _starry(value: object, place: Place) -> Iterator[Flaw]:
+    """Texts that nobody but their author bounds: a rule could take any of them for a pattern."""
+    if isinstance(value, str) and is_slow(value):
+        what = f"A text with more than {MAX_STARS} `*` or {MAX_LENGTH} characters is slow as a pattern."
+        yield Flaw(place, what, "Write it with fewer, or as several.")
+    elif isinstance(value, dict | list):
+        for name, child in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _starry(child, (*place, name))
 
 
 def _undescribed(name: str, known: list[str]) -> Flaw:

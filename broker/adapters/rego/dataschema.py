@@ -149,6 +149,11 @@ def _least(_: DataSchema, node: Node, demand: object, value: object, place: Plac
         yield Flaw(place, f"{_told(place)} is empty.", f"Write {_say(node)}, or leave it out.")
 
 
+def _most(_: DataSchema, __: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
+    if isinstance(demand, int) and isinstance(value, str) and len(value) > demand:
+        yield Flaw(place, f"{_told(place)} is too long.", f"Write {demand} characters at most, or several.")
+
+
 def _pattern(_: DataSchema, node: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     if isinstance(value, str) and not re.search(str(demand), value):
         yield Flaw(place, f"{_told(place)} is {_brief(value)}.", f"Write {_say(node)}.")
@@ -214,6 +219,7 @@ _JUDGES: Mapping[str, _Judge] = {
     "minLength": _least,
     "minProperties": _least,
     "minItems": _least,
+    "maxLength": _most,
     "pattern": _pattern,
     "x-names": _named,
     "x-known": _known,
@@ -257,11 +263,9 @@ def _say(node: Node) -> str:
 def _kind_of(value: object) -> str:
     if isinstance(value, bool) or value is None or isinstance(value, int | float):
         return _brief(value)
-    return (
-        f"the text {_brief(value)}"
-        if isinstance(value, str)
-        else _WORDS["array" if isinstance(value, list) else "object"]
-    )
+    if isinstance(value, str):
+        return f"the text {_brief(value)}"
+    return _WORDS["array" if isinstance(value, list) else "object"]
 
 
 def _told(place: Place) -> str:

@@ -65,9 +65,9 @@ class Foreign:
         return f"{self.meant} {INSTEAD}".lstrip()
 
 
-def check(module: Module) -> None:
-    """Raises POLICY_ENGINE_UNAVAILABLE with file, line and name for what is outside the dialect."""
-    for found in foreign(module):
+def check(module: Module, also: Iterable[Foreign] = ()) -> None:
+    """Raises POLICY_ENGINE_UNAVAILABLE, with file and line, for what is outside the dialect, or in `also`."""
+    for found in (*foreign(module), *also):
         line = module.text.count("\n", 0, found.offset) + 1
         raise unusable(f"{module.name}:{line} {found.what}.", found.remedy)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.adapters.rego.dialect import code_of, did_you_mean, foreign, input_mentions
+from broker.adapters.rego.patterns import slow_patterns
 from broker.adapters.rego.reach import reached
 from broker.adapters.rego.schema import Schema, read_schemas
 from broker.adapters.rego.source import Module, PolicySource
@@ -70,7 +71,7 @@ def _mistake(module: Module, offset: int, what: str, remedy: str) -> Mistake:
 
 
 def _of_dialect(module: Module) -> Iterator[Mistake]:
-    for each in foreign(module):
+    for each in (*foreign(module), *slow_patterns(module)):
         yield _mistake(module, each.offset, f"{each.what}.", each.remedy)
 
 

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from broker.adapters.rego.aborting import suspects
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
-from broker.adapters.rego.source import read_policies, unusable
+from broker.adapters.rego.source import read_policies, shipped_policies, unusable
 from broker.adapters.rego.testtables import Basis
 from broker.adapters.rego.trial import Failure, as_released, first_of, run_tables
 from broker.errors import BrokerError
@@ -81,11 +82,20 @@ async def _trial(directory: Path, *words: str) -> Trial:
         reason = json.loads(said)
         raise unusable(reason["message"], reason["remedy"])
     if child.returncode != 0:
-        raise unusable(f"{directory} makes the policy engine abort.", _OPA)
+        raise _aborted(directory)
     told = json.loads(said)
     return Trial(told["cases"], tuple(Failure(**each) for each in told["failures"]))
 
 
+def _aborted(directory: Path) -> BrokerError:
+    released = read_policies(shipped_policies()).modules
+    found = suspects(each for each in read_policies(directory).modules if each not in released)
+    if not found:
+        return unusable(f"{directory} makes the policy engine abort.", _OPA)
+    return unusable(f"{found[0]}{f' (and {len(found) - 1} like it)' if found[1:] else ''}", _WALK)
+
+
+_WALK = "Write `some name in list`, or `some key, value in table`, in place of the walk."
 _MEND = "Mend the rule or the table; `broker policy test` shows all that fail."
 _SMALLER = "Run `broker policy check` on it; a rule may not end."
 _OPA = "Undo the last change, and run `opa check --strict` on the policies."
@@ -153,6 +163,7 @@ def _call(operation: str, model: str | None) -> dict[str, object]:
             "parameters": {"temperature": 1},
             "fields": ["messages", "model", "temperature"],
             "bytes": 100,
+            "store": None,
             "purpose": None,
             "reaches": [],
             "references": [],

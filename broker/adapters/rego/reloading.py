@@ -6,11 +6,14 @@ Knows: how one engine takes the place of another. Must not know: when to look, w
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
 from broker.adapters.rego.origin import Contents, Origin
+from broker.adapters.rego.source import read_policies
+from broker.adapters.rego.unserved import ConfiguredKeys, unserved
 from broker.adapters.rego.watch import PolicyWatch
 from broker.model.decision import PolicyVersion
 from broker.ports import Activating, Clock, DecisionPoint, Verdict
@@ -24,14 +27,19 @@ class ReloadingAuthorizer:
     old policies, none waits. What cannot be used is refused loudly, and the last good policies stay.
     """
 
-    def __init__(self, origin: Origin, clock: Clock) -> None:
-        """Loads the policies. Raises POLICY_ENGINE_UNAVAILABLE where they cannot be used."""
+    def __init__(
+        self, origin: Origin, clock: Clock, keys: Callable[[], ConfiguredKeys] | None = None
+    ) -> None:
+        """Loads the policies. `keys` are those that may be leased: what policies name beside them is told in
+        the log. Raises POLICY_ENGINE_UNAVAILABLE where they cannot be used.
+        """
+        self._keys = keys
+        self._log = structlog.get_logger()
         self._watch = PolicyWatch(origin, clock, origin.signature())
         with origin.contents() as contents:
-            self._engine = EmbeddedAuthorizer(contents.directory)
+            self._engine = self._loaded(contents)
             self._bundle = contents.bundle
         self._activating: Activating | None = None
-        self._log = structlog.get_logger()
 
     @property
     def version(self) -> PolicyVersion:
@@ -74,10 +82,21 @@ class ReloadingAuthorizer:
 
     async def _adopt(self, contents: Contents) -> None:
         """The policies rule once this returns. Raises BrokerError where they may not."""
-        engine = await asyncio.to_thread(EmbeddedAuthorizer, contents.directory)
+        engine = await asyncio.to_thread(self._loaded, contents)
         if engine.version != self._engine.version:
             if self._activating is not None:
                 await self._activating(engine.version)
             self._engine = engine
             self._log.info("policy activated", revision=engine.version.revision)
         self._bundle = contents.bundle
+
+    def _loaded(self, contents: Contents) -> EmbeddedAuthorizer:
+        source = read_policies(contents.directory)
+        engine = EmbeddedAuthorizer(source)
+        found = unserved(source, self._keys()) if self._keys is not None else []
+        if found:
+            first, more = found[0], len(found) - 1
+            self._log.warning(
+                "policy names what no key serves", what=str(first), more=more, remedy=first.remedy
+            )
+        return engine

@@ -5,10 +5,11 @@ Knows: which engine a configuration means. Must not know: what is decided.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from broker.app.doctor.check import Check, Level
-from broker.app.policy import opa_authorizer, try_candidates
+from broker.app.policy import opa_authorizer, told_unserved, try_candidates
 from broker.config import Settings
 from broker.errors import BrokerError, ConfigError
 from broker.ports import Clock
@@ -25,6 +26,8 @@ async def check_policy(settings: Settings, clock: Clock) -> AsyncIterator[Check]
         return
     if settings.policy.adapter == "embedded":
         yield Check(_SUBJECT, Level.GOOD, "The policies load and decide.")
+        for each in await asyncio.to_thread(told_unserved, settings):
+            yield Check(_SUBJECT, Level.WARNING, str(each), each.remedy)
     else:
         yield await _opa(settings, clock)
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.adapters.rego import EmbeddedAuthorizer
+from broker.adapters.rego.preflight import try_policies
 from broker.cli.policy import question
 from broker.cli.policy.flip_report import open_console, policy_document, printable
 from broker.cli.policy.gate import AsJson
@@ -95,6 +96,7 @@ def _asked(
 
 
 async def _explained(policies: Path, point: DecisionPoint, document: dict[str, object]) -> Explanation:
+    await try_policies(policies)  # elsewhere: some make the engine abort
     engine = EmbeddedAuthorizer(policies)
     seen = decided(point, await engine.evaluate(point, document))
     conditions, role, team = parse_explanation(point.value, (await engine.explain(point, document)).result)

@@ -38,6 +38,7 @@ USUAL: Question = {
         "parameters": {},
         "fields": ["messages", "model"],
         "bytes": 100,
+        "store": None,
         "purpose": None,
         "reaches": [],
         "references": [],
@@ -50,6 +51,7 @@ USUAL: Question = {
 }
 """What a call without `INPUT` begins with: schema/calls.input.json describes each field."""
 _DERIVING = ("call.", "token.max_tokens")
+_KEEPING = ("store", "background")
 
 
 def given(file: Path | None, point: DecisionPoint) -> Question:
@@ -126,6 +128,7 @@ def _derive(document: Question, paths: frozenset[str]) -> None:
     parameters = _object(call.get("parameters"))
     if "call.fields" not in paths and isinstance(call.get("fields"), list):
         call["fields"] = sorted({*map(str, call["fields"]), *parameters})  # type: ignore[call-overload]
+    _derive_keeping(call, parameters, paths)
     if "estimate" in paths:
         return
     derived = _estimated(call, parameters, token.get("max_tokens"), known.get("tokens_in"))
@@ -133,6 +136,16 @@ def _derive(document: Question, paths: frozenset[str]) -> None:
         **known,
         **{name: value for name, value in derived.items() if f"estimate.{name}" not in paths},
     }
+
+
+def _derive_keeping(call: Question, parameters: Question, paths: frozenset[str]) -> None:
+    """What a call says of being kept, and the words of `reaches` for it, where the body was changed."""
+    said = [name for name in _KEEPING if f"call.parameters.{name}" in paths]
+    if "store" in said and "call.store" not in paths:
+        call["store"] = parameters["store"]
+    if said and "call.reaches" not in paths and isinstance(call.get("reaches"), list):
+        others = {*map(str, call["reaches"])} - {*said}  # type: ignore[call-overload]
+        call["reaches"] = sorted(others | {name for name in said if parameters[name] is True})
 
 
 def _estimated(call: Question, parameters: Question, ceiling: object, tokens_in: object) -> Question:

@@ -1,0 +1,88 @@
+"""Policies whose text makes the engine abort: no broker and no command ends with it, and the line is told."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from broker.adapters.clock import SystemClock
+from broker.adapters.rego.origin import Folder
+from broker.adapters.rego.preflight import try_policies
+from broker.adapters.rego.reloading import ReloadingAuthorizer
+from broker.cli.main import app
+from broker.errors import BrokerError
+from tests.policy.engines import POLICIES
+
+HEAD = """package broker.own
+
+import data.broker.grants
+
+"""
+FORMS = {
+    "a list that is a rule": ('asked := ["requires", "shape"]\n\n', "name := asked[_]", "grants.role[name]"),
+    "a list in place": ("", 'name := ["requires", "shape"][_]', "grants.role[name]"),
+    "a list of the input": ("", "name := input.call.fields[_]", "grants.role[name]"),
+    "a set": ('asked := {"requires", "shape"}\n\n', "name := asked[_]", "grants.role[name]"),
+    "a variable for the place": ('asked := ["requires"]\n\n', "name := asked[i]", "grants.role[name]"),
+    "a table of the data": ("", "name := data.grants[_].role", "data.roles[name]"),
+    "inside a call": ('asked := ["shape"]\n\n', "name := asked[_]", 'grants.role[concat("", [name])]'),
+    "kept in a variable": ('asked := ["shape"]\n\n', "name := asked[_]", "part := grants.role[name]\n\tpart"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(POLICIES, tmp_path / "policies"))
+
+
+def _with_form(folder: Path, form: str) -> int:
+    """Writes a rule of the form; the line where it walks."""
+    before, walk, use = FORMS[form]
+    text = (
+        f'{HEAD}{before}denies["mine"] := {{"reason": "No.", "changes": []}} if {{\n\t{walk}\n\t{use}\n}}\n'
+    )
+    (folder / "own").mkdir(exist_ok=True)
+    (folder / "own/mine.rego").write_text(text)
+    return text[: text.index(walk)].count("\n") + 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_rule_that_makes_the_engine_abort_is_told_with_file_line_and_remedy(
+    folder: Path, form: str
+) -> None:
+    line = _with_form(folder, form)
+    with pytest.raises(BrokerError) as refused:
+        await try_policies(folder)
+    assert str(refused.value.message).startswith(f"own/mine.rego:{line}: ")
+    assert "some name in" in refused.value.remedy
+
+
+async def test_a_rule_that_makes_the_engine_abort_is_not_hot_reloaded(folder: Path) -> None:
+    authorizer = ReloadingAuthorizer(Folder(folder), SystemClock())
+    before = authorizer.version
+    line = _with_form(folder, "a list that is a rule")
+    await authorizer.look()
+    assert authorizer.problem().startswith(f"own/mine.rego:{line}: ")
+    assert authorizer.version == before
+
+
+@pytest.mark.parametrize("words", [("check",), ("test",), ("explain", "--policies")])
+def test_no_command_ends_with_a_rule_that_makes_the_engine_abort(
+    folder: Path, words: tuple[str, ...]
+) -> None:
+    line = _with_form(folder, "a list that is a rule")
+    done = CliRunner().invoke(app, ["policy", *words, str(folder)], env={"PATH": "/nowhere"})
+    assert done.exit_code != 0
+    assert f"own/mine.rego:{line}" in f"{done.output} {done.exception}"
+
+
+async def test_the_remedy_works(folder: Path) -> None:
+    (folder / "own").mkdir(exist_ok=True)
+    (folder / "own/mine.rego").write_text(
+        f'{HEAD}denies["mine"] := {{"reason": "No.", "changes": []}} if {{\n\t'
+        'some name in ["requires", "shape"]\n\tgrants.role[name]\n}\n'
+    )
+    await try_policies(folder)
