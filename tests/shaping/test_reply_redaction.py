@@ -35,7 +35,12 @@ def test_response_redact_leaves_no_match_in_any_reply(reply: object) -> None:
     taken, left = redacted_reply(document, body, found)
     assert parse_reply(left) == parse_reply(json.dumps(taken).encode())
     assert INSPECTOR.inspect(texts(members(parse_reply(left), left), lambda _: "")) == ()
-    assert type(taken) is type(document)
+    assert _json_type(taken) is _json_type(document)
+
+
+def _json_type(value: object) -> type:
+    """JSON has one type of number: one beyond 64 bits is read as a float, and written as it came."""
+    return float if type(value) is int else type(value)
 
 
 def test_response_redact_leaves_a_member_that_is_only_called_logprobs() -> None:
