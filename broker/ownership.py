@@ -61,16 +61,24 @@ class Ownership:
         fresh = [
             each for each in made(passage.operation, document, kept=passage.kept) if each not in passage.made
         ]
-        context = _context(passage)
-        if not fresh:
-            if context is not None and passage.object_id in passage.made and is_over(document):
-                await self._owners.measured(str(passage.object_id), context)
+        context, told_before = _context(passage), passage.object_id in passage.made
+        if fresh:
+            if passage.object_id is None and passage.kept:
+                passage.object_id = fresh[0]
+            keeping = _keeping(passage)
+            await self._owners.remember(passage.owner, fresh, passage.object_id, keeping, context)
+            passage.made.update(dict.fromkeys(fresh, keeping))
+        if context is None or passage.object_id is None:
             return
-        if passage.object_id is None and passage.kept:
-            passage.object_id = fresh[0]
-        keeping = _keeping(passage)
-        await self._owners.remember(passage.owner, fresh, passage.object_id, keeping, context)
-        passage.made.update(dict.fromkeys(fresh, keeping))
+        if (told_before and is_over(document)) or await self._reads_first(passage):
+            await self._owners.measured(passage.object_id, context)
+
+    async def _reads_first(self, passage: Passage) -> bool:
+        """Whether the call reads a response that was at work when it was made (`background`), and only now
+        tells what was used.
+        """
+        reads = passage.operation is Operation.RESPONSES_GET and passage.object_id is not None
+        return reads and None in await self._owners.contexts([str(passage.object_id)])
 
     async def deleted(self, passage: Passage, status: int) -> None:
         """Upstream has answered: what it deleted is nobody's any more."""
@@ -85,10 +93,11 @@ class Ownership:
 
 def _context(passage: Passage) -> Context | None:
     """What is read where another call goes on from what this one makes, as far as upstream has told."""
-    usage, estimate = passage.meter.usage, passage.meter.estimate
+    meter = passage.meter
+    usage = meter.usage if meter.estimate.terms.billed else meter.read
     if not passage.kept or usage.tokens_in is None or usage.tokens_out is None:
         return None
-    return context_of(estimate, usage.model, usage.tokens_in + usage.tokens_out)
+    return context_of(meter.estimate, usage.model, usage.tokens_in + usage.tokens_out)
 
 
 def _keeping(passage: Passage) -> Keeping:

@@ -150,7 +150,9 @@ class Pipeline:
             await self._ownership.learn(passage, await self._stages.document(reply, passage.caller))
         await self._ownership.deleted(passage, reply.status)
         passage.reply_bytes = len(reply.body)
-        await settlement.close(digest=sha256(reply.body).digest())  # 11 record, 12 settle
+        lane, size = self._stages.lane(passage.caller), len(reply.body)
+        digest = await lane.once(size, lambda: sha256(reply.body).digest())
+        await settlement.close(digest=digest)  # 11 record, 12 settle
         return reply
 
     def _stream(self, answer: StreamReply, passage: Passage, settlement: Settlement) -> StreamReply:

@@ -79,7 +79,7 @@ def context_of(worst: Estimate, served: str | None, tokens: int) -> Context | No
     name = served or worst.terms.model
     if name is None:
         return None
-    if worst.terms.apart == 0:
+    if worst.terms.billed and worst.terms.apart == 0:
         return Context(tokens, _vocabulary(name))
     return Context(tokens, name)
 

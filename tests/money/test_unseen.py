@@ -17,7 +17,7 @@ from broker.model.call import Call, Reply, StreamReply, UpstreamRequest
 from broker.model.operation import Operation
 from broker.model.stored import Context
 from tests.money.billing import PRICES, Work, bill
-from tests.money.rig import Till, named, reply, streamed
+from tests.money.rig import Arrival, Till, named, reply, streamed
 
 WINDOW = {"gpt-4o": 128_000, "gpt-4o-mini": 128_000, "gpt-5": 400_000, "o3": 200_000}
 WHOLE = WINDOW["gpt-4o"] * 2.5
@@ -206,6 +206,44 @@ async def test_an_answer_that_broke_off_is_of_unknown_size() -> None:
     await till.run(Operation.RESPONSES, {**SAY, "stream": True}, leave_after=1)
     await say(till, previous_response_id="resp_0")
     assert till.estimate.terms.unseen_in > 100_000
+
+
+async def test_a_response_of_the_background_is_known_once_it_is_read() -> None:
+    usage = {"input_tokens": 10, "output_tokens": 4}
+    body = {"object": "response", "id": "resp_0", "model": "gpt-4o", "output": []}
+    answers = [{**body, "status": "queued"}, {**body, "status": "completed", "usage": usage}]
+
+    async def script(request: UpstreamRequest) -> Reply:
+        del request
+        return reply(answers[min(len(till.upstream.asked) - 1, 1)])
+
+    till = Till(script)
+    await say(till, background=True)
+    assert till.owners.known == {}
+    path = "/v1/responses/resp_0"
+    read = Call(Operation.RESPONSES_GET, "GET", path, b"", None, None, False, target="resp_0")
+    for _ in range(2):
+        await till.pipeline.run(Arrival(read))
+    await say(till, previous_response_id="resp_0")
+    assert till.estimate.terms.unseen_in < 100
+
+
+async def test_items_that_only_the_last_event_names_do_not_hide_its_usage() -> None:
+    item = {"type": "message", "id": "msg_1", "content": []}
+    done = {"object": "response", "id": "resp_0", "model": "gpt-4o", "status": "completed",
+            "output": [item], "usage": {"input_tokens": 10, "output_tokens": 4}}  # fmt: skip
+    begun = {**done, "status": "in_progress", "output": [], "usage": None}
+    events = [named({"type": f"response.{kind}", "response": told})
+              for kind, told in (("created", begun), ("completed", done))]  # fmt: skip
+
+    async def script(request: UpstreamRequest) -> StreamReply:
+        del request
+        return streamed(events)
+
+    till = Till(script)
+    await say(till, stream=True)
+    await say(till, previous_response_id="resp_0", stream=True)
+    assert till.estimate.terms.unseen_in < 100
 
 
 async def test_a_refusal_for_what_is_unseen_says_so() -> None:

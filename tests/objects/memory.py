@@ -29,8 +29,8 @@ class MemoryOwners:
         for each in ids:
             self._owners.setdefault(each, owner)
             self._parents.setdefault(each, parent or each)
-        if context is not None:
-            self.known[parent or ids[0]] = context
+        if context is not None and (parent is None or parent in ids):
+            self.known.setdefault(parent or ids[0], context)
 
     async def measured(self, object_id: str, context: Context) -> None:
         self.known[object_id] = context

@@ -187,3 +187,18 @@ async def test_any_answer_ends_in_a_reply_or_an_error(
         assert answer.kind in (Kind.UPSTREAM_UNAVAILABLE, Kind.UPSTREAM_INTERRUPTED)
     else:
         assert 200 <= answer.status <= 599
+
+
+_PIECE = 4 * 1024 * 1024
+
+
+@pytest.mark.parametrize("at", [0, _PIECE - 13, _PIECE - 5, _PIECE, 2 * _PIECE])
+async def test_the_key_is_found_wherever_a_long_reply_holds_it(at: int) -> None:
+    """It is looked for by pieces, so that a long reply does not keep the event loop."""
+    body = b"x" * at + b"sk-0123456789" + b"y" * (_PIECE if at < _PIECE else 0)
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+    async with scripted(head + body) as server:
+        caller = Caller(server.url)
+        with pytest.raises(BrokerError, match="held the key"):
+            await caller.call()
+        await caller.close()

@@ -60,6 +60,7 @@ BODIES: dict[str, Callable[[], bytes]] = {
     "one invisible character": lambda: _text("hello, world ").replace(b"rld", "r\u200bld".encode(), 1),
     "escapes": lambda: _text("\\\\u0065"),
     "a small call": lambda: _HEAD + b"hi" + _TAIL,
+    "a reply of 8 MiB": lambda: _HEAD + b"hi" + _TAIL,
     "a stream of 20,000 events": lambda: _beside(b'"stream":true'),
 }
 
@@ -78,6 +79,8 @@ def _over_https(told: dict[str, Any], name: str) -> Callable[[], None]:
     streams = name.startswith("a stream")
     if streams:
         headers["x-sim-fault"] = _FAST
+    elif name == "a reply of 8 MiB":
+        headers["x-sim-fault"] = f"huge:{8 * _MIB}"
 
     def send() -> None:
         while True:
@@ -107,6 +110,7 @@ def _over_grpc(told: dict[str, Any], name: str) -> Callable[[], None]:
     content = from_document(request, json.loads(asked)).SerializeToString()
     if name.startswith("a stream"):
         return _streams(channel, told["token"])
+    fault = [("x-sim-fault", f"huge:{8 * _MIB}")] if name == "a reply of 8 MiB" else []
     call: Any = channel.unary_unary(
         f"/broker.v1.OpenAIService/{'CreateChatCompletion' if chat else 'CreateEmbeddings'}"
     )
@@ -114,7 +118,7 @@ def _over_grpc(told: dict[str, Any], name: str) -> Callable[[], None]:
     def send() -> None:
         while True:
             with contextlib.suppress(grpc.RpcError):
-                call(content, metadata=(("authorization", f"Bearer {told['token']}"),), timeout=120)
+                call(content, metadata=[("authorization", f"Bearer {told['token']}"), *fault], timeout=120)
 
     return send
 

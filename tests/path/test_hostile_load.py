@@ -58,6 +58,7 @@ HOSTILE: dict[str, list[tuple[str, str]]] = {
         ("grpc", "16 MiB of text"),
         ("grpc", "invisible characters"),
     ],
+    "replies": [("https", "a reply of 8 MiB"), ("grpc", "a reply of 8 MiB")],
     "many small calls at once": [("https", "a small call")] * 16 + [("grpc", "a small call")] * 16,
 }
 

@@ -5,16 +5,19 @@ Knows: OpenAI's stream endings, which headers callers see. Must not know: retrie
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from broker.adapters.openai.connection import BrokenError
 from broker.adapters.openai.pool import Answer
 from broker.adapters.openai.refusals import interrupted, unavailable
+from broker.errors import BrokerError
 from broker.model.call import Events, Reply, StreamReply
 from broker.model.secret import Secret
 from broker.shaping.sse import EventSplitter, EventTooLargeError, is_terminal, may_be_terminal
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
+_LOOKED_AT_BYTES = 4 * 1024 * 1024
 _PASSED = frozenset(
     {"content-type", "x-request-id", "retry-after", "retry-after-ms", "cache-control", "x-should-retry"}
 )
@@ -33,15 +36,33 @@ async def taken(answer: Answer, key: Secret) -> Reply | StreamReply:
         return StreamReply(
             answer.status, _passed(answer, key), Events(_events(answer, key), _closing(answer))
         )
-    return reply(answer, await whole(answer, MAX_REPLY_BYTES), key)
+    body = await whole(answer, MAX_REPLY_BYTES)
+    if key.is_in(body) if len(body) <= _LOOKED_AT_BYTES else await _holds(key, body):
+        del body
+        raise _given_away()
+    return Reply(answer.status, _passed(answer, key), body)
 
 
 def reply(answer: Answer, body: bytes, key: Secret) -> Reply:
     """The answer with this body. Raises UPSTREAM_UNAVAILABLE where that gives the key away."""
     if key.is_in(body):
         del body
-        raise unavailable("The upstream's reply held the key it was called with.")
+        raise _given_away()
     return Reply(answer.status, _passed(answer, key), body)
+
+
+async def _holds(key: Secret, body: bytes) -> bool:
+    """Whether a long body holds the key: by overlapping pieces, between which others have the event loop."""
+    overlap = len(key.reveal().encode())
+    for start in range(0, len(body), _LOOKED_AT_BYTES):
+        if key.is_in(body[start : start + _LOOKED_AT_BYTES + overlap]):
+            return True
+        await asyncio.sleep(0)
+    return False
+
+
+def _given_away() -> BrokerError:
+    return unavailable("The upstream's reply held the key it was called with.")
 
 
 async def whole(answer: Answer, most: int) -> bytes:

@@ -22,6 +22,7 @@ from broker.model.operation import Operation
 from broker.model.subject import Peer
 
 Headers = list[tuple[bytes, bytes]]
+_AT_ONCE_BYTES = 1024 * 1024
 _SINGLE = frozenset({"authorization", "content-type", "content-length", "content-encoding", "host"})
 
 _DEFECT = BrokerError(
@@ -196,7 +197,13 @@ async def _respond(send: Send, reply: Reply, call_id: str | None) -> None:
     headers = _reply_headers(reply, call_id)
     headers.append((b"content-length", str(len(reply.body)).encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+    start = 0
+    while len(reply.body) - start > _AT_ONCE_BYTES:  # to encrypt a long one in one go keeps the event loop
+        part = reply.body[start : start + _AT_ONCE_BYTES]
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+        start += _AT_ONCE_BYTES
+        await asyncio.sleep(0)
+    await send({"type": "http.response.body", "body": reply.body[start:]})
 
 
 async def _respond_error(send: Send, error: BrokerError, call_id: str, *, oauth: bool) -> None:
