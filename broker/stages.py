@@ -176,8 +176,10 @@ class Stages:
         compiling = self._compiling(decision, large=False)
         if len(body) > LARGE_BYTES or not compiling.done():
             return False
-        said = texts(members(document, body), _as_no_text)
-        return compiling.result().passes([*said, _headers(answer)])
+        said = members(document, body)
+        parts = shown_together(said)
+        together = [joined(parts)] if parts else []
+        return compiling.result().passes([*texts(said, _as_no_text), *together, _headers(answer)])
 
     async def _found(self, said: Mapping[str, object], size: int, passage: Passage) -> tuple[Finding, ...]:
         """What is to be taken out of a reply. Raises CONTENT_BLOCKED."""

@@ -30,7 +30,7 @@ def configure_log(level: str, style: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_to_standard_error,
         cache_logger_on_first_use=False,
     )
     handler = _LibraryHandler()
@@ -39,6 +39,11 @@ def configure_log(level: str, style: str) -> None:
         logger.handlers = [handler]
         logger.propagate = False
         logger.setLevel(logging.ERROR)
+
+
+def _to_standard_error(*_: object) -> structlog.PrintLogger:
+    """What is standard error now: it may have been another one, since closed, when the log was set up."""
+    return structlog.PrintLogger(sys.stderr)
 
 
 class _LibraryHandler(logging.Handler):
