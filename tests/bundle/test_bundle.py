@@ -140,7 +140,7 @@ def test_a_bundle_that_unpacks_to_too_much_is_refused(keys: Path) -> None:
         read(bomb, (keys / "ec.pub").read_bytes())
 
 
-@pytest.mark.parametrize("raw", [b"", b"garbage", gzip.compress(b"garbage")])
+@pytest.mark.parametrize("raw", [b"", b"garbage", gzip.compress(b"garbage")], ids=["empty", "text", "gzip"])
 def test_what_is_no_archive_is_refused(keys: Path, raw: bytes) -> None:
     with pytest.raises(BrokerError, match=r"not a tar\.gz archive|not signed"):
         read(raw, (keys / "ec.pub").read_bytes())
