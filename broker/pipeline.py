@@ -145,9 +145,9 @@ class Pipeline:
             raise key_refused()
         if isinstance(answer, StreamReply):
             return self._stream(answer, passage, settlement)
-        reply = await self._stages.filter_reply(answer, passage)  # 10 filter
+        reply = await self._stages.replies.filter(answer, passage)  # 10 filter
         if passage.may_make:
-            await self._ownership.learn(passage, await self._stages.document(reply, passage.caller))
+            await self._ownership.learn(passage, await self._stages.replies.document(reply, passage.caller))
         await self._ownership.deleted(passage, reply.status)
         passage.reply_bytes = len(reply.body)
         lane, size = self._stages.lane(passage.caller), len(reply.body)
@@ -157,9 +157,9 @@ class Pipeline:
 
     def _stream(self, answer: StreamReply, passage: Passage, settlement: Settlement) -> StreamReply:
         """Steps 10 to 12 happen while the events are taken: see `streaming`."""
-        answer = self._stages.judge_headers(answer, passage)
+        answer = self._stages.replies.judge_headers(answer, passage)
         passage.forget_body()
-        places = self._stages.places(passage.decided)
+        places = self._stages.replies.places(passage.decided)
         headers = (*answer.headers, *deprecation_headers(find(passage.accepted.model)))
         now_ns, recheck = self._ports.clock.now_ns, self._authentication.rechecking(passage.caller)
         leash = self._vigil.leash(

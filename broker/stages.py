@@ -1,48 +1,31 @@
-"""The pure stages of the path: inspect, estimate, filter; off the loop where the input is large.
+"""The pure stages of the path up to upstream; off the loop where the input is large.
 
 Knows: prefilter, catalog and shaping, and which inputs would hold up other calls. Must not know: ports.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from functools import partial
-from typing import TypeVar
 from urllib.parse import unquote_plus
 
 from broker.catalog.count import decode_tokens
-from broker.catalog.estimate import Estimate, check_retired, deprecation_headers, estimate
+from broker.catalog.estimate import Estimate, check_retired, estimate
 from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
 from broker.lanes import LARGE_BYTES, Lane, Lanes, Steps, finished
-from broker.model.call import Call, Reply, StreamReply, UpstreamRequest
-from broker.model.decision import Action, CallDecision
+from broker.model.call import Call, UpstreamRequest
+from broker.model.decision import CallDecision
 from broker.model.finding import Finding, Path, Text
 from broker.model.operation import Operation
 from broker.model.subject import Caller
-from broker.model.wildcard import matches
 from broker.passage import Passage
-from broker.prefilter.inspector import MOST_FINDINGS, Finder, Inspector, Narrowed, TooManyFindingsError
-from broker.prefilter.places import Places
-from broker.prefilter.stream import StreamFilter
+from broker.prefilter.inspector import MOST_FINDINGS, Inspector, TooManyFindingsError
 from broker.prefilter.texts import texts
-from broker.prefilter.together import joined, shown_together, spread
-from broker.shaping.denial import content_blocked
+from broker.replyfilter import ReplyFilter
 from broker.shaping.mentions import Mentions, mentions
-from broker.shaping.redaction import members, redacted_reply
-from broker.shaping.reply import edit_reply, parse_reply, visible_models
 from broker.shaping.request import PURPOSE, QUERY, upstream_request
-from broker.shaping.usage import usage_of
-
-_RULE_SETS = 64
-_SUCCESS = 200
-_SECRETS = "secret."
-HEADERS = "headers"
-Answer = TypeVar("Answer", Reply, StreamReply, Reply | StreamReply)
-_OPENS_JSON = frozenset((b"{", b"[", b'"'))
 
 
 class Stages:
@@ -54,9 +37,7 @@ class Stages:
         self._inspector = inspector
         self._large_inspector = inspector.twin()
         self._lanes = Lanes()
-        self._reply_inspectors: dict[
-            tuple[tuple[str, ...], tuple[str, ...], bool], asyncio.Task[Inspector]
-        ] = {}
+        self.replies = ReplyFilter(inspector, self._lanes)
 
     def lane(self, caller: Caller) -> Lane:
         """Where work on this caller's large inputs is done."""
@@ -104,121 +85,6 @@ class Stages:
             return await self.lane(passage.caller).once(size, partial(upstream_request, *facts))
         return upstream_request(*facts)
 
-    async def filter_reply(self, answer: Reply, passage: Passage) -> Reply:
-        """Step 10 for a whole reply, without what policy takes out of it: bytes stay where that is nothing.
-        Raises CONTENT_BLOCKED where its text or a header holds what policy cuts.
-        """
-        decision, call = passage.decided, passage.accepted
-        body = answer.body
-        if call.operation is Operation.MODELS and answer.status == _SUCCESS:
-            body = visible_models(body, lambda name: _sees(decision, passage.caller, name))
-        document = await self._document(body, passage.caller)
-        passes = not decision.filters or self._passes(answer, document, body, decision)
-        if not passes:
-            answer = self.judge_headers(answer, passage)
-        await self._metered(document, len(body), passage)
-        if document is None and body and (answer.status == _SUCCESS or body.lstrip()[:1] in _OPENS_JSON):
-            raise _unreadable()
-        if not passes and (found := await self._found(members(document, body), len(body), passage)):
-            document, body = await self._redacted(document, body, found, passage)
-        if call.operation is Operation.EDITS:
-            body = edit_reply(document, body)
-        return Reply(answer.status, (*answer.headers, *deprecation_headers(find(call.model))), body)
-
-    async def document(self, reply: Reply, caller: Caller) -> object:
-        """What a whole reply says, or None where it is no JSON."""
-        return await self._document(reply.body, caller)
-
-    def judge_headers(self, answer: Answer, passage: Passage) -> Answer:
-        """Step 10 for what is passed on beside the body: the answer without the headers in which something is
-        to be redacted. Raises CONTENT_BLOCKED.
-        """
-        if not passage.decided.filters:
-            return answer
-        inspector = self._reply_inspector_now(passage.decided)
-        if not inspector.inspect([_headers(answer)]):  # one look is cheaper than ten
-            return answer
-        said = [Text((HEADERS, name), f"{name}: {value}") for name, value in answer.headers]
-        found = _judged(inspector.inspect(said), passage)
-        if not found:
-            return answer
-        passage.blocked = True  # one of them may be upstream's request id
-        dropped = {finding.path[1] for finding in found}
-        return replace(answer, headers=tuple(each for each in answer.headers if each[0] not in dropped))
-
-    def places(self, decision: CallDecision) -> Places | None:
-        """Step 10 for a stream: where its strings are read, for what this decision cuts; None for nothing.
-        What is redacted in whole replies cuts a stream.
-        """
-        if not decision.filters:
-            return None
-        rules = self._inspector.rules
-        joined = StreamFilter(decision.watches, rules)
-        secrets = StreamFilter(lambda rule: decision.watches(rule) and rule.startswith(_SECRETS), rules)
-        return Places(joined, secrets, self._reply_inspector_now(decision))
-
-    async def _document(self, body: bytes, caller: Caller) -> object:
-        if len(body) > LARGE_BYTES:
-            return await self.lane(caller).once(len(body), partial(parse_reply, body))
-        return parse_reply(body)
-
-    async def _metered(self, document: object, size: int, passage: Passage) -> None:
-        """What a whole reply tells of its cost; its texts are counted where it does not."""
-        meter = passage.meter
-        meter.told(document)
-        if meter.estimate.terms.tools or not meter.usage.counts:
-            await self.lane(passage.caller).once(size, partial(meter.delivered.take, document))
-
-    def _passes(self, answer: Reply, document: object, body: bytes, decision: CallDecision) -> bool:
-        """Whether one look is enough to tell that neither headers nor text hold what is to be taken out: most
-        replies are small, and hold nothing.
-        """
-        compiling = self._compiling(decision, large=False)
-        if len(body) > LARGE_BYTES or not compiling.done():
-            return False
-        said = members(document, body)
-        parts = shown_together(said)
-        together = [joined(parts)] if parts else []
-        return compiling.result().passes([*texts(said, _as_no_text), *together, _headers(answer)])
-
-    async def _found(self, said: Mapping[str, object], size: int, passage: Passage) -> tuple[Finding, ...]:
-        """What is to be taken out of a reply. Raises CONTENT_BLOCKED."""
-        inspector = await self._reply_inspector(passage.decided, large=size > LARGE_BYTES)
-        return _judged(await self.lane(passage.caller).run(size, _reply_inspection(inspector, said)), passage)
-
-    async def _redacted(
-        self, document: object, body: bytes, found: tuple[Finding, ...], passage: Passage
-    ) -> tuple[object, bytes]:
-        """The reply without what was found; its records repeat no name that held some of it."""
-        lane = self.lane(passage.caller)
-        taken = await lane.once(len(body), lambda: redacted_reply(document, body, found))
-        said, left = usage_of(document), usage_of(taken[0])
-        if (said.model, said.finish_reason) != (left.model, left.finish_reason):
-            passage.blocked = True
-        return taken
-
-    def _reply_inspector_now(self, decision: CallDecision) -> Finder:
-        """As `_reply_inspector`, but one that does more until that is compiled: no stream waits for it."""
-        compiling = self._compiling(decision, large=False)
-        return compiling.result() if compiling.done() else Narrowed(self._inspector, decision.watches)
-
-    async def _reply_inspector(self, decision: CallDecision, *, large: bool) -> Inspector:
-        """An inspector for just the rules that this decision cuts or redacts, compiled once per set of them,
-        and once more for the thread that takes large inputs.
-        """
-        compiling = self._compiling(decision, large=large)
-        return compiling.result() if compiling.done() else await asyncio.shield(compiling)
-
-    def _compiling(self, decision: CallDecision, *, large: bool) -> asyncio.Task[Inspector]:
-        compiling = self._reply_inspectors.get((decision.cut, decision.redact, large))
-        if compiling is None or compiling.cancelled():  # its event loop ended before it did
-            watched = tuple(rule for rule in self._inspector.rules if decision.watches(rule.id))
-            compiling = asyncio.create_task(asyncio.to_thread(Inspector, watched=watched))
-            if len(self._reply_inspectors) >= _RULE_SETS:
-                self._reply_inspectors.clear()
-            self._reply_inspectors[decision.cut, decision.redact, large] = compiling
-        return compiling
-
 
 def _inspection(inspector: Inspector, call: Call) -> Steps[tuple[Finding, ...]]:
     said = _texts_of(call)
@@ -238,36 +104,6 @@ def _of_a_call(inspector: Inspector, said: Sequence[Text]) -> Steps[tuple[Findin
         ) from None
 
 
-def _reply_inspection(inspector: Inspector, document: Mapping[str, object]) -> Steps[tuple[Finding, ...]]:
-    found = texts(document, _as_no_text)
-    yield
-    try:
-        seen = yield from inspector.steps(found)
-        parts = shown_together(document)
-        over = (yield from inspector.steps([joined(parts)])) if parts else ()
-    except TooManyFindingsError:
-        raise _unreadable() from None
-    return (*seen, *spread(over, parts)) if over else seen
-
-
-def _judged(found: tuple[Finding, ...], passage: Passage) -> tuple[Finding, ...]:
-    """What was found in a reply, where all of it is to be taken out. Raises CONTENT_BLOCKED."""
-    cuts = passage.decided.cuts
-    cut = [finding for finding in found if cuts(finding.rule)]
-    for finding in cut or found:
-        action = Action.BLOCK if cut else Action.REDACT
-        passage.found_in_reply(finding.rule, finding.location, action)
-    if cut:
-        passage.blocked = True
-        raise content_blocked(cut[0].rule, cut[0].location, "reply")
-    return found
-
-
-def _as_no_text(_tokens: list[int]) -> str:
-    """Numbers that a reply repeats from its request were inspected there."""
-    return ""
-
-
 def _texts_of(call: Call) -> list[Text]:
     """All texts of a call. Raises BAD_REQUEST where token ids stand for one that nobody can tell."""
     beside = _beside_the_body(call)
@@ -277,10 +113,6 @@ def _texts_of(call: Call) -> list[Text]:
     return [*beside, *said] if beside else said
 
 
-def _headers(answer: Reply | StreamReply) -> Text:
-    return Text((HEADERS,), "\n".join([f"{name}: {value}" for name, value in answer.headers]))
-
-
 def _beside_the_body(call: Call) -> list[Text]:
     """The caller's texts outside the body: a model named in the path, and the query string."""
     found = [Text(("model",), call.model)] if call.document is None and call.model else []
@@ -288,20 +120,3 @@ def _beside_the_body(call: Call) -> list[Text]:
         found.append(Text((PURPOSE,), call.purpose))
     _, _, query = call.path.partition("?")
     return [*found, Text((QUERY,), unquote_plus(query))] if query else found
-
-
-def _unreadable() -> BrokerError:
-    """What cannot be read cannot be filtered."""
-    return BrokerError(
-        Kind.UPSTREAM_UNAVAILABLE,
-        "The upstream answered with something that is no JSON object, or with too much to be judged.",
-        remedy="Try again; the broker recorded the attempt.",
-        retry_after=1,
-    )
-
-
-def _sees(decision: CallDecision, caller: Caller, name: str) -> bool:
-    """A model is listed when policy shows it and some scope of the token covers it."""
-    if not any(matches(pattern, name) for pattern in decision.models):
-        return False
-    return any(matches(entry.partition(":")[2] or "*", name) for entry in caller.scope)
