@@ -19,36 +19,16 @@ from broker.adapters.pki import DevPki
 from broker.app.doctor import Check, Level
 from broker.cli import doctor
 from broker.cli.main import app
-from tests.vault.serving import configuration
+from tests.vault.serving import configuration, placed
 
 KEY = "sk-doctor-0123456789abcdef"
-
-MEMBERS = """
-[[pools.openai.members]]
-key = "openai"
-[[pools.openai.members]]
-key = "openai"
-region = "eu"
-[[pools.openai.members]]
-key = "openai"
-region = "eu"
-team = "claims"
-[[pools.openai.members]]
-key = "openai"
-region = "us"
-team = "consulate"
-[[pools.other.members]]
-key = "openai"
-"""
-"""One key for each placement, and each credential, that the policies name."""
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     SealedStore(tmp_path / "keys").put("openai", KEY)
     keys = {"keys": {"directory": str(tmp_path / "keys")}}
-    with configuration(tmp_path, "https://api.openai.com/v1", keys).open("a") as file:
-        file.write(MEMBERS)
+    placed(configuration(tmp_path, "https://api.openai.com/v1", keys))
     return tmp_path
 
 

@@ -26,6 +26,23 @@ from tests.vault.server import RealVault, Wrapped
 ROOT = Path(__file__).parents[2]
 IDENTITIES = ("assistant", "batch", "explorer", "operator")
 Sections = Mapping[str, Mapping[str, object]]
+_MEMBERS = """
+[[pools.openai.members]]
+key = "openai"
+[[pools.openai.members]]
+key = "openai"
+region = "eu"
+[[pools.openai.members]]
+key = "openai"
+region = "eu"
+team = "claims"
+[[pools.openai.members]]
+key = "openai"
+region = "us"
+team = "consulate"
+[[pools.other.members]]
+key = "openai"
+"""
 
 
 def start_serving(directory: Path, upstream: str, sections: Sections) -> RunningBroker:
@@ -71,6 +88,13 @@ def configuration(
     pki = DevPki.load_or_create(directory / "pki")
     config = directory / "broker.toml"
     config.write_text(_toml({**_configuration(directory, pki, upstream, console), **sections}))
+    return config
+
+
+def placed(config: Path) -> Path:
+    """The configuration, with a key for each placement and each credential that the policies name."""
+    with config.open("a") as file:
+        file.write(_MEMBERS)
     return config
 
 

@@ -16,7 +16,7 @@ from broker.adapters.vault.grants import Grant, Names, Need, broker_policy
 from broker.cli.main import app
 from tests.vault.rig import KEY, cluster, key_of, key_store, vault_at
 from tests.vault.server import RealVault, Wrapped
-from tests.vault.serving import configuration, vault_sections
+from tests.vault.serving import configuration, placed, vault_sections
 
 pytestmark = pytest.mark.servers
 
@@ -60,7 +60,7 @@ def test_all_is_well_and_nothing_is_spent(
     server: RealVault, config: Path, role: Wrapped, own: tuple[str, str]
 ) -> None:
     before = len(server.audited())
-    done = ask(config, "--json", *own)
+    done = ask(placed(config), "--json", *own)
     assert (done.exit_code, found(done, "bad"), found(done, "warning")) == (0, [], [])
     told = " ".join(check["told"] for check in json.loads(done.output))
     assert all(grant.stanza in told for grant in GRANTS)
@@ -99,7 +99,7 @@ def test_lines_that_the_configuration_does_not_need_may_be_missing(
     for grant in unused:
         text = text.replace(grant.stanza, "")
     server.call("PUT", "sys/policies/acl/broker", {"policy": text})
-    done = ask(configured(server, role, tmp_path), "--json", *own)
+    done = ask(placed(configured(server, role, tmp_path)), "--json", *own)
     assert (len(unused), done.exit_code, found(done, "bad"), found(done, "warning")) == (3, 0, [], [])
 
 
@@ -115,7 +115,7 @@ def test_a_vault_that_only_certifies_needs_no_line_for_keys(
     vault = {**vault_sections(server, role)["vault"], "certify": True}
     keys = {"directory": str(tmp_path / "sealed")}
     sections: dict[str, dict[str, object]] = {"keys": {**keys}, "vault": vault}
-    done = ask(configuration(tmp_path, "https://api.openai.com/v1", sections), "--json", *own)
+    done = ask(placed(configuration(tmp_path, "https://api.openai.com/v1", sections)), "--json", *own)
     told = " ".join(check["told"] for check in found(done, "good"))
     assert (done.exit_code, found(done, "bad"), found(done, "warning")) == (0, [], [])
     assert "The key openai opens" in told
@@ -153,7 +153,7 @@ def test_a_spent_secret_id_is_told(
     server: RealVault, config: Path, role: Wrapped, own: tuple[str, str]
 ) -> None:
     server.call("POST", "sys/wrapping/unwrap", {"token": role.secret_id_file.read_text().strip()})
-    done = ask(config, "--json", *own)
+    done = ask(placed(config), "--json", *own)
     assert done.exit_code == 0
     assert "spent or expired" in found(done, "warning")[0]["told"]
 
