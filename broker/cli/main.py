@@ -6,6 +6,7 @@ import errno
 import socket
 import sys
 
+import typer
 from typer.exceptions import Abort, TyperException
 
 from broker.cli.lazy import Lazy, lazy_group
@@ -38,7 +39,12 @@ app = lazy_group("Zero-trust credential broker and policy engine in front of the
 
 
 @app.callback()
-def _log() -> None:
+def _before(context: typer.Context) -> None:
+    if context.obj is not None:
+        context.obj()
+
+
+def _set_up_log() -> None:
     from broker.adapters.telemetry import configure_log
 
     configure_log("warning", "auto")  # to standard error: what a command prints is its answer alone
@@ -49,7 +55,7 @@ def main() -> None:
     own 2 means incomplete here.
     """
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(standalone_mode=False, obj=_set_up_log))
     except TyperException as error:
         message = error.format_message()  # empty where the help was printed instead
         _complain(f"{message.rstrip('.')}. See --help." if message else "")
