@@ -5,6 +5,7 @@ Knows: channels and call credentials. Must not know: any service or message.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -24,6 +25,10 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.keepalive_time_ms", 30_000),
 )
+
+_SETTLING_SECONDS = 0.02
+"""grpcio ends a channel while it holds Python's lock (seen with 1.85). Where grpc's own thread still wants it,
+to let go of the last call's credentials, neither of them would ever go on."""
 
 
 class _TokenMetadata(grpc.AuthMetadataPlugin):
@@ -102,6 +107,7 @@ class _RenewingChannel(_Methods, grpc.Channel):
         self._channels.current().unsubscribe(callback)
 
     def close(self) -> None:
+        time.sleep(_SETTLING_SECONDS)
         for channel in self._channels.all():
             channel.close()
 
