@@ -27,7 +27,7 @@ _OPTIONS = (
 )
 
 _SETTLING_SECONDS = 0.02
-"""grpcio ends a channel while it holds Python's lock (seen with 1.85). Where grpc's own thread still wants it,
+"""grpcio ends a channel while it holds Python's lock (in 1.85). Where grpc's own thread still wants it,
 to let go of the last call's credentials, neither of them would ever go on."""
 
 
