@@ -88,6 +88,10 @@ class BrokerAuth(httpx.Auth):
                     self._cache.accept(response)
             answer = None
 
+    def has_token(self) -> bool:
+        """Whether `token` answers without asking anybody."""
+        return self._cache.fresh() is not None
+
     def token(self, context: ssl.SSLContext) -> Token:
         """A fresh token for other transports than httpx, asked for where there is none; it may block.
 

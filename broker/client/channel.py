@@ -1,23 +1,20 @@
-"""gRPC channels to the broker: mTLS, and the token in every call's `authorization` metadata.
+"""gRPC channels to the broker: mTLS, a token in every call, certificates that are taken up as they change.
 
-Knows: channels and call credentials. Must not know: any service or message.
+Knows: channels. Must not know: any service or message, how a token gets into a call.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, Self
 
 import grpc
 import grpc.aio
-import httpx
 
-from broker.client.auth import BrokerAuth
 from broker.client.credentials import Credentials
+from broker.client.interceptors import CallTokens, TokenInterceptor, aio_interceptors
 from broker.client.renewal import Renewed
 from broker.client.token import WHATEVER_IS_GRANTED, TokenRequest
-from broker.errors import BrokerError
 
 _OPTIONS = (
     # grpc would try again after up to two minutes, and calls would fail long after the broker is back.
@@ -25,27 +22,6 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.keepalive_time_ms", 30_000),
 )
-
-_SETTLING_SECONDS = 0.02
-"""grpcio ends a channel while it holds Python's lock (in 1.85). Where grpc's own thread still wants it,
-to let go of the last call's credentials, neither of them would ever go on."""
-
-
-class _TokenMetadata(grpc.AuthMetadataPlugin):
-    """Call credentials. gRPC calls it in a thread of its own, for aio channels too, so that it may block."""
-
-    def __init__(self, broker_url: str, credentials: Credentials, wish: TokenRequest) -> None:
-        self._auth = BrokerAuth(broker_url, wish)
-        self._context = credentials.ssl_context()
-        self._purpose = (("x-broker-purpose", wish.purpose),) if wish.purpose is not None else ()
-
-    def __call__(self, _context: grpc.AuthMetadataContext, callback: grpc.AuthMetadataPluginCallback) -> None:
-        try:
-            token = self._auth.token(self._context)
-        except (BrokerError, httpx.HTTPError) as error:
-            callback((), error)  # the call ends UNAVAILABLE or UNAUTHENTICATED with this text
-            return
-        callback((("authorization", f"Bearer {token.value}"), *self._purpose), None)
 
 
 class _Rpc:
@@ -107,7 +83,6 @@ class _RenewingChannel(_Methods, grpc.Channel):
         self._channels.current().unsubscribe(callback)
 
     def close(self) -> None:
-        time.sleep(_SETTLING_SECONDS)
         for channel in self._channels.all():
             channel.close()
 
@@ -154,7 +129,9 @@ def grpc_channel(
     """
 
     def make() -> grpc.Channel:
-        return grpc.secure_channel(target, _call_credentials(broker_url, credentials, wish), _OPTIONS)
+        tokens = CallTokens(broker_url, credentials, wish)  # of the certificate that is there now
+        channel = grpc.secure_channel(target, credentials.channel_credentials(), _OPTIONS)
+        return grpc.intercept_channel(channel, TokenInterceptor(tokens))
 
     return _RenewingChannel(Renewed(credentials, make))
 
@@ -165,15 +142,9 @@ def aio_grpc_channel(
     """The same for asyncio."""
 
     def make() -> grpc.aio.Channel:
-        return grpc.aio.secure_channel(target, _call_credentials(broker_url, credentials, wish), _OPTIONS)
+        tokens = CallTokens(broker_url, credentials, wish)  # of the certificate that is there now
+        return grpc.aio.secure_channel(
+            target, credentials.channel_credentials(), _OPTIONS, interceptors=aio_interceptors(tokens)
+        )
 
     return _RenewingAioChannel(Renewed(credentials, make))
-
-
-def _call_credentials(
-    broker_url: str, credentials: Credentials, wish: TokenRequest
-) -> grpc.ChannelCredentials:
-    plugin = _TokenMetadata(broker_url, credentials, wish)
-    return grpc.composite_channel_credentials(
-        credentials.channel_credentials(), grpc.metadata_call_credentials(plugin, "broker-token")
-    )
