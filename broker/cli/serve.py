@@ -60,13 +60,13 @@ async def _lived(broker: Broker, stop: asyncio.Event, accepting: Announce, ready
         gc.collect()
         gc.set_threshold(20_000, 20, 100)
         gc.freeze()  # what start-up made lives as long as the process: the collector need not walk it
-        lived = await _first(stop, broker.log_lost)
+        await _first(stop, broker.log_lost)
         telling.cancel()
-        return lived
     finally:
         if not stop.is_set():
             end_within(STOP_SECONDS)
         await broker.stop()
+    return not broker.log_lost.is_set()  # it may have been lost by what was to be recorded at the end
 
 
 async def _tell_ready(broker: Broker, ready: Announce) -> None:
@@ -88,13 +88,12 @@ async def _signalled(session: Callable[[asyncio.Event], Awaitable[bool]]) -> boo
     return await session(stop)
 
 
-async def _first(stop: asyncio.Event, lost: asyncio.Event) -> bool:
-    """True when the signal came first, False when the log was lost."""
+async def _first(stop: asyncio.Event, lost: asyncio.Event) -> None:
+    """Returns when the signal came, or the log was lost."""
     waits = [asyncio.create_task(event.wait()) for event in (stop, lost)]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
-    return not lost.is_set()
 
 
 def _accepting(broker: Broker) -> None:
