@@ -79,6 +79,7 @@ def test_no_metric_names_a_caller(broker: RunningBroker) -> None:
         "le",
         "rule",
         "reason",
+        "listener",
     }  # closed vocabularies
 
 
