@@ -5,10 +5,8 @@
 import os
 import sys
 
-if sys.argv[1:2] in (
-    ["serve"],
-    ["dev"],
-):  # gRPC tells of handshakes it rejects at this level; see NativeLines
+# gRPC tells of handshakes it rejects at this level; see NativeLines
+if sys.argv[1:2] in (["serve"], ["dev"]):
     os.environ.setdefault("GRPC_VERBOSITY", "INFO")
 
 import broker.listeners.grpc  # noqa: F401 - sets grpc's TLS floor, which must happen before grpc is imported

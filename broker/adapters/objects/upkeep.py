@@ -136,9 +136,7 @@ class Upkeep:
                 if now - pruned >= PRUNE_SECONDS:
                     await self.prune()
                     pruned = now
-            except (
-                BrokerError
-            ) as error:  # a full disk, a log that is lost: calls are refused for it elsewhere
+            except BrokerError as error:  # a full disk, a lost log: calls are refused for it elsewhere
                 structlog.get_logger().error(
                     "the owners of stored objects are not kept up", why=error.message
                 )
