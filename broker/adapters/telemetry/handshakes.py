@@ -18,8 +18,8 @@ from broker.ports import Clock
 TOLD_EVERY_SECONDS = 60
 _NS = 1_000_000_000
 _REMEDY = (
-    "The client's certificate must come from a CA in tls.client_ca, be in time, and be as the README says; "
-    "`broker doctor` looks at the CAs."
+    "The client's certificate must come from a CA in tls.client_ca, be in time, and be as "
+    "deploy/README.md says, Certificates; `broker doctor` looks at the CAs."
 )
 
 

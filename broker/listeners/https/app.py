@@ -76,7 +76,7 @@ class HttpsApp:
         """What serves the request; no function of its own waits for that."""
         if match is None:
             raise BrokerError(
-                Kind.NOT_FOUND, "The broker serves no such path.", remedy="See the route table in the README."
+                Kind.NOT_FOUND, "The broker serves no such path.", remedy="See protos/README.md, Routes."
             )
         authorization = match.route.authorization
         if isinstance(authorization, Open):
