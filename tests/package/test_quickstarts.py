@@ -15,6 +15,7 @@ import pytest
 from tests.docs.pages import ROOT, blocks
 from tests.docs.test_examples import SERVICES, here
 from tests.running import RunningBroker
+from tests.sizes import FULL
 
 NODE = blocks((SERVICES / "node.md").read_text(), "js")
 GO = blocks((SERVICES / "go.md").read_text(), "go")
