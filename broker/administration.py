@@ -19,12 +19,11 @@ from broker.model.operation import AdminAction
 from broker.model.record import Record, RecordType
 from broker.model.subject import Peer
 from broker.model.token import TokenState
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Authorizer, Clock, DecisionPoint, Ledger
 from broker.shaping.policy_input import subject_input, time_input
 from broker.shaping.recorded_input import recorded
 from broker.tlog.search import Search
-
-_NS_PER_SECOND = 1_000_000_000
 
 
 class LogReader(Protocol):
@@ -66,7 +65,7 @@ class Administration:
         """The state of a token (RFC 7662). A token that is not ours is inactive, never an error."""
         await self.allow(peer, AdminAction.INTROSPECT, transport, call_id)
         claims = self._claims(token)
-        now = self._clock.now_ns() // _NS_PER_SECOND
+        now = self._clock.now_ns() // NS_PER_SECOND
         if claims is None or now >= claims.expires_at or self._revocations.has_token(claims.token_id):
             return TokenState(active=False)
         return TokenState(
@@ -88,7 +87,7 @@ class Administration:
         claims = self._claims(token)
         if claims is None or claims.subject != peer.spiffe_id:
             await self.allow(peer, AdminAction.REVOKE, transport, call_id)
-        now = self._clock.now_ns() // _NS_PER_SECOND
+        now = self._clock.now_ns() // NS_PER_SECOND
         check_time(peer, now)
         if claims is None:
             return
@@ -163,7 +162,7 @@ class Administration:
         self, peer: Peer, action: AdminAction, transport: str
     ) -> tuple[AdminDecision, str | None]:
         now_ns = self._clock.now_ns()
-        check_time(peer, now_ns // _NS_PER_SECOND)
+        check_time(peer, now_ns // NS_PER_SECOND)
         document: dict[str, object] = {
             "v": 1,
             "subject": subject_input(subject_of(peer)),

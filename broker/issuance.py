@@ -19,12 +19,12 @@ from broker.model.operation import AdminAction, Operation
 from broker.model.record import Record, RecordType
 from broker.model.subject import Grant, IssuedToken, Peer, Subject
 from broker.model.token import MAX_TOKEN_SECONDS, TokenWish
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Authorizer, Clock, DecisionPoint, Ledger
 from broker.shaping.denial import policy_denied
 from broker.shaping.policy_input import subject_input, time_input
 from broker.shaping.recorded_input import recorded_wish
 
-_NS_PER_SECOND = 1_000_000_000
 _OPERATIONS = frozenset((*Operation, *AdminAction))
 
 
@@ -57,7 +57,7 @@ class Issuance:
     async def issue(self, peer: Peer, wish: TokenWish, transport: str, call_id: str) -> IssuedToken:
         """Raises CERTIFICATE_INVALID, BAD_REQUEST, POLICY_DENIED or one of the *_UNAVAILABLE kinds."""
         now_ns = self._clock.now_ns()
-        check_time(peer, now_ns // _NS_PER_SECOND)
+        check_time(peer, now_ns // NS_PER_SECOND)
         subject = subject_of(peer)
         about = _about(subject, peer, transport, call_id)
         try:
@@ -76,7 +76,7 @@ class Issuance:
             raise
         token_id = f"tok_{self._clock.random_bytes(16).hex()}"
         issued = self._tokens.mint(
-            subject, peer, grant, token_id=token_id, now_seconds=now_ns // _NS_PER_SECOND
+            subject, peer, grant, token_id=token_id, now_seconds=now_ns // NS_PER_SECOND
         )
         await self._ledger.append(
             about._replace(

@@ -28,6 +28,7 @@ from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Charge, Reservation, Unit
 from broker.model.decision import CallDecision
 from broker.model.operation import Operation
+from broker.model.units import NS_PER_DAY, NS_PER_SECOND
 from broker.ownership import Ownership
 from broker.passage import Commit, Passage
 from broker.ports import Clock, Counters, KeyPool, Ledger, ObjectOwners, Upstream
@@ -40,8 +41,6 @@ from broker.streaming import stream
 from broker.unsettled import Backlog
 from broker.vigil import Vigil
 
-_NS_PER_SECOND = 1_000_000_000
-_NS_PER_DAY = 86_400 * _NS_PER_SECOND
 _EPOCH = date(1970, 1, 1).toordinal()
 
 
@@ -87,7 +86,7 @@ class Pipeline:
         clock = self._ports.clock
         started = clock.monotonic_ns()
         caller = self._authentication.authenticate(  # 2 authenticate
-            arrival.peer, arrival.bearer, clock.now_ns() // _NS_PER_SECOND
+            arrival.peer, arrival.bearer, clock.now_ns() // NS_PER_SECOND
         )
         passage, held = Passage(arrival, caller, self._commit, started), self._vigil.held()
         try:
@@ -114,7 +113,7 @@ class Pipeline:
         passage.inspected(await self._stages.inspect(call, passage.caller))  # 3 inspect
         passage.mentions = await self._stages.mentions(call, passage.caller)
         bound = bind(call, passage.caller, covers)
-        today = date.fromordinal(_EPOCH + self._ports.clock.now_ns() // _NS_PER_DAY)
+        today = date.fromordinal(_EPOCH + self._ports.clock.now_ns() // NS_PER_DAY)
         estimate = await self._stages.estimate(call, passage.caller, today)  # 4 estimate
         decision = await self._deciding.decide(passage, call, estimate)  # 5 decide
         left_out = await self._ownership.admit(passage)
@@ -163,7 +162,7 @@ class Pipeline:
         headers = (*answer.headers, *deprecation_headers(find(passage.accepted.model)))
         now_ns, recheck = self._ports.clock.now_ns, self._authentication.rechecking(passage.caller)
         leash = self._vigil.leash(
-            lambda: recheck(now_ns() // _NS_PER_SECOND), lambda: self._deciding.again(passage)
+            lambda: recheck(now_ns() // NS_PER_SECOND), lambda: self._deciding.again(passage)
         )
         learn = partial(self._ownership.learn, passage)
         return StreamReply(answer.status, headers, stream(answer, passage, places, settlement, leash, learn))

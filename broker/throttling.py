@@ -17,12 +17,12 @@ from broker.model.operation import AdminAction
 from broker.model.record import Record, RecordType
 from broker.model.subject import IssuedToken, Peer
 from broker.model.token import TokenState, TokenWish
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock, Ledger
 from broker.tlog.search import Search
 
 RULE = "limits.refusals_per_second"
 _CERTIFICATES = 10_000
-_SECOND = 1_000_000_000
 _OWN_DOING = frozenset(
     {
         Kind.POLICY_DENIED,
@@ -103,7 +103,7 @@ class Throttle:
 
     def _level(self, peer: Peer) -> float:
         level, at = self._filled.get(peer.cert_sha256, (0.0, 0))
-        drained = (self._clock.monotonic_ns() - at) / _SECOND * self._per_second
+        drained = (self._clock.monotonic_ns() - at) / NS_PER_SECOND * self._per_second
         return max(0.0, level - drained)
 
 

@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.adapters.ledger import LogDirectory
+from broker.cli.exitcodes import ExitCode
 from broker.model.record import RecordType
 from broker.tlog.certified import Certified
 from broker.tlog.certifier import TrustedCertifier, parse_certifier
@@ -37,10 +38,12 @@ from broker.tlog.verify import verify as verify_log
 
 app = typer.Typer(help="Verify and read the log.", no_args_is_help=True)
 
-EXIT = {Verdict.GOOD: 0, Verdict.BAD: 1, Verdict.INCOMPLETE: 2}
-EXIT_BAD = 1
+_EXIT = {
+    Verdict.GOOD: ExitCode.FINE,
+    Verdict.BAD: ExitCode.BAD,
+    Verdict.INCOMPLETE: ExitCode.INCOMPLETE,
+}
 _FILE_WIDTH = 280  # columns of a table that goes to a file or another program: nothing is cut
-EXIT_COULD_NOT_RUN = 3
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The log directory, live or a copy.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document (verify) or JSON lines (show).")]
@@ -94,7 +97,7 @@ def verify(
         sys.stdout.write(json.dumps(_report_document(report)) + "\n")
     else:
         _print_report(report, own_key=vkey is None and certifier is None)
-    raise typer.Exit(EXIT[report.verdict])
+    raise typer.Exit(_EXIT[report.verdict])
 
 
 @app.command()
@@ -124,7 +127,7 @@ def show(
         else:
             _print_entries(entry for _, entry in islice(found, limit))
     except MalformedError as error:
-        _fail(f"The log is damaged: {error}.", "Run `broker audit verify` on it.", EXIT_BAD)
+        _fail(f"The log is damaged: {error}.", "Run `broker audit verify` on it.", ExitCode.BAD)
     except BrokenPipeError:
         _end_quietly()
     except OSError as error:
@@ -289,9 +292,9 @@ def _end_quietly() -> None:
 
 
 def _could_not_run(what: str, remedy: str) -> NoReturn:
-    _fail(what, remedy, EXIT_COULD_NOT_RUN)
+    _fail(what, remedy, ExitCode.COULD_NOT_RUN)
 
 
-def _fail(what: str, remedy: str, code: int) -> NoReturn:
+def _fail(what: str, remedy: str, code: ExitCode) -> NoReturn:
     sys.stderr.write(f"{what} {remedy}\n")
     raise typer.Exit(code)

@@ -19,13 +19,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from broker.cli.keystores import Cert, Chosen, Config, Key, Keystore, Role, Token, opened
+from broker.cli.exitcodes import ExitCode
+from broker.cli.keystores import OperatorOptions, StoreOptions, opened
+from broker.cli.options import Json, grouped
 from broker.errors import BrokerError, ConfigError
 from broker.model.credential import KeyState, KeyVersion
 from broker.ports import KeyStore
 
 app = typer.Typer(no_args_is_help=True, help="Import, list, rotate and quarantine the upstream keys.")
-_COULD_NOT_RUN = 3
 _MAX_BYTES = 8192
 _KEY_LIKE = 32  # no credential needs a name this long, and no key is shorter
 _STYLES = {KeyState.CURRENT: "green", KeyState.QUARANTINED: "red", KeyState.DELETED: "red"}
@@ -33,61 +34,54 @@ _STYLES = {KeyState.CURRENT: "green", KeyState.QUARANTINED: "red", KeyState.DELE
 Name = Annotated[str, typer.Argument(help="The credential's name, as policy names it, e.g. openai.")]
 File = Annotated[Path | None, typer.Option("--file", help="The file that holds the key; absent: stdin.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; `broker keys list` shows it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Rest = Annotated[list[str] | None, typer.Argument(hidden=True)]
 
 
 @app.command("import")
+@grouped
 def import_key(
+    *,
     name: Name,
     rest: Rest = None,
     file: File = None,
-    keystore: Keystore = None,
-    config: Config = None,
-    token_file: Token = None,
-    cert: Cert = None,
-    key: Key = None,
-    role: Role = "",
+    chosen: StoreOptions,
+    asking: OperatorOptions,
     as_json: Json = False,
 ) -> None:
     """Stores a key, read from standard input or a file; one that exists gets a further version."""
     _refuse_typed_key(name, rest)
-    with _store(Chosen(keystore, config, token_file, cert, key, role)) as (store, place):
+    with _store(chosen, asking) as (store, place):
         _say(store.put(name, _read_key(file)), "stored", place, as_json)
 
 
 @app.command()
+@grouped
 def rotate(
+    *,
     name: Name,
     rest: Rest = None,
     file: File = None,
-    keystore: Keystore = None,
-    config: Config = None,
-    token_file: Token = None,
-    cert: Cert = None,
-    key: Key = None,
-    role: Role = "",
+    chosen: StoreOptions,
+    asking: OperatorOptions,
     as_json: Json = False,
 ) -> None:
     """Stores the next version of a key that exists; calls that begin a second later use it."""
     _refuse_typed_key(name, rest)
-    with _store(Chosen(keystore, config, token_file, cert, key, role)) as (store, place):
+    with _store(chosen, asking) as (store, place):
         store.versions(name)
         _say(store.put(name, _read_key(file)), "stored", place, as_json)
 
 
 @app.command("list")
+@grouped
 def list_keys(
-    keystore: Keystore = None,
-    config: Config = None,
-    token_file: Token = None,
-    cert: Cert = None,
-    key: Key = None,
-    role: Role = "",
+    *,
+    chosen: StoreOptions,
+    asking: OperatorOptions,
     as_json: Json = False,
 ) -> None:
     """Shows names, versions and what became of them; never a key."""
-    with _store(Chosen(keystore, config, token_file, cert, key, role)) as (store, _):
+    with _store(chosen, asking) as (store, _):
         versions = [each for name in store.names() for each in store.versions(name)]
     if as_json:
         typer.echo(json.dumps([_shown(each) for each in versions]))
@@ -101,48 +95,44 @@ def list_keys(
 
 
 @app.command()
+@grouped
 def quarantine(
+    *,
     name: Name,
     reason: Reason,
-    keystore: Keystore = None,
-    config: Config = None,
-    token_file: Token = None,
-    cert: Cert = None,
-    key: Key = None,
-    role: Role = "",
+    chosen: StoreOptions,
+    asking: OperatorOptions,
     as_json: Json = False,
 ) -> None:
     """Takes a key out of use: no call starts with it a second later. A rotation or `release` ends it."""
     _refuse_typed_key(name, None)
-    with _store(Chosen(keystore, config, token_file, cert, key, role)) as (store, place):
+    with _store(chosen, asking) as (store, place):
         _say(store.quarantine(name, reason), "quarantined", place, as_json)
 
 
 @app.command()
+@grouped
 def release(
+    *,
     name: Name,
-    keystore: Keystore = None,
-    config: Config = None,
-    token_file: Token = None,
-    cert: Cert = None,
-    key: Key = None,
-    role: Role = "",
+    chosen: StoreOptions,
+    asking: OperatorOptions,
     as_json: Json = False,
 ) -> None:
     """Ends a quarantine; calls that begin two seconds later may use the key again."""
     _refuse_typed_key(name, None)
-    with _store(Chosen(keystore, config, token_file, cert, key, role)) as (store, place):
+    with _store(chosen, asking) as (store, place):
         _say(store.release(name), "released", place, as_json)
 
 
 @contextmanager
-def _store(chosen: Chosen) -> Iterator[tuple[KeyStore, str]]:
+def _store(chosen: StoreOptions, asking: OperatorOptions) -> Iterator[tuple[KeyStore, str]]:
     try:
-        with opened(chosen) as found:
+        with opened(chosen, asking) as found:
             yield found
     except (BrokerError, ConfigError, OSError) as error:
         typer.echo(f"broker: {error}", err=True)
-        raise typer.Exit(_COULD_NOT_RUN) from None
+        raise typer.Exit(ExitCode.COULD_NOT_RUN) from None
 
 
 def _say(version: KeyVersion, done: str, place: str, as_json: bool) -> None:
@@ -170,7 +160,7 @@ def _refuse_typed_key(name: str, rest: list[str] | None) -> None:
             "a real one. Try: broker keys import openai --file FILE, or give it on standard input.",
             err=True,
         )
-        raise typer.Exit(_COULD_NOT_RUN)
+        raise typer.Exit(ExitCode.COULD_NOT_RUN)
 
 
 def _shown(version: KeyVersion) -> dict[str, object]:

@@ -21,8 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from broker.adapters.bundle import build as build_bundle
-
-COULD_NOT_RUN = 3
+from broker.cli.options import Json
 
 
 def build(
@@ -33,7 +32,7 @@ def build(
     new_key: Annotated[
         bool, typer.Option("--new-key", help="Make the key first, and NAME.pub.pem beside it.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Build a signed bundle. What it holds is not tested here: see `broker policy test`."""
     if new_key:

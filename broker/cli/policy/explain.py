@@ -19,17 +19,16 @@ from rich.text import Text
 
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.preflight import try_policies
+from broker.cli.exitcodes import ExitCode
+from broker.cli.options import Json
 from broker.cli.policy import question
 from broker.cli.policy.flip_report import open_console, policy_document, printable
-from broker.cli.policy.gate import AsJson
 from broker.cli.policy.opa import OpaOption, find_opa
 from broker.cli.policy.telling import NO_OPA
 from broker.errors import BrokerError, Kind
 from broker.explaining import decided
 from broker.model.explanation import Condition, Explanation, parse_explanation
 from broker.ports import DecisionPoint
-
-_DENIED = 1
 
 Input = Annotated[
     Path | None,
@@ -65,7 +64,7 @@ def explain(
     log: Recorded = None,
     trace: Trace = False,
     opa: OpaOption = None,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Show what would be decided about an input: the rule, every condition, the smallest change that would be
     allowed.
@@ -82,7 +81,7 @@ def explain(
         _print(open_console(), said)
         if traced is not None:
             typer.echo(traced)
-    raise typer.Exit(0 if said.allow else _DENIED)
+    raise typer.Exit(ExitCode.FINE if said.allow else ExitCode.BAD)
 
 
 def _asked(

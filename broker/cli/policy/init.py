@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from broker.adapters.rego.source import shipped_policies
-from broker.cli.policy.gate import AsJson
+from broker.cli.options import Json
 from broker.errors import BrokerError, Kind
 
 _DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,253}[a-z0-9])?\Z")
@@ -61,7 +61,7 @@ _NEXT = """\
 def init(
     trust_domain: Annotated[str, typer.Option(help="The SPIFFE trust domain, e.g. example.org.")],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The new folder.")] = Path("policies"),
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Write a policy set of your own: the shipped rules and their tests, data that grants nothing yet."""
     if not _DOMAIN.match(trust_domain):

@@ -21,6 +21,7 @@ from broker.cli.policy.period import Period
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call
 from broker.model.operation import Operation
+from broker.model.units import NS_PER_SECOND
 from broker.ports import DecisionPoint
 from broker.replay.recorded import DECIDED, LeftOut, Recorded, recorded_decision
 from broker.shaping.policy_input import time_input
@@ -101,7 +102,7 @@ def at(document: Question, text: str, zone: str) -> None:
         what = "--at is no time, or --time-zone no zone of the IANA database."
         raise _bad(what, "Write them like --at 2026-11-24T10:43Z --time-zone Europe/Berlin") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=where)
-    now_ns = int(moment.timestamp()) * 1_000_000_000
+    now_ns = int(moment.timestamp()) * NS_PER_SECOND
     document |= {"now_ns": now_ns, "time": time_input(now_ns, where)}
 
 
