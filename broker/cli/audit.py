@@ -25,6 +25,7 @@ from rich.text import Text
 
 from broker.adapters.ledger import LogDirectory
 from broker.cli.exitcodes import ExitCode
+from broker.cli.terminal import printable
 from broker.model.record import RecordType
 from broker.tlog.certified import Certified
 from broker.tlog.certifier import TrustedCertifier, parse_certifier
@@ -228,14 +229,14 @@ def _report_document(report: Report) -> dict[str, object]:
 def _print_report(report: Report, *, own_key: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     style = {Verdict.GOOD: "green", Verdict.BAD: "bold red", Verdict.INCOMPLETE: "yellow"}[report.verdict]
-    console.print(Text(f"{report.verdict}: {_printable(report.origin)}, {report.size} entries", style))
+    console.print(Text(f"{report.verdict}: {printable(report.origin)}, {report.size} entries", style))
     console.print(Text(f"root {report.root.hex()}"))
     if own_key:
         console.print("Note: the key came from the log's own directory; give one you trust with --vkey.")
     if report.certified_size is not None:
         console.print(_certified_text(report.certified_size))
     for problem in report.problems:
-        console.print(Text(f"{_printable(problem.where)}: {problem.text}", "red"))
+        console.print(Text(f"{printable(problem.where)}: {problem.text}", "red"))
     for fault in dict.fromkeys(problem.fault for problem in report.problems):
         console.print(Text(f"{fault}: {fault.remedy}"))
     if report.problem_count > len(report.problems):
@@ -245,7 +246,7 @@ def _print_report(report: Report, *, own_key: bool) -> None:
             f"{report.uncovered} more entries are not covered by a checkpoint yet: verify again in a second."
         )
     for call_id, seq in report.open_intents:
-        console.print(Text(f"entry {seq}: the call {_printable(call_id)} has no outcome yet"))
+        console.print(Text(f"entry {seq}: the call {printable(call_id)} has no outcome yet"))
     if report.open_intents:
         console.print("Open calls are in flight, or were cut: the next start of the broker closes those.")
 
@@ -277,13 +278,8 @@ def _print_entries(entries: Iterator[Entry]) -> None:
             record.decision or record.reason,
             record.status,
         )
-        table.add_row(*(Text("" if cell is None else _printable(str(cell))) for cell in row))
+        table.add_row(*(Text("" if cell is None else printable(str(cell))) for cell in row))
     console.print(table)
-
-
-def _printable(text: str) -> str:
-    """Without control characters: what a caller sent must not steer the auditor's terminal."""
-    return "".join(c if c.isprintable() else f"\\u{{{ord(c):x}}}" for c in text)
 
 
 def _end_quietly() -> None:

@@ -24,6 +24,7 @@ from broker.client import BrokerAuth, TokenRequest
 
 app = typer.Typer(no_args_is_help=True, help="Call OpenAI through the broker.")
 _TIMEOUT = httpx.Timeout(600, connect=5)
+Model = Annotated[str, typer.Option(help="The model to ask.")]
 _CALL_ID = "x-broker-call-id"
 
 
@@ -62,7 +63,7 @@ class _Caller:
 def chat(
     *,
     text: Annotated[str, typer.Argument(help="What to say.")],
-    model: Annotated[str, typer.Option(help="The model to ask.")] = "gpt-4o-mini",
+    model: Model = "gpt-4o-mini",
     stream: Annotated[bool, typer.Option("--stream", help="Print words as they come.")] = False,
     chosen: TargetOptions,
     as_json: Json = False,
@@ -84,7 +85,7 @@ def chat(
 def embeddings(
     *,
     text: Annotated[str, typer.Argument(help="What to embed.")],
-    model: Annotated[str, typer.Option(help="The model to ask.")] = "text-embedding-3-small",
+    model: Model = "text-embedding-3-small",
     chosen: TargetOptions,
     as_json: Json = False,
 ) -> None:

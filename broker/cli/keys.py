@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from getpass import getpass
 from pathlib import Path
@@ -22,6 +23,7 @@ from rich.table import Table
 from broker.cli.exitcodes import ExitCode
 from broker.cli.keystores import OperatorOptions, StoreOptions, opened
 from broker.cli.options import Json, grouped
+from broker.cli.terminal import escaped
 from broker.errors import BrokerError, ConfigError
 from broker.model.credential import KeyState, KeyVersion
 from broker.ports import KeyStore
@@ -32,44 +34,64 @@ _KEY_LIKE = 32  # no credential needs a name this long, and no key is shorter
 _STYLES = {KeyState.CURRENT: "green", KeyState.QUARANTINED: "red", KeyState.DELETED: "red"}
 
 Name = Annotated[str, typer.Argument(help="The credential's name, as policy names it, e.g. openai.")]
-File = Annotated[Path | None, typer.Option("--file", help="The file that holds the key; absent: stdin.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; `broker keys list` shows it.")]
-Rest = Annotated[list[str] | None, typer.Argument(hidden=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenKey:
+    """A key for a credential: from a file or standard input. What else is typed may be the key itself."""
+
+    name: Name
+    rest: Annotated[list[str] | None, typer.Argument(hidden=True)] = None
+    file: Annotated[
+        Path | None, typer.Option("--file", help="The file that holds the key; absent: stdin.")
+    ] = None
+
+    def refuse_typed_key(self) -> None:
+        """Raises typer.Exit where a key was typed: it is in the shell's history now."""
+        _refuse_typed_key(self.name, self.rest)
+
+    def read(self) -> str:
+        """The key without the line end that an editor or `echo` leaves."""
+        if self.file is not None:
+            with self.file.open("rb") as source:
+                raw = source.read(_MAX_BYTES + 1)
+        elif sys.stdin.isatty():
+            return getpass("The key (it is not shown): ").strip()
+        else:
+            raw = sys.stdin.buffer.read(_MAX_BYTES + 1)
+        return raw.decode("ascii", errors="replace").strip("\r\n")
 
 
 @app.command("import")
 @grouped
 def import_key(
     *,
-    name: Name,
-    rest: Rest = None,
-    file: File = None,
+    given: GivenKey,
     chosen: StoreOptions,
     asking: OperatorOptions,
     as_json: Json = False,
 ) -> None:
     """Stores a key, read from standard input or a file; one that exists gets a further version."""
-    _refuse_typed_key(name, rest)
+    given.refuse_typed_key()
     with _store(chosen, asking) as (store, place):
-        _say(store.put(name, _read_key(file)), "stored", place, as_json)
+        _say(store.put(given.name, given.read()), "stored", place, as_json)
 
 
 @app.command()
 @grouped
 def rotate(
     *,
-    name: Name,
-    rest: Rest = None,
-    file: File = None,
+    given: GivenKey,
     chosen: StoreOptions,
     asking: OperatorOptions,
     as_json: Json = False,
 ) -> None:
     """Stores the next version of a key that exists; calls that begin a second later use it."""
-    _refuse_typed_key(name, rest)
+    given.refuse_typed_key()
     with _store(chosen, asking) as (store, place):
-        store.versions(name)
-        _say(store.put(name, _read_key(file)), "stored", place, as_json)
+        store.versions(given.name)
+        _say(store.put(given.name, given.read()), "stored", place, as_json)
 
 
 @app.command("list")
@@ -90,7 +112,7 @@ def list_keys(
     for each in versions:
         state = f"[{_STYLES[each.state]}]{each.state}[/]" if each.state in _STYLES else each.state
         created = f"{_created(each):%Y-%m-%d %H:%M:%S} UTC"
-        table.add_row(each.name, str(each.version), each.kind, state, created, _plain(each.reason))
+        table.add_row(each.name, str(each.version), each.kind, state, created, escaped(each.reason))
     Console().print(table)
 
 
@@ -140,18 +162,6 @@ def _say(version: KeyVersion, done: str, place: str, as_json: bool) -> None:
     typer.echo(json.dumps(_shown(version)) if as_json else text)
 
 
-def _read_key(file: Path | None) -> str:
-    """The key without the line end that an editor or `echo` leaves."""
-    if file is not None:
-        with file.open("rb") as source:
-            raw = source.read(_MAX_BYTES + 1)
-    elif sys.stdin.isatty():
-        return getpass("The key (it is not shown): ").strip()
-    else:
-        raw = sys.stdin.buffer.read(_MAX_BYTES + 1)
-    return raw.decode("ascii", errors="replace").strip("\r\n")
-
-
 def _refuse_typed_key(name: str, rest: list[str] | None) -> None:
     """A key on the command line is already in the shell's history and the process list."""
     if rest or len(name) > _KEY_LIKE or name.startswith("sk-"):
@@ -172,11 +182,6 @@ def _shown(version: KeyVersion) -> dict[str, object]:
         "created": f"{_created(version):%Y-%m-%dT%H:%M:%SZ}",
     }
     return shown | ({"reason": version.reason} if version.reason else {})
-
-
-def _plain(text: str) -> str:
-    """Somebody else may have written it: no markup, nothing that steers a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text).replace("[", "\\[")
 
 
 def _created(version: KeyVersion) -> datetime:

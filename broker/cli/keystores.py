@@ -18,6 +18,7 @@ from broker.adapters.vault import VaultStore
 from broker.adapters.vault.operator import ClientCertificate, Proof, TokenFile, operator
 from broker.app.fromvault import cluster
 from broker.app.keys import keystore
+from broker.cli.options import Key
 from broker.config import load
 from broker.errors import ConfigError
 from broker.ports import KeyStore
@@ -37,7 +38,7 @@ class OperatorOptions:
         Path | None,
         typer.Option("--cert", help="Your client certificate for Vault (PEM), instead of a token."),
     ] = None
-    key: Annotated[Path | None, typer.Option("--key", help="Its private key (PEM).")] = None
+    key: Key = None
     role: Annotated[
         str, typer.Option("--role", help="The role of your certificate in Vault's cert auth method.")
     ] = ""

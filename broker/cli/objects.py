@@ -29,6 +29,7 @@ from broker.adapters.objects import NAME, Bounds, ObjectsFile, Row, replay
 from broker.app.objects import bounds, place
 from broker.cli.exitcodes import ExitCode
 from broker.cli.options import Json, grouped
+from broker.cli.terminal import escaped, plain
 from broker.config import load
 from broker.model.units import SECONDS_PER_DAY
 from broker.tlog.malformed import MalformedError
@@ -95,7 +96,7 @@ def list_objects(
         return
     _print(rows)
     for wish in wishes:
-        what = f"shall belong to {_plain(wish.owner)}" if wish.owner else "shall be forgotten"
+        what = f"shall belong to {plain(wish.owner)}" if wish.owner else "shall be forgotten"
         typer.echo(f"{wish.id} {what}: the broker that starts next does it")
 
 
@@ -107,7 +108,7 @@ def show(*, object_id: Id, chosen: BrokerOptions, as_json: Json = False) -> None
         row, parts = file.row(object_id), file.parts(object_id)
     if row is None:
         _fail(
-            f"{_plain(object_id)} is nobody's: for callers it does not exist.",
+            f"{plain(object_id)} is nobody's: for callers it does not exist.",
             "`broker objects adopt` gives it to somebody; `broker objects rebuild` reads the log again.",
             ExitCode.BAD,
         )
@@ -115,7 +116,7 @@ def show(*, object_id: Id, chosen: BrokerOptions, as_json: Json = False) -> None
         typer.echo(json.dumps(_shown(row) | {"parts": parts}))
         return
     for name, value in _shown(row).items():
-        typer.echo(f"{name}: {_plain(str(value))}")
+        typer.echo(f"{name}: {plain(str(value))}")
     typer.echo(f"parts: {' '.join(parts)}")
 
 
@@ -175,7 +176,7 @@ def rebuild(*, chosen: BrokerOptions, as_json: Json = False) -> None:
 def _wish(ids: list[str], owner: str | None, until: int | None, places: _Places, as_json: bool) -> None:
     for each in ids:
         if not _ID.match(each):
-            _fail(f"{_plain(each)} is no id of OpenAI's.", "Give it as OpenAI does.", ExitCode.COULD_NOT_RUN)
+            _fail(f"{plain(each)} is no id of OpenAI's.", "Give it as OpenAI does.", ExitCode.COULD_NOT_RUN)
     with _opened(places, make=True) as file:
         wished = {file.wish(each, owner, until, getpass.getuser()) for each in ids}
         ends = time.monotonic() + _WAIT_SECONDS
@@ -238,7 +239,7 @@ def _print(rows: list[Row]) -> None:
     for row in rows:
         shown = _shown(row)
         cells = (row.id, row.owner, row.parent or "", str(shown["made"]), str(shown["until"] or "deleted"))
-        table.add_row(*map(_escaped, cells), str(row.tokens or ""))
+        table.add_row(*map(escaped, cells), str(row.tokens or ""))
     Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH).print(table)
 
 
@@ -256,15 +257,6 @@ def _shown(row: Row) -> dict[str, object]:
 
 def _time(second: int) -> str:
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _plain(text: str | None) -> str:
-    """Nothing in it steers a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text or "")
-
-
-def _escaped(text: str) -> str:
-    return _plain(text).replace("[", "\\[")
 
 
 def _fail(what: str, remedy: str, code: ExitCode) -> NoReturn:

@@ -8,16 +8,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypeGuard
 
 import typer
 
+Key = Annotated[Path | None, typer.Option("--key", help="Its private key (PEM).")]
+Policies = Annotated[Path, typer.Option("--policies", metavar="DIR", help="The folder of policies.")]
+PolicyFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of policies.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """The command as typer takes it: in the place of each parameter that is a dataclass stand the fields of
-    it, which are options with a default; the command gets the dataclass made of what was given.
+    it; the command gets the dataclass made of what was given.
     """
     signature = inspect.signature(command, eval_str=True)
     annotations = {name: each.annotation for name, each in signature.parameters.items()}

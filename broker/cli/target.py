@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from broker.cli.exitcodes import ExitCode
+from broker.cli.options import Key
 from broker.client import Credentials, TokenRequest
 from broker.errors import BrokerError
 
@@ -41,7 +42,7 @@ class TargetOptions:
     cert: Annotated[
         Path | None, typer.Option("--cert", help="Client certificate (PEM), instead of --as.")
     ] = None
-    key: Annotated[Path | None, typer.Option("--key", help="Its private key (PEM).")] = None
+    key: Key = None
     ca: Annotated[
         Path | None, typer.Option("--ca", help="CA of the broker (PEM), instead of dev.json's.")
     ] = None

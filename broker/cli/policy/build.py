@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from broker.adapters.bundle import build as build_bundle
-from broker.cli.options import Json
+from broker.cli.options import Json, PolicyFolder
 
 
 def build(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of policies.")],
+    directory: PolicyFolder,
     signing_key: Annotated[Path, typer.Option(help="PEM private key, P-256 or RSA; 0600.")],
     revision: Annotated[str, typer.Option(help="What people call this version, e.g. 2026-11-24.1.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The bundle.")] = Path("bundle.tar.gz"),

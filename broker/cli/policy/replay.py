@@ -31,11 +31,11 @@ from broker.cli.policy.flip_report import (
     policy_document,
     print_comparison,
     print_outcome,
-    printable,
 )
 from broker.cli.policy.gate import AllowListOption, Outcome, Samples, outcome, read_allow_list
 from broker.cli.policy.log import Log, LogOption
 from broker.cli.policy.period import Period, Since, Until, period
+from broker.cli.terminal import printable
 from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint
 from broker.replay.allow_list import Review, review

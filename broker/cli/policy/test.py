@@ -15,8 +15,7 @@ import typer
 
 from broker.adapters.rego.mistakes import Mistake
 from broker.adapters.rego.preflight import Trial, trial_of
-from broker.cli.options import Json
-from broker.cli.policy.check import Policies
+from broker.cli.options import Json, PolicyFolder
 from broker.cli.policy.flip_report import open_console, print_verdict
 from broker.cli.policy.gate import Outcome
 from broker.cli.policy.opa import Opa, OpaOption, OpaTests, find_opa
@@ -30,7 +29,7 @@ _IN_TABLE = "Mend the rule or the table."
 
 
 def test(
-    policies: Policies = Path("policies"),
+    policies: PolicyFolder = Path("policies"),
     opa: OpaOption = None,
     coverage: Least = 100.0,
     as_json: Json = False,
