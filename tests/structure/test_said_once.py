@@ -89,8 +89,7 @@ def test_no_two_commands_of_one_module_take_the_same_three_options() -> None:
         for node in tree.body:
             if not isinstance(node, ast.FunctionDef) or not _is_command(node):
                 continue
-            arguments = [*node.args.args, *node.args.kwonlyargs]
-            names = [argument.arg for argument in arguments]
+            names = _with_default(node.args)
             for start in range(len(names) - 2):
                 group = tuple(names[start : start + 3])
                 assert taken.setdefault(group, node.name) == node.name, f"{path}: {group} in {node.name}, too"
