@@ -13,7 +13,7 @@ from datetime import date
 from functools import partial
 from hashlib import sha256
 
-from broker.arrival import Arrival
+from broker.arrival import InboundCall
 from broker.callrecords import denied
 from broker.catalog.estimate import deprecation_headers
 from broker.catalog.models import find
@@ -79,19 +79,19 @@ class Pipeline:
         self._ownership = Ownership(ports.owners)
         self._listing = Listing(self._dispatching, self._ownership)
 
-    async def run(self, arrival: Arrival) -> Reply | StreamReply:
+    async def run(self, inbound: InboundCall) -> Reply | StreamReply:
         """Takes one call from the door to its reply. Raises BrokerError, by then recorded where the
         caller was authenticated: a `denied` where nothing was sent, an `outcome` where something was.
         """
         clock = self._ports.clock
         started = clock.monotonic_ns()
         caller = self._authentication.authenticate(  # 2 authenticate
-            arrival.peer, arrival.bearer, clock.now_ns() // NS_PER_SECOND
+            inbound.context.peer, inbound.bearer, clock.now_ns() // NS_PER_SECOND
         )
-        passage, held = Passage(arrival, caller, self._commit, started), self._vigil.held()
+        passage, held = Passage(inbound, caller, self._commit, started), self._vigil.held()
         try:
             with held:
-                request, reservation = await self._admit(passage, arrival)  # 1, 3 – 6
+                request, reservation = await self._admit(passage, inbound)  # 1, 3 – 6
         except BaseException as error:
             record = denied(passage, _refusal(error), clock.monotonic_ns())
             await asyncio.shield(self._ports.ledger.append(record))
@@ -107,9 +107,9 @@ class Pipeline:
             await asyncio.shield(settlement.close(error=_refusal(error).kind))
             raise
 
-    async def _admit(self, passage: Passage, arrival: Arrival) -> tuple[UpstreamRequest, Reservation]:
+    async def _admit(self, passage: Passage, inbound: InboundCall) -> tuple[UpstreamRequest, Reservation]:
         """Steps 1 and 3 to 6: everything that can say no before anything is spent."""
-        call = passage.call = await arrival.decode(self._stages.lane(passage.caller))  # 1 decode
+        call = passage.call = await inbound.decode(self._stages.lane(passage.caller))  # 1 decode
         passage.inspected(await self._stages.inspect(call, passage.caller))  # 3 inspect
         passage.mentions = await self._stages.mentions(call, passage.caller)
         bound = bind(call, passage.caller, covers)
