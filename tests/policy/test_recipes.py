@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from broker.adapters.pki import DevPki
 from broker.cli.main import app
-from tests.bench.scene import free_port
+from tests.bench.deployment import free_port
 from tests.opa.sidecar import opa_binary
 from tests.policy.recipes import COMPANY, TRYING, Addition, Shell, Step, add, missing, recipes, shell
 

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import orjson
 
-from broker.adapters.rego import dialect, patterns, reach, tables
-from broker.adapters.rego.datacheck import refuse_mistaken
+from broker.adapters.policyfiles import dialect, patterns, slicing
+from broker.adapters.policyfiles.datacheck import refuse_mistaken
+from broker.adapters.policyfiles.source import Module, PolicySource, read_policies, unusable
+from broker.adapters.rego import lookups
 from broker.adapters.rego.engine import Engine, EngineError
 from broker.adapters.rego.selection import Selection
-from broker.adapters.rego.source import Module, PolicySource, read_policies, unusable
 from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion
-from broker.ports import DecisionPoint, Verdict
+from broker.ports import DecisionPoint, Evaluation
 
 _PLACE = re.compile(r"\(error \d+:([^|\s]+)\|(\d+)\|\d+\s+\(errormsg \d+:([^\n]*)\)")
 ANSWERS_KEPT = 1024
@@ -54,7 +55,7 @@ class EmbeddedAuthorizer:
         _compile(source.modules, {}, everything)  # also what no decision reaches has to be Rego
         self._decisions = {point: _Rule(point, "decision", source) for point in DecisionPoint}
         self._explanations = {point: _Rule(point, "explanation", source) for point in DecisionPoint}
-        self._answers: dict[tuple[_Reading, bytes], Verdict] = {}
+        self._answers: dict[tuple[_Reading, bytes], Evaluation] = {}
         self._refuse_unless_it_denies()
 
     @property
@@ -62,7 +63,7 @@ class EmbeddedAuthorizer:
         """The policies this authorizer was made of; they never change."""
         return self._version
 
-    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
+    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Evaluation:
         """See ports.Authorizer. An undefined decision is a Verdict whose result is None."""
         first, *others = self._decisions[point].readings
         try:
@@ -73,13 +74,13 @@ class EmbeddedAuthorizer:
             raise self._undecided(point, error) from None
         return verdict
 
-    async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
+    async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Evaluation:
         """Evaluates `data.broker.<point>.explanation`: every condition of the decision, passed or not.
 
         The result is None where the policies explain nothing. Raises as `evaluate` does; keeps nothing.
         """
         try:
-            return Verdict(self._explanations[point].answer(document), self._version)
+            return Evaluation(self._explanations[point].answer(document), self._version)
         except (EngineError, orjson.JSONEncodeError) as error:
             raise self._undecided(point, error) from None
 
@@ -92,15 +93,15 @@ class EmbeddedAuthorizer:
             details={"policy_revision": self._version.revision},
         )
 
-    def _answered(self, reading: _Reading, document: Mapping[str, object]) -> Verdict:
+    def _answered(self, reading: _Reading, document: Mapping[str, object]) -> Evaluation:
         """What the reading says: kept from a question with equal parts, or worked out."""
         selected = reading.selected(document)
         question = reading, reading.asked(selected)
         known = self._answers.get(question)
         return known or self._keep(question, reading.worked_out(selected))
 
-    def _keep(self, question: tuple[_Reading, bytes], result: object) -> Verdict:
-        verdict = Verdict(result, self._version)
+    def _keep(self, question: tuple[_Reading, bytes], result: object) -> Evaluation:
+        verdict = Evaluation(result, self._version)
         if len(question[1]) <= _LONGEST_KEPT:
             if len(self._answers) >= ANSWERS_KEPT:
                 self._answers.clear()
@@ -132,7 +133,7 @@ class _Rule:
     def __init__(self, point: DecisionPoint, name: str, source: PolicySource) -> None:
         package = f"broker.{point.value}"
         whole = _Reading(source, source.modules, package, name)
-        chain = reach.chain(source.modules, package, name)
+        chain = slicing.chain(source.modules, package, name)
         first = _Reading(source, chain.first, package, name) if chain else whole
         self.readings = [whole]
         if chain and first.size * 2 < whole.size:
@@ -148,10 +149,10 @@ class _Reading:
     """Modules compiled for one rule; `size` is how much code that is."""
 
     def __init__(self, source: PolicySource, modules: Sequence[Module], package: str, name: str) -> None:
-        reached = reach.reached(modules, package, name)
+        reached = slicing.reached(modules, package, name)
         self.size = sum(len(dialect.code_of(module).split()) for module in reached)
-        rewritten, base, lookups = tables.extract(reached, reach.mentioned(reached, source.base))
-        self._selection = Selection(reached, lookups)
+        rewritten, base, served = lookups.extract(reached, slicing.mentioned(reached, source.base))
+        self._selection = Selection(reached, served)
         self._longest = _LONGEST_MATCHED if patterns.uses_regex(reached) else _LONGEST_ASKED
         self._entrypoint = f"{package.replace('.', '/')}/{name}"
         self._engine = _compile(rewritten, base, [self._entrypoint]) if reached else None

@@ -15,14 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from broker.adapters.policyfiles.source import read_policies, shipped_policies, unusable
 from broker.adapters.rego.aborting import suspects
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
-from broker.adapters.rego.source import read_policies, shipped_policies, unusable
-from broker.adapters.rego.testtables import Basis
-from broker.adapters.rego.trial import Failure, as_released, first_of, run_tables
+from broker.adapters.rego.table_cases import Basis
+from broker.adapters.rego.table_tests import TableFailure, as_released, first_of, run_tables
 from broker.errors import BrokerError
 from broker.ports import DecisionPoint
-from broker.replay.ruling import read_ruling
+from broker.replay.decision import read_decision
 
 TIMEOUT_SECONDS = 60.0
 _REFUSED = 1
@@ -32,13 +32,13 @@ _ROLES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Preflight:
     """What became of policies that can be used: how many cases of their tables hold, and those that
     do not.
     """
 
     cases: int
-    failures: tuple[Failure, ...]
+    failures: tuple[TableFailure, ...]
 
 
 async def try_policies(directory: Path) -> None:
@@ -57,14 +57,14 @@ async def try_tested(directory: Path) -> None:
         raise unusable(f"A test of the policies fails: {first_of(trial.failures)}", _MEND)
 
 
-async def trial_of(directory: Path) -> Trial:
+async def trial_of(directory: Path) -> Preflight:
     """Tries the policies and their tests. Raises POLICY_ENGINE_UNAVAILABLE where they cannot be
     used at all.
     """
     return await _trial(directory, _TESTS)
 
 
-async def _trial(directory: Path, *words: str) -> Trial:
+async def _trial(directory: Path, *words: str) -> Preflight:
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", __name__, str(directory), *words),
         stdout=asyncio.subprocess.PIPE,
@@ -84,7 +84,7 @@ async def _trial(directory: Path, *words: str) -> Trial:
     if child.returncode != 0:
         raise _aborted(directory)
     told = json.loads(said)
-    return Trial(told["cases"], tuple(Failure(**each) for each in told["failures"]))
+    return Preflight(told["cases"], tuple(TableFailure(**each) for each in told["failures"]))
 
 
 def _aborted(directory: Path) -> BrokerError:
@@ -119,12 +119,12 @@ def _wanted(directory: Path, words: Sequence[str]) -> frozenset[Basis]:
     return frozenset(Basis if {_DUE, _TESTS} & {*words} else ())
 
 
-async def _try(directory: Path, tests: frozenset[Basis]) -> Trial:
+async def _try(directory: Path, tests: frozenset[Basis]) -> Preflight:
     authorizer = EmbeddedAuthorizer(directory)
     for subject in _one_of_each_role(read_policies(directory).base):
         for point, document in _questions(subject):
-            read_ruling(point, await authorizer.evaluate(point, document), document)
-    return Trial(*await run_tables(authorizer, directory, tests)) if tests else Trial(0, ())
+            read_decision(point, await authorizer.evaluate(point, document), document)
+    return Preflight(*await run_tables(authorizer, directory, tests)) if tests else Preflight(0, ())
 
 
 def _one_of_each_role(base: Mapping[str, object]) -> list[str]:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from broker.adapters.bundle import build as build_bundle
+from broker.adapters.policyfiles.bundle import build as build_bundle
 from broker.cli.options import Json, PolicyFolder
 
 

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import typer
 
-from broker.adapters.rego.datacheck import mistakes_in_data
-from broker.adapters.rego.mistakes import Mistake, find_mistakes, located, places
+from broker.adapters.policyfiles.datacheck import mistakes_in_data
+from broker.adapters.policyfiles.lint import Mistake, find_mistakes, located, places
+from broker.adapters.policyfiles.source import PolicySource, read_policies
 from broker.adapters.rego.preflight import try_policies
-from broker.adapters.rego.source import PolicySource, read_policies
 from broker.cli.options import Json, PolicyFolder
-from broker.cli.policy.flip_report import open_console, print_verdict
+from broker.cli.policy.diff_report import open_console, print_verdict
 from broker.cli.policy.gate import Outcome
 from broker.cli.policy.opa import OpaOption, find_opa
-from broker.cli.policy.telling import NO_OPA, counted, mistake_document, print_mistakes
+from broker.cli.policy.output import NO_OPA, counted, mistake_document, print_mistakes
 from broker.errors import BrokerError
 from broker.ports import DecisionPoint
 
