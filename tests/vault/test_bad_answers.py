@@ -329,11 +329,11 @@ async def test_no_log_line_shows_a_secret(
 async def test_an_unforeseen_failure_brings_no_frames_along(
     vault: VaultKeySource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def look(credential: str, known: object, deadline: float) -> None:
+    def fetch(credential: str, known: object, deadline: float) -> None:
         secret = KEY
         raise IndexError(secret)
 
-    monkeypatch.setattr(vault._keys, "look", look)
+    monkeypatch.setattr(vault._keys, "fetch", fetch)
     error = await refused(vault)
     assert "IndexError" in str(error)
     _shows_nothing(error)
