@@ -172,9 +172,9 @@ class Broker:
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
             task.cancel()
-            self._log.error("stop_timed_out", part=part, seconds=seconds)
+            self._log.error("not_stopped_in_time", part=part, seconds=seconds)
         elif (error := _error_of(task)) is not None:
-            self._log.error("stop_failed", part=part, error=type(error).__name__)
+            self._log.error("not_stopped_cleanly", part=part, error=type(error).__name__)
 
     @property
     def log_vkey(self) -> str:

@@ -172,7 +172,7 @@ def test_a_disk_that_hangs_holds_no_end_up(tmp_path: Path) -> None:
         assert time.monotonic() - began < serve.STOP_SECONDS + 2
         calls.join()
     assert code in {0, 1}
-    assert "not stopped" in broker.errors.read_text() or code == 1
+    assert "not_stopped" in broker.errors.read_text() or code == 1
 
 
 def _hanging(patch: str) -> tuple[str, str]:
