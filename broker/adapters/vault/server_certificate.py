@@ -146,8 +146,9 @@ class ServerCertificate:
 def certificate_names(spiffe_id: str, others: Sequence[str]) -> tuple[x509.GeneralName, ...]:
     """The SANs of a broker: its SPIFFE ID, and the DNS names and IP addresses that clients reach it by.
 
-    >>> [str(name.value) for name in certificate_names("spiffe://example.org/broker", ["broker.example.org",
-    "::1"])] ['spiffe://example.org/broker', 'broker.example.org', '::1']
+    >>> names = certificate_names("spiffe://example.org/broker", ["broker.example.org", "::1"])
+    >>> [str(name.value) for name in names]
+    ['spiffe://example.org/broker', 'broker.example.org', '::1']
     """
     return (x509.UniformResourceIdentifier(spiffe_id), *(_name(other) for other in others))
 
