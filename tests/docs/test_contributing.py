@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.docs.tables import README
+from tests.docs.pages import ARCHITECTURE, README, ROOT
 
-ROOT = README.parent
 PAGE = ROOT / "broker/CONTRIBUTING.md"
 TEXT = PAGE.read_text()
 _PATH = r"(?:broker|tests|policies|protos|deploy)(?:/[\w.]+)+"
@@ -69,14 +68,6 @@ def test_every_test_that_is_named_is_there() -> None:
     assert [name for name in named if f"def {name}(" not in everything] == []
 
 
-def test_it_is_linked_and_its_links_lead_somewhere() -> None:
-    assert "CONTRIBUTING.md" in (ROOT / "broker/ARCHITECTURE.md").read_text()
-    assert "broker/CONTRIBUTING.md" in README.read_text()
-    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", TEXT)
-    assert [each for each in targets if not (PAGE.parent / each).exists()] == []
-    headings = {
-        re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-        for line in TEXT.splitlines()
-        if line.startswith("#")
-    }
-    assert [anchor for anchor in re.findall(r"\]\(#([^)]+)\)", TEXT) if anchor not in headings] == []
+def test_it_is_linked_where_a_reader_begins() -> None:
+    assert "](CONTRIBUTING.md)" in ARCHITECTURE.read_text()
+    assert "](broker/CONTRIBUTING.md)" in README.read_text()

@@ -19,10 +19,10 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-from tests.docs.tables import README
+from tests.docs.pages import POLICIES, ROOT
 from tests.running import environment
 
-TEXT = (README.parent / "policies/README.md").read_text()
+TEXT = POLICIES.read_text()
 COMPANY, TRYING = "The company's set", "A broker to try it on"
 PATIENCE_SECONDS = 60
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -141,7 +141,7 @@ class Shell:
 @contextmanager
 def shell(folder: Path, *, opa: bool) -> Iterator[Shell]:
     """Finds `broker` and `python`, and opa where that is wanted; what it started is ended with it."""
-    tools = [str(Path(sys.executable).parent), *([str(README.parent / ".tools/bin")] if opa else [])]
+    tools = [str(Path(sys.executable).parent), *([str(ROOT / ".tools/bin")] if opa else [])]
     process = subprocess.Popen(
         ["bash", "--norc"],
         cwd=folder,
