@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from broker.config import Settings, load
 from broker.errors import ConfigError
+from tests.docs.pages import ROOT
 from tests.docs.tables import settings
 
 MINIMAL = """
@@ -58,6 +60,18 @@ def test_the_least_configuration_has_safe_defaults(loaded: Load) -> None:
     assert given.server.forward_headers == ()
     assert given.upstream.base_url == "https://api.openai.com/v1"
     assert given.keys.directory == Path("keys")
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    """What nobody reads would be accepted and do nothing."""
+    read = {
+        node.attr
+        for path in (ROOT / "broker").rglob("*.py")
+        if path.parent.name != "config" and "gen" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    assert {name for name, _ in settings() if name.rpartition(".")[2] not in read} == set()
 
 
 def test_settings_cannot_be_changed(loaded: Load) -> None:
