@@ -14,6 +14,7 @@ from pathlib import Path
 
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
 from broker.adapters.rego.dialect import code_of
+from broker.adapters.rego.proof import already
 from broker.adapters.rego.source import Module, PolicySource, read_policies, read_tests, shipped_policies
 from broker.adapters.rego.testtables import Basis, Case, basis_of, read_cases, read_fixture
 from broker.errors import BrokerError
@@ -69,7 +70,8 @@ class _Judges:
 
     def _judging(self, source: PolicySource) -> EmbeddedAuthorizer:
         base = {**source.base, **(self._fixture or {})}
-        return EmbeddedAuthorizer(replace(source, base=base, data_files=(), twice=()))
+        known = already(self._data.proof)  # of these policies, or of more rules than these
+        return EmbeddedAuthorizer(replace(source, base=base, data_files=(), twice=()), known)
 
 
 def as_released(policies: Path) -> bool:
