@@ -11,22 +11,18 @@ from typing import Protocol
 from broker.lanes import Lane
 from broker.model.call import Call
 from broker.model.operation import Operation
-from broker.model.subject import Peer
+from broker.model.request_context import RequestContext
 
 
-class Arrival(Protocol):
+class InboundCall(Protocol):
     """A call at a listener's door. `decode` reads and checks the body; it runs after authentication, a large
     body in the caller's lane.
     """
 
     @property
-    def call_id(self) -> str: ...
-    @property
-    def transport(self) -> str: ...
+    def context(self) -> RequestContext: ...
     @property
     def operation(self) -> Operation: ...
-    @property
-    def peer(self) -> Peer: ...
     @property
     def bearer(self) -> str | None: ...
 

@@ -13,6 +13,7 @@ from broker.charging import Cost
 from broker.errors import BrokerError, Kind
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.model.stored import Keeping
+from broker.model.units import NS_PER_US
 from broker.passage import MAX_FINDINGS, NAME, Passage
 from broker.shaping.recorded_input import recorded_findings
 
@@ -145,4 +146,4 @@ def _findings(passage: Passage) -> tuple[RecordedFinding, ...] | None:
 
 
 def _since_start(passage: Passage, now_ns: int) -> int:
-    return (now_ns - passage.started_ns) // 1000
+    return (now_ns - passage.started_ns) // NS_PER_US

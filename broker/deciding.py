@@ -14,12 +14,11 @@ from broker.catalog.estimate import Estimate
 from broker.model.answers import parse_call_decision
 from broker.model.call import Call
 from broker.model.decision import CallDecision, PolicyVersion
+from broker.model.units import NS_PER_MINUTE, NS_PER_US
 from broker.passage import Passage
 from broker.ports import Authorizer, Clock, DecisionObserver, DecisionPoint, Observation, Verdict
 from broker.shaping.denial import denial
 from broker.shaping.policy_input import call_input, time_input
-
-_NS_PER_MINUTE = 60 * 1_000_000_000
 
 
 class Deciding:
@@ -51,7 +50,7 @@ class Deciding:
         passage.judged(document, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
         begun = self._clock.monotonic_ns()
         decision = passage.decision = await self._ask(passage, document)
-        passage.policy_us = (self._clock.monotonic_ns() - begun) // 1000
+        passage.policy_us = (self._clock.monotonic_ns() - begun) // NS_PER_US
         if self._observer is not None:
             self._observer.observe(_observed(passage, document, decision))
         if not decision.allow:
@@ -68,7 +67,7 @@ class Deciding:
 
     def circumstances(self) -> tuple[PolicyVersion, int]:
         """What a decision was made under: the policies, and the minute that they can read."""
-        return self._authorizer.version, self._clock.now_ns() // _NS_PER_MINUTE
+        return self._authorizer.version, self._clock.now_ns() // NS_PER_MINUTE
 
     async def _ask(self, passage: Passage, document: dict[str, object]) -> CallDecision:
         verdict = await self._authorizer.evaluate(DecisionPoint.CALLS, document)

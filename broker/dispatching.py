@@ -13,6 +13,7 @@ from typing import cast
 from broker.errors import BrokerError
 from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.secret import Lease
+from broker.model.units import NS_PER_US
 from broker.passage import Passage
 from broker.ports import Clock, KeyPool, Upstream
 from broker.shaping.key_refusal import refusal_code
@@ -43,7 +44,7 @@ class Dispatching:
         answer = await self._send(request, lease, passage)
         if answer.status in _ABOUT_THE_KEY:
             answer = await self._elsewhere(answer, passage, request)
-        passage.upstream_us = (self._clock.monotonic_ns() - begun) // 1000
+        passage.upstream_us = (self._clock.monotonic_ns() - begun) // NS_PER_US
         return answer
 
     async def _lease(self, passage: Passage) -> Lease:

@@ -72,5 +72,10 @@ class BrokerError(Exception):
         return f"{self.message} {self.remedy}".strip()
 
 
+def bad_request(message: str, remedy: str) -> BrokerError:
+    """A BAD_REQUEST: what was wrong, and what to try."""
+    return BrokerError(Kind.BAD_REQUEST, message, remedy=remedy)
+
+
 class ConfigError(ValueError):
     """The configuration cannot be used; the message names each key, what is wrong and what to try."""

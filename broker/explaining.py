@@ -14,7 +14,7 @@ from broker.identity.scope import MAX_STARS, has_many_stars
 from broker.model.answers import parse_admin_decision, parse_call_decision, parse_token_decision
 from broker.model.explanation import Explanation, parse_explanation
 from broker.model.operation import AdminAction
-from broker.model.subject import Peer
+from broker.model.request_context import RequestContext
 from broker.ports import Authorizer, DecisionPoint, Explainer, Verdict
 
 _MAX_INPUT_BYTES = 64 * 1024
@@ -35,9 +35,7 @@ class Explaining:
         self._administration = administration
         self._problem = problem
 
-    async def explain(
-        self, peer: Peer, point: str, input_json: str, transport: str, call_id: str
-    ) -> Explanation:
+    async def explain(self, context: RequestContext, point: str, input_json: str) -> Explanation:
         """The decision about a hypothetical input. Who asks about itself, without the right policy.explain,
         sees what its own denial would say; who asks about another needs the right.
 
@@ -45,9 +43,9 @@ class Explaining:
         """
         asked, document = _point(point), _document(input_json)
         _refuse_slow_patterns(document)
-        allowed = await self._administration.may(peer, AdminAction.POLICY_EXPLAIN, transport)
-        if not allowed and _subject(document) != peer.spiffe_id:
-            await self._administration.allow(peer, AdminAction.POLICY_EXPLAIN, transport, call_id)
+        allowed = await self._administration.may(context, AdminAction.POLICY_EXPLAIN)
+        if not allowed and _subject(document) != context.peer.spiffe_id:
+            await self._administration.allow(context, AdminAction.POLICY_EXPLAIN)
         seen = decided(asked, await self._authorizer.evaluate(asked, document))
         if not allowed:
             return seen
@@ -57,9 +55,9 @@ class Explaining:
             seen.allow, seen.rule, seen.reason, seen.changes, seen.policy, conditions, role, team
         )
 
-    async def policy(self, peer: Peer, transport: str, call_id: str) -> tuple[str, str, str]:
+    async def policy(self, context: RequestContext) -> tuple[str, str, str]:
         """Revision and SHA-256 of the policies that decide now, and what is wrong with newer ones."""
-        await self._administration.allow(peer, AdminAction.POLICY_READ, transport, call_id)
+        await self._administration.allow(context, AdminAction.POLICY_READ)
         version = self._authorizer.version
         return version.revision, version.sha256, self._problem()
 

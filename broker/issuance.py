@@ -17,14 +17,15 @@ from broker.model.answers import parse_token_decision
 from broker.model.decision import TokenDecision
 from broker.model.operation import AdminAction, Operation
 from broker.model.record import Record, RecordType
-from broker.model.subject import Grant, IssuedToken, Peer, Subject
+from broker.model.request_context import RequestContext
+from broker.model.subject import Grant, IssuedToken, Subject
 from broker.model.token import MAX_TOKEN_SECONDS, TokenWish
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Authorizer, Clock, DecisionPoint, Ledger
 from broker.shaping.denial import policy_denied
 from broker.shaping.policy_input import subject_input, time_input
 from broker.shaping.recorded_input import recorded_wish
 
-_NS_PER_SECOND = 1_000_000_000
 _OPERATIONS = frozenset((*Operation, *AdminAction))
 
 
@@ -54,15 +55,15 @@ class Issuance:
         self._zone = zone
         self._conceal = conceal
 
-    async def issue(self, peer: Peer, wish: TokenWish, transport: str, call_id: str) -> IssuedToken:
+    async def issue(self, context: RequestContext, wish: TokenWish) -> IssuedToken:
         """Raises CERTIFICATE_INVALID, BAD_REQUEST, POLICY_DENIED or one of the *_UNAVAILABLE kinds."""
         now_ns = self._clock.now_ns()
-        check_time(peer, now_ns // _NS_PER_SECOND)
-        subject = subject_of(peer)
-        about = _about(subject, peer, transport, call_id)
+        check_time(context.peer, now_ns // NS_PER_SECOND)
+        subject = subject_of(context.peer)
+        about = _about(subject, context)
         try:
             self._check_audience(wish)
-            document = self._input(subject, wish, transport, now_ns)
+            document = self._input(subject, wish, context.transport, now_ns)
             own = {"user": self._shown("user", wish.user), "purpose": self._shown("purpose", wish.purpose)}
             about = about._replace(policy_input=recorded_wish(document, own, _exists))
             verdict = await self._authorizer.evaluate(DecisionPoint.TOKENS, document)
@@ -76,7 +77,7 @@ class Issuance:
             raise
         token_id = f"tok_{self._clock.random_bytes(16).hex()}"
         issued = self._tokens.mint(
-            subject, peer, grant, token_id=token_id, now_seconds=now_ns // _NS_PER_SECOND
+            subject, context.peer, grant, token_id=token_id, now_seconds=now_ns // NS_PER_SECOND
         )
         await self._ledger.append(
             about._replace(
@@ -142,17 +143,17 @@ def _exists(name: str) -> bool:
     return name in _OPERATIONS or name == "*" or find(name.removesuffix("*")) is not None
 
 
-def _about(subject: Subject, peer: Peer, transport: str, call_id: str) -> Record:
+def _about(subject: Subject, context: RequestContext) -> Record:
     """What every record of a request for a token says."""
     return Record(
         type=RecordType.DENIED,
-        call_id=call_id,
+        call_id=context.call_id,
         user=subject.id,
         subject=subject.id,
         actor_chain=subject.actor_chain,
         tenant=subject.tenant,
-        cert_sha256=peer.cert_sha256,
-        transport=transport,
+        cert_sha256=context.peer.cert_sha256,
+        transport=context.transport,
         operation="token.issue",
     )
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import orjson
 
-from broker.arrival import Arrival
+from broker.arrival import InboundCall
 from broker.metering import Meter
 from broker.model.call import Call
 from broker.model.decision import Action, CallDecision
@@ -34,10 +34,9 @@ MAX_FINDINGS = 32
 class Passage:
     """The mutable facts of one call. `commit(user, purpose, bytes)` is tlog.commitment's."""
 
-    def __init__(self, arrival: Arrival, caller: Caller, commit: Commit, started_ns: int) -> None:
-        self.call_id = arrival.call_id
-        self.transport = arrival.transport
-        self.operation = arrival.operation
+    def __init__(self, inbound: InboundCall, caller: Caller, commit: Commit, started_ns: int) -> None:
+        self.call_id, _, self.transport = inbound.context
+        self.operation = inbound.operation
         self.caller = caller
         self.started_ns = started_ns
         self.call: Call | None = None

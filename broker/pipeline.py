@@ -13,7 +13,7 @@ from datetime import date
 from functools import partial
 from hashlib import sha256
 
-from broker.arrival import Arrival
+from broker.arrival import InboundCall
 from broker.callrecords import denied
 from broker.catalog.estimate import deprecation_headers
 from broker.catalog.models import find
@@ -28,6 +28,7 @@ from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Charge, Reservation, Unit
 from broker.model.decision import CallDecision
 from broker.model.operation import Operation
+from broker.model.units import NS_PER_DAY, NS_PER_SECOND
 from broker.ownership import Ownership
 from broker.passage import Commit, Passage
 from broker.ports import Clock, Counters, KeyPool, Ledger, ObjectOwners, Upstream
@@ -40,8 +41,6 @@ from broker.streaming import stream
 from broker.unsettled import Backlog
 from broker.vigil import Vigil
 
-_NS_PER_SECOND = 1_000_000_000
-_NS_PER_DAY = 86_400 * _NS_PER_SECOND
 _EPOCH = date(1970, 1, 1).toordinal()
 
 
@@ -80,19 +79,19 @@ class Pipeline:
         self._ownership = Ownership(ports.owners)
         self._listing = Listing(self._dispatching, self._ownership)
 
-    async def run(self, arrival: Arrival) -> Reply | StreamReply:
+    async def run(self, inbound: InboundCall) -> Reply | StreamReply:
         """Takes one call from the door to its reply. Raises BrokerError, by then recorded where the
         caller was authenticated: a `denied` where nothing was sent, an `outcome` where something was.
         """
         clock = self._ports.clock
         started = clock.monotonic_ns()
         caller = self._authentication.authenticate(  # 2 authenticate
-            arrival.peer, arrival.bearer, clock.now_ns() // _NS_PER_SECOND
+            inbound.context.peer, inbound.bearer, clock.now_ns() // NS_PER_SECOND
         )
-        passage, held = Passage(arrival, caller, self._commit, started), self._vigil.held()
+        passage, held = Passage(inbound, caller, self._commit, started), self._vigil.held()
         try:
             with held:
-                request, reservation = await self._admit(passage, arrival)  # 1, 3 – 6
+                request, reservation = await self._admit(passage, inbound)  # 1, 3 – 6
         except BaseException as error:
             record = denied(passage, _refusal(error), clock.monotonic_ns())
             await asyncio.shield(self._ports.ledger.append(record))
@@ -108,13 +107,13 @@ class Pipeline:
             await asyncio.shield(settlement.close(error=_refusal(error).kind))
             raise
 
-    async def _admit(self, passage: Passage, arrival: Arrival) -> tuple[UpstreamRequest, Reservation]:
+    async def _admit(self, passage: Passage, inbound: InboundCall) -> tuple[UpstreamRequest, Reservation]:
         """Steps 1 and 3 to 6: everything that can say no before anything is spent."""
-        call = passage.call = await arrival.decode(self._stages.lane(passage.caller))  # 1 decode
+        call = passage.call = await inbound.decode(self._stages.lane(passage.caller))  # 1 decode
         passage.inspected(await self._stages.inspect(call, passage.caller))  # 3 inspect
         passage.mentions = await self._stages.mentions(call, passage.caller)
         bound = bind(call, passage.caller, covers)
-        today = date.fromordinal(_EPOCH + self._ports.clock.now_ns() // _NS_PER_DAY)
+        today = date.fromordinal(_EPOCH + self._ports.clock.now_ns() // NS_PER_DAY)
         estimate = await self._stages.estimate(call, passage.caller, today)  # 4 estimate
         decision = await self._deciding.decide(passage, call, estimate)  # 5 decide
         left_out = await self._ownership.admit(passage)
@@ -163,7 +162,7 @@ class Pipeline:
         headers = (*answer.headers, *deprecation_headers(find(passage.accepted.model)))
         now_ns, recheck = self._ports.clock.now_ns, self._authentication.rechecking(passage.caller)
         leash = self._vigil.leash(
-            lambda: recheck(now_ns() // _NS_PER_SECOND), lambda: self._deciding.again(passage)
+            lambda: recheck(now_ns() // NS_PER_SECOND), lambda: self._deciding.again(passage)
         )
         learn = partial(self._ownership.learn, passage)
         return StreamReply(answer.status, headers, stream(answer, passage, places, settlement, leash, learn))

@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from broker.arrival import Arrival
+from broker.arrival import InboundCall
 from broker.errors import BrokerError, Kind
 from broker.interfaces import Administering, Calls, Issuing
 from broker.model.call import Reply, StreamReply
 from broker.model.operation import AdminAction
 from broker.model.record import Record, RecordType
+from broker.model.request_context import RequestContext
 from broker.model.subject import IssuedToken, Peer
 from broker.model.token import TokenState, TokenWish
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock, Ledger
 from broker.tlog.search import Search
 
 RULE = "limits.refusals_per_second"
 _CERTIFICATES = 10_000
-_SECOND = 1_000_000_000
 _OWN_DOING = frozenset(
     {
         Kind.POLICY_DENIED,
@@ -60,8 +61,9 @@ class Throttle:
         """Whether something is in the certificate's bucket: without that there is nothing to `admit`."""
         return peer.cert_sha256 in self._filled
 
-    async def admit(self, peer: Peer, operation: str, transport: str, call_id: str) -> None:
+    async def admit(self, context: RequestContext, operation: str) -> None:
         """Raises RATE_LIMITED, with `retry_after`, where the certificate's bucket is full."""
+        peer = context.peer
         level = self._level(peer) if self.knows(peer) else 0.0
         if not level:  # as with nearly everybody: what has drained needs no look the next time
             self._filled.pop(peer.cert_sha256, None)
@@ -69,7 +71,7 @@ class Throttle:
         above = level - self._burst
         if above < 0:
             return
-        await self._ledger.append(_turned_away(peer, operation, transport, call_id))
+        await self._ledger.append(_turned_away(context, operation))
         raise BrokerError(
             Kind.RATE_LIMITED,
             "Too many refused calls, or requests for tokens, came with this client certificate.",
@@ -92,29 +94,30 @@ class Throttle:
             self.charge(peer)
 
     @asynccontextmanager
-    async def passing(self, peer: Peer, operation: str, transport: str, call_id: str) -> AsyncIterator[None]:
+    async def passing(self, context: RequestContext, operation: str) -> AsyncIterator[None]:
         """What is done within is admitted first, and charged where it is refused."""
-        await self.admit(peer, operation, transport, call_id)
+        await self.admit(context, operation)
         try:
             yield
         except BrokerError as error:
-            self.refused(peer, error)
+            self.refused(context.peer, error)
             raise
 
     def _level(self, peer: Peer) -> float:
         level, at = self._filled.get(peer.cert_sha256, (0.0, 0))
-        drained = (self._clock.monotonic_ns() - at) / _SECOND * self._per_second
+        drained = (self._clock.monotonic_ns() - at) / NS_PER_SECOND * self._per_second
         return max(0.0, level - drained)
 
 
-def _turned_away(peer: Peer, operation: str, transport: str, call_id: str) -> Record:
+def _turned_away(context: RequestContext, operation: str) -> Record:
+    peer = context.peer
     return Record(
         RecordType.DENIED,
-        call_id=call_id,
+        call_id=context.call_id,
         user=peer.spiffe_id,
         subject=peer.spiffe_id,
         cert_sha256=peer.cert_sha256,
-        transport=transport,
+        transport=context.transport,
         operation=operation,
         decision="refuse",
         reason=Kind.RATE_LIMITED.value,
@@ -129,13 +132,13 @@ class ThrottledCalls:
         self._calls = calls
         self._throttle = throttle
 
-    async def run(self, arrival: Arrival) -> Reply | StreamReply:
+    async def run(self, inbound: InboundCall) -> Reply | StreamReply:
         """See the pipeline. Raises RATE_LIMITED before anything is looked at."""
-        peer = arrival.peer
+        peer = inbound.context.peer
         if self._throttle.knows(peer):
-            await self._throttle.admit(peer, arrival.operation.value, arrival.transport, arrival.call_id)
+            await self._throttle.admit(inbound.context, inbound.operation.value)
         try:
-            return await self._calls.run(arrival)
+            return await self._calls.run(inbound)
         except BrokerError as error:
             self._throttle.refused(peer, error)
             raise
@@ -148,11 +151,11 @@ class ThrottledIssuance:
         self._issuance = issuance
         self._throttle = throttle
 
-    async def issue(self, peer: Peer, wish: TokenWish, transport: str, call_id: str) -> IssuedToken:
+    async def issue(self, context: RequestContext, wish: TokenWish) -> IssuedToken:
         """See Issuance. Raises RATE_LIMITED before policy is asked."""
-        await self._throttle.admit(peer, "token.issue", transport, call_id)
-        self._throttle.charge(peer)
-        return await self._issuance.issue(peer, wish, transport, call_id)
+        await self._throttle.admit(context, "token.issue")
+        self._throttle.charge(context.peer)
+        return await self._issuance.issue(context, wish)
 
 
 class ThrottledAdministration:
@@ -162,36 +165,34 @@ class ThrottledAdministration:
         self._administration = administration
         self._throttle = throttle
 
-    async def introspect(self, peer: Peer, token: str, transport: str, call_id: str) -> TokenState:
+    async def introspect(self, context: RequestContext, token: str) -> TokenState:
         """See Administration."""
-        async with self._throttle.passing(peer, AdminAction.INTROSPECT.value, transport, call_id):
-            return await self._administration.introspect(peer, token, transport, call_id)
+        async with self._throttle.passing(context, AdminAction.INTROSPECT.value):
+            return await self._administration.introspect(context, token)
 
-    async def revoke(self, peer: Peer, token: str, transport: str, call_id: str) -> None:
+    async def revoke(self, context: RequestContext, token: str) -> None:
         """See Administration."""
-        await self._throttle.admit(peer, AdminAction.REVOKE.value, transport, call_id)
-        self._throttle.charge(peer)
-        await self._administration.revoke(peer, token, transport, call_id)
+        await self._throttle.admit(context, AdminAction.REVOKE.value)
+        self._throttle.charge(context.peer)
+        await self._administration.revoke(context, token)
 
-    async def records(
-        self, peer: Peer, after_seq: int, search: Search, transport: str, call_id: str
-    ) -> AsyncIterator[bytes]:
+    async def records(self, context: RequestContext, after_seq: int, search: Search) -> AsyncIterator[bytes]:
         """See Administration."""
-        async with self._throttle.passing(peer, AdminAction.RECORD_READ.value, transport, call_id):
-            async for entry in self._administration.records(peer, after_seq, search, transport, call_id):
+        async with self._throttle.passing(context, AdminAction.RECORD_READ.value):
+            async for entry in self._administration.records(context, after_seq, search):
                 yield entry
 
-    async def records_of(self, peer: Peer, wanted: str, transport: str, call_id: str) -> list[bytes]:
+    async def records_of(self, context: RequestContext, wanted: str) -> list[bytes]:
         """See Administration."""
-        async with self._throttle.passing(peer, AdminAction.RECORD_READ.value, transport, call_id):
-            return await self._administration.records_of(peer, wanted, transport, call_id)
+        async with self._throttle.passing(context, AdminAction.RECORD_READ.value):
+            return await self._administration.records_of(context, wanted)
 
-    async def record_at(self, peer: Peer, seq: int, transport: str, call_id: str) -> bytes:
+    async def record_at(self, context: RequestContext, seq: int) -> bytes:
         """See Administration."""
-        async with self._throttle.passing(peer, AdminAction.RECORD_READ.value, transport, call_id):
-            return await self._administration.record_at(peer, seq, transport, call_id)
+        async with self._throttle.passing(context, AdminAction.RECORD_READ.value):
+            return await self._administration.record_at(context, seq)
 
-    async def checkpoint(self, peer: Peer, transport: str, call_id: str) -> bytes:
+    async def checkpoint(self, context: RequestContext) -> bytes:
         """See Administration."""
-        async with self._throttle.passing(peer, AdminAction.CHECKPOINT_READ.value, transport, call_id):
-            return await self._administration.checkpoint(peer, transport, call_id)
+        async with self._throttle.passing(context, AdminAction.CHECKPOINT_READ.value):
+            return await self._administration.checkpoint(context)

@@ -12,12 +12,12 @@ import orjson
 
 from broker.identity.revocation import RevocationSet
 from broker.model.decision import PolicyVersion
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Authorizer, Clock, DecisionPoint, Verdict
 
 KEPT = 4096
 """How many answers are kept; then it begins anew."""
 _LONGEST_SECONDS = 3600
-_NS_PER_SECOND = 1_000_000_000
 _VOLATILE = "now_ns"  # everything else a policy can read is a part of the question
 
 
@@ -67,7 +67,7 @@ class CachingAuthorizer:
         if len(self._kept) >= KEPT:
             self._kept.clear()
         self._kept[point, _digest(document)] = _Kept(
-            verdict, self._clock.monotonic_ns() + seconds * _NS_PER_SECOND
+            verdict, self._clock.monotonic_ns() + seconds * NS_PER_SECOND
         )
 
     def _forget_if_stale(self) -> None:

@@ -19,11 +19,11 @@ from typing import Any
 
 from broker.errors import BrokerError
 from broker.model.record import Receipt, Record, RecordType
+from broker.model.units import NS_PER_US
 from broker.ports import Clock, Ledger
 
 INTERVAL_SECONDS = 10.0
 RUNS = 10_000
-_US = 1000
 
 Reason = tuple[str | None, str | None, str | None, str | None]
 
@@ -83,7 +83,7 @@ class CountedRefusals:
         run = self._run(record)
         run.touched = True
         if run.receipt is not None and run.recorded >= self._recorded:
-            run.add(record, self._clock.now_ns() // _US)
+            run.add(record, self._clock.now_ns() // NS_PER_US)
             return run.receipt
         run.recorded += 1
         receipt = run.receipt = await self._ledger.append(record)

@@ -10,9 +10,8 @@ from pathlib import Path
 from broker.adapters.ledger import FileLedger
 from broker.adapters.objects import NAME, Bounds, SqliteObjectOwners, Upkeep
 from broker.config import Settings
+from broker.model.units import SECONDS_PER_DAY
 from broker.ports import Clock
-
-_SECONDS_A_DAY = 86_400
 
 
 def place(settings: Settings) -> Path:
@@ -22,7 +21,7 @@ def place(settings: Settings) -> Path:
 
 def bounds(settings: Settings) -> Bounds:
     """How long, and how many."""
-    return Bounds(settings.objects.keep_days * _SECONDS_A_DAY, settings.objects.most)
+    return Bounds(settings.objects.keep_days * SECONDS_PER_DAY, settings.objects.most)
 
 
 class Objects:

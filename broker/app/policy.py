@@ -23,6 +23,7 @@ from broker.config import Opa, Settings
 from broker.errors import ConfigError
 from broker.model.decision import PolicyVersion
 from broker.model.record import Record, RecordType
+from broker.model.units import MS_PER_SECOND
 from broker.ports import Activating, Authorizer, Clock, DecisionObserver, Explainer, Ledger
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def opa_authorizer(settings: Opa, clock: Clock) -> OpaAuthorizer:
     sidecar = Sidecar(settings.url, settings.ca, settings.certificate, settings.key)
     try:
         return OpaAuthorizer(
-            sidecar, clock, deadline_seconds=settings.deadline_ms / 1000, bundle=settings.bundle
+            sidecar, clock, deadline_seconds=settings.deadline_ms / MS_PER_SECOND, bundle=settings.bundle
         )
     except OSError as error:
         raise ConfigError(f"opa.ca, opa.certificate, opa.key: a PEM file cannot be used: {error}") from None

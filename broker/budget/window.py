@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-_NS = 1_000_000_000
+from broker.model.units import NS_PER_SECOND
 
 
 class Window(NamedTuple):
@@ -23,13 +23,13 @@ def start_of(now_ns: int, window_seconds: int) -> int:
     >>> start_of(125_000_000_000, 60)
     120
     """
-    now = now_ns // _NS
+    now = now_ns // NS_PER_SECOND
     return now - now % window_seconds
 
 
 def seconds_left(now_ns: int, window_seconds: int) -> float:
     """Seconds until the next window begins."""
-    return start_of(now_ns, window_seconds) + window_seconds - now_ns / _NS
+    return start_of(now_ns, window_seconds) + window_seconds - now_ns / NS_PER_SECOND
 
 
 def take(window: Window, amount: int, cap: int) -> Window | None:

@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from broker.catalog.prices import LONG_TOKENS, Price
+from broker.model.units import PICO_PER_MICRO
 
 MAX_AMOUNT = 2**53 - 1
 """The largest number that a record and every policy engine read alike: no amount passes it."""
-_PICO = 1_000_000  # pico-dollars in a micro-dollar
 
 
 class Tier(StrEnum):
@@ -107,8 +107,8 @@ def cost(price: Price, tokens: Tokens, tier: Tier = Tier.STANDARD, *, regional: 
         + (tokens.output - spoken) * rate.output
         + spoken * rate.spoken
     )
-    return min(-(-pico // _PICO) + price.call, MAX_AMOUNT)
+    return min(-(-pico // PICO_PER_MICRO) + price.call, MAX_AMOUNT)
 
 
 def _pico(micro: float) -> int:
-    return round(micro * _PICO)
+    return round(micro * PICO_PER_MICRO)

@@ -24,6 +24,8 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.adapters.ledger import LogDirectory
+from broker.cli.exitcodes import ExitCode
+from broker.cli.terminal import printable
 from broker.model.record import RecordType
 from broker.tlog.certified import Certified
 from broker.tlog.certifier import TrustedCertifier, parse_certifier
@@ -37,10 +39,12 @@ from broker.tlog.verify import verify as verify_log
 
 app = typer.Typer(help="Verify and read the log.", no_args_is_help=True)
 
-EXIT = {Verdict.GOOD: 0, Verdict.BAD: 1, Verdict.INCOMPLETE: 2}
-EXIT_BAD = 1
+_EXIT = {
+    Verdict.GOOD: ExitCode.FINE,
+    Verdict.BAD: ExitCode.BAD,
+    Verdict.INCOMPLETE: ExitCode.INCOMPLETE,
+}
 _FILE_WIDTH = 280  # columns of a table that goes to a file or another program: nothing is cut
-EXIT_COULD_NOT_RUN = 3
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The log directory, live or a copy.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document (verify) or JSON lines (show).")]
@@ -94,7 +98,7 @@ def verify(
         sys.stdout.write(json.dumps(_report_document(report)) + "\n")
     else:
         _print_report(report, own_key=vkey is None and certifier is None)
-    raise typer.Exit(EXIT[report.verdict])
+    raise typer.Exit(_EXIT[report.verdict])
 
 
 @app.command()
@@ -124,7 +128,7 @@ def show(
         else:
             _print_entries(entry for _, entry in islice(found, limit))
     except MalformedError as error:
-        _fail(f"The log is damaged: {error}.", "Run `broker audit verify` on it.", EXIT_BAD)
+        _fail(f"The log is damaged: {error}.", "Run `broker audit verify` on it.", ExitCode.BAD)
     except BrokenPipeError:
         _end_quietly()
     except OSError as error:
@@ -225,14 +229,14 @@ def _report_document(report: Report) -> dict[str, object]:
 def _print_report(report: Report, *, own_key: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     style = {Verdict.GOOD: "green", Verdict.BAD: "bold red", Verdict.INCOMPLETE: "yellow"}[report.verdict]
-    console.print(Text(f"{report.verdict}: {_printable(report.origin)}, {report.size} entries", style))
+    console.print(Text(f"{report.verdict}: {printable(report.origin)}, {report.size} entries", style))
     console.print(Text(f"root {report.root.hex()}"))
     if own_key:
         console.print("Note: the key came from the log's own directory; give one you trust with --vkey.")
     if report.certified_size is not None:
         console.print(_certified_text(report.certified_size))
     for problem in report.problems:
-        console.print(Text(f"{_printable(problem.where)}: {problem.text}", "red"))
+        console.print(Text(f"{printable(problem.where)}: {problem.text}", "red"))
     for fault in dict.fromkeys(problem.fault for problem in report.problems):
         console.print(Text(f"{fault}: {fault.remedy}"))
     if report.problem_count > len(report.problems):
@@ -242,7 +246,7 @@ def _print_report(report: Report, *, own_key: bool) -> None:
             f"{report.uncovered} more entries are not covered by a checkpoint yet: verify again in a second."
         )
     for call_id, seq in report.open_intents:
-        console.print(Text(f"entry {seq}: the call {_printable(call_id)} has no outcome yet"))
+        console.print(Text(f"entry {seq}: the call {printable(call_id)} has no outcome yet"))
     if report.open_intents:
         console.print("Open calls are in flight, or were cut: the next start of the broker closes those.")
 
@@ -274,13 +278,8 @@ def _print_entries(entries: Iterator[Entry]) -> None:
             record.decision or record.reason,
             record.status,
         )
-        table.add_row(*(Text("" if cell is None else _printable(str(cell))) for cell in row))
+        table.add_row(*(Text("" if cell is None else printable(str(cell))) for cell in row))
     console.print(table)
-
-
-def _printable(text: str) -> str:
-    """Without control characters: what a caller sent must not steer the auditor's terminal."""
-    return "".join(c if c.isprintable() else f"\\u{{{ord(c):x}}}" for c in text)
 
 
 def _end_quietly() -> None:
@@ -289,9 +288,9 @@ def _end_quietly() -> None:
 
 
 def _could_not_run(what: str, remedy: str) -> NoReturn:
-    _fail(what, remedy, EXIT_COULD_NOT_RUN)
+    _fail(what, remedy, ExitCode.COULD_NOT_RUN)
 
 
-def _fail(what: str, remedy: str, code: int) -> NoReturn:
+def _fail(what: str, remedy: str, code: ExitCode) -> NoReturn:
     sys.stderr.write(f"{what} {remedy}\n")
     raise typer.Exit(code)

@@ -16,28 +16,15 @@ from typing import Annotated
 import httpx
 import typer
 
+from broker.cli.exitcodes import ExitCode
+from broker.cli.options import Json, grouped
 from broker.cli.replies import answer, deny, print_stream, vector
-from broker.cli.target import (
-    DEFAULT_DEV,
-    DENIED,
-    As,
-    Ca,
-    Cert,
-    Dev,
-    Https,
-    Json,
-    Key,
-    Purpose,
-    Target,
-    User,
-    complain,
-    resolve,
-    verdict,
-)
+from broker.cli.target import Target, TargetOptions, complain, resolve, verdict
 from broker.client import BrokerAuth, TokenRequest
 
 app = typer.Typer(no_args_is_help=True, help="Call OpenAI through the broker.")
 _TIMEOUT = httpx.Timeout(600, connect=5)
+Model = Annotated[str, typer.Option(help="The model to ask.")]
 _CALL_ID = "x-broker-call-id"
 
 
@@ -72,26 +59,19 @@ class _Caller:
 
 
 @app.command()
+@grouped
 def chat(
+    *,
     text: Annotated[str, typer.Argument(help="What to say.")],
-    model: Annotated[str, typer.Option(help="The model to ask.")] = "gpt-4o-mini",
+    model: Model = "gpt-4o-mini",
     stream: Annotated[bool, typer.Option("--stream", help="Print words as they come.")] = False,
-    user: User = None,
-    purpose: Purpose = None,
-    identity: As = "assistant",
-    dev: Dev = DEFAULT_DEV,
-    https: Https = None,
-    cert: Cert = None,
-    key: Key = None,
-    ca: Ca = None,
+    chosen: TargetOptions,
     as_json: Json = False,
 ) -> None:
     """Asks a chat model and prints its answer; with --json the whole reply, or every event of a stream."""
     document = {"model": model, "messages": [{"role": "user", "content": text}], "stream": stream}
     with verdict():
-        caller = _Caller(
-            resolve(dev, identity, https, cert, key, ca), TokenRequest(user=user, purpose=purpose)
-        )
+        caller = _Caller(resolve(chosen), chosen.wish())
         if stream:
             with caller.reply("POST", "/v1/chat/completions", json.dumps(document).encode()) as reply:
                 print_stream(reply.iter_lines(), as_json=as_json)
@@ -101,50 +81,36 @@ def chat(
 
 
 @app.command()
+@grouped
 def embeddings(
+    *,
     text: Annotated[str, typer.Argument(help="What to embed.")],
-    model: Annotated[str, typer.Option(help="The model to ask.")] = "text-embedding-3-small",
-    user: User = None,
-    purpose: Purpose = None,
-    identity: As = "assistant",
-    dev: Dev = DEFAULT_DEV,
-    https: Https = None,
-    cert: Cert = None,
-    key: Key = None,
-    ca: Ca = None,
+    model: Model = "text-embedding-3-small",
+    chosen: TargetOptions,
     as_json: Json = False,
 ) -> None:
     """Prints the text's vector, one number a line; with --json the whole reply."""
     with verdict():
-        caller = _Caller(
-            resolve(dev, identity, https, cert, key, ca), TokenRequest(user=user, purpose=purpose)
-        )
+        caller = _Caller(resolve(chosen), chosen.wish())
         body = caller.post("/v1/embeddings", {"model": model, "input": text})
         typer.echo(body if as_json else vector(body))
 
 
 @app.command()
+@grouped
 def raw(
+    *,
     method: Annotated[str, typer.Argument(help="GET, POST or DELETE.")],
     path: Annotated[str, typer.Argument(help="/v1/… with its query.")],
     body: Annotated[
         Path | None, typer.Option(help="A file with the JSON body, or - for standard input.")
     ] = None,
-    user: User = None,
-    purpose: Purpose = None,
-    identity: As = "assistant",
-    dev: Dev = DEFAULT_DEV,
-    https: Https = None,
-    cert: Cert = None,
-    key: Key = None,
-    ca: Ca = None,
+    chosen: TargetOptions,
 ) -> None:
     """Sends any request and prints the reply's bytes as they come."""
     with verdict():
         content = None if body is None else _content(body)
-        caller = _Caller(
-            resolve(dev, identity, https, cert, key, ca), TokenRequest(user=user, purpose=purpose)
-        )
+        caller = _Caller(resolve(chosen), chosen.wish())
         with caller.reply(method.upper(), path, content) as reply:
             try:
                 for piece in reply.iter_bytes():
@@ -152,7 +118,7 @@ def raw(
                     sys.stdout.buffer.flush()
             except httpx.RemoteProtocolError:
                 complain("The reply ended early: what was printed is not all of it.")
-                raise typer.Exit(DENIED) from None
+                raise typer.Exit(ExitCode.BAD) from None
 
 
 def _content(body: Path) -> bytes:

@@ -18,10 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.app.doctor import Check, Level, VaultProof, examine
+from broker.cli.exitcodes import ExitCode
+from broker.cli.options import Json
 from broker.config import Settings, load
 from broker.errors import ConfigError
 
-_BAD, _INCOMPLETE = 1, 2
 _STYLES = {Level.GOOD: "green", Level.WARNING: "yellow", Level.BAD: "bold red", Level.UNKNOWN: "magenta"}
 
 
@@ -40,7 +41,7 @@ def doctor(
             help="Vault, AppRole: a wrapped secret id for the doctor; the broker's opens only once."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Checks configuration, TLS files, policies, log, keys and each line of Vault's policy. Exit 1: something
     is bad; 2: something could not be looked at.
@@ -57,9 +58,9 @@ def doctor(
     _show_json(checks) if as_json else _show(checks)
     levels = {check.level for check in checks}
     if Level.BAD in levels:
-        raise typer.Exit(_BAD)
+        raise typer.Exit(ExitCode.BAD)
     if Level.UNKNOWN in levels:
-        raise typer.Exit(_INCOMPLETE)
+        raise typer.Exit(ExitCode.INCOMPLETE)
 
 
 async def _examined(settings: Settings, proof: VaultProof, credentials: Sequence[str]) -> list[Check]:

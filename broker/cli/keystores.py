@@ -18,46 +18,59 @@ from broker.adapters.vault import VaultStore
 from broker.adapters.vault.operator import ClientCertificate, Proof, TokenFile, operator
 from broker.app.fromvault import cluster
 from broker.app.keys import keystore
+from broker.cli.options import Key
 from broker.config import load
 from broker.errors import ConfigError
 from broker.ports import KeyStore
 
 DEFAULT_KEYSTORE = Path(".broker/keys")
 
-Keystore = Annotated[
-    Path | None,
-    typer.Option("--keystore", help=f"The sealed keystore's directory; absent: {DEFAULT_KEYSTORE}."),
-]
-Config = Annotated[
-    Path | None, typer.Option("--config", help="The broker's configuration: the store that it uses is meant.")
-]
-Token = Annotated[
-    Path | None,
-    typer.Option("--token-file", help="0600 file with your own Vault token, e.g. ~/.vault-token."),
-]
-Cert = Annotated[
-    Path | None, typer.Option("--cert", help="Your client certificate for Vault (PEM), instead of a token.")
-]
-Key = Annotated[Path | None, typer.Option("--key", help="Its private key (PEM).")]
-Role = Annotated[
-    str, typer.Option("--role", help="The role of your certificate in Vault's cert auth method.")
-]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorOptions:
+    """Who the operator is at Vault."""
+
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--token-file", help="0600 file with your own Vault token, e.g. ~/.vault-token."),
+    ] = None
+    cert: Annotated[
+        Path | None,
+        typer.Option("--cert", help="Your client certificate for Vault (PEM), instead of a token."),
+    ] = None
+    key: Key = None
+    role: Annotated[
+        str, typer.Option("--role", help="The role of your certificate in Vault's cert auth method.")
+    ] = ""
+
+    def proof(self) -> Proof:
+        """Raises ConfigError where the options do not say it."""
+        if self.token_file is not None and self.cert is None and self.key is None:
+            return TokenFile(self.token_file.expanduser())
+        if self.cert is not None and self.key is not None and self.token_file is None:
+            return ClientCertificate(self.cert, self.key, self.role)
+        raise ConfigError(
+            "Vault must know who you are: give --token-file (0600; `vault login` writes ~/.vault-token), or "
+            "--cert and --key; nothing is read from the environment"
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """What the options say."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOptions:
+    """Which store is meant."""
 
-    keystore: Path | None
-    config: Path | None
-    token_file: Path | None
-    cert: Path | None
-    key: Path | None
-    role: str
+    keystore: Annotated[
+        Path | None,
+        typer.Option("--keystore", help=f"The sealed keystore's directory; absent: {DEFAULT_KEYSTORE}."),
+    ] = None
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="The broker's configuration: the store that it uses is meant."),
+    ] = None
 
 
 @contextmanager
-def opened(chosen: Chosen) -> Iterator[tuple[KeyStore, str]]:
+def opened(chosen: StoreOptions, asking: OperatorOptions) -> Iterator[tuple[KeyStore, str]]:
     """The store, and what to call it. Raises ConfigError, BrokerError and OSError."""
     if chosen.config is None:
         directory = chosen.keystore or DEFAULT_KEYSTORE
@@ -73,17 +86,5 @@ def opened(chosen: Chosen) -> Iterator[tuple[KeyStore, str]]:
         yield SealedStore(directory), str(directory)
         return
     vault = settings.vault
-    with operator(cluster(vault), proof(chosen.token_file, chosen.cert, chosen.key, chosen.role)) as one:
+    with operator(cluster(vault), asking.proof()) as one:
         yield VaultStore(one, vault.mount, vault.prefix), f"Vault at {vault.mount}/{vault.prefix}"
-
-
-def proof(token_file: Path | None, cert: Path | None, key: Path | None, role: str) -> Proof:
-    """Who the operator is at Vault. Raises ConfigError where the options do not say it."""
-    if token_file is not None and cert is None and key is None:
-        return TokenFile(token_file.expanduser())
-    if cert is not None and key is not None and token_file is None:
-        return ClientCertificate(cert, key, role)
-    raise ConfigError(
-        "Vault must know who you are: give --token-file (0600; `vault login` writes ~/.vault-token), or "
-        "--cert and --key; nothing is read from the environment"
-    )

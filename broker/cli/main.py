@@ -9,10 +9,9 @@ import sys
 import typer
 from typer.exceptions import Abort, TyperException
 
+from broker.cli.exitcodes import ExitCode
 from broker.cli.lazy import Lazy, lazy_group
 from broker.errors import BrokerError, ConfigError
-
-COULD_NOT_RUN = 3
 
 COMMANDS = {
     "dev": Lazy(
@@ -65,7 +64,7 @@ def main() -> None:
         _complain(told(error))
     except Abort:
         _complain("stopped")
-    sys.exit(COULD_NOT_RUN)
+    sys.exit(ExitCode.COULD_NOT_RUN)
 
 
 _REMEDIES = {

@@ -27,30 +27,46 @@ from rich.table import Table
 from broker.adapters.ledger import LogDirectory
 from broker.adapters.objects import NAME, Bounds, ObjectsFile, Row, replay
 from broker.app.objects import bounds, place
+from broker.cli.exitcodes import ExitCode
+from broker.cli.options import Json, grouped
+from broker.cli.terminal import escaped, plain
 from broker.config import load
+from broker.model.units import SECONDS_PER_DAY
 from broker.tlog.malformed import MalformedError
 
 app = typer.Typer(no_args_is_help=True, help="Whose the objects are that OpenAI keeps.")
-_BAD, _COULD_NOT_RUN = 1, 3
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 _FILE_WIDTH = 240  # columns of a table that goes to a file or another program: nothing is cut
 _WAIT_SECONDS = 3.0
 _LOOK_SECONDS = 0.1
-_SECONDS_A_DAY = 86_400
 _DEV = Path(".broker")
 
-Config = Annotated[Path | None, typer.Option("--config", help="The broker's configuration.")]
-Dir = Annotated[Path, typer.Option("--dir", help="Without --config: the folder of a `broker dev`.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="Ids as OpenAI gave them: resp_…, conv_….")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id as OpenAI gave it: resp_…, conv_….")]
-Subject = Annotated[str | None, typer.Option(help="Whose: a SPIFFE ID.")]
-User = Annotated[
-    str | None, typer.Option(help="A user of that subject, where its role's objects belong to users.")
-]
-Owner = Annotated[
-    str | None, typer.Option(help="Instead of --subject: an owner as records name it (object_owner), a team.")
-]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerOptions:
+    """Which broker's objects are meant."""
+
+    config: Annotated[Path | None, typer.Option("--config", help="The broker's configuration.")] = None
+    directory: Annotated[
+        Path, typer.Option("--dir", help="Without --config: the folder of a `broker dev`.")
+    ] = _DEV
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerOptions:
+    """Whose objects are meant."""
+
+    subject: Annotated[str | None, typer.Option(help="Whose: a SPIFFE ID.")] = None
+    user: Annotated[
+        str | None, typer.Option(help="A user of that subject, where its role's objects belong to users.")
+    ] = None
+    owner: Annotated[
+        str | None,
+        typer.Option(help="Instead of --subject: an owner as records name it (object_owner), a team."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,91 +78,92 @@ class _Places:
 
 
 @app.command("list")
+@grouped
 def list_objects(
-    subject: Subject = None,
-    user: User = None,
-    owner: Owner = None,
+    *,
+    whose: OwnerOptions,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 100,
-    config: Config = None,
-    directory: Dir = _DEV,
+    chosen: BrokerOptions,
     as_json: Json = False,
 ) -> None:
     """Lists objects that OpenAI keeps, and who owns them; wishes that no broker has carried out yet, too."""
-    whose = _owner(subject, user, owner)
-    with _opened(_places(config, directory)) as file:
-        rows, wishes = list(file.rows(owner=whose, limit=limit)), file.wishes()
+    owner = _owner(whose)
+    with _opened(_places(chosen)) as file:
+        rows, wishes = list(file.rows(owner=owner, limit=limit)), file.wishes()
     if as_json:
         waiting = [asdict(wish) for wish in wishes]
         typer.echo(json.dumps({"objects": [_shown(row) for row in rows], "wishes": waiting}))
         return
     _print(rows)
     for wish in wishes:
-        what = f"shall belong to {_plain(wish.owner)}" if wish.owner else "shall be forgotten"
+        what = f"shall belong to {plain(wish.owner)}" if wish.owner else "shall be forgotten"
         typer.echo(f"{wish.id} {what}: the broker that starts next does it")
 
 
 @app.command()
-def show(object_id: Id, config: Config = None, directory: Dir = _DEV, as_json: Json = False) -> None:
+@grouped
+def show(*, object_id: Id, chosen: BrokerOptions, as_json: Json = False) -> None:
     """Shows one object, and what goes with it. Exit 1 where it is nobody's."""
-    with _opened(_places(config, directory)) as file:
+    with _opened(_places(chosen)) as file:
         row, parts = file.row(object_id), file.parts(object_id)
     if row is None:
         _fail(
-            f"{_plain(object_id)} is nobody's: for callers it does not exist.",
+            f"{plain(object_id)} is nobody's: for callers it does not exist.",
             "`broker objects adopt` gives it to somebody; `broker objects rebuild` reads the log again.",
-            _BAD,
+            ExitCode.BAD,
         )
     if as_json:
         typer.echo(json.dumps(_shown(row) | {"parts": parts}))
         return
     for name, value in _shown(row).items():
-        typer.echo(f"{name}: {_plain(str(value))}")
+        typer.echo(f"{name}: {plain(str(value))}")
     typer.echo(f"parts: {' '.join(parts)}")
 
 
 @app.command()
+@grouped
 def adopt(
+    *,
     ids: Ids,
-    subject: Subject = None,
-    user: User = None,
-    owner: Owner = None,
+    whose: OwnerOptions,
     days: Annotated[
         int | None, typer.Option(min=1, max=3650, help="For so long; absent: until it is forgotten.")
     ] = None,
-    config: Config = None,
-    directory: Dir = _DEV,
+    chosen: BrokerOptions,
     as_json: Json = False,
 ) -> None:
     """Gives objects to an owner: what was made before the broker came, by another key, or by somebody else.
 
     It is recorded before it counts, with your user name. What goes with an object goes along.
     """
-    whose = _owner(subject, user, owner)
-    if whose is None:
-        _fail("Whose the objects shall be is missing.", "Give --subject, or --owner.", _COULD_NOT_RUN)
-    until = int(time.time()) + days * _SECONDS_A_DAY if days is not None else None
-    _wish(ids, whose, until, _places(config, directory), as_json)
+    owner = _owner(whose)
+    if owner is None:
+        _fail("Whose the objects shall be is missing.", "Give --subject, or --owner.", ExitCode.COULD_NOT_RUN)
+    until = int(time.time()) + days * SECONDS_PER_DAY if days is not None else None
+    _wish(ids, owner, until, _places(chosen), as_json)
 
 
 @app.command()
-def forget(ids: Ids, config: Config = None, directory: Dir = _DEV, as_json: Json = False) -> None:
+@grouped
+def forget(*, ids: Ids, chosen: BrokerOptions, as_json: Json = False) -> None:
     """Makes objects nobody's: callers that name them are answered 404. OpenAI goes on keeping them."""
-    _wish(ids, None, None, _places(config, directory), as_json)
+    _wish(ids, None, None, _places(chosen), as_json)
 
 
 @app.command()
-def rebuild(config: Config = None, directory: Dir = _DEV, as_json: Json = False) -> None:
+@grouped
+def rebuild(*, chosen: BrokerOptions, as_json: Json = False) -> None:
     """Reads the whole log again, and adds what the file of owners does not have. It may run beside a broker.
 
     A start does it by itself where the file is missing or older than the log.
     """
-    places = _places(config, directory)
+    places = _places(chosen)
     with _opened(places, make=True) as file:
         before = file.count()
         try:
             told = replay(file, LogDirectory(places.log), places.origin, int(time.time()))
         except MalformedError as error:
-            _fail(f"The log is damaged: {error}.", "Run `broker audit verify` on it.", _BAD)
+            _fail(f"The log is damaged: {error}.", "Run `broker audit verify` on it.", ExitCode.BAD)
         known = file.count()
     if as_json:
         typer.echo(json.dumps({"records": told, "objects": known, "added": known - before}))
@@ -159,7 +176,7 @@ def rebuild(config: Config = None, directory: Dir = _DEV, as_json: Json = False)
 def _wish(ids: list[str], owner: str | None, until: int | None, places: _Places, as_json: bool) -> None:
     for each in ids:
         if not _ID.match(each):
-            _fail(f"{_plain(each)} is no id of OpenAI's.", "Give it as OpenAI does.", _COULD_NOT_RUN)
+            _fail(f"{plain(each)} is no id of OpenAI's.", "Give it as OpenAI does.", ExitCode.COULD_NOT_RUN)
     with _opened(places, make=True) as file:
         wished = {file.wish(each, owner, until, getpass.getuser()) for each in ids}
         ends = time.monotonic() + _WAIT_SECONDS
@@ -176,12 +193,12 @@ def _wish(ids: list[str], owner: str | None, until: int | None, places: _Places,
     )
 
 
-def _places(config: Path | None, directory: Path) -> _Places:
-    if config is not None:
-        settings = load(config)
+def _places(chosen: BrokerOptions) -> _Places:
+    if chosen.config is not None:
+        settings = load(chosen.config)
         audit = settings.audit
         return _Places(place(settings), audit.directory, audit.origin, bounds(settings))
-    return _Places(directory / "keys" / "log" / NAME, directory / "log", None, Bounds())
+    return _Places(chosen.directory / "keys" / "log" / NAME, chosen.directory / "log", None, Bounds())
 
 
 @contextmanager
@@ -191,7 +208,7 @@ def _opened(places: _Places, *, make: bool = False) -> Iterator[ObjectsFile]:
         _fail(
             f"There is no {places.file}.",
             "Give --config, or --dir; a broker that has run makes it, or `broker objects rebuild`.",
-            _COULD_NOT_RUN,
+            ExitCode.COULD_NOT_RUN,
         )
     try:
         with closing(ObjectsFile(places.file, places.bounds.keep_seconds)) as file:
@@ -200,17 +217,18 @@ def _opened(places: _Places, *, make: bool = False) -> Iterator[ObjectsFile]:
         _fail(
             f"{places.file} cannot be read or written: {error}.",
             "A damaged one you may move away: the next start of the broker makes it anew from the log.",
-            _COULD_NOT_RUN,
+            ExitCode.COULD_NOT_RUN,
         )
 
 
-def _owner(subject: str | None, user: str | None, owner: str | None) -> str | None:
+def _owner(whose: OwnerOptions) -> str | None:
+    subject, user, owner = whose.subject, whose.user, whose.owner
     if owner is not None and subject is not None:
-        _fail("--owner and --subject both say whose.", "Give one of them.", _COULD_NOT_RUN)
+        _fail("--owner and --subject both say whose.", "Give one of them.", ExitCode.COULD_NOT_RUN)
     if subject is not None and not subject.startswith("spiffe://"):
-        _fail("--subject is no SPIFFE ID.", "Give it as in policy: spiffe://…", _COULD_NOT_RUN)
+        _fail("--subject is no SPIFFE ID.", "Give it as in policy: spiffe://…", ExitCode.COULD_NOT_RUN)
     if user is not None and subject is None:
-        _fail("--user is a user of a subject.", "Give --subject, too.", _COULD_NOT_RUN)
+        _fail("--user is a user of a subject.", "Give --subject, too.", ExitCode.COULD_NOT_RUN)
     return owner or (f"{subject} user {user}" if user else subject)
 
 
@@ -221,7 +239,7 @@ def _print(rows: list[Row]) -> None:
     for row in rows:
         shown = _shown(row)
         cells = (row.id, row.owner, row.parent or "", str(shown["made"]), str(shown["until"] or "deleted"))
-        table.add_row(*map(_escaped, cells), str(row.tokens or ""))
+        table.add_row(*map(escaped, cells), str(row.tokens or ""))
     Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH).print(table)
 
 
@@ -241,15 +259,6 @@ def _time(second: int) -> str:
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _plain(text: str | None) -> str:
-    """Nothing in it steers a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text or "")
-
-
-def _escaped(text: str) -> str:
-    return _plain(text).replace("[", "\\[")
-
-
-def _fail(what: str, remedy: str, code: int) -> NoReturn:
+def _fail(what: str, remedy: str, code: ExitCode) -> NoReturn:
     typer.echo(f"broker: {what} {remedy}", err=True)
     raise typer.Exit(code)

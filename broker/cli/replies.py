@@ -13,7 +13,8 @@ from contextlib import suppress
 import httpx
 import typer
 
-from broker.cli.target import DENIED, complain
+from broker.cli.exitcodes import ExitCode
+from broker.cli.target import complain
 from broker.errors import BrokerError, Kind
 
 _DATA = "data: "
@@ -32,10 +33,10 @@ def print_stream(lines: Iterator[str], *, as_json: bool) -> None:
         document = _parsed(event)
         if isinstance(document, dict) and "error" in document:
             _complain_of(document)
-            raise typer.Exit(DENIED)
+            raise typer.Exit(ExitCode.BAD)
         typer.echo(event if as_json else _words(document), nl=as_json)
     complain("The stream ended early: what was printed is not the whole answer. Try again.")
-    raise typer.Exit(DENIED)
+    raise typer.Exit(ExitCode.BAD)
 
 
 def _until_cut(lines: Iterator[str]) -> Iterator[str]:
@@ -94,7 +95,7 @@ def deny(reply: httpx.Response) -> None:
         _complain_of(reply.json())
     except ValueError:
         complain(f"The broker answered {reply.status_code} without a reason.")
-    raise typer.Exit(DENIED)
+    raise typer.Exit(ExitCode.BAD)
 
 
 def _complain_of(document: object) -> None:

@@ -15,6 +15,7 @@ import uvloop
 from broker.adapters.process import end_within, harden
 from broker.adapters.telemetry import NativeLines, configure_log
 from broker.app import Broker
+from broker.cli.exitcodes import ExitCode
 from broker.config import Settings, load
 
 Announce = Callable[[Broker], None]
@@ -40,7 +41,7 @@ def run(session: Callable[[asyncio.Event], Awaitable[bool]]) -> None:
     harden()
     if not uvloop.run(_signalled(session)):
         typer.echo("broker: the log can no longer be written; restart to recover it", err=True)
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.BAD)
 
 
 async def serve_until(settings: Settings, stop: asyncio.Event, accepting: Announce, ready: Announce) -> bool:

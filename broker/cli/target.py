@@ -16,24 +16,40 @@ import msgspec
 import typer
 from rich.console import Console
 
-from broker.client import Credentials
+from broker.cli.exitcodes import ExitCode
+from broker.cli.options import Key
+from broker.client import Credentials, TokenRequest
 from broker.errors import BrokerError
 
-DENIED = 1
-COULD_NOT_RUN = 3
 DEFAULT_DEV = Path(".broker/dev.json")
 
-Dev = Annotated[Path, typer.Option("--dev", help="dev.json of `broker dev`, or its folder.")]
-As = Annotated[str, typer.Option("--as", help="Which identity of dev.json to be.")]
-Https = Annotated[str | None, typer.Option("--https", help="The broker's https URL, instead of dev.json's.")]
-Cert = Annotated[Path | None, typer.Option("--cert", help="Client certificate (PEM), instead of --as.")]
-Key = Annotated[Path | None, typer.Option("--key", help="Its private key (PEM).")]
-Ca = Annotated[Path | None, typer.Option("--ca", help="CA of the broker (PEM), instead of dev.json's.")]
-User = Annotated[str | None, typer.Option("--user", help="Whom the calls are for; it goes into the record.")]
-Purpose = Annotated[
-    str | None, typer.Option("--purpose", help="Why you break the glass; it goes into the record.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetOptions:
+    """Which broker is asked, as whom, and for whom. What the options leave open is in dev.json."""
+
+    user: Annotated[
+        str | None, typer.Option("--user", help="Whom the calls are for; it goes into the record.")
+    ] = None
+    purpose: Annotated[
+        str | None, typer.Option("--purpose", help="Why you break the glass; it goes into the record.")
+    ] = None
+    identity: Annotated[str, typer.Option("--as", help="Which identity of dev.json to be.")] = "assistant"
+    dev: Annotated[Path, typer.Option("--dev", help="dev.json of `broker dev`, or its folder.")] = DEFAULT_DEV
+    https: Annotated[
+        str | None, typer.Option("--https", help="The broker's https URL, instead of dev.json's.")
+    ] = None
+    cert: Annotated[
+        Path | None, typer.Option("--cert", help="Client certificate (PEM), instead of --as.")
+    ] = None
+    key: Key = None
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="CA of the broker (PEM), instead of dev.json's.")
+    ] = None
+
+    def wish(self, scope: str = "", ttl: int | None = None) -> TokenRequest:
+        """The token to ask for."""
+        return TokenRequest(scope=scope, user=self.user, ttl=ttl, purpose=self.purpose)
 
 
 class TargetError(Exception):
@@ -64,22 +80,21 @@ class Target:
     credentials: Credentials
 
 
-def resolve(
-    dev: Path, identity: str, https: str | None, cert: Path | None, key: Path | None, ca: Path | None
-) -> Target:
+def resolve(chosen: TargetOptions) -> Target:
     """Options first; what they leave open comes from dev.json. Raises TargetError."""
+    https, cert, key, ca = chosen.https, chosen.cert, chosen.key, chosen.ca
     if (cert is None) != (key is None):
         raise TargetError("--cert and --key go together.")
     if https is not None and ca is not None and cert is not None and key is not None:
         return Target(https, Credentials(cert, key, ca))
-    file = dev / "dev.json" if dev.is_dir() else dev
+    file = chosen.dev / "dev.json" if chosen.dev.is_dir() else chosen.dev
     known = read_dev_file(file)
     if cert is None or key is None:
-        chosen = known.identities.get(identity)
-        if chosen is None:
+        found = known.identities.get(chosen.identity)
+        if found is None:
             names = ", ".join(sorted(known.identities))
             raise TargetError(f"dev.json has no such identity. Try --as with one of: {names}.")
-        cert, key = file.parent / chosen.cert, file.parent / chosen.key
+        cert, key = file.parent / found.cert, file.parent / found.key
     return Target(https or known.https, Credentials(cert, key, ca or file.parent / known.ca))
 
 
@@ -104,15 +119,15 @@ def verdict() -> Iterator[None]:
         yield
     except BrokerError as error:
         complain(str(error))
-        raise typer.Exit(DENIED) from None
+        raise typer.Exit(ExitCode.BAD) from None
     except httpx.HTTPError as error:
         complain(
             f"The broker did not answer: {error}. Check that it runs: start `broker dev`, or see --https."
         )
-        raise typer.Exit(COULD_NOT_RUN) from None
+        raise typer.Exit(ExitCode.COULD_NOT_RUN) from None
     except (TargetError, OSError) as error:  # ssl.SSLError is an OSError
         complain(str(error))
-        raise typer.Exit(COULD_NOT_RUN) from None
+        raise typer.Exit(ExitCode.COULD_NOT_RUN) from None
 
 
 def complain(message: str) -> None:

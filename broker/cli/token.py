@@ -18,24 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from broker import strictjson
+from broker.cli.exitcodes import ExitCode
+from broker.cli.options import Json, grouped
 from broker.cli.replies import harmless
-from broker.cli.target import (
-    DEFAULT_DEV,
-    DENIED,
-    As,
-    Ca,
-    Cert,
-    Dev,
-    Https,
-    Json,
-    Key,
-    Purpose,
-    User,
-    complain,
-    resolve,
-    verdict,
-)
-from broker.client import Token, TokenRequest, issue_token
+from broker.cli.target import TargetOptions, complain, resolve, verdict
+from broker.client import Token, issue_token
 
 app = typer.Typer(no_args_is_help=True, help="Issue and look into tokens.")
 _TIMES = ("iat", "exp", "nbf")
@@ -44,25 +31,20 @@ _STANDARD_INPUT = "-"
 
 
 @app.command()
+@grouped
 def issue(
+    *,
     scope: Annotated[
         str, typer.Option(help='"chat:gpt-4o embeddings:*"; absent: all that policy grants.')
     ] = "",
     ttl: Annotated[int | None, typer.Option(min=1, help="Seconds it should last.")] = None,
-    user: User = None,
-    purpose: Purpose = None,
-    identity: As = "assistant",
-    dev: Dev = DEFAULT_DEV,
-    https: Https = None,
-    cert: Cert = None,
-    key: Key = None,
-    ca: Ca = None,
+    chosen: TargetOptions,
     as_json: Json = False,
 ) -> None:
     """Gets a token. Away from a terminal it is all that is printed: TOKEN=$(broker token issue) works."""
     with verdict():
-        target = resolve(dev, identity, https, cert, key, ca)
-        wish = TokenRequest(scope=scope, user=user, ttl=ttl, purpose=purpose)
+        target = resolve(chosen)
+        wish = chosen.wish(scope, ttl)
         token = issue_token(target.https, target.credentials, wish)
     if as_json:
         reply = {"access_token": token.value, "token_type": "Bearer"}
@@ -74,7 +56,9 @@ def issue(
 
 
 @app.command()
+@grouped
 def inspect(
+    *,
     token: Annotated[str, typer.Argument(help="The token, or - to read it from standard input.")],
     as_json: Json = False,
 ) -> None:
@@ -83,7 +67,7 @@ def inspect(
         header, claims = _decoded(sys.stdin.read().strip() if token == _STANDARD_INPUT else token)
     except ValueError as error:
         complain(f"This is not a token: {error}. Give the three parts between the dots, whole.")
-        raise typer.Exit(DENIED) from None
+        raise typer.Exit(ExitCode.BAD) from None
     if as_json:
         typer.echo(json.dumps({"verified": False, "header": header, "claims": claims}))
         return

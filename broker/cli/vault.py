@@ -20,11 +20,12 @@ from broker.adapters.vault.grants import Names
 from broker.adapters.vault.operator import Operator, operator
 from broker.adapters.vault.plan import Finding, State, Step, plan
 from broker.adapters.vault.setup import carry_out, role_id, survey, wrap_secret_id
-from broker.cli.keystores import Cert, Key, Role, Token, proof
+from broker.cli.exitcodes import ExitCode
+from broker.cli.keystores import OperatorOptions
+from broker.cli.options import Json, grouped
 from broker.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, help="Set Vault up for the broker.")
-_BAD = 1
 _USUAL = Names()
 _MARKS = {State.DONE: ("✓", "green"), State.MISSING: ("+", "yellow"), State.DIFFERENT: ("~", "yellow")}
 _CLASH = ("✗", "red")
@@ -49,7 +50,6 @@ Secret = Annotated[
 Seconds = Annotated[int, typer.Option("--wrap-seconds", min=10, help="How long that one can be opened.")]
 OnlyPlan = Annotated[bool, typer.Option("--plan", help="Show what would be done; write nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.callback()
@@ -58,7 +58,9 @@ def group() -> None:
 
 
 @app.command()
+@grouped
 def init(
+    *,
     address: Address,
     trust_domain: TrustDomain,
     ca: Ca = None,
@@ -70,10 +72,7 @@ def init(
     transit: Annotated[str, typer.Option(help="The Transit mount.")] = _USUAL.transit,
     pki: Annotated[str, typer.Option(help="The PKI mount.")] = _USUAL.pki,
     server_name: ServerName = None,
-    token_file: Token = None,
-    cert: Cert = None,
-    key: Key = None,
-    role: Role = "",
+    asking: OperatorOptions,
     wrapped_secret_id: Secret = None,
     wrap_seconds: Seconds = 300,
     only_plan: OnlyPlan = False,
@@ -86,7 +85,7 @@ def init(
         where = Cluster(tuple(address), namespace, ca)
     except ValueError as error:
         raise ConfigError(f"--address: {error}") from None
-    with operator(where, proof(token_file, cert, key, role)) as one:
+    with operator(where, asking.proof()) as one:
         findings = survey(one, plan(names, trust_domain, server_name or ()))
         due = any(finding.state is not State.DONE for finding in findings)
         if not as_json or only_plan or not due:
@@ -96,7 +95,7 @@ def init(
         clashes = [finding for finding in findings if finding.state is State.CLASH]
         if clashes:
             _complain_of(clashes)
-            raise typer.Exit(_BAD)
+            raise typer.Exit(ExitCode.BAD)
         if only_plan:
             return
         if due:

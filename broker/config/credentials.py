@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, field_validator
 
 from broker.config.section import Section
+from broker.model.units import SECONDS_PER_DAY
 
 CredentialName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 _IDENTIFIER = r"^[A-Za-z0-9_-]{1,128}$"
@@ -51,7 +52,10 @@ class CredentialSettings(Section):
         3600, ge=60, le=31_536_000, description="dynamic_key: a key's life; renewed at two thirds of it"
     )
     grace_seconds: float = Field(
-        600.0, ge=0, le=86_400, description="dynamic_key: how long a replaced key lives on, for running calls"
+        600.0,
+        ge=0,
+        le=SECONDS_PER_DAY,
+        description="dynamic_key: how long a replaced key lives on, for running calls",
     )
     subject_token: Path | None = Field(
         None, description="workload_identity: file with the broker's JWT-SVID or Kubernetes token, kept fresh"

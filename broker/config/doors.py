@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import Field
 
 from broker.config.section import Section
+from broker.model.units import SECONDS_PER_DAY
 
 
 class Server(Section):
@@ -40,7 +41,9 @@ class Tls(Section):
         description="PEM file: the CAs that issue client certificates; taken up within 1 s"
     )
     max_client_life_seconds: int = Field(
-        86_400 + 3600, gt=0, description="the longest accepted life of a client certificate, in seconds"
+        SECONDS_PER_DAY + 3600,
+        gt=0,
+        description="the longest accepted life of a client certificate, in seconds",
     )
 
 

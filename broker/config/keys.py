@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from broker.config.section import Section
+from broker.model.units import SECONDS_PER_DAY
 
 
 class Keys(Section):
@@ -82,7 +83,10 @@ class Vault(Section):
         "broker", min_length=1, description="certify: the name of its key: Ed25519, not exportable"
     )
     certify_seconds: float = Field(
-        60.0, ge=1, le=86_400, description="certify: a new checkpoint is certified so often, and at the end"
+        60.0,
+        ge=1,
+        le=SECONDS_PER_DAY,
+        description="certify: a new checkpoint is certified so often, and at the end",
     )
     pki_mount: str = Field("pki", min_length=1, description="pki_role: the PKI mount")
     pki_role: str | None = Field(

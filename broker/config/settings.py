@@ -136,7 +136,9 @@ def parse(values: dict[str, object], source: str) -> Settings:
     except ValidationError as error:
         lines = [_line(fault) for fault in error.errors(include_input=False, include_url=False)]
         raise ConfigError(
-            f"{source}: the configuration cannot be used:\n" + "\n".join(lines) + "\nSee README, Operator."
+            f"{source}: the configuration cannot be used:\n"
+            + "\n".join(lines)
+            + "\nSee deploy/README.md, Configuration."
         ) from None
 
 

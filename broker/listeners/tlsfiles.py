@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from broker.errors import BrokerError, Kind
 from broker.identity.chain import authority_flaw, time_flaw
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock
 
 REISSUE = "Issue the CA anew with keyUsage=critical,keyCertSign and basicConstraints=critical,CA:TRUE."
 POLL_SECONDS = 0.25
-_NS = 1_000_000_000
 
 Stamp = tuple[tuple[int, int, int], ...]
 
@@ -156,7 +156,7 @@ class TlsInUse:
         return material
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.now_ns() / _NS, UTC)
+        return datetime.fromtimestamp(self._clock.now_ns() / NS_PER_SECOND, UTC)
 
 
 def _facts(path: Path) -> tuple[int, int, int]:

@@ -19,9 +19,7 @@ class RecordType(StrEnum):
     RECOVERED = "recovered"
     SHADOW = "shadow"
     REVOKED = "revoked"
-    ERASURE = "erasure"
     CONFIG = "config"
-    ROTATE = "rotate"
     CLOSE = "close"
 
 

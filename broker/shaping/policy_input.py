@@ -13,9 +13,9 @@ from broker.catalog.estimate import Estimate
 from broker.model.call import Call
 from broker.model.finding import Finding
 from broker.model.subject import Caller, Subject
+from broker.model.units import NS_PER_MINUTE
 from broker.shaping.mentions import NOTHING, Mentions
 
-_NS_PER_MINUTE = 60 * 1_000_000_000
 _MAX_INTEGER = 2**53  # beyond it engines disagree; a ceiling still catches the clamped value
 
 
@@ -81,7 +81,7 @@ def time_input(now_ns: int, zone: tzinfo) -> dict[str, object]:
     >>> time_input(1795517000 * 10**9, UTC)
     {'utc': '2026-11-24T10:43Z', 'weekday': 2, 'clock': '10:43'}
     """
-    return dict(_minute(now_ns // _NS_PER_MINUTE, zone))
+    return dict(_minute(now_ns // NS_PER_MINUTE, zone))
 
 
 @lru_cache(maxsize=8)

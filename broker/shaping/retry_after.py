@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from broker.model.units import MS_PER_SECOND, NS_PER_SECOND
+
 LONGEST_SECONDS = float(2**31)
 """What a longer time counts as (RFC 9111, 1.2.2)."""
-_NS = 1e9
 _DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]+)?\Z")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
@@ -41,7 +42,9 @@ def wait_of(headers: Iterable[tuple[str, str]], now_ns: int | None) -> float | N
     """
     asked = {name: value for name, value in headers if name in ("retry-after", "retry-after-ms")}
     milliseconds = decimal(asked.get("retry-after-ms"))
-    return seconds_of(asked.get("retry-after"), now_ns) if milliseconds is None else milliseconds / 1000
+    return (
+        seconds_of(asked.get("retry-after"), now_ns) if milliseconds is None else milliseconds / MS_PER_SECOND
+    )
 
 
 def seconds_of(value: str | None, now_ns: int | None) -> float | None:
@@ -55,7 +58,18 @@ def seconds_of(value: str | None, now_ns: int | None) -> float | None:
     if seconds is not None or value is None or now_ns is None:
         return seconds
     moment = _date(value, now_ns)
-    return None if moment is None else min(max(0.0, moment - now_ns / _NS), LONGEST_SECONDS)
+    return None if moment is None else min(max(0.0, moment - now_ns / NS_PER_SECOND), LONGEST_SECONDS)
+
+
+def rest_of(value: str | None, longest_seconds: float) -> float | None:
+    """Retry-After of a server that is asked again in the background: seconds, at least one and not more than
+    `longest_seconds`. A date counts as none.
+
+    >>> rest_of("0", 60.0), rest_of("3600", 60.0), rest_of(None, 60.0)
+    (1.0, 60.0, None)
+    """
+    asked = seconds_of(value, None)
+    return None if asked is None else min(max(asked, 1.0), longest_seconds)
 
 
 def decimal(value: str | None) -> float | None:
@@ -74,7 +88,7 @@ def _date(value: str, now_ns: int) -> float | None:
         return None
     year = int(found["year"])
     if len(found["year"]) < 4:  # noqa: PLR2004 - two digits: the year nearest to now, at most 50 ahead
-        this_year = datetime.fromtimestamp(now_ns / _NS, UTC).year
+        this_year = datetime.fromtimestamp(now_ns / NS_PER_SECOND, UTC).year
         year += this_year - this_year % _CENTURY
         year -= _CENTURY if year > this_year + _FORESEEN else 0
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from math import ceil
 
+from broker.model.units import MS_PER_SECOND
 from broker.simulator.reply import Json, dump
 
 INVALID = "invalid_request_error"
@@ -114,7 +115,7 @@ def no_model(model: str) -> ApiError:
 
 
 def rate_limited(retry_after_ms: int) -> ApiError:
-    seconds = ceil(retry_after_ms / 1000)
+    seconds = ceil(retry_after_ms / MS_PER_SECOND)
     return ApiError(
         429,
         "Rate limit reached for gpt-4o-mini in organization org-simulated on requests per min (RPM): Limit "

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from broker.model.units import MS_PER_SECOND
 from broker.simulator.faults import whole_stream
 from broker.simulator.knobs import Knob, Knobs
 from broker.simulator.reply import Events, Json, Reply
@@ -100,7 +101,7 @@ class Delivery:
             await asyncio.sleep(0)
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(milliseconds / 1000):
+            async with asyncio.timeout(milliseconds / MS_PER_SECOND):
                 await self.receive()
 
     async def _cut(self, piece: bytes) -> None:
@@ -119,7 +120,7 @@ class Delivery:
 
     def _headers(self, own: tuple[tuple[bytes, bytes], ...]) -> Headers:
         overridden = {name for name, _ in own}
-        elapsed = b"%d" % ((time.monotonic() - self.started) * 1000)
+        elapsed = b"%d" % ((time.monotonic() - self.started) * MS_PER_SECOND)
         limits = _RATE_LIMITS if not own else [pair for pair in _RATE_LIMITS if pair[0] not in overridden]
         return [
             (b"x-request-id", self.request_id.encode()),

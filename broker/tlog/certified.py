@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from broker.model.record import RecordType
+from broker.model.units import US_PER_SECOND
 from broker.tlog import base64s
 from broker.tlog.certification import KeyUse, key_id, parse_certification
 from broker.tlog.certifier import TrustedCertifier
@@ -17,8 +18,6 @@ from broker.tlog.entry import Entry
 from broker.tlog.malformed import MalformedError
 from broker.tlog.note import NoteKey, open_note
 from broker.tlog.report import Fault, Problems
-
-_MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class CertifiedKeys:
             self._begin(entry.record.public_key or "", where)
         if (
             self._begins is not None
-            and entry.place.time_us < self._begins * _MICROSECONDS
+            and entry.place.time_us < self._begins * US_PER_SECOND
             and not self._too_old
         ):
             self._too_old = True  # said once for each key

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple, get_type_hints
 
 from broker.model.record import Record, RecordedFinding, RecordType
+from broker.model.units import US_PER_SECOND
 from broker.tlog import base64s, canonical
 from broker.tlog.malformed import MalformedError
 from broker.tlog.recordkey import RecordSigner
@@ -117,7 +118,7 @@ def format_time(time_us: int) -> str:
     >>> format_time(1_794_000_000_000_001)
     '2026-11-06T21:20:00.000001Z'
     """
-    seconds, microseconds = divmod(time_us, 1_000_000)
+    seconds, microseconds = divmod(time_us, US_PER_SECOND)
     return f"{_format_second(seconds)}.{microseconds:06d}Z"
 
 

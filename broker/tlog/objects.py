@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from broker.model.record import Record, RecordType
 from broker.model.stored import Adopted, Context, Gone, Keeping, Made, ObjectChange
+from broker.model.units import US_PER_SECOND
 from broker.tlog.entry import parse_entry
 from broker.tlog.search import Search
 
@@ -20,7 +21,6 @@ FORGOTTEN = "an operator had the object forgotten"
 _DELETING = frozenset({"chat.delete", "responses.delete"})
 _CHAT = "chat"
 _SUCCESS = range(200, 300)
-_MICROSECONDS = 1_000_000
 
 
 def changes(entries: Iterable[bytes]) -> Iterator[tuple[ObjectChange, int]]:
@@ -30,7 +30,7 @@ def changes(entries: Iterable[bytes]) -> Iterator[tuple[ObjectChange, int]]:
             entry = parse_entry(data)
             change = _change(entry.record)
             if change is not None:
-                yield change, entry.place.time_us // _MICROSECONDS
+                yield change, entry.place.time_us // US_PER_SECOND
 
 
 def told(change: Adopted | Gone, call_id: str, asked_by: str) -> Record:

@@ -1,6 +1,6 @@
 """The broker as its callers see it: `broker dev`, dev.json, a token, two listeners.
 
-Knows DESIGN.md's fixed names and the generated request messages. Must not know the broker's inside.
+Knows the fixed names of dev.json and the generated request messages. Must not know the broker's inside.
 """
 
 from __future__ import annotations

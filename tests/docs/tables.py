@@ -1,6 +1,7 @@
-"""The README's tables, made from what they describe: settings, errors, routes, RPCs.
+"""The documents' tables, made from what they describe: settings, errors, routes, RPCs, log lines, decisions.
 
-Knows: the code's own tables. `python -m tests.docs` writes them between the README's markers.
+Knows: the code's own tables, and which page holds which. `python -m tests.docs` writes them
+between the markers of the pages.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -22,9 +23,11 @@ from broker.listeners.grpc.rules import RULES, CallRule, Public
 from broker.listeners.grpc.rules import Issue as GrpcIssue
 from broker.listeners.https.errors import ROWS
 from broker.listeners.https.routes import ROUTES, Issue, Open
+from tests.docs.decisions import decisions
+from tests.docs.logged import logged
+from tests.docs.pages import DECISIONS, OPERATORS, ROOT, SERVICES
 
-README = Path(__file__).parents[2] / "README.md"
-VAULT_POLICIES = README.parent / "deploy/vault"
+VAULT_POLICIES = ROOT / "deploy/vault"
 
 MEANING: Mapping[Kind, str] = {
     Kind.POLICY_DENIED: "Policy said no. `rule` names what failed.",
@@ -160,11 +163,37 @@ def vault_policies() -> Mapping[Path, str]:
     return {VAULT_POLICIES / f"{policy.name}.hcl": policy.text for policy in policies}
 
 
-TABLES: Mapping[str, Callable[[], str]] = {
-    "settings": settings_table,
-    "errors": errors_table,
-    "routes": routes_table,
-    "rpcs": rpcs_table,
+def log_table() -> str:
+    """Every line that the broker's own log may say."""
+    rows = [
+        (f"`{line.event}`", line.level, " ".join(f"`{each}`" for each in line.fields)) for line in logged()
+    ]
+    return table(("line", "level", "fields"), rows)
+
+
+def decisions_table() -> str:
+    """Every architecture decision record."""
+    rows = [
+        (str(each.number), f"[{each.title}]({each.path.name})", each.date, each.status)
+        for each in decisions()
+    ]
+    return table(("", "decision", "date", "status"), rows)
+
+
+class Table(NamedTuple):
+    """A table that is made from the code: the page it stands on, and what makes it."""
+
+    page: Path
+    make: Callable[[], str]
+
+
+TABLES: Mapping[str, Table] = {
+    "settings": Table(OPERATORS, settings_table),
+    "log": Table(OPERATORS, log_table),
+    "errors": Table(SERVICES, errors_table),
+    "routes": Table(SERVICES, routes_table),
+    "rpcs": Table(SERVICES, rpcs_table),
+    "decisions": Table(DECISIONS, decisions_table),
 }
 
 
@@ -173,12 +202,11 @@ def between(text: str, name: str) -> str:
     return _cut(text, name)[1]
 
 
-def rewritten(text: str) -> str:
-    """The README with every table made anew."""
-    for name, make in TABLES.items():
-        before, _, after = _cut(text, name)
-        text = before + make() + after
-    return text
+def rewrite() -> None:
+    """Every table made anew, on its page."""
+    for name, (page, make) in TABLES.items():
+        before, _, after = _cut(page.read_text(), name)
+        page.write_text(before + make() + after)
 
 
 def _cut(text: str, name: str) -> tuple[str, str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.docs.tables import README
+from tests.docs.pages import README
 
 ROOT = README.parent
 TEXT = (ROOT / "broker/ARCHITECTURE.md").read_text()

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from broker.adapters.pki import DevPki
-from tests.docs.tables import README
-from tests.docs.test_readme import example_configuration
+from tests.docs.pages import README
+from tests.docs.test_tables import example_configuration
 
 BROKER = (sys.executable, "-m", "broker.cli.main")
 KEY = "sk-made-up-0123456789abcdef"

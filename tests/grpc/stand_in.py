@@ -6,24 +6,25 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from broker.arrival import Arrival
+from broker.arrival import InboundCall
 from broker.errors import BrokerError, Kind
 from broker.lanes import Lane, Lanes
 from broker.model.call import Call, Reply, StreamReply
 from broker.model.decision import PolicyVersion
 from broker.model.explanation import Explanation
+from broker.model.request_context import RequestContext
 from broker.model.subject import IssuedToken, Peer
 from broker.model.token import TokenState, TokenWish
 from broker.tlog.search import Search
 
-Answering = Callable[[Arrival, Call], Awaitable[Reply | StreamReply]]
+Answering = Callable[[InboundCall, Call], Awaitable[Reply | StreamReply]]
 JSON = (("content-type", "application/json"), ("x-request-id", "req_1"), ("x-ratelimit-limit-requests", "9"))
 
 
 def answer(body: bytes, status: int = 200, headers: tuple[tuple[str, str], ...] = JSON) -> Answering:
     """A finished reply, whatever is asked."""
 
-    async def answering(_arrival: Arrival, _call: Call) -> Reply:
+    async def answering(_arrival: InboundCall, _call: Call) -> Reply:
         return Reply(status, headers, body)
 
     return answering
@@ -38,7 +39,7 @@ class Stream:
     waits: bool = False
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, _arrival: Arrival, _call: Call) -> StreamReply:
+    async def __call__(self, _arrival: InboundCall, _call: Call) -> StreamReply:
         return StreamReply(200, (("x-request-id", "req_2"),), self._iterate())
 
     async def _iterate(self) -> AsyncGenerator[bytes, None]:
@@ -58,7 +59,7 @@ class StandIn:
     """Pipeline, issuance and administration in one."""
 
     answering: Answering = field(default_factory=lambda: answer(b"{}"))
-    arrivals: list[Arrival] = field(default_factory=list)
+    arrivals: list[InboundCall] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     wishes: list[tuple[Peer, TokenWish, str]] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
@@ -67,43 +68,39 @@ class StandIn:
     missing: str = ""
     defects: list[tuple[str, Exception]] = field(default_factory=list)
 
-    async def run(self, arrival: Arrival) -> Reply | StreamReply:
+    async def run(self, arrival: InboundCall) -> Reply | StreamReply:
         self.arrivals.append(arrival)
-        call = await arrival.decode(Lane(Lanes(), arrival.peer.spiffe_id))
+        call = await arrival.decode(Lane(Lanes(), arrival.context.peer.spiffe_id))
         self.calls.append(call)
         return await self.answering(arrival, call)
 
-    async def issue(self, peer: Peer, wish: TokenWish, transport: str, _call_id: str) -> IssuedToken:
-        self.wishes.append((peer, wish, transport))
+    async def issue(self, context: RequestContext, wish: TokenWish) -> IssuedToken:
+        self.wishes.append((context.peer, wish, context.transport))
         return IssuedToken("minted", "tok_1", 300, ("chat:gpt-4o",))
 
-    async def introspect(self, _peer: Peer, _token: str, _transport: str, _call_id: str) -> TokenState:
+    async def introspect(self, _context: RequestContext, _token: str) -> TokenState:
         return self.state
 
-    async def revoke(self, _peer: Peer, token: str, _transport: str, _call_id: str) -> None:
+    async def revoke(self, _context: RequestContext, token: str) -> None:
         self.revoked.append(token)
 
-    async def explain(
-        self, _peer: Peer, _point: str, _input_json: str, _transport: str, _call_id: str
-    ) -> Explanation:
+    async def explain(self, _context: RequestContext, _point: str, _input_json: str) -> Explanation:
         return Explanation(True, "granted", "", (), PolicyVersion("first", "ab"))
 
-    async def policy(self, _peer: Peer, _transport: str, _call_id: str) -> tuple[str, str, str]:
+    async def policy(self, _context: RequestContext) -> tuple[str, str, str]:
         return "first", "ab", ""
 
-    async def records(
-        self, _peer: Peer, after_seq: int, search: Search, _transport: str, _call_id: str
-    ) -> AsyncIterator[bytes]:
+    async def records(self, _context: RequestContext, after_seq: int, search: Search) -> AsyncIterator[bytes]:
         for entry in filter(search.finds, self.entries[after_seq + 1 :]):
             yield entry
 
-    async def records_of(self, _peer: Peer, wanted: str, _transport: str, _call_id: str) -> list[bytes]:
+    async def records_of(self, _context: RequestContext, wanted: str) -> list[bytes]:
         return [*filter(Search({"call_id": (wanted,)}).finds, self.entries)]
 
-    async def record_at(self, _peer: Peer, seq: int, _transport: str, _call_id: str) -> bytes:
+    async def record_at(self, _context: RequestContext, seq: int) -> bytes:
         if seq >= len(self.entries):
             raise BrokerError(Kind.NOT_FOUND, "No such entry.")
         return self.entries[seq]
 
-    async def checkpoint(self, _peer: Peer, _transport: str, _call_id: str) -> bytes:
+    async def checkpoint(self, _context: RequestContext) -> bytes:
         return b"test.log\n2\nabc=\n"

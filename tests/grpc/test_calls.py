@@ -9,7 +9,7 @@ import grpc.aio
 import orjson
 import pytest
 
-from broker.arrival import Arrival
+from broker.arrival import InboundCall
 from broker.errors import BrokerError, Kind
 from broker.gen.broker.v1 import openai_pb2 as pb
 from broker.gen.broker.v1.chat_pb2 import ChatContent, ChatMessage
@@ -45,14 +45,14 @@ async def test_a_chat_reaches_the_pipeline_as_openai_documents_it(scene: Scene) 
     assert reply.choices[0].message.content.text == "yo"
     assert reply.extra["x"] == 1
     arrival, sent = scene.core.arrivals[0], scene.core.calls[0]
-    assert (arrival.bearer, arrival.transport, arrival.operation) == ("tok", "grpc", Operation.CHAT)
-    assert arrival.peer.spiffe_id == "spiffe://test.broker/ns/demo/sa/assistant"
+    assert (arrival.bearer, arrival.context.transport, arrival.operation) == ("tok", "grpc", Operation.CHAT)
+    assert arrival.context.peer.spiffe_id == "spiffe://test.broker/ns/demo/sa/assistant"
     assert (sent.method, sent.path, sent.model) == ("POST", "/v1/chat/completions", "gpt-4o")
     expected = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.0}
     assert orjson.loads(sent.body) == sent.document == expected
     assert sent.headers == (("idempotency-key", "k1"), ("x-stainless-lang", "py"))
     trailers = dict(await call.trailing_metadata())
-    assert trailers["x-broker-call-id"] == arrival.call_id
+    assert trailers["x-broker-call-id"] == arrival.context.call_id
     assert trailers["x-request-id"] == "req_1"
     assert trailers["x-ratelimit-limit-requests"] == "9"
     assert "content-type" not in trailers
@@ -166,7 +166,7 @@ async def test_a_caller_that_leaves_a_flood_ends_the_call(scene: Scene) -> None:
 async def test_a_deadline_ends_the_call(scene: Scene) -> None:
     left = asyncio.Event()
 
-    async def slow(_arrival: Arrival, _call: Call) -> Reply:
+    async def slow(_arrival: InboundCall, _call: Call) -> Reply:
         try:
             await asyncio.sleep(30)
         finally:
@@ -197,7 +197,7 @@ async def test_upstreams_error_is_a_status_in_its_own_words(scene: Scene) -> Non
 
 
 async def test_our_own_refusal_is_rendered_by_the_table(scene: Scene) -> None:
-    async def deny(_arrival: Arrival, _call: Call) -> Reply:
+    async def deny(_arrival: InboundCall, _call: Call) -> Reply:
         raise BrokerError(Kind.POLICY_DENIED, "Not allowed.", rule="calls.deny", remedy="Ask.")
 
     scene.core.answering = deny
@@ -207,7 +207,7 @@ async def test_our_own_refusal_is_rendered_by_the_table(scene: Scene) -> None:
 
 
 async def test_the_text_of_a_defect_never_leaves(scene: Scene) -> None:
-    async def fail(_arrival: Arrival, _call: Call) -> Reply:
+    async def fail(_arrival: InboundCall, _call: Call) -> Reply:
         raise ValueError("canary-prompt-text")
 
     scene.core.answering = fail

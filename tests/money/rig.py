@@ -20,6 +20,7 @@ from broker.model.decision import CallDecision, Content, Limit, PolicyVersion, S
 from broker.model.operation import Operation
 from broker.model.pool import ANYWHERE, Placement
 from broker.model.record import Record, RecordType
+from broker.model.request_context import RequestContext
 from broker.model.secret import Lease, Secret
 from broker.model.sends import Sends
 from broker.model.subject import Caller, Peer, Subject
@@ -34,6 +35,7 @@ from tests.objects.memory import MemoryOwners
 
 USD = 1_000_000
 PEER = Peer("spiffe://dev.broker/ns/demo/sa/a", "00" * 32, 0, 2**40)
+CONTEXT = RequestContext("call_1", PEER, "https")
 PATHS = {
     Operation.CHAT: "/v1/chat/completions",
     Operation.COMPLETIONS: "/v1/completions",
@@ -133,13 +135,11 @@ class Upstream:
 
 
 @dataclass(frozen=True)
-class Arrival:
+class Inbound:
     """A call that has been decoded."""
 
     call: Call
-    call_id: str = "call_1"
-    transport: str = "https"
-    peer: Peer = PEER
+    context: RequestContext = CONTEXT
     bearer: str | None = "x"
 
     @property
@@ -230,7 +230,7 @@ class Till:
     ) -> Any:
         """Sends one call; its reply as the listeners get it."""
         body = json.dumps(document).encode() if document is not None else b""
-        return await self.pipeline.run(Arrival(_call(operation, document, body, path)))
+        return await self.pipeline.run(Inbound(_call(operation, document, body, path)))
 
     async def run(
         self,

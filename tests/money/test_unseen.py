@@ -17,7 +17,7 @@ from broker.model.call import Call, Reply, StreamReply, UpstreamRequest
 from broker.model.operation import Operation
 from broker.model.stored import Context
 from tests.money.billing import PRICES, Work, bill
-from tests.money.rig import Arrival, Till, named, reply, streamed
+from tests.money.rig import Inbound, Till, named, reply, streamed
 
 WINDOW = {"gpt-4o": 128_000, "gpt-4o-mini": 128_000, "gpt-5": 400_000, "o3": 200_000}
 WHOLE = WINDOW["gpt-4o"] * 2.5
@@ -223,7 +223,7 @@ async def test_a_response_of_the_background_is_known_once_it_is_read() -> None:
     path = "/v1/responses/resp_0"
     read = Call(Operation.RESPONSES_GET, "GET", path, b"", None, None, False, target="resp_0")
     for _ in range(2):
-        await till.pipeline.run(Arrival(read))
+        await till.pipeline.run(Inbound(read))
     await say(till, previous_response_id="resp_0")
     assert till.estimate.terms.unseen_in < 100
 

@@ -1,4 +1,4 @@
-"""`broker dev`: loopback only, and dev.json as DESIGN fixes it."""
+"""`broker dev`: loopback only, and dev.json with its names fixed."""
 
 from __future__ import annotations
 

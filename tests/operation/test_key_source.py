@@ -12,7 +12,7 @@ from broker.adapters.vault import AppRole, Certificate, Jwt, Kubernetes, VaultKe
 from broker.app.fromvault import cluster, login
 from broker.app.keys import key_source, vault_session
 from broker.config import Vault
-from tests.docs.test_readme import example_configuration
+from tests.docs.test_tables import example_configuration
 from tests.operation.test_settings import IN_VAULT, MINIMAL, Load, loaded
 
 __all__ = ["loaded"]  # the fixture

@@ -102,6 +102,13 @@ def test_the_policies_and_stubs_are_inside(installed: Installed) -> None:
     assert not [name for name in names if name.startswith("tests/") or name.endswith((".pem", ".key"))]
 
 
+def test_what_only_who_changes_the_broker_reads_is_not_inside(installed: Installed) -> None:
+    """ARCHITECTURE.md, CONTRIBUTING.md and the decisions stay in the repository."""
+    names = zipfile.ZipFile(installed.wheel).namelist()
+    assert [name for name in names if name.endswith(".md") and not name.startswith("broker/policies/")] == []
+    assert [name for name in names if "/adr/" in name] == []
+
+
 def _policies() -> list[Path]:
     return [path for path in (ROOT / "policies").rglob("*") if path.suffix in (".rego", ".json")]
 
@@ -123,7 +130,7 @@ def test_the_readmes_snippet_runs_where_only_the_sdk_is_installed(
     uv("venv", "--quiet", "--python", sys.executable, tmp_path / "venv")
     uv("pip", "install", "--quiet", "--python", tmp_path / "venv/bin/python", sdk)
     said = json.loads((running.directory / ".broker/dev.json").read_text())
-    snippet = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    snippet = (ROOT / "protos/python.md").read_text().split("```python\n")[1].split("```")[0]
     program = snippet.replace("https://127.0.0.1:8443", said["https"]).replace(
         '"broker", "token"', f'"{running.command}", "token"'
     )

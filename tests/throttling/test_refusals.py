@@ -14,6 +14,7 @@ from broker.adapters.ledger.space import SpaceWatch
 from broker.adapters.repeated import CountedRefusals
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, Record, RecordType
+from broker.model.request_context import RequestContext
 from broker.model.subject import Peer
 from broker.throttling import Throttle
 
@@ -71,6 +72,10 @@ class Log:
     async def append(self, record: Record) -> Receipt:
         self.records.append(record)
         return Receipt("o", len(self.records) - 1, bytes(32))
+
+
+def _context(certificate: str = "ab") -> RequestContext:
+    return RequestContext("c", _peer(certificate), "https")
 
 
 def _peer(certificate: str = "ab") -> Peer:
@@ -139,16 +144,16 @@ async def test_a_certificate_that_is_refused_too_often_is_refused_unasked() -> N
     log, clock = Log(), Clock()
     throttle = Throttle(log, clock, per_second=10, burst=20)
     for _ in range(20):
-        await throttle.admit(_peer(), "chat", "https", "c")
+        await throttle.admit(_context(), "chat")
         throttle.refused(_peer(), BrokerError(Kind.POLICY_DENIED, "no"))
     with pytest.raises(BrokerError) as refused:
-        await throttle.admit(_peer(), "chat", "https", "c")
+        await throttle.admit(_context(), "chat")
     assert refused.value.kind is Kind.RATE_LIMITED
     assert refused.value.retry_after == 1.0
     assert [(record.type, record.reason) for record in log.records] == [(RecordType.DENIED, "RATE_LIMITED")]
-    await throttle.admit(_peer("cd"), "chat", "https", "c")  # another certificate is not meant
+    await throttle.admit(_context("cd"), "chat")  # another certificate is not meant
     clock.forward(0.2)
-    await throttle.admit(_peer(), "chat", "https", "c")
+    await throttle.admit(_context(), "chat")
 
 
 async def test_what_is_not_the_callers_doing_is_not_charged() -> None:
@@ -161,7 +166,7 @@ async def test_what_is_not_the_callers_doing_is_not_charged() -> None:
     ):
         for _ in range(5):
             throttle.refused(_peer(), BrokerError(kind, "not now"))
-    await throttle.admit(_peer(), "chat", "https", "c")
+    await throttle.admit(_context(), "chat")
 
 
 async def test_a_disk_that_fills_is_told_of_and_calls_are_refused_before_it_is_full(tmp_path: Path) -> None:

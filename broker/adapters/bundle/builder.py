@@ -22,7 +22,7 @@ from broker.adapters.bundle.digest import ALGORITHM, digest
 from broker.adapters.rego.datacheck import refuse_mistaken
 from broker.adapters.rego.proof import SlicingProof
 from broker.adapters.rego.source import DATA_SCHEMA, read_policies
-from broker.errors import BrokerError, Kind
+from broker.errors import bad_request
 from broker.model.decision import PolicyVersion
 
 KEY_ID = "broker"
@@ -40,7 +40,7 @@ def build(
     read or their data is mistaken, BAD_REQUEST for another key or label.
     """
     if not label or len(label) > 200 or not label.isprintable():  # noqa: PLR2004 - OpaAuthorizer reads as many
-        raise _bad("The label is not 1 to 200 printable characters.", "Give --revision a short name.")
+        raise bad_request("The label is not 1 to 200 printable characters.", "Give --revision a short name.")
     source = read_policies(policies)
     refuse_mistaken(source)
     sha256 = source.version.sha256
@@ -67,14 +67,14 @@ def _signed(files: dict[str, bytes], signing_key: bytes) -> str:
     try:
         key = load_pem_private_key(signing_key, None)
     except (ValueError, TypeError):
-        raise _bad("The signing key is not a PEM private key without a password.", _NEW_KEY) from None
+        raise bad_request("The signing key is not a PEM private key without a password.", _NEW_KEY) from None
     header = {"typ": "JWT", "kid": KEY_ID}
     payload = json.dumps({"files": listed, "keyid": KEY_ID}).encode()
     if isinstance(key, EllipticCurvePrivateKey) and key.curve.name == "secp256r1":
         return jws.serialize_compact({**header, "alg": "ES256"}, payload, ECKey.import_key(signing_key))
     if isinstance(key, RSAPrivateKey):
         return jws.serialize_compact({**header, "alg": "RS256"}, payload, RSAKey.import_key(signing_key))
-    raise _bad("The signing key is neither P-256 nor RSA, which OPA verifies.", _NEW_KEY)
+    raise bad_request("The signing key is neither P-256 nor RSA, which OPA verifies.", _NEW_KEY)
 
 
 _NEW_KEY = "Make one: openssl ecparam -name prime256v1 -genkey -noout -out bundle.key.pem"
@@ -89,7 +89,3 @@ def _packed(files: dict[str, bytes]) -> bytes:
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
     return gzip.compress(plain.getvalue(), mtime=0)
-
-
-def _bad(message: str, remedy: str) -> BrokerError:
-    return BrokerError(Kind.BAD_REQUEST, message, remedy=remedy)

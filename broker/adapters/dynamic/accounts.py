@@ -22,12 +22,12 @@ from broker.adapters.shortlived import Cause, Issued, Refusal
 from broker.adapters.shortlived.pause import Pause
 from broker.adapters.shortlived.refusal import UNDONE
 from broker.model.secret import Secret
+from broker.model.units import NS_PER_SECOND, SECONDS_PER_DAY
 from broker.ports import Clock
 
-_NS = 1_000_000_000
 _BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _LOST_SECONDS = 15.0  # longer than any request is waited for: what a lost one has made is visible then
-_DAY_SECONDS = 86_400.0
+_DAY_SECONDS = float(SECONDS_PER_DAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Accounts:
 
     def retire(self, account: str, after_seconds: float) -> None:
         """Has the account deleted `after_seconds` from now, or earlier where that was said before."""
-        at = self._clock.monotonic_ns() + int(after_seconds * _NS)
+        at = self._clock.monotonic_ns() + int(after_seconds * NS_PER_SECOND)
         self._due[account] = min(at, self._due.get(account, at))
         self._pause.end()
 
@@ -97,7 +97,7 @@ class Accounts:
 
     def sweep(self, projects: Iterable[str], after_seconds: float = 0.0) -> None:
         """Has all accounts deleted that bear a name of ours and are not wanted."""
-        at = self._clock.monotonic_ns() + int(after_seconds * _NS)
+        at = self._clock.monotonic_ns() + int(after_seconds * NS_PER_SECOND)
         for project in projects:
             self._sweeps[project] = at
         self._pause.end()
@@ -198,4 +198,4 @@ class Accounts:
         soonest = min((*self._due.values(), *self._sweeps.values()), default=None)
         if soonest is None:
             return _DAY_SECONDS
-        return max((soonest - self._clock.monotonic_ns()) / _NS, 0.0)
+        return max((soonest - self._clock.monotonic_ns()) / NS_PER_SECOND, 0.0)

@@ -14,9 +14,10 @@ import msgspec
 
 from broker.adapters.shortlived import Answer, Asking, Cause, Issued, Refusal, refused
 from broker.model.secret import Secret
+from broker.model.units import SECONDS_PER_DAY
 
 WHO = "OpenAI's token endpoint"
-LONGEST_SECONDS = 86_400.0
+LONGEST_SECONDS = float(SECONDS_PER_DAY)
 _GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 _JWT = "urn:ietf:params:oauth:token-type:jwt"
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a type, not a token

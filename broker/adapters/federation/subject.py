@@ -16,11 +16,11 @@ import msgspec
 
 from broker.adapters.shortlived import Cause, Refusal
 from broker.model.secret import Secret
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock
 
 _LARGEST_BYTES = 16_384
 _SECONDS = 1.0
-_NS = 1_000_000_000
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\Z")
 _KEEPER = "See that whatever keeps it fresh (spiffe-helper, the kubelet) runs."
 
@@ -56,7 +56,7 @@ class SubjectToken:
         ends = _end_of(content)
         if ends is None:
             return self._refused("does not hold a JWT")
-        if ends <= self._clock.now_ns() / _NS:
+        if ends <= self._clock.now_ns() / NS_PER_SECOND:
             return self._refused("has expired")
         return Secret(content)
 

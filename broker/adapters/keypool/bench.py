@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from broker.adapters.keypool.standing import Standing
 from broker.errors import BrokerError, Kind
 from broker.model.pool import Census, Member, Placement, Pool
+from broker.model.units import NS_PER_SECOND
 from broker.selection import Turns, fits
 
-_NS = 1_000_000_000
 RETRY_SECONDS = 5.0
 
 
@@ -75,7 +75,7 @@ class Bench:
                 Kind.UPSTREAM_RATE_LIMITED,
                 f"Every key that the pool {self.credential!r} has for this call rests after a 429.",
                 remedy="Try again after `retry-after`; where it happens often, the pool needs more keys.",
-                retry_after=wait / _NS,
+                retry_after=wait / NS_PER_SECOND,
             )
         return BrokerError(
             Kind.CREDENTIAL_STORE_UNAVAILABLE,

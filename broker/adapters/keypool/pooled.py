@@ -16,11 +16,11 @@ from broker.adapters.keypool.standing import Standing, Version
 from broker.errors import BrokerError, Kind
 from broker.model.pool import ANYWHERE, Census, Placement, Pool
 from broker.model.secret import Lease
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock, KeyVault, Ledger
 
-_NS = 1_000_000_000
-_AWAY_NS = 1 * _NS
-_REPLACE_EVERY_NS = 60 * _NS
+_AWAY_NS = 1 * NS_PER_SECOND
+_REPLACE_EVERY_NS = 60 * NS_PER_SECOND
 _FURTHER_SECONDS = 0.08
 _LONGEST_NS = 2_020_000_000
 """A vault has two seconds to say no; a call that it said no to is answered within a tenth more."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_NS = 1_000_000_000
+from broker.model.units import NS_PER_SECOND
+
 _MODELS = 256
 DEFAULT_REST_SECONDS = 5.0
 """A 429 that does not say how long."""
@@ -59,7 +60,7 @@ class Standing:
         """
         asked = DEFAULT_REST_SECONDS if seconds is None else seconds
         wanted = min(max(asked, LEAST_REST_SECONDS), LONGEST_REST_SECONDS)
-        until = now + int(wanted * _NS)
+        until = now + int(wanted * NS_PER_SECOND)
         rests = {name: end for name, end in self._rests.items() if end > now}
         rests[model] = max(until, rests.get(model, 0))
         if len(rests) > _MODELS:

@@ -15,9 +15,9 @@ from broker.adapters.keystore.faults import unusable
 from broker.adapters.keystore.store import SealedStore
 from broker.errors import BrokerError
 from broker.model.secret import Lease
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock
 
-_NS = 1_000_000_000
 _CHECK_SECONDS = 0.5  # a rotated key is used by calls that begin this much later
 _DEADLINE_SECONDS = 2.0
 
@@ -92,7 +92,7 @@ class SealedKeyVault:
 
     def _read(self, credential: str, known: _Held | None, now: int) -> _Held:
         """Runs in the thread."""
-        check_at = now + int(min(_CHECK_SECONDS, self._hold) * _NS)
+        check_at = now + int(min(_CHECK_SECONDS, self._hold) * NS_PER_SECOND)
         fingerprint = self._store.fingerprint(credential)
         if known is not None and known.fingerprint == fingerprint and now < known.drop_at:
             return _Held(known.lease, fingerprint, min(check_at, known.drop_at), known.drop_at)
@@ -103,7 +103,7 @@ class SealedKeyVault:
                 "Find out who replaced its file, then import the key again.",
             )
         lease = Lease(f"sealed:{credential}", opened.about.version, opened.secret)
-        return _Held(lease, fingerprint, check_at, now + int(self._hold * _NS))
+        return _Held(lease, fingerprint, check_at, now + int(self._hold * NS_PER_SECOND))
 
     def _opened(self, credential: str, done: asyncio.Task[Lease]) -> None:
         """The refresh is over. One that failed forgets the key: what cannot be confirmed is not served."""

@@ -19,6 +19,7 @@ import structlog
 from broker.adapters.ledger.directory import CERTIFIED, CERTIFIED_CHECKPOINT, LogDirectory
 from broker.adapters.ledger.disk import Disk, DurableFiles
 from broker.errors import BrokerError
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Certifier, Clock
 from broker.tlog.certification import Certification, KeyUse, Statement, parse_certification
 from broker.tlog.certifier import certifier_name
@@ -28,7 +29,6 @@ from broker.tlog.note import NoteKey, open_note, with_signature
 FORGIVEN_SECONDS = 3600  # of the clock's error: a key's entries are never older than its certification says
 FIRST_CHECKPOINT_SECONDS = 1.0
 AGAIN_SECONDS = 5.0
-_NS = 1_000_000_000
 
 
 class Certifying:
@@ -77,7 +77,7 @@ class Certifying:
         """
         self._checkpoint_key = NoteKey(self._origin, keys[KeyUse.CHECKPOINT])
         for use, public_key in keys.items():
-            begins = self._clock.now_ns() // _NS - FORGIVEN_SECONDS
+            begins = self._clock.now_ns() // NS_PER_SECOND - FORGIVEN_SECONDS
             statement = Statement(use, public_key, self._origin, self._instance, begins)
             name = f"{use}-{statement.key_id}.json"
             text = await asyncio.to_thread(self._kept, name, statement)

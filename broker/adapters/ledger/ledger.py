@@ -24,6 +24,7 @@ from broker.adapters.ledger.segments import SEGMENT_BYTES
 from broker.adapters.ledger.writer import Placed
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, Record, RecordType
+from broker.model.units import NS_PER_US
 from broker.ports import Clock
 from broker.tlog.entry import Place, place
 from broker.tlog.malformed import MalformedError
@@ -159,7 +160,7 @@ class FileLedger:
         if link is None or self._failure is not None:
             raise self._refusal()
         seq = self._next
-        at = Place(self._instance, seq, self._clock.now_ns() // 1000)
+        at = Place(self._instance, seq, self._clock.now_ns() // NS_PER_US)
         try:
             unsigned = place(record, at, self._record_key.kid)
         except MalformedError as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.ledger.wal import Segment, Snapshot
 from broker.model.record import Record, RecordType
+from broker.model.units import US_PER_SECOND
 from broker.tlog.checkpoint import Checkpoint, open_checkpoint
 from broker.tlog.entry import Entry, parse_entry
 from broker.tlog.frontier import Frontier
@@ -24,7 +25,6 @@ from broker.tlog.remembered import Remembered
 from broker.tlog.revoked import RevokedTokens, oldest_that_counts
 from broker.tlog.tile import WIDTH, Tile, parse_path
 
-_MICROSECONDS = 1_000_000
 _REVOKED = b'"type":"revoked"'  # quotes inside of a text are escaped: these are the field's own
 
 
@@ -119,7 +119,7 @@ class _Replay:
         if record.type is RecordType.INTENT:
             self.opened[record.call_id] = entry
         self.intents.observe(record.type, record.call_id, self.seq)
-        self.revoked.observe(record.type, record.token_id, entry.place.time_us // _MICROSECONDS)
+        self.revoked.observe(record.type, record.token_id, entry.place.time_us // US_PER_SECOND)
         self.seq += 1
 
     def _check_signature(self, entry: Entry) -> None:
@@ -161,11 +161,11 @@ def _revoked_before(directory: LogDirectory, base: int, size: int, now: int) -> 
     backwards, as far as a revocation can still count.
     """
     revoked = RevokedTokens()
-    since = oldest_that_counts(now) * _MICROSECONDS
+    since = oldest_that_counts(now) * US_PER_SECOND
     for index in range(-(-base // WIDTH) - 1, -1, -1):
         bundle = directory.bundle(index, size)[: base - index * WIDTH]
         for entry in (parse_entry(data) for data in bundle if _REVOKED in data):
-            revoked.observe(entry.record.type, entry.record.token_id, entry.place.time_us // _MICROSECONDS)
+            revoked.observe(entry.record.type, entry.record.token_id, entry.place.time_us // US_PER_SECOND)
         if parse_entry(bundle[0]).place.time_us < since:
             break
     return revoked.items(now)

@@ -19,12 +19,12 @@ from typing import TypeVar
 from broker.adapters.objects.store import KEEP_SECONDS, ObjectsFile
 from broker.errors import BrokerError, Kind
 from broker.model.stored import Context, Gone, Keeping, Made, ObjectChange
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock
 
 KEPT = 65_536
 """How many objects are found without a look at the file: the latest that their owners named."""
 _AT_ONCE = 500
-_NS_PER_SECOND = 1_000_000_000
 _Result = TypeVar("_Result")
 
 
@@ -119,7 +119,7 @@ class SqliteObjectOwners:
             self._own.popitem(last=False)
 
     async def _store(self, change: ObjectChange) -> None:
-        second = self._clock.now_ns() // _NS_PER_SECOND
+        second = self._clock.now_ns() // NS_PER_SECOND
         waiting = _Waiting(change, second, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._storing is None:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from broker.model.stored import Adopted, Context, Gone, Keeping, Made, ObjectChange
+from broker.model.units import SECONDS_PER_DAY
 
-KEEP_SECONDS = 31 * 86_400
+KEEP_SECONDS = 31 * SECONDS_PER_DAY
 """OpenAI keeps a response for 30 days; a day more, so that no owner is forgotten before its object."""
 AT_ONCE = 1000
 """Rows that one step of pruning takes: whoever writes waits no longer than for these."""

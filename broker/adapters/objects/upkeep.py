@@ -22,6 +22,7 @@ from broker.adapters.ledger import LogDirectory
 from broker.adapters.objects.owners import unusable
 from broker.adapters.objects.store import KEEP_SECONDS, ObjectsFile
 from broker.errors import BrokerError, Kind
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock, Ledger
 from broker.tlog.malformed import MalformedError
 from broker.tlog.objects import TELLING, changes, told
@@ -31,7 +32,6 @@ WISH_SECONDS = 1.0
 POSITION_SECONDS = 60
 PRUNE_SECONDS = 3600
 _REPLAYED_AT_ONCE = 1000
-_NS_PER_SECOND = 1_000_000_000
 _Result = TypeVar("_Result")
 
 
@@ -163,7 +163,7 @@ class Upkeep:
 
     @property
     def _now(self) -> int:
-        return self._clock.now_ns() // _NS_PER_SECOND
+        return self._clock.now_ns() // NS_PER_SECOND
 
     async def _in(self, run: Callable[[], _Result]) -> _Result:
         try:

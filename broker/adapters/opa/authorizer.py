@@ -18,6 +18,7 @@ from broker.adapters.opa.breaker import Breaker
 from broker.adapters.opa.client import OpaClient, OpaFaultError, Sidecar
 from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion
+from broker.model.units import MS_PER_SECOND
 from broker.ports import Activating, Clock, DecisionPoint, Verdict
 
 PROBE_SECONDS = 0.25
@@ -92,7 +93,7 @@ class OpaAuthorizer:
                 answer = await self._client.ask(path, orjson.dumps({"input": document}))
             verdict = self._read(answer)
         except TimeoutError:
-            raise self._failed(f"no answer within {self._deadline * 1000:g} ms") from None
+            raise self._failed(f"no answer within {self._deadline * MS_PER_SECOND:g} ms") from None
         except aiohttp.ClientError as error:
             raise self._failed(f"no connection ({type(error).__name__})") from None
         except OpaFaultError as error:

@@ -21,7 +21,7 @@ import msgspec
 
 from broker.adapters.shortlived.refusal import Cause, Refusal, refused
 from broker.model.secret import Secret
-from broker.shaping.retry_after import seconds_of
+from broker.shaping.retry_after import rest_of
 
 SECONDS = 10.0
 _LARGEST_BYTES = 1_048_576
@@ -115,7 +115,7 @@ class Asking:
                 return refused(Cause.ELSEWHERE, self.who)
             if reply.status_code == _BUSY or reply.status_code >= _BROKEN:
                 cause = Cause.BUSY if reply.status_code == _BUSY else Cause.BROKEN
-                rest = _seconds(reply.headers.get("retry-after"))
+                rest = rest_of(reply.headers.get("retry-after"), _LONGEST_REST_SECONDS)
                 return refused(cause, self.who, retry_after=rest)
             chunks = bytearray()
             async for chunk in reply.aiter_raw():
@@ -145,9 +145,3 @@ def _cause_of(failure: BaseException) -> Cause:
     while cause is not None and not isinstance(cause, ssl.SSLError):
         cause = cause.__cause__ or cause.__context__
     return Cause.UNREACHABLE if cause is None else Cause.UNTRUSTED
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After where it is a number of seconds, bounded; a date counts as none."""
-    asked = seconds_of(retry_after, None)
-    return None if asked is None else min(max(asked, 1.0), _LONGEST_REST_SECONDS)

@@ -17,9 +17,9 @@ from broker.adapters.shortlived.pause import Pause
 from broker.adapters.shortlived.refusal import Cause, Refusal, refused
 from broker.adapters.shortlived.watch import Watch
 from broker.model.secret import Lease, Secret
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock
 
-_NS = 1_000_000_000
 PATIENCE_SECONDS = 1.95  # a call without a key has its answer within 2 s
 RENEW_AT = 2 / 3
 _SPARE_PART, _SPARE_SECONDS = 0.1, 30.0  # so much before its end no call begins with it
@@ -157,7 +157,7 @@ class RenewedKey:
             if isinstance(outcome, Issued):
                 failures = 0
                 self._take(outcome, began)
-                seconds = outcome.seconds * RENEW_AT - (self._clock.monotonic_ns() - began) / _NS
+                seconds = outcome.seconds * RENEW_AT - (self._clock.monotonic_ns() - began) / NS_PER_SECOND
             else:
                 seconds = self._rest(outcome, failures)
                 failures += 1
@@ -168,12 +168,15 @@ class RenewedKey:
     def _take(self, issued: Issued, began: int) -> None:
         spare = min(issued.seconds * _SPARE_PART, _SPARE_SECONDS)
         now = self._clock.now_ns()
-        self._version = max(self._version + 1, now // _NS)
+        self._version = max(self._version + 1, now // NS_PER_SECOND)
         lease = Lease(self._key_ref, self._version, issued.secret)
-        before, self.held = self.held, Held(lease, began + int((issued.seconds - spare) * _NS), issued)
+        before, self.held = (
+            self.held,
+            Held(lease, began + int((issued.seconds - spare) * NS_PER_SECOND), issued),
+        )
         if before is not None:
             self._retire(before.issued, Ending.REPLACED)
-        self._watch.issued(self._credential, now / _NS + issued.seconds)
+        self._watch.issued(self._credential, now / NS_PER_SECOND + issued.seconds)
         self._log.info(
             "key issued", key_version=self._version, account=issued.account, seconds=issued.seconds
         )
@@ -187,7 +190,11 @@ class RenewedKey:
             return refusal.retry_after
         seconds = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
         if refusal.cause not in _STUBBORN:
-            left = 0.0 if self.held is None else (self.held.use_until - self._clock.monotonic_ns()) / _NS
+            left = (
+                0.0
+                if self.held is None
+                else (self.held.use_until - self._clock.monotonic_ns()) / NS_PER_SECOND
+            )
             seconds = min(seconds, max(left, _LONGEST_WITHOUT_KEY))
         return seconds * (0.5 + int.from_bytes(self._clock.random_bytes(2)) / 2**17)
 

@@ -13,13 +13,13 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as Metric
 
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock
 
 TOLD_EVERY_SECONDS = 60
-_NS = 1_000_000_000
 _REMEDY = (
-    "The client's certificate must come from a CA in tls.client_ca, be in time, and be as the README says; "
-    "`broker doctor` looks at the CAs."
+    "The client's certificate must come from a CA in tls.client_ca, be in time, and be as "
+    "deploy/README.md says, Certificates; `broker doctor` looks at the CAs."
 )
 
 
@@ -50,7 +50,7 @@ class RejectedHandshakes:
         self._since[which] += 1
         now = self._clock.monotonic_ns()
         last = self._told_ns.get(which)
-        if last is not None and now - last < TOLD_EVERY_SECONDS * _NS:
+        if last is not None and now - last < TOLD_EVERY_SECONDS * NS_PER_SECOND:
             return
         self._told_ns[which] = now
         times = self._since.pop(which)

@@ -19,6 +19,7 @@ from prometheus_client.utils import floatToGoString
 
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.secret import Lease
+from broker.model.units import NS_PER_SECOND, US_PER_SECOND
 from broker.ports import Clock, KeyVault, Ledger
 
 Labels = tuple[str, ...]
@@ -42,8 +43,6 @@ _CALL_BOUNDS = (
     600.0,
 )
 _LEASE_BOUNDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.1)
-_MICRO = 1e-6
-_NANO = 1e-9
 _SERIES = ("type", "operation", "outcome")
 _IN, _OUT = ("in",), ("out",)
 
@@ -129,9 +128,9 @@ class Metrics(Collector):
             self._tokens[_IN] += record.tokens_in or 0
             self._tokens[_OUT] += record.tokens_out or 0
             if record.t_total_us is not None:
-                self._calls[operation].add(record.t_total_us * _MICRO)
+                self._calls[operation].add(record.t_total_us / US_PER_SECOND)
             if record.t_policy_us is not None:
-                self._policy.add(record.t_policy_us * _MICRO)
+                self._policy.add(record.t_policy_us / US_PER_SECOND)
 
     def collect(self) -> Iterator[Metric]:
         """For the registry: everything counted so far."""
@@ -184,7 +183,7 @@ class MeteredKeys:
         try:
             return await self._keys.lease(credential)
         finally:
-            self._leases.add((self._clock.monotonic_ns() - began) * _NANO)
+            self._leases.add((self._clock.monotonic_ns() - began) / NS_PER_SECOND)
 
 
 def _counted(

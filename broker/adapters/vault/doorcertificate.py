@@ -31,12 +31,12 @@ from cryptography.hazmat.primitives.serialization import (
 from broker.adapters.keyfile import replace_private
 from broker.adapters.vault.pki import PkiRole, names_of
 from broker.errors import BrokerError
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock
 
 RENEW_AT = 2 / 3
 LOOK_SECONDS = 60.0  # the wall clock may jump: no sleep is longer
 AGAIN_SECONDS = 5.0
-_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class DoorCertificate:
         return (leaf.not_valid_before_utc + life * RENEW_AT - self._now()) / timedelta(seconds=1)
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.now_ns() / _NS, UTC)
+        return datetime.fromtimestamp(self._clock.now_ns() / NS_PER_SECOND, UTC)
 
 
 def door_names(spiffe_id: str, others: Sequence[str]) -> tuple[x509.GeneralName, ...]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from broker.adapters.vault.refusal import Cause, Refusal, refused
 from broker.model.secret import Lease
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock
 
-_NS = 1_000_000_000
 CONFIRM_SECONDS = 1.0  # a call uses no key that was not the current one this much earlier, or later
 _AHEAD_SECONDS = 0.05  # a check begins this much early: where Vault is quick, no call waits for it
 PATIENCE_SECONDS = 0.25  # a slower Vault counts as away for calls that have a key
@@ -34,7 +34,7 @@ class _Held:
     drop_at: int
 
     def fresh(self, now: int) -> bool:
-        until = min(self.confirmed_at + int(CONFIRM_SECONDS * _NS), self.drop_at)
+        until = min(self.confirmed_at + int(CONFIRM_SECONDS * NS_PER_SECOND), self.drop_at)
         return self.confirmed_at <= now < until
 
     def usable(self, now: int) -> bool:
@@ -53,7 +53,7 @@ class KeptKey:
     def __init__(self, look: Look, clock: Clock, hold_seconds: float) -> None:
         self._look = look
         self._clock = clock
-        self._hold = int(hold_seconds * _NS)
+        self._hold = int(hold_seconds * NS_PER_SECOND)
         self._held: _Held | None = None
         self._refusal: Refusal | None = None
         self._check: asyncio.Task[Lease] | None = None
@@ -124,7 +124,9 @@ class KeptKey:
         else:
             self._held = _Held(found, now, now, now + self._hold)
             self._drop_later()
-        self._tick_in(max(0.0, CONFIRM_SECONDS - _AHEAD_SECONDS - (self._clock.monotonic_ns() - now) / _NS))
+        self._tick_in(
+            max(0.0, CONFIRM_SECONDS - _AHEAD_SECONDS - (self._clock.monotonic_ns() - now) / NS_PER_SECOND)
+        )
         return found
 
     def _refused(self, refusal: Refusal) -> Lease:
@@ -159,7 +161,7 @@ class KeptKey:
     def _drop_later(self) -> None:
         if self._dropping is not None:
             self._dropping.cancel()
-        self._dropping = asyncio.get_running_loop().call_later(self._hold / _NS, self._drop)
+        self._dropping = asyncio.get_running_loop().call_later(self._hold / NS_PER_SECOND, self._drop)
 
     def _drop(self) -> None:
         self._held = None

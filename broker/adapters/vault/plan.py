@@ -12,9 +12,10 @@ from enum import StrEnum
 from ipaddress import ip_address
 
 from broker.adapters.vault.grants import Names, Policy, broker_policy, keys_policy
+from broker.model.units import SECONDS_PER_DAY
 
-_HOUR, _DAY = 3600, 86_400
-_CA_LIFE = 10 * 365 * _DAY
+_HOUR = 3600
+_CA_LIFE = 10 * 365 * SECONDS_PER_DAY
 
 
 class State(StrEnum):
@@ -102,7 +103,7 @@ def _login(names: Names) -> tuple[Step, ...]:
         "token_policies": [names.role],
         "token_no_default_policy": True,
         "token_ttl": _HOUR,
-        "token_max_ttl": _DAY,
+        "token_max_ttl": SECONDS_PER_DAY,
         "secret_id_ttl": 0,
         "secret_id_num_uses": 0,
         "bind_secret_id": True,
@@ -195,8 +196,8 @@ def _doors(names: Names, trust_domain: str, server_names: Sequence[str]) -> Step
         "allow_wildcard_certificates": False,
         "allow_ip_sans": any(_is_address(name) for name in server_names),
         "client_flag": False,
-        "ttl": _DAY,
-        "max_ttl": _DAY,
+        "ttl": SECONDS_PER_DAY,
+        "max_ttl": SECONDS_PER_DAY,
     }
     return Step(
         what=f"PKI role {names.door_role}",
@@ -224,7 +225,7 @@ def _service_role(trust_domain: str) -> Mapping[str, object]:
         "allowed_domains": [],
         "allow_ip_sans": False,
         "ttl": _HOUR,
-        "max_ttl": _DAY,
+        "max_ttl": SECONDS_PER_DAY,
     }
 
 

@@ -20,9 +20,9 @@ from broker.adapters.vault.refusal import Cause, Refusal, RefusedError, refused
 from broker.adapters.vault.visit import Visit
 from broker.adapters.vault.wire import Wire
 from broker.model.secret import Secret
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock
 
-_NS = 1_000_000_000
 _RENEW_AT = 2 / 3
 _WORTH_RENEWING = 1 / 2  # a shorter life than this part of the first one: Vault's maximum is near
 _ENDLESS_SECONDS = 3600.0
@@ -51,7 +51,7 @@ class _Grant:
     renewable: bool
 
     def age(self, now: int) -> float:
-        return (now - self.since) / _NS
+        return (now - self.since) / NS_PER_SECOND
 
     def good(self, now: int) -> bool:
         return 0 <= self.age(now) < self.seconds
@@ -137,7 +137,7 @@ class OwnToken:
         except RefusedError as error:
             refusal = error.refusal
             rest = self._login.rest_seconds if refusal.cause is Cause.NO_LOGIN else _REST_SECONDS
-            self._failed = _Failed(refusal, self._clock.monotonic_ns() + int(rest * _NS), stamp)
+            self._failed = _Failed(refusal, self._clock.monotonic_ns() + int(rest * NS_PER_SECOND), stamp)
             raise
         self._failed = None
         seconds = auth.lease_duration or _ENDLESS_SECONDS * 2  # 0: it never expires

@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from broker.adapters.vault.cluster import Cluster, origin
 from broker.adapters.vault.refusal import Cause, RefusedError, refused
-from broker.shaping.retry_after import seconds_of
+from broker.shaping.retry_after import rest_of
 
 _CONNECT_SECONDS = 0.8  # leaves time for the next address
 _MARGIN_SECONDS = 0.1
@@ -27,7 +27,7 @@ _CHUNK = 64 * 1024
 _HOPS = 2
 _CONNECTIONS = 8
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_LONGEST_RETRY_AFTER = 3.0
+_LONGEST_REST_SECONDS = 3.0  # calls are not refused for longer after Vault is back
 _UNAVAILABLE = 503
 
 
@@ -127,9 +127,8 @@ class Wire:
             ) as response:
                 body = _read(response, request.deadline)
                 headers = response.headers
-                return Answer(
-                    response.status_code, body, headers.get("location"), _seconds(headers.get("retry-after"))
-                )
+                rest = rest_of(headers.get("retry-after"), _LONGEST_REST_SECONDS)
+                return Answer(response.status_code, body, headers.get("location"), rest)
         except (OSError, HTTPError) as error:  # requests' exceptions are OSErrors
             cause = _cause(error, request)
         raise refused(cause)
@@ -196,11 +195,3 @@ def _cause(error: Exception, request: Request) -> Cause:
 def _time_left(request: Request) -> bool:
     """A time-out before the deadline was that of the TLS handshake: nothing has been asked yet."""
     return request.deadline - time.monotonic() > _MARGIN_SECONDS
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After in seconds, not longer than calls should be refused for after Vault is back; a date counts
-    as none.
-    """
-    asked = seconds_of(retry_after, None)
-    return None if asked is None else min(max(asked, 1.0), _LONGEST_RETRY_AFTER)

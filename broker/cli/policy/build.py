@@ -24,22 +24,21 @@ from cryptography.hazmat.primitives.serialization import (
 from broker.adapters.bundle import build as build_bundle
 from broker.adapters.rego.preflight import proof_of
 from broker.adapters.rego.proof import SlicingProof
+from broker.cli.options import Json, PolicyFolder
 from broker.cli.policy.flip_report import open_console
 from broker.cli.policy.telling import print_proof, proof_document
 from broker.errors import BrokerError
 
-COULD_NOT_RUN = 3
-
 
 def build(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of policies.")],
+    directory: PolicyFolder,
     signing_key: Annotated[Path, typer.Option(help="PEM private key, P-256 or RSA; 0600.")],
     revision: Annotated[str, typer.Option(help="What people call this version, e.g. 2026-11-24.1.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The bundle.")] = Path("bundle.tar.gz"),
     new_key: Annotated[
         bool, typer.Option("--new-key", help="Make the key first, and NAME.pub.pem beside it.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Build a signed bundle. What it holds is not tested here, see `broker policy test`; but the form in
     which the embedded engine may evaluate it is proven, and written into the manifest.

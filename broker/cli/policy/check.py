@@ -12,7 +12,6 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -21,8 +20,9 @@ from broker.adapters.rego.mistakes import Mistake, find_mistakes, located, place
 from broker.adapters.rego.preflight import proof_of
 from broker.adapters.rego.proof import SlicingProof
 from broker.adapters.rego.source import PolicySource, read_policies
+from broker.cli.options import Json, PolicyFolder
 from broker.cli.policy.flip_report import open_console, print_verdict
-from broker.cli.policy.gate import AsJson, Outcome
+from broker.cli.policy.gate import Outcome
 from broker.cli.policy.opa import OpaOption, find_opa
 from broker.cli.policy.telling import (
     NO_OPA,
@@ -35,12 +35,11 @@ from broker.cli.policy.telling import (
 from broker.errors import BrokerError
 from broker.ports import DecisionPoint
 
-Policies = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of policies.")]
 _FIELD = re.compile(r"`?broker\.(calls|tokens|admin)(?:\.(\w+))?`?")
 _SYNTAX = "Mend this line or the one before it: a bracket, a comma or an `if` is missing."
 
 
-def check(policies: Policies = Path("policies"), opa: OpaOption = None, as_json: AsJson = False) -> None:
+def check(policies: PolicyFolder = Path("policies"), opa: OpaOption = None, as_json: Json = False) -> None:
     """Find mistakes before a broker does: syntax, unknown functions and fields, rules that walk whole tables,
     answers that are no decisions.
     """

@@ -20,17 +20,17 @@ from rich.text import Text
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.preflight import try_policies
 from broker.adapters.rego.proof import already
+from broker.cli.exitcodes import ExitCode
+from broker.cli.options import Json, Policies
 from broker.cli.policy import question
-from broker.cli.policy.flip_report import open_console, policy_document, printable
-from broker.cli.policy.gate import AsJson
+from broker.cli.policy.flip_report import open_console, policy_document
 from broker.cli.policy.opa import OpaOption, find_opa
 from broker.cli.policy.telling import NO_OPA
-from broker.errors import BrokerError, Kind
+from broker.cli.terminal import printable
+from broker.errors import bad_request
 from broker.explaining import decided
 from broker.model.explanation import Condition, Explanation, parse_explanation
 from broker.ports import DecisionPoint
-
-_DENIED = 1
 
 Input = Annotated[
     Path | None,
@@ -40,7 +40,6 @@ Changed = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="A field, e.g. call.model=gpt-4o; JSON or text."),
 ]
-Policies = Annotated[Path, typer.Option("--policies", metavar="DIR", help="The folder of policies.")]
 Trace = Annotated[bool, typer.Option("--trace", help="Also OPA's own trace of the decision.")]
 Point = Annotated[DecisionPoint, typer.Option("--point", help="Which decision.")]
 At = Annotated[
@@ -66,7 +65,7 @@ def explain(
     log: Recorded = None,
     trace: Trace = False,
     opa: OpaOption = None,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Show what would be decided about an input: the rule, every condition, the smallest change that would be
     allowed.
@@ -83,7 +82,7 @@ def explain(
         _print(open_console(), said)
         if traced is not None:
             typer.echo(traced)
-    raise typer.Exit(0 if said.allow else _DENIED)
+    raise typer.Exit(ExitCode.FINE if said.allow else ExitCode.BAD)
 
 
 def _asked(
@@ -92,7 +91,9 @@ def _asked(
     if call_id is None and log is None:
         return point, question.given(given, point)
     if call_id is None or log is None or given is not None:
-        raise _bad("A recorded call is named by --call-id and --log, without INPUT.", "Give these two.")
+        raise bad_request(
+            "A recorded call is named by --call-id and --log, without INPUT.", "Give these two."
+        )
     return question.recorded(log, call_id)
 
 
@@ -107,7 +108,7 @@ async def _explained(policies: Path, point: DecisionPoint, document: dict[str, o
 def _traced(opa: str | None, policies: Path, point: DecisionPoint, document: dict[str, object]) -> str:
     binary = find_opa(opa)
     if binary is None:
-        raise _bad(NO_OPA.format(what="trace"), "Or leave out --trace.")
+        raise bad_request(NO_OPA.format(what="trace"), "Or leave out --trace.")
     return binary.trace(policies, f"data.broker.{point.value}.decision", document)
 
 
@@ -152,7 +153,3 @@ def _shown(said: Explanation) -> dict[str, object]:
             for each in said.conditions
         ],
     }
-
-
-def _bad(message: str, remedy: str) -> BrokerError:
-    return BrokerError(Kind.BAD_REQUEST, message, remedy=remedy)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from broker.cli.policy.gate import Outcome
+from broker.cli.terminal import printable
 from broker.model.decision import PolicyVersion
 from broker.replay.allow_list import Review, Reviewed
 from broker.replay.flips import Comparison, Direction, Flip, Occasions, by
@@ -97,11 +98,6 @@ def print_outcome(console: Console, outcome: Outcome, comparison: Comparison, re
 def print_verdict(console: Console, outcome: Outcome, told: str) -> None:
     """The last line of a command that checks something."""
     console.print(Text(f"{outcome.value}: {told}", _STYLES[outcome]))
-
-
-def printable(text: str) -> str:
-    """Without control characters: what a caller sent must not steer a terminal."""
-    return "".join(c if c.isprintable() else f"\\u{{{ord(c):x}}}" for c in text)
 
 
 def _flips_document(comparison: Comparison, direction: Direction, review: Review) -> dict[str, object]:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from broker.cli.exitcodes import ExitCode
 from broker.errors import BrokerError, Kind
 from broker.replay.allow_list import AllowListError, Review, Reviewed, parse_allow_list
 from broker.replay.flips import Comparison
@@ -19,7 +20,6 @@ AllowListOption = Annotated[
     Path | None, typer.Option("--allow-list", metavar="FILE", help="JSON: the DENY→ALLOW flips reviewed.")
 ]
 Samples = Annotated[int, typer.Option(min=0, help="Call ids to show of each flip.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 class Outcome(StrEnum):
@@ -30,9 +30,16 @@ class Outcome(StrEnum):
     INCOMPLETE = "incomplete"
 
     @property
-    def exit_code(self) -> int:
-        """As every command's: 0 fine, 1 bad, 2 incomplete."""
-        return {Outcome.GOOD: 0, Outcome.BAD: 1, Outcome.INCOMPLETE: 2}[self]
+    def exit_code(self) -> ExitCode:
+        """As every command's."""
+        return _EXIT[self]
+
+
+_EXIT = {
+    Outcome.GOOD: ExitCode.FINE,
+    Outcome.BAD: ExitCode.BAD,
+    Outcome.INCOMPLETE: ExitCode.INCOMPLETE,
+}
 
 
 def read_allow_list(file: Path | None) -> tuple[Reviewed, ...]:

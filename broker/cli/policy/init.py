@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 
 from broker.adapters.rego.source import shipped_policies
-from broker.cli.policy.gate import AsJson
-from broker.errors import BrokerError, Kind
+from broker.cli.options import Json
+from broker.errors import bad_request
 
 _DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,253}[a-z0-9])?\Z")
 _DEMONSTRATION = ("data.json", "demonstration_data_test.rego")
@@ -61,13 +61,15 @@ _NEXT = """\
 def init(
     trust_domain: Annotated[str, typer.Option(help="The SPIFFE trust domain, e.g. example.org.")],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The new folder.")] = Path("policies"),
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Write a policy set of your own: the shipped rules and their tests, data that grants nothing yet."""
     if not _DOMAIN.match(trust_domain):
-        raise _bad("The trust domain is not a host name in small letters.", "Try: --trust-domain example.org")
+        raise bad_request(
+            "The trust domain is not a host name in small letters.", "Try: --trust-domain example.org"
+        )
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise _bad(f"{directory} is there already and not an empty folder.", "Name another folder.")
+        raise bad_request(f"{directory} is there already and not an empty folder.", "Name another folder.")
     shipped = shipped_policies()
     ignored = shutil.ignore_patterns(*_DEMONSTRATION, "own", "__pycache__")
     shutil.copytree(shipped, directory, ignore=ignored, dirs_exist_ok=True)
@@ -85,7 +87,3 @@ def _data(shipped: Path) -> dict[str, object]:
     roles = {name: demonstration["roles"][name] for name in _ROLES}
     empty: dict[str, object] = {"grants": {}, "teams": {}, "roles": roles, "models": {}}
     return {**empty, **{name: demonstration[name] for name in _KEPT}, "break_glass": {}}
-
-
-def _bad(message: str, remedy: str) -> BrokerError:
-    return BrokerError(Kind.BAD_REQUEST, message, remedy=remedy)

@@ -12,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from broker.errors import BrokerError, Kind
+from broker.cli.options import Policies
+from broker.errors import bad_request
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,40}\Z")
 _RULE = """\
@@ -64,15 +65,15 @@ def new_rule(
     name: Annotated[
         str, typer.Argument(help="What the rule is called, e.g. no_night_batches; denials name it.")
     ],
-    policies: Annotated[
-        Path, typer.Option("--policies", metavar="DIR", help="The folder of policies.")
-    ] = Path("policies"),
+    policies: Policies = Path("policies"),
 ) -> None:
     """Write a rule of your own and its test: a rule that denies beside all the others."""
     if not _NAME.match(name):
-        raise _bad("The name is not 2 to 41 small letters, digits and underscores.", "Try: no_night_batches")
+        raise bad_request(
+            "The name is not 2 to 41 small letters, digits and underscores.", "Try: no_night_batches"
+        )
     if not (policies / "calls.rego").is_file():
-        raise _bad(f"{policies} holds no calls.rego.", "Give the folder of policies: --policies DIR")
+        raise bad_request(f"{policies} holds no calls.rego.", "Give the folder of policies: --policies DIR")
     folder = policies / "own"
     rule, test = folder / f"{name}.rego", folder / f"{name}_test.rego"
     folder.mkdir(exist_ok=True)
@@ -89,8 +90,4 @@ def _write(path: Path, text: str) -> None:
         with path.open("x") as file:
             file.write(text)
     except FileExistsError:
-        raise _bad(f"{path} is there already.", "Choose another name.") from None
-
-
-def _bad(message: str, remedy: str) -> BrokerError:
-    return BrokerError(Kind.BAD_REQUEST, message, remedy=remedy)
+        raise bad_request(f"{path} is there already.", "Choose another name.") from None

@@ -18,9 +18,10 @@ from broker import strictjson
 from broker.catalog.estimate import estimate, worst_cost
 from broker.cli.policy.log import Log
 from broker.cli.policy.period import Period
-from broker.errors import BrokerError, Kind
+from broker.errors import bad_request
 from broker.model.call import Call
 from broker.model.operation import Operation
+from broker.model.units import NS_PER_SECOND
 from broker.ports import DecisionPoint
 from broker.replay.recorded import DECIDED, LeftOut, Recorded, recorded_decision
 from broker.shaping.policy_input import time_input
@@ -58,7 +59,7 @@ def given(file: Path | None, point: DecisionPoint) -> Question:
     """The input in a file, on standard input (`-`), or a usual call. Raises BAD_REQUEST for what is none."""
     if file is None:
         if point is not DecisionPoint.CALLS:
-            raise _bad(
+            raise bad_request(
                 "There is no usual input of this point.", f"Give one: see schema/{point.value}.input.json"
             )
         return json.loads(json.dumps(USUAL))  # type: ignore[no-any-return]  # a copy of the object above
@@ -67,7 +68,9 @@ def given(file: Path | None, point: DecisionPoint) -> Question:
     except strictjson.StrictJsonError:
         document = None
     if not isinstance(document, dict):
-        raise _bad("The input is no JSON object.", f"See schema/{point.value}.input.json in the policies.")
+        raise bad_request(
+            "The input is no JSON object.", f"See schema/{point.value}.input.json in the policies."
+        )
     return document
 
 
@@ -80,7 +83,9 @@ def recorded(log: Path, call_id: str) -> tuple[DecisionPoint, Question]:
             if isinstance(found, Recorded):
                 return found.occasion.point, json.loads(found.policy_input)
             why = f"This call was {found.value}." if isinstance(found, LeftOut) else why
-    raise _bad(why, "Take the id from x-broker-call-id or `broker audit show`; or give the input yourself.")
+    raise bad_request(
+        why, "Take the id from x-broker-call-id or `broker audit show`; or give the input yourself."
+    )
 
 
 def changed(document: Question, changes: Sequence[str]) -> None:
@@ -99,9 +104,9 @@ def at(document: Question, text: str, zone: str) -> None:
         moment = datetime.fromisoformat(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         what = "--at is no time, or --time-zone no zone of the IANA database."
-        raise _bad(what, "Write them like --at 2026-11-24T10:43Z --time-zone Europe/Berlin") from None
+        raise bad_request(what, "Write them like --at 2026-11-24T10:43Z --time-zone Europe/Berlin") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=where)
-    now_ns = int(moment.timestamp()) * 1_000_000_000
+    now_ns = int(moment.timestamp()) * NS_PER_SECOND
     document |= {"now_ns": now_ns, "time": time_input(now_ns, where)}
 
 
@@ -113,7 +118,7 @@ def _set(document: Question, change: str) -> None:
     for name in parents:
         place = place.get(name) if isinstance(place, dict) else None
     if not isinstance(place, dict) or not equals or not last:
-        raise _bad(f"--set {path} names no field of the input.", "Write it as call.parameters.n=2")
+        raise bad_request(f"--set {path} names no field of the input.", "Write it as call.parameters.n=2")
     try:
         place[last] = json.loads(text)
     except ValueError:
@@ -166,7 +171,3 @@ def _estimated(call: Question, parameters: Question, ceiling: object, tokens_in:
 
 def _object(value: object) -> Question:
     return value if isinstance(value, dict) else {}
-
-
-def _bad(message: str, remedy: str) -> BrokerError:
-    return BrokerError(Kind.BAD_REQUEST, message, remedy=remedy)

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from broker.cli.options import Json
 from broker.cli.policy.candidate import Asked, Candidate
 from broker.cli.policy.flip_report import (
     comparison_document,
@@ -30,11 +31,11 @@ from broker.cli.policy.flip_report import (
     policy_document,
     print_comparison,
     print_outcome,
-    printable,
 )
-from broker.cli.policy.gate import AllowListOption, AsJson, Outcome, Samples, outcome, read_allow_list
+from broker.cli.policy.gate import AllowListOption, Outcome, Samples, outcome, read_allow_list
 from broker.cli.policy.log import Log, LogOption
 from broker.cli.policy.period import Period, Since, Until, period
+from broker.cli.terminal import printable
 from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint
 from broker.replay.allow_list import Review, review
@@ -78,7 +79,7 @@ def replay(
     point: Annotated[Point, typer.Option(help="Which decisions.")] = Point.ALL,
     allow_list: AllowListOption = None,
     samples: Samples = 3,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Evaluate a candidate over the recorded inputs of decisions, and print where its verdict differs.
 

@@ -15,17 +15,18 @@ from datetime import UTC, datetime
 import typer
 from rich.text import Text
 
+from broker.cli.options import Json
 from broker.cli.policy.flip_report import (
     comparison_document,
     open_console,
     policy_document,
     print_comparison,
     print_outcome,
-    printable,
 )
-from broker.cli.policy.gate import AllowListOption, AsJson, Outcome, Samples, outcome, read_allow_list
+from broker.cli.policy.gate import AllowListOption, Outcome, Samples, outcome, read_allow_list
 from broker.cli.policy.log import Log, LogOption
 from broker.cli.policy.period import Period, Since, Until, period
+from broker.cli.terminal import printable
 from broker.model.decision import PolicyVersion
 from broker.model.record import Record, RecordType
 from broker.replay.allow_list import Review, review
@@ -62,7 +63,7 @@ def report(
     until: Until = None,
     allow_list: AllowListOption = None,
     samples: Samples = 3,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Print how often each candidate in the log agreed with what was enforced, and where it did not."""
     now = datetime.now(UTC)

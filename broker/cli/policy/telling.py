@@ -13,7 +13,7 @@ from rich.text import Text
 
 from broker.adapters.rego.mistakes import Mistake
 from broker.adapters.rego.proof import SlicingProof
-from broker.cli.policy.flip_report import printable
+from broker.cli.terminal import printable
 
 NO_OPA = (
     "opa was not found, so its own {what} did not run. Put it on PATH, or name it: --opa .tools/bin/opa "

@@ -15,9 +15,9 @@ import typer
 
 from broker.adapters.rego.mistakes import Mistake
 from broker.adapters.rego.preflight import Trial, trial_of
-from broker.cli.policy.check import Policies
+from broker.cli.options import Json, PolicyFolder
 from broker.cli.policy.flip_report import open_console, print_verdict
-from broker.cli.policy.gate import AsJson, Outcome
+from broker.cli.policy.gate import Outcome
 from broker.cli.policy.opa import Opa, OpaOption, OpaTests, find_opa
 from broker.cli.policy.telling import NO_OPA, counted, mistake_document, print_mistakes
 from broker.errors import BrokerError
@@ -29,10 +29,10 @@ _IN_TABLE = "Mend the rule or the table."
 
 
 def test(
-    policies: Policies = Path("policies"),
+    policies: PolicyFolder = Path("policies"),
     opa: OpaOption = None,
     coverage: Least = 100.0,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Run the tables of `*_test.rego` in the embedded engine, and every test and its coverage in OPA."""
     binary = find_opa(opa)

@@ -16,7 +16,6 @@ from broker.gen.broker.v1 import audit_pb2
 from broker.interfaces import Administering
 from broker.listeners.fields import refuse
 from broker.listeners.grpc.codec import from_document
-from broker.listeners.grpc.core import TRANSPORT
 from broker.listeners.grpc.parse import parse
 from broker.listeners.grpc.rim import Answer, Visit
 from broker.tlog.search import Search
@@ -40,7 +39,7 @@ class AuditDesk:
         if place == "seq":
             found = [await self._at(visit, asked.seq)]
         else:
-            found = await self._administration.records_of(visit.peer, asked.call_id, TRANSPORT, visit.call_id)
+            found = await self._administration.records_of(visit.context, asked.call_id)
         if not found:
             raise BrokerError(Kind.NOT_FOUND, "The log holds no such record.", param=place)
         entries = [_entry(raw) for raw in found]
@@ -51,7 +50,7 @@ class AuditDesk:
         asked = parse(audit_pb2.ListRecordsRequest, visit.request)
         left = asked.limit if asked.HasField("limit") else None
         after = asked.after_seq if asked.HasField("after_seq") else _BEFORE_FIRST
-        records = self._administration.records(visit.peer, after, _search(asked), TRANSPORT, visit.call_id)
+        records = self._administration.records(visit.context, after, _search(asked))
         async with aclosing(cast("AsyncGenerator[bytes, None]", records)) as entries:
             async for raw in entries:
                 if left == 0:
@@ -65,12 +64,12 @@ class AuditDesk:
     async def checkpoint(self, visit: Visit) -> Answer:
         """GetCheckpoint: the newest signed note."""
         parse(audit_pb2.GetCheckpointRequest, visit.request)
-        note = await self._administration.checkpoint(visit.peer, TRANSPORT, visit.call_id)
+        note = await self._administration.checkpoint(visit.context)
         return Answer(audit_pb2.GetCheckpointResponse(note=note).SerializeToString())
 
     async def _at(self, visit: Visit, seq: int) -> bytes:
         try:
-            return await self._administration.record_at(visit.peer, seq, TRANSPORT, visit.call_id)
+            return await self._administration.record_at(visit.context, seq)
         except BrokerError as error:
             if error.kind is Kind.NOT_FOUND:
                 error.param = "seq"

@@ -1,4 +1,4 @@
-"""OpenAIService: a message → Arrival → the pipeline → a message, or one for each event of a stream.
+"""OpenAIService: a message → InboundCall → the pipeline → a message, or one for each event of a stream.
 
 Knows: how calls and replies look as messages. Must not know: what the pipeline does with a call.
 """
@@ -23,7 +23,6 @@ from broker.listeners.decode import decode_bodiless, decode_document, with_purpo
 from broker.listeners.fields import name as check_name
 from broker.listeners.fields import refuse
 from broker.listeners.grpc.codec import DocumentError, from_document, to_document
-from broker.listeners.grpc.core import TRANSPORT
 from broker.listeners.grpc.errors import UpstreamRefusedError
 from broker.listeners.grpc.metadata import Headers, bearer_of, forwarded_headers, passed_on, purpose_of
 from broker.listeners.grpc.rim import Answer, Behaviour, Visit
@@ -32,7 +31,7 @@ from broker.listeners.grpc.structs import write_text
 from broker.listeners.grpc.wirecount import has_more_fields
 from broker.model.call import Call, Reply, StreamReply
 from broker.model.operation import Operation
-from broker.model.subject import Peer
+from broker.model.request_context import RequestContext
 from broker.shaping.sse import field as sse_field
 
 MAX_FIELDS = 524_288
@@ -55,16 +54,14 @@ class Form:
 
 @dataclass(slots=True, eq=False)  # not frozen: that would cost four times as much, with each call
 class GrpcArrival:
-    """Implements `arrival.Arrival`; the request is parsed only once its sender is authenticated."""
+    """Implements `arrival.InboundCall`; the request is parsed only once its sender is authenticated."""
 
-    call_id: str
-    peer: Peer
+    context: RequestContext
     bearer: str | None
     form: Form
     headers: Headers
     request: bytes = field(repr=False)
     purpose: str | None = field(default=None, repr=False)
-    transport: str = TRANSPORT
 
     @property
     def operation(self) -> Operation:
@@ -170,8 +167,7 @@ class CallDesk:
 
     async def _run(self, form: Form, visit: Visit) -> Reply | StreamReply:
         arrival = GrpcArrival(
-            visit.call_id,
-            visit.peer,
+            visit.context,
             bearer_of(visit.metadata),
             form,
             forwarded_headers(visit.metadata, self._forwarded),

@@ -18,6 +18,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from broker.errors import BrokerError, Kind
 from broker.listeners.grpc.metadata import Metadata, passed_on
 from broker.model.call import Reply
+from broker.model.units import NS_PER_SECOND
 from broker.shaping.retry_after import wait_of
 
 DOMAIN = "broker.v1"
@@ -143,7 +144,7 @@ def _bad_request(param: str, message: str) -> Message:
 
 def _retry(seconds: float) -> Message:
     delay = Duration()
-    delay.FromNanoseconds(int(seconds * 1_000_000_000))
+    delay.FromNanoseconds(int(seconds * NS_PER_SECOND))
     retry: Message = error_details_pb2.RetryInfo(retry_delay=delay)
     return retry
 

@@ -9,7 +9,6 @@ import orjson
 
 from broker.gen.broker.v1 import policy_pb2
 from broker.interfaces import Explains
-from broker.listeners.grpc.core import TRANSPORT
 from broker.listeners.grpc.parse import parse
 from broker.listeners.grpc.rim import Answer, Visit
 from broker.model.explanation import Condition
@@ -24,9 +23,7 @@ class PolicyDesk:
     async def explain(self, visit: Visit) -> Answer:
         """Explain: the decision about a hypothetical input. Raises BrokerError."""
         asked = parse(policy_pb2.ExplainRequest, visit.request)
-        seen = await self._explaining.explain(
-            visit.peer, asked.point, asked.input_json, TRANSPORT, visit.call_id
-        )
+        seen = await self._explaining.explain(visit.context, asked.point, asked.input_json)
         reply = policy_pb2.ExplainResponse(
             allow=seen.allow,
             rule=seen.rule,
@@ -43,7 +40,7 @@ class PolicyDesk:
     async def get(self, visit: Visit) -> Answer:
         """GetPolicy: which policies decide now."""
         parse(policy_pb2.GetPolicyRequest, visit.request)
-        revision, sha256, problem = await self._explaining.policy(visit.peer, TRANSPORT, visit.call_id)
+        revision, sha256, problem = await self._explaining.policy(visit.context)
         reply = policy_pb2.GetPolicyResponse(revision=revision, sha256=sha256, problem=problem)
         return Answer(reply.SerializeToString())
 

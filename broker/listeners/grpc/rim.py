@@ -17,8 +17,9 @@ import grpc.aio
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.grpc import errors
-from broker.listeners.grpc.core import Core
+from broker.listeners.grpc.core import TRANSPORT, Core
 from broker.listeners.grpc.metadata import Metadata
+from broker.model.request_context import RequestContext
 from broker.model.subject import Peer
 
 MAX_SECONDS = 600.0
@@ -30,8 +31,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"  # generic only fo
 class Visit:
     """One RPC under way: its request bytes, who sent them, and how to send messages before the last word."""
 
-    call_id: str
-    peer: Peer
+    context: RequestContext
     request: bytes = field(repr=False)
     metadata: tuple[tuple[str, str | bytes], ...] = field(repr=False)
     announce: Callable[[Metadata], Awaitable[None]] = field(repr=False)
@@ -94,7 +94,8 @@ class Rim:
             await context.send_initial_metadata((*metadata, *own))
 
         metadata = tuple(context.invocation_metadata() or ())
-        return Visit(call_id, self._peer(context), request, metadata, announce, context.write)
+        asked = RequestContext(call_id, self._peer(context), TRANSPORT)
+        return Visit(asked, request, metadata, announce, context.write)
 
     def _peer(self, context: Context) -> Peer:
         shown = context.auth_context()

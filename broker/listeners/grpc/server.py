@@ -15,11 +15,11 @@ from broker.listeners.grpc.core import Core
 from broker.listeners.grpc.doors import doors
 from broker.listeners.grpc.tls12 import refuse_if_spoken
 from broker.listeners.tlsfiles import TlsInUse, TlsMaterial
+from broker.model.units import MS_PER_SECOND
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_CONNECTIONS = 8192
 _SPARE_FILES = 2  # one file descriptor in so many may be a connection
-_SECOND = 1000
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_concurrent_streams", 100),
@@ -27,12 +27,12 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.absolute_max_metadata_size", 8 * 1024),  # a lower soft limit would refuse some at random
     # Clients may ping each 20 s, also without a call: a silent call of theirs goes on behind any middlebox.
-    ("grpc.http2.min_ping_interval_without_data_ms", 5 * _SECOND),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5 * MS_PER_SECOND),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_ping_strikes", 2),
-    ("grpc.server_handshake_timeout_ms", 5 * _SECOND),
-    ("grpc.max_connection_age_ms", 600 * _SECOND),
-    ("grpc.max_connection_age_grace_ms", 600 * _SECOND),
+    ("grpc.server_handshake_timeout_ms", 5 * MS_PER_SECOND),
+    ("grpc.max_connection_age_ms", 600 * MS_PER_SECOND),
+    ("grpc.max_connection_age_grace_ms", 600 * MS_PER_SECOND),
     ("grpc.compression_enabled_algorithms_bitset", 1),  # identity only: no message grows after it arrived
     ("grpc.so_reuseport", 0),  # two processes on one port would share calls, not revocations
 )

@@ -10,7 +10,6 @@ from broker.identity.scope import parse_scope
 from broker.interfaces import Administering, Issuing
 from broker.listeners.decode import checked_purpose
 from broker.listeners.fields import refuse
-from broker.listeners.grpc.core import TRANSPORT
 from broker.listeners.grpc.parse import parse
 from broker.listeners.grpc.rim import Answer, Visit
 from broker.model.token import TokenWish
@@ -36,7 +35,7 @@ class TokenDesk:
             audience=asked.audience or None,
             purpose=checked_purpose(asked.purpose, "purpose") if asked.purpose else None,
         )
-        issued = await self._issuance.issue(visit.peer, wish, TRANSPORT, visit.call_id)
+        issued = await self._issuance.issue(visit.context, wish)
         reply = token_pb2.IssueTokenResponse(
             token=issued.token, token_id=issued.token_id, expires_in=issued.expires_in, scope=issued.scope
         )
@@ -45,9 +44,7 @@ class TokenDesk:
     async def introspect(self, visit: Visit) -> Answer:
         """IntrospectToken. Raises BrokerError."""
         asked = parse(token_pb2.IntrospectTokenRequest, visit.request)
-        state = await self._administration.introspect(
-            visit.peer, _given(asked.token), TRANSPORT, visit.call_id
-        )
+        state = await self._administration.introspect(visit.context, _given(asked.token))
         reply = token_pb2.IntrospectTokenResponse(
             active=state.active,
             subject=state.subject,
@@ -63,7 +60,7 @@ class TokenDesk:
     async def revoke(self, visit: Visit) -> Answer:
         """RevokeToken. Raises BrokerError."""
         asked = parse(token_pb2.RevokeTokenRequest, visit.request)
-        await self._administration.revoke(visit.peer, _given(asked.token), TRANSPORT, visit.call_id)
+        await self._administration.revoke(visit.context, _given(asked.token))
         return Answer(token_pb2.RevokeTokenResponse().SerializeToString())
 
 

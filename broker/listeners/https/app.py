@@ -19,9 +19,11 @@ from broker.listeners.https.request import HttpArrival, Message, Receive, Send, 
 from broker.listeners.https.routes import Match, Open, find
 from broker.model.call import Reply, StreamReply
 from broker.model.operation import Operation
+from broker.model.request_context import RequestContext
 from broker.model.subject import Peer
 
 Headers = list[tuple[bytes, bytes]]
+TRANSPORT = "https"
 _AT_ONCE_BYTES = 1024 * 1024
 _SINGLE = frozenset({"authorization", "content-type", "content-length", "content-encoding", "host"})
 
@@ -76,29 +78,28 @@ class HttpsApp:
         """What serves the request; no function of its own waits for that."""
         if match is None:
             raise BrokerError(
-                Kind.NOT_FOUND, "The broker serves no such path.", remedy="See the route table in the README."
+                Kind.NOT_FOUND, "The broker serves no such path.", remedy="See protos/README.md, Routes."
             )
         authorization = match.route.authorization
         if isinstance(authorization, Open):
             return self._public(match.route.path, send)
         headers = _headers(scope["headers"])
-        peer = self._peer(scope)
+        context = RequestContext(call_id, self._peer(scope), TRANSPORT)
         if isinstance(authorization, Operation):
-            arrival = self._arrival(scope, receive, match, authorization, headers, peer, call_id)
+            arrival = self._arrival(scope, receive, match, authorization, headers, context)
             return self._call(arrival, send, scope["state"]["presence"])
-        return self._issue(match.route.path, peer, headers, receive, send, call_id)
+        return self._issue(match.route.path, context, headers, receive, send)
 
     async def _issue(
         self,
         path: str,
-        peer: Peer,
+        context: RequestContext,
         headers: dict[str, str],
         receive: Receive,
         send: Send,
-        call_id: str,
     ) -> None:
-        reply = await self._door.oauth.serve(path, peer, headers, receive, call_id)
-        await _respond(send, reply, call_id)
+        reply = await self._door.oauth.serve(path, context, headers, receive)
+        await _respond(send, reply, context.call_id)
 
     def _arrival(
         self,
@@ -107,15 +108,13 @@ class HttpsApp:
         match: Match,
         operation: Operation,
         headers: dict[str, str],
-        peer: Peer,
-        call_id: str,
+        context: RequestContext,
     ) -> HttpArrival:
         query = scope["query_string"].decode("latin-1")
         path = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
         return HttpArrival(
-            call_id=call_id,
+            context=context,
             operation=operation,
-            peer=peer,
             bearer=bearer_of(headers),
             match=match,
             path=path,
@@ -131,9 +130,9 @@ class HttpsApp:
             reply = await self._door.calls.run(arrival)
             if isinstance(reply, Reply):
                 presence.waiting = None
-                await _respond(send, reply, arrival.call_id)
+                await _respond(send, reply, arrival.context.call_id)
             else:
-                await _stream(reply, arrival.call_id, send)
+                await _stream(reply, arrival.context.call_id, send)
         except asyncio.CancelledError:  # the caller left: the call has ended, upstream and in the log
             if not presence.gone:
                 raise

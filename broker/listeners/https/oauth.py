@@ -15,12 +15,11 @@ from broker.interfaces import Administering, Issuing
 from broker.listeners.decode import checked_purpose
 from broker.listeners.https.request import MAX_FORM_BYTES, Receive, read_body
 from broker.model.call import Reply
-from broker.model.subject import Peer
+from broker.model.request_context import RequestContext
 from broker.model.token import TokenState, TokenWish
 
 _JSON = (("content-type", "application/json"), ("cache-control", "no-store"), ("pragma", "no-cache"))
 _MAX_FIELDS = 16
-_TRANSPORT = "https"
 
 
 class OAuth:
@@ -42,26 +41,26 @@ class OAuth:
         }
 
     async def serve(
-        self, path: str, peer: Peer, headers: dict[str, str], receive: Receive, call_id: str
+        self, path: str, context: RequestContext, headers: dict[str, str], receive: Receive
     ) -> Reply:
         """Answers one form post. Raises BrokerError."""
         form = _form(headers, await read_body(headers, receive, most=MAX_FORM_BYTES))
         if path == "/oauth/token":
-            return await self._token(peer, form, call_id)
+            return await self._token(context, form)
         token = form.get("token")
         if not token:
             raise _invalid("token", "it is missing")
         if path == "/oauth/introspect":
-            state = await self._administration.introspect(peer, token, _TRANSPORT, call_id)
+            state = await self._administration.introspect(context, token)
             return _json(_state(state))
-        await self._administration.revoke(peer, token, _TRANSPORT, call_id)
+        await self._administration.revoke(context, token)
         return Reply(200, _JSON, b"{}")
 
     def metadata(self, path: str) -> Reply:
         """The public documents."""
         return Reply(200, (("content-type", "application/json"),), self._documents[path])
 
-    async def _token(self, peer: Peer, form: dict[str, str], call_id: str) -> Reply:
+    async def _token(self, context: RequestContext, form: dict[str, str]) -> Reply:
         if form.get("grant_type") != "client_credentials":
             raise _invalid("grant_type", "expected client_credentials")
         wish = TokenWish(
@@ -72,7 +71,7 @@ class OAuth:
             audience=form.get("audience") or form.get("resource") or None,
             purpose=checked_purpose(form["purpose"], "purpose") if form.get("purpose") else None,
         )
-        issued = await self._issuance.issue(peer, wish, _TRANSPORT, call_id)
+        issued = await self._issuance.issue(context, wish)
         return _json(
             {
                 "access_token": issued.token,

@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol with what a zero-trust door needs: the peer's certificate, and bounds.
 
-Knows: one connection's bytes and timers. Must not know: routes. Bounds (DESIGN.md, hardening): headers of
-16 KiB and 64 fields, 5 s for the headers, 60 s idle.
+Knows: one connection's bytes and timers. Must not know: routes. Bounds (deploy/README.md, Hardening): headers
+of 16 KiB and 64 fields, 5 s for the headers, 60 s idle.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One HTTP request as an Arrival: headers first, the body only once the caller is authenticated.
+"""One HTTP request as an InboundCall: headers first, the body only once the caller is authenticated.
 
 Knows: ASGI messages. Must not know: what is done with the Call.
 """
@@ -18,7 +18,7 @@ from broker.listeners.https.coding import decoded
 from broker.listeners.https.routes import Body, Match
 from broker.model.call import Call
 from broker.model.operation import Operation
-from broker.model.subject import Peer
+from broker.model.request_context import RequestContext
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_FORM_BYTES = 32 * 1024
@@ -45,13 +45,12 @@ Send = Callable[[Message], Awaitable[None]]
 
 @dataclass(slots=True, eq=False)  # not frozen: that would cost four times as much, with each call
 class HttpArrival:
-    """Implements `arrival.Arrival` for a `/v1` route. `forwarded` are further header prefixes that go on;
+    """Implements `arrival.InboundCall` for a `/v1` route. `forwarded` are further header prefixes that go on;
     `whole` says that the body has arrived.
     """
 
-    call_id: str
+    context: RequestContext
     operation: Operation
-    peer: Peer
     bearer: str | None
     match: Match
     path: str
@@ -59,7 +58,6 @@ class HttpArrival:
     receive: Receive
     forwarded: tuple[str, ...]
     whole: bool = False
-    transport: str = "https"
 
     async def decode(self, lane: Lane) -> Call:
         """The Call. Raises BAD_REQUEST or TOO_LARGE."""

@@ -1,0 +1,1 @@
+"""What the shape of the code promises, held by reading it."""
