@@ -27,7 +27,7 @@ class DecisionPoint(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Verdict:
+class Evaluation:
     """What the engine answered, unjudged: `result` may be anything, also None (undefined). Nobody changes it:
     an adapter may give the same Verdict for equal questions, and one is equal to itself alone.
     """
@@ -64,7 +64,7 @@ class Authorizer(Protocol):
     def version(self) -> PolicyVersion:
         """The policies that the next evaluation will use, as far as is known now."""
 
-    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict: ...
+    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Evaluation: ...
 
 
 Activating = Callable[[PolicyVersion], Awaitable[None]]
@@ -77,7 +77,7 @@ class Explainer(Protocol):
     The same guarantees as an Authorizer's; a result of None where the policies explain nothing.
     """
 
-    async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Verdict: ...
+    async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Evaluation: ...
 
 
 class DecisionObserver(Protocol):
@@ -88,7 +88,7 @@ class DecisionObserver(Protocol):
     def observe(self, observation: Observation) -> None: ...
 
 
-class KeyVault(Protocol):
+class CredentialSource(Protocol):
     """Leases real keys, one call at a time.
 
     Safe for concurrent use. Raises BrokerError CREDENTIAL_STORE_UNAVAILABLE when the key cannot be
@@ -101,8 +101,9 @@ class KeyVault(Protocol):
 class KeyPool(Protocol):
     """Leases one of the keys that a credential stands for. A credential without a pool is one key.
 
-    Safe for concurrent use. `lease` never waits for a key that rests; it raises BrokerError
-    UPSTREAM_RATE_LIMITED where all keys that fit rest, with `retry_after` until the first one is back, and
+    Safe for concurrent use. `lease` never waits for a key in cooldown; it raises BrokerError
+    UPSTREAM_RATE_LIMITED where all keys that fit are in cooldown, with `retry_after` until the first one is
+    back, and
     CREDENTIAL_STORE_UNAVAILABLE where none fits the placement, none is left, or its store does not give it.
     The other two return at once and never raise; they mean nothing for a version that is no longer current.
     """
@@ -114,7 +115,7 @@ class KeyPool(Protocol):
         Told to the log and the ledger, once.
         """
 
-    def rest(self, lease: Lease, model: str | None, seconds: float | None) -> None:
+    def cool_down(self, lease: Lease, model: str | None, seconds: float | None) -> None:
         """Upstream answered 429: no call for this model gets the key for so many seconds."""
 
 
@@ -138,7 +139,7 @@ class Certifier(Protocol):
 
 
 class KeyStore(Protocol):
-    """What an operator does to the keys behind a KeyVault. Calls that begin a second later see it.
+    """What an operator does to the keys behind a CredentialSource. Calls that begin a second later see it.
 
     Blocking. Raises BrokerError CREDENTIAL_STORE_UNAVAILABLE with what to do about it; no key is in it. What
     `put`, `quarantine` and `release` did is durable when they return.

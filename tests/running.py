@@ -67,7 +67,7 @@ class RunningBroker:
         return context
 
     def http(self, identity: str | None, **options: object) -> httpx.Client:
-        """An HTTP client at the broker's door, as this identity."""
+        """An HTTP client at the broker's listener, as this identity."""
         transport = Transfers(self.tls(identity))
         return httpx.Client(base_url=self.https, transport=transport, timeout=30, **options)  # type: ignore[arg-type]
 

@@ -14,11 +14,11 @@ from broker.cli.devfiles import (
     IDENTITIES,
     TRUST_DOMAIN,
     Addresses,
-    Places,
+    DevPaths,
     configuration,
     import_upstream_key,
 )
-from tests.bench.scene import free_port
+from tests.bench.deployment import free_port
 from tests.running import Identity, RunningBroker, environment
 
 KEY = "sk-served-0123456789abcdef"
@@ -30,7 +30,7 @@ def served_broker(
     home: Path, upstream: str, policy: Mapping[str, object], **sections: Mapping[str, object]
 ) -> Iterator[RunningBroker]:
     """The broker, accepting calls; ended afterwards. `policy` and `sections` replace whole sections."""
-    places = Places(home)
+    places = DevPaths(home)
     places.prepare()
     import_upstream_key(places, KEY)
     console = f"127.0.0.1:{free_port()}"
@@ -57,7 +57,7 @@ def served_broker(
 
 
 def _running(
-    process: subprocess.Popen[str], places: Places, said: list[str], console: str, upstream: str
+    process: subprocess.Popen[str], places: DevPaths, said: list[str], console: str, upstream: str
 ) -> RunningBroker:
     pki = DevPki.load_or_create(places.pki, TRUST_DOMAIN)
     workloads = {name: pki.workload(name) for name in IDENTITIES}

@@ -34,7 +34,7 @@ _LOOPBACK: tuple[x509.GeneralName, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class IssuedIdentity:
     """A certificate and its private key, as PEM files (0600), and the SPIFFE ID it names."""
 
     spiffe_id: str
@@ -82,11 +82,11 @@ class DevPki:
         """The CA certificate (PEM): what both sides trust."""
         return self._directory / "ca.pem"
 
-    def server(self, path: str = "/broker") -> Identity:
+    def server(self, path: str = "/broker") -> IssuedIdentity:
         """The broker's own certificate: localhost, 127.0.0.1, ::1 and its SPIFFE ID."""
         return self._leaf(self._directory / "server", path, _LOOPBACK)
 
-    def workload(self, name: str, tenant: str = "demo") -> Identity:
+    def workload(self, name: str, tenant: str = "demo") -> IssuedIdentity:
         """An X.509-SVID for `/ns/<tenant>/sa/<name>`: exactly one URI SAN and nothing else, 24 h."""
         if not _is_segment(name) or not _is_segment(tenant):
             raise BrokerError(
@@ -96,9 +96,9 @@ class DevPki:
             )
         return self._leaf(self._directory / tenant / name, f"/ns/{tenant}/sa/{name}", ())
 
-    def _leaf(self, stem: Path, path: str, names: Sequence[x509.GeneralName]) -> Identity:
+    def _leaf(self, stem: Path, path: str, names: Sequence[x509.GeneralName]) -> IssuedIdentity:
         spiffe_id = f"spiffe://{self._trust_domain}{path}"
-        wanted = Identity(spiffe_id, stem.with_suffix(".pem"), stem.with_suffix(".key"))
+        wanted = IssuedIdentity(spiffe_id, stem.with_suffix(".pem"), stem.with_suffix(".key"))
         known = _read(wanted.cert, wanted.key)
         if known is None or not self._still_good(known[0], spiffe_id):
             stem.parent.mkdir(mode=0o700, exist_ok=True)

@@ -19,7 +19,7 @@ from broker.model.answers import parse_call_decision
 from broker.model.decision import CallDecision
 from broker.model.record import Record, RecordType
 from broker.ports import Authorizer, Clock, DecisionPoint, Ledger, Observation
-from broker.replay.ruling import found_rules
+from broker.replay.decision import found_rules
 
 QUEUE = 1000
 """How many decisions wait for the candidate at most."""
@@ -44,7 +44,7 @@ class ShadowTally:
     dropped: int = 0
 
 
-class Shadow:
+class ShadowObserver:
     """A ports.DecisionObserver. Use: `start()` on the event loop that observes, then `await aclose()`.
 
     One task takes the sampled decisions in turn, asks the candidate in a thread with an event loop of its

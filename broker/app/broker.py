@@ -14,12 +14,12 @@ import structlog
 
 from broker.adapters.clock import SystemClock
 from broker.adapters.counters import MemoryCounters
-from broker.adapters.decisions import CachingAuthorizer
+from broker.adapters.decision_cache import CachingAuthorizer
 from broker.adapters.keyfile import load_or_create_secret
 from broker.adapters.keypool import PooledKeys
 from broker.adapters.ledger.space import SpaceWatch
-from broker.adapters.openai import Deadlines, OpenAIUpstream, Origin, RetryPolicy
-from broker.adapters.repeated import CountedRefusals
+from broker.adapters.openai import Deadlines, OpenAIUpstream, RetryPolicy, UpstreamOrigin
+from broker.adapters.repeated_refusals import CountedRefusals
 from broker.adapters.telemetry import (
     IssuedKeyMetrics,
     MeteredKeys,
@@ -29,35 +29,35 @@ from broker.adapters.telemetry import (
     PooledKeysMetric,
     RejectedHandshakes,
 )
-from broker.administration import Administration
 from broker.app.certificates import Certificates
 from broker.app.credentials import all_keys
-from broker.app.doors import https_door
-from broker.app.keys import key_source, vault_session
-from broker.app.log import Log
-from broker.app.objects import Objects
+from broker.app.keys import credential_source, vault_session
+from broker.app.listeners import https_dependencies
+from broker.app.log import AuditLog
+from broker.app.objects import OwnedObjects
 from broker.app.policy import PolicyEngine, try_candidates
+from broker.call.authorization import CallAuthorizer
+from broker.call.pipeline import Pipeline, Ports
+from broker.call.stages import Stages
+from broker.call.stream_supervisor import StreamSupervisor
 from broker.catalog.vocabulary import load_vocabularies
 from broker.config import Settings
 from broker.console.app import ConsoleApp, Status
-from broker.deciding import Deciding
-from broker.explaining import Explaining
 from broker.identity.authentication import Authentication
 from broker.identity.certificate import CertificateReader
 from broker.identity.revocation import RevocationSet
-from broker.identity.token import TokenIssuer
-from broker.issuance import Issuance
-from broker.listeners.grpc.core import Core
+from broker.identity.token import TokenSigner
+from broker.listeners.grpc.dependencies import ListenerDependencies
 from broker.listeners.grpc.server import GrpcServer
 from broker.listeners.https.app import HttpsApp
 from broker.listeners.https.server import HttpServer, address_of, bind, tls_context
-from broker.pipeline import Pipeline, Ports
+from broker.listeners.throttling import Throttle, ThrottledAdmin, ThrottledCalls, ThrottledTokens
 from broker.ports import Ledger
 from broker.prefilter.inspector import Inspector
-from broker.stages import Stages
-from broker.throttling import Throttle, ThrottledAdministration, ThrottledCalls, ThrottledIssuance
+from broker.services.administrator import Administrator
+from broker.services.policy_explainer import PolicyExplainer
+from broker.services.tokens import TokenIssuer
 from broker.tlog.commitment import MASTER_BYTES, Committer
-from broker.vigil import Vigil
 
 GRACE_SECONDS = 8.0
 CLOSE_SECONDS = 10.0
@@ -86,10 +86,10 @@ class Broker:
         sys.setswitchinterval(_SWITCH_SECONDS)
         self._policy = PolicyEngine(settings, self._clock, await try_candidates(settings))
         self._vault = vault_session(settings, self._clock)
-        store = key_source(settings, self._clock, self._vault)
+        store = credential_source(settings, self._clock, self._vault)
         self._keys = all_keys(settings, store, self._clock, IssuedKeyMetrics(self._metrics.registry))
-        self._record = await asyncio.to_thread(Log, settings, self._clock, self._vault)
-        self._objects = Objects(settings, self._clock)
+        self._record = await asyncio.to_thread(AuditLog, settings, self._clock, self._vault)
+        self._objects = OwnedObjects(settings, self._clock)
         await self._objects.owners.open()
         self._ledger, _ = await asyncio.gather(self._record.open(), asyncio.to_thread(load_vocabularies))
         self._ledger.failed.add_done_callback(lambda _future: self.log_lost.set())
@@ -106,9 +106,9 @@ class Broker:
         self._certificates = Certificates(settings, self._clock, self._vault)
         tls = await self._certificates.open()
         rejected = RejectedHandshakes(self._metrics.registry, self._clock)
-        self._https = HttpServer(HttpsApp(self._door), sockets[0], tls_context(tls, rejected.of("https")))
+        self._https = HttpServer(HttpsApp(self._listener), sockets[0], tls_context(tls, rejected.of("https")))
         self._grpc = GrpcServer(
-            self._core,
+            self._dependencies,
             tls,
             settings.server.grpc,
             reflection=settings.server.reflection,
@@ -119,7 +119,7 @@ class Broker:
         self._console = HttpServer(ConsoleApp(self._status()), sockets[1], None)
         await self._console.start()
         await self._policy.open(self._refusals)
-        self._watching = asyncio.create_task(self._vigil.run())
+        self._watching = asyncio.create_task(self._supervisor.run())
         self._metrics.watch(self.unready, self._keys.trouble, self._policy.problem, self._policy.unsliced)
         self._log.info(
             "started",
@@ -131,9 +131,9 @@ class Broker:
 
     async def stop(self) -> None:
         """Stops accepting, lets calls end, closes the log. Takes each step whatever became of the one before,
-        and none for longer than 5 s, but 12 s for doors, log and keys.
+        and none for longer than 5 s, but 12 s for listeners, log and keys.
         """
-        await self._step("doors", self._close_doors(), LONG_STEP_SECONDS)
+        await self._step("listeners", self._close_listeners(), LONG_STEP_SECONDS)
         self._native.leave()
         self._watching.cancel()
         await self._step("certificates", self._certificates.aclose())
@@ -149,7 +149,7 @@ class Broker:
             await self._step("vault", self._vault.aclose())
         self._log.info("stopped")
 
-    async def _close_doors(self) -> None:
+    async def _close_listeners(self) -> None:
         """Calls under way have 8 s to end; those that have not are told that the broker stops."""
         closing = asyncio.ensure_future(
             asyncio.gather(
@@ -160,7 +160,7 @@ class Broker:
             )
         )
         await asyncio.wait({closing}, timeout=GRACE_SECONDS)
-        self._vigil.end()
+        self._supervisor.end()
         await closing
 
     async def _step(
@@ -171,9 +171,9 @@ class Broker:
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
             task.cancel()
-            self._log.error("not stopped in time", part=part, seconds=seconds)
+            self._log.error("not_stopped_in_time", part=part, seconds=seconds)
         elif (error := _error_of(task)) is not None:
-            self._log.error("not stopped cleanly", part=part, error=type(error).__name__)
+            self._log.error("not_stopped_cleanly", part=part, error=type(error).__name__)
 
     @property
     def log_vkey(self) -> str:
@@ -181,23 +181,23 @@ class Broker:
         return self._ledger.vkey
 
     def _assemble(self) -> None:
-        """The core, wired once: adapters into ports, ports into the path, the path into the doors."""
+        """The core, wired once: adapters into ports, ports into the path, the path into the listeners."""
         settings = self._settings
         identity = settings.identity
         ledger = self._begin_recording()
         throttle = self._throttle(ledger)
         metered = MeteredKeys(self._keys, self._metrics, self._clock)
         self._pools = PooledKeys(metered, settings.key_pools(), self._clock, ledger, self._keys.revoke)
-        self._metrics.registry.register(PooledKeysMetric(self._pools.census))
+        self._metrics.registry.register(PooledKeysMetric(self._pools.stats))
         revocations = RevocationSet(self._ledger.revoked)
-        issuer = TokenIssuer(self._record.token_key, identity.issuer, identity.audience)
+        issuer = TokenSigner(self._record.token_key, identity.issuer, identity.audience)
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
         content = settings.content
         stages = Stages(Inspector(content.banned_topics, content.injection_phrases))
         zone = ZoneInfo(settings.policy.time_zone)
         authorizer = CachingAuthorizer(self._policy.authorizer, revocations, self._clock)
-        deciding = Deciding(authorizer, self._clock, zone, self._policy.observer(ledger))
-        self._vigil = Vigil(self._clock, deciding.circumstances)
+        call_authorizer = CallAuthorizer(authorizer, self._clock, zone, self._policy.observer(ledger))
+        self._supervisor = StreamSupervisor(self._clock, call_authorizer.circumstances)
         ports = Ports(
             keys=self._pools,
             upstream=self._upstream,
@@ -207,29 +207,36 @@ class Broker:
             clock=self._clock,
         )
         pipeline = Pipeline(
-            ports, Authentication(issuer, revocations), stages, deciding, committer.commit, self._vigil
+            ports,
+            Authentication(issuer, revocations),
+            stages,
+            call_authorizer,
+            committer.commit,
+            self._supervisor,
         )
 
         def conceal(name: str, text: str) -> str:
             return committer.commit(None, name, text.encode()) if stages.finds(text) else text
 
-        issuance = Issuance(authorizer, ledger, issuer, self._clock, identity.audience, zone, conceal)
-        administration = Administration(
+        token_issuer = TokenIssuer(authorizer, ledger, issuer, self._clock, identity.audience, zone, conceal)
+        administrator = Administrator(
             authorizer, ledger, self._ledger, issuer, revocations, self._clock, zone
         )
         reader = CertificateReader(identity.trust_domain, settings.tls.max_client_life_seconds)
-        self._core = Core(
+        self._dependencies = ListenerDependencies(
             calls=ThrottledCalls(pipeline, throttle),
-            issuance=ThrottledIssuance(issuance, throttle),
-            administration=ThrottledAdministration(administration, throttle),
-            explaining=Explaining(authorizer, self._policy.explainer, administration, self._policy.problem),
+            token_issuer=ThrottledTokens(token_issuer, throttle),
+            administrator=ThrottledAdmin(administrator, throttle),
+            policy_explainer=PolicyExplainer(
+                authorizer, self._policy.explainer, administrator, self._policy.problem
+            ),
             read_peer=reader.read,
             unready=self.unready,
             new_call_id=self._new_call_id,
             forwarded=settings.server.forward_headers,
         )
         keys = issuer.public_jwks(self._record.token_certification())
-        self._door = https_door(self._core, keys, identity.issuer, self.https_url)
+        self._listener = https_dependencies(self._dependencies, keys, identity.issuer, self.https_url)
 
     def _begin_recording(self) -> CountedRefusals:
         """What the path records to: the log, watched, measured, and with the refusals counted."""
@@ -267,7 +274,7 @@ class Broker:
         facts = (
             ("HTTPS", self.https_url),
             ("gRPC", self.grpc_address),
-            ("Log", self._settings.audit.origin),
+            ("AuditLog", self._settings.audit.origin),
         )
         policy = self._policy
         return Status(facts, self.unready, self._metrics.render, policy.bundle, policy.facts, self._trouble)
@@ -278,7 +285,7 @@ def _upstream(settings: Settings, clock: SystemClock) -> OpenAIUpstream:
     upstream = settings.upstream
     deadlines = Deadlines(connect=upstream.connect_seconds, read=upstream.read_seconds)
     origin, *regional = (
-        Origin.at(url, upstream.max_connections, deadlines)
+        UpstreamOrigin.at(url, upstream.max_connections, deadlines)
         for url in (upstream.base_url, *upstream.regions.values())
     )
     regions = dict(zip(upstream.regions, regional, strict=True))

@@ -1,6 +1,6 @@
-"""The doors' certificate of a configuration: the files, and Vault where it is to write them.
+"""The listeners' certificate of a configuration: the files, and Vault where it is to write them.
 
-Knows: who keeps the files, and that the doors follow them. Must not know: TLS.
+Knows: who keeps the files, and that the listeners follow them. Must not know: TLS.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from broker.listeners.tlsfiles import TlsFiles, TlsInUse
 from broker.ports import Clock
 
 if TYPE_CHECKING:
-    from broker.adapters.vault import DoorCertificate, Session
+    from broker.adapters.vault import ServerCertificate, Session
 
 
 class Certificates:
@@ -25,7 +25,7 @@ class Certificates:
         self._issued = self._from_vault(settings, session)
 
     async def open(self) -> TlsInUse:
-        """What the doors present; it follows the files. Raises BrokerError where they cannot be used, or
+        """What the listeners present; it follows the files. Raises BrokerError where they cannot be used, or
         where Vault has to issue a certificate and does not.
         """
         if self._issued is not None:
@@ -42,11 +42,11 @@ class Certificates:
             await self._issued.aclose()
         await self._in_use.aclose()
 
-    def _from_vault(self, settings: Settings, session: Session | None) -> DoorCertificate | None:
+    def _from_vault(self, settings: Settings, session: Session | None) -> ServerCertificate | None:
         if settings.vault.pki_role is None or session is None:
             return None
-        from broker.adapters.vault import DoorFiles
-        from broker.app.fromvault import issued_certificate
+        from broker.adapters.vault import ServerCertificateFiles
+        from broker.app.from_vault import issued_certificate
 
-        files = DoorFiles(self._files.certificate, self._files.key)
+        files = ServerCertificateFiles(self._files.certificate, self._files.key)
         return issued_certificate(settings, self._clock, session, files)

@@ -8,30 +8,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from broker.adapters.routed import Issuing, NoKeys, RoutedKeys, Source
+from broker.adapters.credential_router import ConfiguredSource, CredentialRouter, DenyAllSource, IssuingSource
 from broker.config import CredentialSettings, Settings
 from broker.errors import ConfigError
 from broker.ports import Clock
 
 if TYPE_CHECKING:
-    from broker.adapters.dynamic import DynamicKeyVault
-    from broker.adapters.federation import FederatedKeyVault
-    from broker.adapters.shortlived import Asking, Watch
+    from broker.adapters.ephemeral_keys import IssuerObserver, JsonHttpClient
+    from broker.adapters.ephemeral_keys.dynamic import DynamicKeySource
+    from broker.adapters.ephemeral_keys.federation import FederatedKeySource
 
 
-def all_keys(settings: Settings, store: Source, clock: Clock, watch: Watch) -> RoutedKeys:
+def all_keys(
+    settings: Settings, store: ConfiguredSource, clock: Clock, observer: IssuerObserver
+) -> CredentialRouter:
     """The store, and beside it what `credentials` names. Raises ConfigError, BrokerError and OSError."""
-    sources: dict[str, Issuing] = {}
+    sources: dict[str, IssuingSource] = {}
     dynamic = _those(settings, "dynamic_key")
     if dynamic:
-        sources |= dict.fromkeys(dynamic, _dynamic(settings, dynamic, store, clock, watch))
-        sources[settings.dynamic_keys.admin_credential] = NoKeys(
+        sources |= dict.fromkeys(dynamic, _dynamic(settings, dynamic, store, clock, observer))
+        sources[settings.dynamic_keys.admin_credential] = DenyAllSource(
             "The admin key is for no call.", "Name another credential in the policy."
         )
     federated = _those(settings, "workload_identity")
     if federated:
-        sources |= dict.fromkeys(federated, _federated(settings, federated, store, clock, watch))
-    return RoutedKeys(store, sources)
+        sources |= dict.fromkeys(federated, _federated(settings, federated, store, clock, observer))
+    return CredentialRouter(store, sources)
 
 
 def _those(settings: Settings, way: str) -> dict[str, CredentialSettings]:
@@ -39,10 +41,14 @@ def _those(settings: Settings, way: str) -> dict[str, CredentialSettings]:
 
 
 def _dynamic(
-    settings: Settings, ours: dict[str, CredentialSettings], store: Source, clock: Clock, watch: Watch
-) -> DynamicKeyVault:
-    from broker.adapters.dynamic import AdminApi, DynamicKey, DynamicKeyVault, Instance
-    from broker.adapters.dynamic.admin import WHO
+    settings: Settings,
+    ours: dict[str, CredentialSettings],
+    store: ConfiguredSource,
+    clock: Clock,
+    observer: IssuerObserver,
+) -> DynamicKeySource:
+    from broker.adapters.ephemeral_keys.dynamic import AdminApi, DynamicKey, DynamicKeySource, Instance
+    from broker.adapters.ephemeral_keys.dynamic.admin import WHO
 
     common = settings.dynamic_keys
     if common.instance is None:
@@ -52,17 +58,26 @@ def _dynamic(
         for name, one in ours.items()
         if one.project is not None
     }
-    asking = _asking(WHO, common.url, common.ca, "dynamic_keys")
-    admin = AdminApi(asking, store, common.admin_credential)
-    return DynamicKeyVault(keys, admin, Instance(common.instance), clock, watch)
+    client = _client(WHO, common.url, common.ca, "dynamic_keys")
+    admin = AdminApi(client, store, common.admin_credential)
+    return DynamicKeySource(keys, admin, Instance(common.instance), clock, observer)
 
 
 def _federated(
-    settings: Settings, ours: dict[str, CredentialSettings], store: Source, clock: Clock, watch: Watch
-) -> FederatedKeyVault:
-    from broker.adapters.federation import FederatedKeyVault, SubjectToken, TokenEndpoint, Trust
-    from broker.adapters.federation.exchange import WHO
-    from broker.adapters.federation.vault import Federated
+    settings: Settings,
+    ours: dict[str, CredentialSettings],
+    store: ConfiguredSource,
+    clock: Clock,
+    observer: IssuerObserver,
+) -> FederatedKeySource:
+    from broker.adapters.ephemeral_keys.federation import (
+        FederatedKeySource,
+        SubjectToken,
+        TokenEndpoint,
+        Trust,
+    )
+    from broker.adapters.ephemeral_keys.federation.exchange import WHO
+    from broker.adapters.ephemeral_keys.federation.source import Federated
 
     common = settings.workload_identity
     credentials = {
@@ -74,14 +89,14 @@ def _federated(
         for name, one in ours.items()
         if one.subject_token and one.identity_provider_id and one.service_account_id
     }
-    asking = _asking(WHO, common.url, common.ca, "workload_identity")
-    return FederatedKeyVault(credentials, TokenEndpoint(asking), clock, watch, store)
+    client = _client(WHO, common.url, common.ca, "workload_identity")
+    return FederatedKeySource(credentials, TokenEndpoint(client), clock, observer, store)
 
 
-def _asking(who: str, url: str, ca: Path | None, section: str) -> Asking:
-    from broker.adapters.shortlived import Asking
+def _client(who: str, url: str, ca: Path | None, section: str) -> JsonHttpClient:
+    from broker.adapters.ephemeral_keys import JsonHttpClient
 
     try:
-        return Asking(who, url, ca=ca)
+        return JsonHttpClient(who, url, ca=ca)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{section}: the URL or its CA cannot be used: {error}") from None

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from broker.adapters.keystore import SealedKeyVault, SealedStore
+from broker.adapters.credential_router import ConfiguredSource, DenyAllSource
+from broker.adapters.keystore import SealedKeySource, SealedStore
 from broker.adapters.rego.unserved import ConfiguredKeys
-from broker.adapters.routed import NoKeys, Source
 from broker.config import Settings
 from broker.errors import BrokerError, ConfigError
 from broker.ports import Clock
@@ -23,24 +23,24 @@ def vault_session(settings: Settings, clock: Clock) -> Session | None:
     """The one session with Vault, where the configuration uses Vault for anything. Raises ConfigError."""
     if not settings.uses_vault:
         return None
-    from broker.app.fromvault import session_of
+    from broker.app.from_vault import session_of
 
     return session_of(settings, clock)
 
 
-def key_source(settings: Settings, clock: Clock, session: Session | None) -> Source:
+def credential_source(settings: Settings, clock: Clock, session: Session | None) -> ConfiguredSource:
     """The adapter of `keys.adapter`. Raises ConfigError where what it needs is absent or malformed."""
     keys = settings.keys
     if keys.adapter == "vault" and session is not None:
-        from broker.app.fromvault import stored_keys
+        from broker.app.from_vault import stored_keys
 
         return stored_keys(settings, clock, session)
     if keys.adapter == "none":
-        return NoKeys(
+        return DenyAllSource(
             "No store of keys is configured, and no other source for this credential.",
             "Give the credential a section [credentials.<name>], or set keys.adapter.",
         )
-    return SealedKeyVault(SealedStore(keystore(settings)), clock, keys.hold_seconds)
+    return SealedKeySource(SealedStore(keystore(settings)), clock, keys.hold_seconds)
 
 
 def configured_keys(settings: Settings) -> ConfiguredKeys:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from broker.adapters.vault import Session
 
 
-class Log:
+class AuditLog:
     """The ledger of a configuration, from `open` to `aclose`, and the key that signs tokens."""
 
     def __init__(self, settings: Settings, clock: Clock, session: Session | None) -> None:
@@ -71,7 +71,7 @@ class Log:
         vault = settings.vault
         if not vault.certify or session is None:
             return None
-        from broker.app.fromvault import certifier
+        from broker.app.from_vault import certifier
 
         return Certifying(
             certifier(settings, session),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from broker.adapters.ledger import FileLedger
-from broker.adapters.objects import NAME, Bounds, SqliteObjectOwners, Upkeep
+from broker.adapters.objects import NAME, RetentionBounds, SqliteObjectOwners, Upkeep
 from broker.config import Settings
 from broker.model.units import SECONDS_PER_DAY
 from broker.ports import Clock
@@ -19,12 +19,12 @@ def place(settings: Settings) -> Path:
     return settings.audit.keys / NAME
 
 
-def bounds(settings: Settings) -> Bounds:
+def bounds(settings: Settings) -> RetentionBounds:
     """How long, and how many."""
-    return Bounds(settings.objects.keep_days * SECONDS_PER_DAY, settings.objects.most)
+    return RetentionBounds(settings.objects.keep_days * SECONDS_PER_DAY, settings.objects.most)
 
 
-class Objects:
+class OwnedObjects:
     """`owners` may be opened before the log, and is of use to calls after `open`."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:

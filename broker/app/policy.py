@@ -8,18 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from broker.adapters.policyfiles.lint import Mistake
+from broker.adapters.policyfiles.source import read_policies
 from broker.adapters.rego import EmbeddedAuthorizer
-from broker.adapters.rego.mistakes import Mistake
-from broker.adapters.rego.origin import Folder, Origin, SignedBundle
+from broker.adapters.rego.bundle_server import ServedBundle
+from broker.adapters.rego.origin import Folder, PolicyOrigin, SignedBundle
 from broker.adapters.rego.preflight import try_tested
 from broker.adapters.rego.proof import SlicingProof, already
 from broker.adapters.rego.reloading import ReloadingAuthorizer
-from broker.adapters.rego.served import ServedBundle
-from broker.adapters.rego.source import read_policies
 from broker.adapters.rego.unserved import unserved
-from broker.adapters.shadow import Shadow
+from broker.adapters.shadow import ShadowObserver
 from broker.app.keys import configured_keys
-from broker.config import Opa, Settings
+from broker.config import OpaSettings, Settings
 from broker.errors import ConfigError
 from broker.model.decision import PolicyVersion
 from broker.model.record import Record, RecordType
@@ -80,13 +80,13 @@ class PolicyEngine:
         self.explainer: Explainer = engine
         self._candidate = settings.shadow
         self._clock = clock
-        self._shadow: Shadow | None = None
+        self._shadow: ShadowObserver | None = None
 
     def observer(self, ledger: Ledger) -> DecisionObserver | None:
         """Who sees every decision: the candidate's shadow, where the configuration names a candidate."""
         if self._candidate.directory is not None:
             candidate = EmbeddedAuthorizer(self._candidate.directory, already(self._tried.candidate))
-            self._shadow = Shadow(candidate, ledger, self._clock, sample=self._candidate.sample)
+            self._shadow = ShadowObserver(candidate, ledger, self._clock, sample=self._candidate.sample)
         return self._shadow
 
     async def open(self, ledger: Ledger) -> None:
@@ -155,7 +155,7 @@ def _embedded(settings: Settings, clock: Clock, proof: SlicingProof | None) -> R
     return ReloadingAuthorizer(_origin(settings), clock, lambda: configured_keys(settings), proof)
 
 
-def _origin(settings: Settings) -> Origin:
+def _origin(settings: Settings) -> PolicyOrigin:
     policy = settings.policy
     if policy.bundle is not None and policy.verification_key is not None:
         return SignedBundle(policy.bundle, policy.verification_key)
@@ -164,7 +164,7 @@ def _origin(settings: Settings) -> Origin:
     raise ConfigError("policy: the embedded engine needs `directory`, or `bundle` and `verification_key`")
 
 
-def opa_authorizer(settings: Opa, clock: Clock) -> OpaAuthorizer:
+def opa_authorizer(settings: OpaSettings, clock: Clock) -> OpaAuthorizer:
     """The sidecar of the configuration. Raises ConfigError."""
     from broker.adapters.opa import OpaAuthorizer, Sidecar
 

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from broker.app import Broker
-from broker.cli.devfiles import Addresses, Places, announce, configuration, import_upstream_key
+from broker.cli.devfiles import Addresses, DevPaths, announce, configuration, import_upstream_key
 from broker.cli.serve import run, serve_until
 from broker.errors import ConfigError
 from broker.simulator import Simulator
@@ -45,7 +45,7 @@ def dev(
     """Starts a development broker: its own CA, keys and identities, for this machine only."""
     for address in (https, grpc, console):
         _refuse_public(address)
-    places = Places(directory.resolve())
+    places = DevPaths(directory.resolve())
     places.prepare()  # before anything else is told or made
     Console(stderr=True, soft_wrap=True).print(
         "DEV MODE  development CA, keys and identities; loopback only; never for production",
@@ -58,7 +58,7 @@ def dev(
 
 async def _session(
     stop: asyncio.Event,
-    places: Places,
+    places: DevPaths,
     addresses: Addresses,
     choice: _UpstreamChoice,
     policies: Path | None,
@@ -79,7 +79,7 @@ async def _session(
 
 
 @asynccontextmanager
-async def _upstream(places: Places, choice: _UpstreamChoice) -> AsyncIterator[str]:
+async def _upstream(places: DevPaths, choice: _UpstreamChoice) -> AsyncIterator[str]:
     """The upstream's base URL, its key in the keystore: the named one, or a simulated OpenAI."""
     if choice.url is not None:
         import_upstream_key(places, choice.key_file)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from broker.adapters.keystore import SealedStore
 from broker.adapters.pki import DevPki
-from broker.adapters.rego.source import shipped_policies
+from broker.adapters.policyfiles.source import shipped_policies
 from broker.app import Broker
 from broker.config import Settings, parse
 from broker.errors import ConfigError
@@ -35,7 +35,7 @@ class Addresses:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class DevPaths:
     """The files of one development broker, below its directory."""
 
     root: Path
@@ -70,7 +70,7 @@ class Places:
         self.announcement.unlink(missing_ok=True)
 
 
-def configuration(places: Places, addresses: Addresses, upstream: str, policies: Path | None) -> Settings:
+def configuration(places: DevPaths, addresses: Addresses, upstream: str, policies: Path | None) -> Settings:
     """What `broker serve` would be given. The environment still overrides it. Raises ConfigError."""
     pki = DevPki.load_or_create(places.pki, TRUST_DOMAIN)
     server = pki.server()
@@ -100,7 +100,7 @@ def configuration(places: Places, addresses: Addresses, upstream: str, policies:
     return parse(values, "broker dev")
 
 
-def import_upstream_key(places: Places, source: str | Path | None) -> None:
+def import_upstream_key(places: DevPaths, source: str | Path | None) -> None:
     """Puts the upstream's key into the sealed keystore: a key, a file with one, or, where neither is
     given and none is there yet, a made-up one that no real upstream accepts.
     """
@@ -115,7 +115,7 @@ def import_upstream_key(places: Places, source: str | Path | None) -> None:
     store.put(CREDENTIAL, key)
 
 
-def announce(broker: Broker, places: Places, settings: Settings) -> None:
+def announce(broker: Broker, places: DevPaths, settings: Settings) -> None:
     """Writes dev.json, whole or not at all."""
     pki = DevPki.load_or_create(places.pki, TRUST_DOMAIN)
     identities = {name: pki.workload(name) for name in IDENTITIES}
@@ -155,7 +155,7 @@ def _tighten(folder: Path) -> None:
             folder.chmod(mode & ~_OTHERS_WRITE)
 
 
-def _log_name(places: Places) -> str:
+def _log_name(places: DevPaths) -> str:
     """A name for this directory's log that no other has, kept beside its keys."""
     path = places.keys / "log.name"
     if not path.exists():

@@ -16,7 +16,7 @@ import typer
 from broker.adapters.keystore import SealedStore
 from broker.adapters.vault import VaultStore
 from broker.adapters.vault.operator import ClientCertificate, Proof, TokenFile, operator
-from broker.app.fromvault import cluster
+from broker.app.from_vault import cluster
 from broker.app.keys import keystore
 from broker.cli.options import Key
 from broker.config import load

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from broker.adapters.ledger import LogDirectory
-from broker.adapters.objects import NAME, Bounds, ObjectsFile, Row, replay
+from broker.adapters.objects import NAME, ObjectsFile, OwnerRow, RetentionBounds, replay
 from broker.app.objects import bounds, place
 from broker.cli.exitcodes import ExitCode
 from broker.cli.options import Json, grouped
@@ -70,11 +70,11 @@ class OwnerOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
+class _ObjectPaths:
     file: Path
     log: Path
     origin: str | None
-    bounds: Bounds
+    bounds: RetentionBounds
 
 
 @app.command("list")
@@ -173,7 +173,7 @@ def rebuild(*, chosen: BrokerOptions, as_json: Json = False) -> None:
         )
 
 
-def _wish(ids: list[str], owner: str | None, until: int | None, places: _Places, as_json: bool) -> None:
+def _wish(ids: list[str], owner: str | None, until: int | None, places: _ObjectPaths, as_json: bool) -> None:
     for each in ids:
         if not _ID.match(each):
             _fail(f"{plain(each)} is no id of OpenAI's.", "Give it as OpenAI does.", ExitCode.COULD_NOT_RUN)
@@ -193,16 +193,18 @@ def _wish(ids: list[str], owner: str | None, until: int | None, places: _Places,
     )
 
 
-def _places(chosen: BrokerOptions) -> _Places:
+def _places(chosen: BrokerOptions) -> _ObjectPaths:
     if chosen.config is not None:
         settings = load(chosen.config)
         audit = settings.audit
-        return _Places(place(settings), audit.directory, audit.origin, bounds(settings))
-    return _Places(chosen.directory / "keys" / "log" / NAME, chosen.directory / "log", None, Bounds())
+        return _ObjectPaths(place(settings), audit.directory, audit.origin, bounds(settings))
+    return _ObjectPaths(
+        chosen.directory / "keys" / "log" / NAME, chosen.directory / "log", None, RetentionBounds()
+    )
 
 
 @contextmanager
-def _opened(places: _Places, *, make: bool = False) -> Iterator[ObjectsFile]:
+def _opened(places: _ObjectPaths, *, make: bool = False) -> Iterator[ObjectsFile]:
     """`make`: it is made where it is missing, unless its folder is, too."""
     if not (places.file.parent if make else places.file).exists():
         _fail(
@@ -232,7 +234,7 @@ def _owner(whose: OwnerOptions) -> str | None:
     return owner or (f"{subject} user {user}" if user else subject)
 
 
-def _print(rows: list[Row]) -> None:
+def _print(rows: list[OwnerRow]) -> None:
     table = Table("id", "owner", "goes with", "made", "kept until", "tokens")
     for column in table.columns:
         column.overflow = "fold"
@@ -243,7 +245,7 @@ def _print(rows: list[Row]) -> None:
     Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH).print(table)
 
 
-def _shown(row: Row) -> dict[str, object]:
+def _shown(row: OwnerRow) -> dict[str, object]:
     return {
         "id": row.id,
         "owner": row.owner,

@@ -56,7 +56,7 @@ class TargetError(Exception):
     """The command cannot tell which broker is meant, or as whom; the message says what to try."""
 
 
-class Identity(msgspec.Struct, frozen=True):
+class ClientIdentity(msgspec.Struct, frozen=True):
     """One of dev.json's identities. Paths are absolute, or relative to dev.json."""
 
     spiffe_id: str
@@ -69,7 +69,7 @@ class DevFile(msgspec.Struct, frozen=True):
 
     https: str
     ca: str
-    identities: dict[str, Identity]
+    identities: dict[str, ClientIdentity]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,18 +16,22 @@ from rich.console import Console
 from rich.markup import escape
 
 from broker.adapters.vault import Cluster
-from broker.adapters.vault.grants import Names
 from broker.adapters.vault.operator import Operator, operator
-from broker.adapters.vault.plan import Finding, State, Step, plan
-from broker.adapters.vault.setup import carry_out, role_id, survey, wrap_secret_id
+from broker.adapters.vault.provision.grants import VaultNames
+from broker.adapters.vault.provision.plan import Step, StepFinding, StepState, plan
+from broker.adapters.vault.provision.setup import carry_out, role_id, survey, wrap_secret_id
 from broker.cli.exitcodes import ExitCode
 from broker.cli.keystores import OperatorOptions
 from broker.cli.options import Json, grouped
 from broker.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, help="Set Vault up for the broker.")
-_USUAL = Names()
-_MARKS = {State.DONE: ("✓", "green"), State.MISSING: ("+", "yellow"), State.DIFFERENT: ("~", "yellow")}
+_USUAL = VaultNames()
+_MARKS = {
+    StepState.DONE: ("✓", "green"),
+    StepState.MISSING: ("+", "yellow"),
+    StepState.DIFFERENT: ("~", "yellow"),
+}
 _CLASH = ("✗", "red")
 
 Address = Annotated[
@@ -80,19 +84,19 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Shows, then writes, the mounts, policies, roles and keys the broker needs; twice is as good as once."""
-    names = Names(*(part.strip("/") for part in (mount, prefix, approle, broker_role, transit, pki)))
+    names = VaultNames(*(part.strip("/") for part in (mount, prefix, approle, broker_role, transit, pki)))
     try:
         where = Cluster(tuple(address), namespace, ca)
     except ValueError as error:
         raise ConfigError(f"--address: {error}") from None
     with operator(where, asking.proof()) as one:
         findings = survey(one, plan(names, trust_domain, server_name or ()))
-        due = any(finding.state is not State.DONE for finding in findings)
+        due = any(finding.state is not StepState.DONE for finding in findings)
         if not as_json or only_plan or not due:
             _tell(findings, as_json)
             if not due and not as_json:
                 typer.echo("nothing to do")
-        clashes = [finding for finding in findings if finding.state is State.CLASH]
+        clashes = [finding for finding in findings if finding.state is StepState.CLASH]
         if clashes:
             _complain_of(clashes)
             raise typer.Exit(ExitCode.BAD)
@@ -105,13 +109,13 @@ def init(
         _finish(one, names, where, server_name or (), wrapped_secret_id, wrap_seconds, as_json)
 
 
-def _tell(findings: Sequence[Finding], as_json: bool) -> None:
+def _tell(findings: Sequence[StepFinding], as_json: bool) -> None:
     (_show_json if as_json else _show)(findings)
 
 
 def _finish(
     one: Operator,
-    names: Names,
+    names: VaultNames,
     where: Cluster,
     server_names: Sequence[str],
     file: Path | None,
@@ -132,7 +136,7 @@ def _agree(yes: bool) -> None:
     typer.confirm("Write this to Vault?", abort=True)
 
 
-def _show_json(findings: Sequence[Finding]) -> None:
+def _show_json(findings: Sequence[StepFinding]) -> None:
     typer.echo(
         json.dumps(
             [
@@ -150,7 +154,7 @@ def _show_json(findings: Sequence[Finding]) -> None:
     )
 
 
-def _show(findings: Sequence[Finding]) -> None:
+def _show(findings: Sequence[StepFinding]) -> None:
     """Every step with its reason; of those to come, what will be written."""
     console = Console(soft_wrap=True, highlight=False)
     for each in findings:
@@ -158,7 +162,7 @@ def _show(findings: Sequence[Finding]) -> None:
         differing = f" ({', '.join(each.differences)})" if each.differences else ""
         console.print(f"[{style}]{mark} {each.state:9}[/] {escape(each.step.what)}{escape(differing)}")
         console.print(f"             {escape(each.step.why)}", style="dim")
-        if each.state is not State.DONE:
+        if each.state is not StepState.DONE:
             console.print(_written(each.step), markup=False)
 
 
@@ -169,7 +173,7 @@ def _written(step: Step) -> str:
     return "\n".join(f"    {line}".rstrip() for line in (f"write {step.write}", *text.splitlines()))
 
 
-def _complain_of(clashes: Sequence[Finding]) -> None:
+def _complain_of(clashes: Sequence[StepFinding]) -> None:
     for each in clashes:
         typer.echo(
             f"broker: {each.step.what} is there already and cannot be made as needed "
@@ -178,7 +182,9 @@ def _complain_of(clashes: Sequence[Finding]) -> None:
         )
 
 
-def _section(where: Cluster, names: Names, server_names: Sequence[str], role: str, file: Path | None) -> str:
+def _section(
+    where: Cluster, names: VaultNames, server_names: Sequence[str], role: str, file: Path | None
+) -> str:
     """What the configuration of the broker needs of this."""
     lines = [
         "",

@@ -6,8 +6,8 @@ files, named here by their path.
 """
 
 from broker.config.credentials import CredentialSettings
-from broker.config.keys import Keys, Vault
-from broker.config.policy import Opa
+from broker.config.keys import KeysSettings, VaultSettings
+from broker.config.policy import OpaSettings
 from broker.config.settings import Settings, load, parse
 
-__all__ = ["CredentialSettings", "Keys", "Opa", "Settings", "Vault", "load", "parse"]
+__all__ = ["CredentialSettings", "KeysSettings", "OpaSettings", "Settings", "VaultSettings", "load", "parse"]

@@ -19,7 +19,7 @@ CredentialName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]
 _IDENTIFIER = r"^[A-Za-z0-9_-]{1,128}$"
 
 
-class Issuer(Section):
+class IssuerSettings(Section):
     """An API of OpenAI that issues keys or tokens."""
 
     url: str = Field(description="its URL")
@@ -88,7 +88,7 @@ class CredentialSettings(Section):
             yield f"credentials.{name}.fallback: of no use where upstream_auth is {self.upstream_auth}"
 
 
-class DynamicKeys(Issuer):
+class DynamicKeysSettings(IssuerSettings):
     """OpenAI's admin API: used where a credential's upstream_auth is dynamic_key."""
 
     url: str = Field("https://api.openai.com/v1", description="the base URL of OpenAI's admin API")
@@ -100,7 +100,7 @@ class DynamicKeys(Issuer):
     )
 
 
-class WorkloadIdentity(Issuer):
+class WorkloadIdentitySettings(IssuerSettings):
     """OpenAI's token endpoint: used where a credential's upstream_auth is workload_identity."""
 
     url: str = Field(

@@ -16,7 +16,7 @@ from broker.config.section import Section
 from broker.model.units import SECONDS_PER_DAY
 
 
-class Keys(Section):
+class KeysSettings(Section):
     """Where the real OpenAI keys are."""
 
     adapter: Literal["sealed", "vault", "none"] = Field(
@@ -40,7 +40,7 @@ class Keys(Section):
         return self
 
 
-class Vault(Section):
+class VaultSettings(Section):
     """Vault: used where keys.adapter is vault, and for what `certify` and `pki_role` say."""
 
     addresses: tuple[str, ...] = Field(
@@ -90,7 +90,9 @@ class Vault(Section):
     )
     pki_mount: str = Field("pki", min_length=1, description="pki_role: the PKI mount")
     pki_role: str | None = Field(
-        None, min_length=1, description="the role that signs the doors' certificate; absent: files are yours"
+        None,
+        min_length=1,
+        description="the role that signs the listeners' certificate; absent: files are yours",
     )
     server_names: tuple[str, ...] = Field(
         (), description="pki_role: the DNS names and IP addresses that clients reach the broker by"

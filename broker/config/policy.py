@@ -25,7 +25,7 @@ def _time_zone(name: str) -> str:
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 
 
-class Opa(Section):
+class OpaSettings(Section):
     """The OPA sidecar: used where policy.adapter is opa."""
 
     url: str = Field("http://127.0.0.1:8181", description="where OPA answers; https with `ca`")
@@ -39,14 +39,14 @@ class Opa(Section):
     )
 
 
-class Shadow(Section):
+class ShadowSettings(Section):
     """A candidate policy that is evaluated on real calls and never enforced."""
 
     directory: Path | None = Field(None, description="the folder of the candidate; absent: no shadow")
     sample: float = Field(1.0, gt=0, le=1, description="the share of calls that the candidate judges, too")
 
 
-class Policy(Section):
+class PolicySettings(Section):
     """Who decides."""
 
     adapter: Literal["embedded", "opa"] = Field(
@@ -73,7 +73,7 @@ class Policy(Section):
         return self
 
 
-class Limits(Section):
+class LimitsSettings(Section):
     """Where rate limits and budgets are counted."""
 
     adapter: Literal["memory"] = Field("memory", description="the counters: memory (this process)")
@@ -83,7 +83,7 @@ class Limits(Section):
     refusals_burst: int = Field(600, gt=0, description="so many at once before that rate counts")
 
 
-class Content(Section):
+class ContentSettings(Section):
     """Lists the prefilter looks for; what follows from a finding is policy's."""
 
     banned_topics: tuple[str, ...] = Field((), description="phrases reported as topic.banned")

@@ -17,12 +17,18 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from broker.config.credentials import CredentialName, CredentialSettings, DynamicKeys, WorkloadIdentity
-from broker.config.doors import Identity, Server, Tls
-from broker.config.ends import Audit, Log, Objects, Upstream
-from broker.config.keys import Keys, Vault
-from broker.config.policy import Content, Limits, Opa, Policy, Shadow
+from broker.config.audit import AuditSettings, LogSettings, ObjectsSettings
+from broker.config.credentials import (
+    CredentialName,
+    CredentialSettings,
+    DynamicKeysSettings,
+    WorkloadIdentitySettings,
+)
+from broker.config.keys import KeysSettings, VaultSettings
+from broker.config.listen import IdentitySettings, ServerSettings, TlsSettings
+from broker.config.policy import ContentSettings, LimitsSettings, OpaSettings, PolicySettings, ShadowSettings
 from broker.config.pools import Credential, PoolSettings
+from broker.config.upstream import UpstreamSettings
 from broker.errors import ConfigError
 from broker.model.pool import Pool
 
@@ -36,26 +42,30 @@ class Settings(BaseSettings):
         frozen=True, extra="forbid", env_prefix="BROKER__", env_nested_delimiter="__"
     )
 
-    server: Server = Field(Server(), description="where the broker listens")
-    tls: Tls = Field(description="certificates")
-    identity: Identity = Field(description="trust domain and tokens")
-    policy: Policy = Field(description="the policy engine")
-    opa: Opa = Field(Opa(), description="the OPA sidecar")
-    shadow: Shadow = Field(Shadow(), description="a candidate that runs beside the live policies")
-    keys: Keys = Field(description="the keys of the upstream")
-    vault: Vault = Field(Vault(), description="Vault, where it holds the keys")
+    server: ServerSettings = Field(ServerSettings(), description="where the broker listens")
+    tls: TlsSettings = Field(description="certificates")
+    identity: IdentitySettings = Field(description="trust domain and tokens")
+    policy: PolicySettings = Field(description="the policy engine")
+    opa: OpaSettings = Field(OpaSettings(), description="the OPA sidecar")
+    shadow: ShadowSettings = Field(
+        ShadowSettings(), description="a candidate that runs beside the live policies"
+    )
+    keys: KeysSettings = Field(description="the keys of the upstream")
+    vault: VaultSettings = Field(VaultSettings(), description="Vault, where it holds the keys")
     pools: dict[Credential, PoolSettings] = Field({}, description="several keys behind one credential")
     credentials: dict[CredentialName, CredentialSettings] = Field(
         {}, description="credentials that are in no store"
     )
-    dynamic_keys: DynamicKeys = Field(DynamicKeys(), description="OpenAI's admin API")
-    workload_identity: WorkloadIdentity = Field(WorkloadIdentity(), description="OpenAI's token endpoint")
-    upstream: Upstream = Field(Upstream(), description="the OpenAI API")
-    audit: Audit = Field(description="the log")
-    objects: Objects = Field(Objects(), description="owners of what OpenAI keeps")
-    limits: Limits = Field(Limits(), description="rate limits and budgets")
-    content: Content = Field(Content(), description="what the prefilter looks for")
-    log: Log = Field(Log(), description="the process's own log")
+    dynamic_keys: DynamicKeysSettings = Field(DynamicKeysSettings(), description="OpenAI's admin API")
+    workload_identity: WorkloadIdentitySettings = Field(
+        WorkloadIdentitySettings(), description="OpenAI's token endpoint"
+    )
+    upstream: UpstreamSettings = Field(UpstreamSettings(), description="the OpenAI API")
+    audit: AuditSettings = Field(description="the log")
+    objects: ObjectsSettings = Field(ObjectsSettings(), description="owners of what OpenAI keeps")
+    limits: LimitsSettings = Field(LimitsSettings(), description="rate limits and budgets")
+    content: ContentSettings = Field(ContentSettings(), description="what the prefilter looks for")
+    log: LogSettings = Field(LogSettings(), description="the process's own log")
 
     @classmethod
     def settings_customise_sources(

@@ -46,7 +46,7 @@ class Claims:
     max_tokens: int | None
 
 
-class TokenIssuer:
+class TokenSigner:
     """Signs tokens with one Ed25519 key and verifies those of the same issuer, audience and key.
 
     Verification caches by the SHA-256 of the whole token, so that a signature is checked once; expiry,

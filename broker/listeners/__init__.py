@@ -1,1 +1,1 @@
-"""Doors: they translate a wire format to a Call and a reply back. They never decide."""
+"""Listeners: they translate a wire format to a Call and a reply back. They never decide."""

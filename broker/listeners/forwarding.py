@@ -1,4 +1,4 @@
-"""Which of a caller's headers may go upstream, beside those that each door names.
+"""Which of a caller's headers may go upstream, beside those that each listener names.
 
 Knows: header names. Must not know: HTTP, gRPC.
 """

@@ -1,6 +1,8 @@
-"""The doors' certificate, key and client CAs: read from files, judged, and exchanged while connections go on.
+"""The listeners' certificate, key and client CAs: read from files, judged, and exchanged while connections go
+on.
 
-Knows: PEM files, X.509 dates, the standard library's TLS. Must not know: either door, who writes the files.
+Knows: PEM files, X.509 dates, the standard library's TLS. Must not know: either listener, who writes the
+files.
 """
 
 from __future__ import annotations
@@ -143,16 +145,16 @@ class TlsInUse:
         except BrokerError as error:
             self._problem = error.message
             ends = self.material.ends.isoformat()
-            self._log.error("certificate refused", why=error.message, remedy=error.remedy, old_one_ends=ends)
+            self._log.error("certificate_refused", why=error.message, remedy=error.remedy, old_one_ends=ends)
             return
         self._problem = ""
         ends = self.material.ends.isoformat()
-        self._log.info("certificate taken up", serial=f"{self.material.serial:x}", ends=ends)
+        self._log.info("certificate_loaded", serial=f"{self.material.serial:x}", ends=ends)
 
     def _read(self) -> TlsMaterial:
         material = self._files.read(self._now())
         for why in material.left_out:
-            self._log.warning("client CA left out", file=str(self._files.client_ca), why=why, remedy=REISSUE)
+            self._log.warning("client_ca_skipped", file=str(self._files.client_ca), why=why, remedy=REISSUE)
         return material
 
     def _now(self) -> datetime:

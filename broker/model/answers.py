@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from broker.model.answer import Answer
 from broker.model.change import Change, Must
 from broker.model.charge import Unit
 from broker.model.decision import (
@@ -23,6 +22,7 @@ from broker.model.decision import (
     Shape,
     TokenDecision,
 )
+from broker.model.policy_answer import PolicyAnswer
 from broker.model.pool import ANYWHERE, Placement
 from broker.model.subject import Grant
 
@@ -35,7 +35,7 @@ def parse_call_decision(result: object, policy: PolicyVersion, *, found: Iterabl
     `found` are the rules policy was told of: an allowing result must say something about each. Raises
     BrokerError POLICY_ENGINE_UNAVAILABLE, naming the field, for everything that is not exactly a decision.
     """
-    answer = Answer("broker.calls", result)
+    answer = PolicyAnswer("broker.calls", result)
     allow, rule, reason = answer.verdict()
     content = _content(answer)
     cache_for = answer.whole("cache_for", 0) if answer.has("cache_for") else 0
@@ -75,7 +75,7 @@ def parse_call_decision(result: object, policy: PolicyVersion, *, found: Iterabl
 
 def parse_token_decision(result: object, policy: PolicyVersion) -> TokenDecision:
     """Reads the result of `data.broker.tokens.decision`. Raises as `parse_call_decision` does."""
-    answer = Answer("broker.tokens", result)
+    answer = PolicyAnswer("broker.tokens", result)
     allow, rule, reason = answer.verdict()
     grant = _grant(answer) if allow else None
     changes = () if allow else _changes(answer)
@@ -86,7 +86,7 @@ def parse_token_decision(result: object, policy: PolicyVersion) -> TokenDecision
 
 def parse_admin_decision(result: object, policy: PolicyVersion) -> AdminDecision:
     """Reads the result of `data.broker.admin.decision`. Raises as `parse_call_decision` does."""
-    answer = Answer("broker.admin", result)
+    answer = PolicyAnswer("broker.admin", result)
     allow, rule, reason = answer.verdict()
     answer.end()
     return AdminDecision(allow, rule, reason, policy)
@@ -98,7 +98,7 @@ _MUSTS = {must.value: must for must in Must}
 _UNITS = {unit.value: unit for unit in Unit}
 
 
-def _content(answer: Answer) -> Content:
+def _content(answer: PolicyAnswer) -> Content:
     actions: dict[str, object] = answer.take("content", dict)
     if not actions:
         return _NOTHING_FOUND
@@ -113,7 +113,7 @@ def _content(answer: Answer) -> Content:
     return Content(block, redact, allow)
 
 
-def _shape(answer: Answer) -> Shape:
+def _shape(answer: PolicyAnswer) -> Shape:
     """The one object whose fields may be left out: an empty shape changes nothing."""
     shape = answer.inner("shape")
     changed = shape.take("set", dict) if shape.has("set") else {}
@@ -123,7 +123,7 @@ def _shape(answer: Answer) -> Shape:
     return Shape(changed, removed, model) if changed or removed or model else _UNSHAPED
 
 
-def _placement(answer: Answer) -> Placement:
+def _placement(answer: PolicyAnswer) -> Placement:
     """A field that is there pins: neither null nor an empty object may stand for "anywhere"."""
     placement = answer.inner("placement")
     if not (placement.has("team") or placement.has("region")):
@@ -133,7 +133,7 @@ def _placement(answer: Answer) -> Placement:
     return Placement(team, region)
 
 
-def _objects(answer: Answer) -> tuple[str | None, frozenset[str], int | None]:
+def _objects(answer: PolicyAnswer) -> tuple[str | None, frozenset[str], int | None]:
     """Who owns what the call makes, what it may name besides, and how much of it is reserved at most."""
     if not answer.has("objects"):
         return None, frozenset(), None
@@ -145,10 +145,10 @@ def _objects(answer: Answer) -> tuple[str | None, frozenset[str], int | None]:
     return owner, lent, unseen
 
 
-def _limits(answer: Answer, common: str) -> tuple[Limit, ...]:
+def _limits(answer: PolicyAnswer, common: str) -> tuple[Limit, ...]:
     """A limit is counted in its own account, otherwise in the decision's."""
 
-    def read(name: str, limit: Answer) -> Limit:
+    def read(name: str, limit: PolicyAnswer) -> Limit:
         account = limit.text("account") if limit.has("account") else common
         unit = _UNITS.get(limit.take("unit", str))
         if unit is None:
@@ -160,7 +160,7 @@ def _limits(answer: Answer, common: str) -> tuple[Limit, ...]:
     return answer.each("limits", read)
 
 
-def _response(answer: Answer) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _response(answer: PolicyAnswer) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The rules that cut a reply, and those that redact it."""
     response = answer.inner("response")
     cut, redact = response.strings("cut"), response.strings("redact") if response.has("redact") else ()
@@ -171,13 +171,13 @@ def _response(answer: Answer) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return cut, redact
 
 
-def _changes(answer: Answer) -> tuple[Change, ...]:
+def _changes(answer: PolicyAnswer) -> tuple[Change, ...]:
     """The counterfactual, in the order of the policy's array; its values as text."""
     return tuple(_change(entry) for entry in answer.take("changes", list))
 
 
 def _change(entry: object) -> Change:
-    change = Answer("broker.*.changes[…]", entry)
+    change = PolicyAnswer("broker.*.changes[…]", entry)
     name, must = change.text("field"), _MUSTS.get(change.take("must", str))
     if must is None:
         change.refuse("must", f"is none of {', '.join(_MUSTS)}")
@@ -186,7 +186,7 @@ def _change(entry: object) -> Change:
     return Change(name, must, values)
 
 
-def _grant(answer: Answer) -> Grant:
+def _grant(answer: PolicyAnswer) -> Grant:
     grant = answer.inner("grant")
     scope = tuple(sorted(set(grant.strings("scope"))))
     if not scope or any(" " in entry for entry in scope):

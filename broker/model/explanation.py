@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from broker.model.answer import Answer
 from broker.model.change import Change
 from broker.model.decision import PolicyVersion
+from broker.model.policy_answer import PolicyAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def parse_explanation(point: str, result: object) -> tuple[tuple[Condition, ...]
     """
     if result is None:
         return (), None, None
-    answer = Answer(f"broker.{point}.explanation", result)
+    answer = PolicyAnswer(f"broker.{point}.explanation", result)
     role = None if answer.null("role") else answer.text("role")
     team = None if answer.null("team") else answer.text("team")
     conditions = tuple(_condition(entry) for entry in answer.take("conditions", list))
@@ -53,7 +53,7 @@ def parse_explanation(point: str, result: object) -> tuple[tuple[Condition, ...]
 
 
 def _condition(entry: object) -> Condition:
-    answer = Answer("broker.*.explanation.conditions[…]", entry)
+    answer = PolicyAnswer("broker.*.explanation.conditions[…]", entry)
     condition = Condition(
         answer.text("rule"),
         answer.take("holds", bool),

@@ -21,7 +21,7 @@ ANYWHERE = Placement()
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One key of a pool: its name in the key vault, its share of the calls, and what is sent with it.
+    """One key of a pool: its name in the credential source, its share of the calls, and what is sent with it.
 
     A key with a `team` serves that team's calls only. `organization` and `project` are OpenAI's identifiers;
     None leaves the choice to the key.
@@ -44,10 +44,22 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
-    """How many keys of one credential are usable, resting for some model, quarantined."""
+class PoolStats:
+    """How many keys of one credential are usable, in cooldown for some model, quarantined."""
 
     credential: str
     usable: int
-    resting: int
+    cooldown: int
     quarantined: int
+
+
+def fits(member: Member, placement: Placement) -> bool:
+    """Whether a call that is placed so may be served by this member. A team's key is for that team alone, so
+    a call of no team has no part in it; a region binds only the calls that policy pins to one.
+
+    >>> fits(Member("a", team="claims", region="eu"), Placement(team="claims"))
+    True
+    >>> fits(Member("a", team="claims"), Placement()), fits(Member("a"), Placement(region="eu"))
+    (False, False)
+    """
+    return member.team == placement.team and placement.region in (None, member.region)

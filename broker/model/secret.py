@@ -43,4 +43,4 @@ class Lease:
     project: str | None = None
     region: str | None = None
     member: str | None = None
-    alone: bool = True
+    is_only_key: bool = True

@@ -9,7 +9,7 @@ MAX_TOKEN_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class TokenWish:
+class AccessTokenRequest:
     """What a caller asks for; policy decides what it gets. None and () mean: whatever policy grants.
     `purpose` is why it breaks the glass.
     """

@@ -46,7 +46,7 @@ class StreamFilter:
     def __init__(self, cuts: Callable[[str], bool], watched: tuple[Rule, ...] | None = None) -> None:
         asked = rules() if watched is None else watched
         self._watch = _watch(tuple([rule for rule in asked if cuts(rule.id)]))
-        self._channels: dict[Hashable, _Held] = {}
+        self._channels: dict[Hashable, _HeldBack] = {}
         self._cut: str | None = None
 
     def feed(self, channel: Hashable, text: str) -> int:
@@ -106,12 +106,12 @@ class StreamFilter:
             self._decide(fold(held.text).text, held.before, ended=True)
         return held.fed
 
-    def _held(self, channel: Hashable) -> _Held:
+    def _held(self, channel: Hashable) -> _HeldBack:
         if self._cut is not None:
             raise CutError(self._cut)
         held = self._channels.get(channel)
         if held is None:
-            held = self._channels[channel] = _Held()
+            held = self._channels[channel] = _HeldBack()
         return held
 
     def _decide(self, known: str, before: str, *, ended: bool) -> int | None:
@@ -135,7 +135,7 @@ class StreamFilter:
 
 
 @dataclass(slots=True)
-class _Held:
+class _HeldBack:
     """How much came, its undecided end, and the characters before that as their reader sees them."""
 
     fed: int = 0
@@ -143,7 +143,7 @@ class _Held:
     before: str = ""
 
 
-class _Watch:
+class _Follower:
     """The rules that cut, compiled together; immutable."""
 
     def __init__(self, matchers: tuple[Matcher, ...]) -> None:
@@ -197,5 +197,5 @@ def _before_last(text: str, count: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _watch(cutting: tuple[Rule, ...]) -> _Watch | None:
-    return _Watch(tuple(map(matcher, cutting))) if cutting else None
+def _watch(cutting: tuple[Rule, ...]) -> _Follower | None:
+    return _Follower(tuple(map(matcher, cutting))) if cutting else None

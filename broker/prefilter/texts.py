@@ -44,7 +44,7 @@ _KNOWN_KEYS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded(Text):
+class DecodedText(Text):
     """What a number is written as, or token ids stand for."""
 
     @property
@@ -53,7 +53,7 @@ class Decoded(Text):
 
 
 @dataclass(frozen=True, slots=True)
-class Spliced(Text):
+class SplicedText(Text):
     """A string without its opaque `payloads`: each is one `=`, of which no rule makes anything."""
 
     payloads: tuple[Payload, ...] = ()
@@ -70,7 +70,7 @@ class Spliced(Text):
 
 
 @dataclass(frozen=True)
-class Unescaped(Text):
+class UnescapedText(Text):
     """`source` with its JSON escapes resolved."""
 
     source: Text
@@ -113,19 +113,19 @@ def texts(document: Mapping[str, object], decode_tokens: DecodeTokens | None = N
             else:
                 pending.extend([((*path, i), value[i]) for i in range(len(value) - 1, -1, -1)])
         elif isinstance(value, (int, float)) and abs(value) >= LONG_NUMBER:
-            found.append(Decoded(path, _digits(value)))
+            found.append(DecodedText(path, _digits(value)))
     return found
 
 
 def _add(found: list[Text], path: Path, value: str) -> None:
     text = Text(path, value)
     if ";base64," in value and (opaque := tuple(payloads(value))):
-        text = Spliced(path, _without(value, opaque), opaque)
+        text = SplicedText(path, _without(value, opaque), opaque)
     found.append(text)
     if "\\" in text.value:
         plain = unescaped(text.value)
         if plain != text.value:
-            found.append(Unescaped(path, plain, text))
+            found.append(UnescapedText(path, plain, text))
 
 
 def _without(value: str, opaque: Sequence[Payload]) -> str:
@@ -180,7 +180,7 @@ def _is_tokens(items: list[object] | tuple[object, ...]) -> bool:
 
 def _detokenised(
     path: Path, tokens: list[object] | tuple[object, ...], decode_tokens: DecodeTokens | None
-) -> Decoded:
+) -> DecodedText:
     text = decode_tokens([token for token in tokens if isinstance(token, int)]) if decode_tokens else None
     if text is None:
         raise BrokerError(
@@ -189,4 +189,4 @@ def _detokenised(
             remedy="Send the text itself.",
             param=location(path),
         )
-    return Decoded(path, text)
+    return DecodedText(path, text)

@@ -1,4 +1,4 @@
 """Two policies' verdicts on the same decisions: what a log recorded, and where a candidate differs.
 
-Knows: records, rulings and flips. Must not know: logs on disks, engines, terminals.
+Knows: records, decisions and flips. Must not know: logs on disks, engines, terminals.
 """

@@ -12,7 +12,7 @@ from datetime import date
 
 from broker import strictjson
 from broker.model.wildcard import matches
-from broker.replay.flips import Direction, Flip, Occasions
+from broker.replay.decision_diff import Direction, Flip, Occurrences
 
 _PATTERNS = ("point", "subject", "operation", "model", "rule")
 
@@ -53,7 +53,7 @@ class Review:
     unused: tuple[Reviewed, ...] = ()
 
 
-def review(flips: Iterable[tuple[Flip, Occasions]], entries: Iterable[Reviewed], today: date) -> Review:
+def review(flips: Iterable[tuple[Flip, Occurrences]], entries: Iterable[Reviewed], today: date) -> Review:
     """Holds every DENY→ALLOW of `flips` against the entries that count on `today`."""
     entries = tuple(entries)
     counting = [entry for entry in entries if entry.until >= today]

@@ -34,7 +34,7 @@ class LeftOut(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
+class RecordedInput:
     """Whom and what one decision was about. `subject`, `operation` and `model` are empty where unknown."""
 
     call_id: str
@@ -45,7 +45,7 @@ class Occasion:
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class Decision:
     """A verdict, and the rule that gave it."""
 
     allow: bool
@@ -58,8 +58,8 @@ class Recorded:
     allowed (`RATE_LIMITED` …), None where it did not.
     """
 
-    occasion: Occasion
-    ruling: Ruling
+    recorded_input: RecordedInput
+    decision: Decision
     policy_input: str = field(repr=False)
     refused: str | None = None
 
@@ -72,42 +72,46 @@ def recorded_decision(record: Record) -> Recorded | LeftOut:
         return LeftOut.BINDING
     if record.policy_input is None:
         return LeftOut.NOT_ASKED if record.type is RecordType.DENIED and not said_no else LeftOut.NO_INPUT
-    return _answered(record, occasion_of(record), rule, record.policy_input)
+    return _answered(record, recorded_input_of(record), rule, record.policy_input)
 
 
-def _answered(record: Record, occasion: Occasion, rule: str, policy_input: str) -> Recorded | LeftOut:
+def _answered(
+    record: Record, recorded_input: RecordedInput, rule: str, policy_input: str
+) -> Recorded | LeftOut:
     """What policy said, which a broker that refuses for its own reasons need not have followed."""
     reason = record.reason
     if record.type is not RecordType.DENIED:
-        return Recorded(occasion, Ruling(True, rule), policy_input)
+        return Recorded(recorded_input, Decision(True, rule), policy_input)
     if reason == Kind.POLICY_DENIED:
-        return Recorded(occasion, Ruling(False, rule), policy_input)
+        return Recorded(recorded_input, Decision(False, rule), policy_input)
     if reason == Kind.CONTENT_BLOCKED:
-        return _stopped_for_content(record, occasion, rule, policy_input)
+        return _stopped_for_content(record, recorded_input, rule, policy_input)
     # A call that was given up while policy was being asked has no version of the policies that answered.
     if reason == Kind.POLICY_ENGINE_UNAVAILABLE or record.policy_revision is None:
         return LeftOut.NO_ANSWER
-    return Recorded(occasion, Ruling(True, rule), policy_input, refused=reason)
+    return Recorded(recorded_input, Decision(True, rule), policy_input, refused=reason)
 
 
 def _stopped_for_content(
-    record: Record, occasion: Occasion, rule: str, policy_input: str
+    record: Record, recorded_input: RecordedInput, rule: str, policy_input: str
 ) -> Recorded | LeftOut:
     """By policy, which then blocks some finding; or by the broker, which could not take out what policy had
     allowed to go on redacted. A record keeps the first findings only.
     """
     actions = {finding.rule: finding.action for finding in record.findings or ()}
     if Action.BLOCK in actions.values():
-        return Recorded(occasion, Ruling(False, rule), policy_input)
+        return Recorded(recorded_input, Decision(False, rule), policy_input)
     if actions.get(rule) == Action.REDACT:
-        return Recorded(occasion, Ruling(True, rule), policy_input, refused=Kind.CONTENT_BLOCKED.value)
+        return Recorded(
+            recorded_input, Decision(True, rule), policy_input, refused=Kind.CONTENT_BLOCKED.value
+        )
     return LeftOut.CONTENT
 
 
-def occasion_of(record: Record) -> Occasion:
+def recorded_input_of(record: Record) -> RecordedInput:
     """Whom and what the record is about; a record without an operation is a token's."""
     operation = record.operation or (_TOKEN_ISSUE if record.type is RecordType.TOKEN else "")
-    return Occasion(
+    return RecordedInput(
         record.call_id,
         _point(record, operation),
         record.subject or "",

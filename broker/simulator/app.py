@@ -11,21 +11,21 @@ from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
-from broker.simulator import api_error, knobs
-from broker.simulator.administration import Administration
-from broker.simulator.admittance import Admittance, bearer_of
+from broker.simulator import api_error, overrides
 from broker.simulator.api_error import ApiError
+from broker.simulator.authentication import KeyAuthentication, bearer_of
 from broker.simulator.delivery import Delivery, Receive, Send
 from broker.simulator.faults import damaged, refuse_if_asked
 from broker.simulator.federation import Provider, TokenEndpoint
-from broker.simulator.journal import KEY_TAIL, Journal, entry_of
-from broker.simulator.knobs import Knob, Knobs
 from broker.simulator.organization import Organization
+from broker.simulator.organization_api import OrganizationApi
+from broker.simulator.overrides import Override, Overrides
 from broker.simulator.reply import Reply, ok
-from broker.simulator.request import Arrival, Request, document_of
+from broker.simulator.request import ReceivedRequest, Request, document_of
+from broker.simulator.request_log import KEY_TAIL, RequestLog, entry_of
 from broker.simulator.routes import OPERATIONS
 from broker.simulator.scopes import needed
-from broker.simulator.shelf import Shelf
+from broker.simulator.store import Store
 
 
 class SimulatedOpenAI:
@@ -36,96 +36,99 @@ class SimulatedOpenAI:
     def __init__(
         self, keys: Sequence[str], organization: Organization, providers: Sequence[Provider]
     ) -> None:
-        self.journal = Journal()
-        self.shelf = Shelf()
+        self.request_log = RequestLog()
+        self.store = Store()
         self.open_replies = 0
-        self._admittance = Admittance(keys, organization)
+        self._authentication = KeyAuthentication(keys, organization)
         tokens = TokenEndpoint(organization, providers)
-        self._administration = Administration(organization, tokens, self._admittance, self.shelf)
-        self._key_knobs: dict[str, str] = {}
+        self._administration = OrganizationApi(organization, tokens, self._authentication, self.store)
+        self._key_overrides: dict[str, str] = {}
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         started = time.monotonic()
-        arrival = await _arrival(scope, receive)
-        if arrival.path.startswith("/sim/"):
-            reply, wanted = self._control(arrival), knobs.NO_KNOBS
-        elif self._administration.answers(arrival.path):
-            reply, wanted = self._administration.answer(arrival)
+        received = await _received(scope, receive)
+        if received.path.startswith("/sim/"):
+            reply, wanted = self._control(received), overrides.NO_OVERRIDES
+        elif self._administration.answers(received.path):
+            reply, wanted = self._administration.answer(received)
         else:
-            self.journal.add(entry_of(arrival))
-            reply, wanted = self._answer(arrival)
+            self.request_log.add(entry_of(received))
+            reply, wanted = self._answer(received)
         connection = scope["state"]["connection"]
         self.open_replies += 1
         try:
-            await Delivery(receive, send, connection, wanted, arrival.request_id, started).deliver(reply)
+            await Delivery(receive, send, connection, wanted, received.request_id, started).deliver(reply)
         finally:
             self.open_replies -= 1
 
-    def _answer(self, arrival: Arrival) -> tuple[Reply, Knobs]:
-        wanted = knobs.NO_KNOBS
+    def _answer(self, received: ReceivedRequest) -> tuple[Reply, Overrides]:
+        wanted = overrides.NO_OVERRIDES
         try:
-            rights = self._admittance.rights(arrival.headers)
-            match = OPERATIONS.match(arrival.method, arrival.path)
-            rights.require(needed(arrival.method, arrival.path))
-            document = document_of(arrival)
-            key = bearer_of(arrival.headers)
-            wanted = _knobs(arrival.headers, document, self._key_knobs.get(key[-KEY_TAIL:], ""))
-            refuse_if_asked(wanted, self.shelf, _attempt_key(arrival), key)
+            rights = self._authentication.rights(received.headers)
+            match = OPERATIONS.match(received.method, received.path)
+            rights.require(needed(received.method, received.path))
+            document = document_of(received)
+            key = bearer_of(received.headers)
+            wanted = _overrides(received.headers, document, self._key_overrides.get(key[-KEY_TAIL:], ""))
+            refuse_if_asked(wanted, self.store, _attempt_key(received), key)
             request = Request(
                 document=document,
-                body=arrival.body,
-                digest=arrival.digest,
-                query=arrival.query,
-                knobs=wanted,
-                request_id=arrival.request_id,
+                body=received.body,
+                digest=received.digest,
+                query=received.query,
+                overrides=wanted,
+                request_id=received.request_id,
                 arguments=match.arguments,
             )
-            return damaged(match.run(request, self.shelf), wanted), wanted
+            return damaged(match.run(request, self.store), wanted), wanted
         except ApiError as error:
             return error.reply(), wanted
 
-    def _control(self, arrival: Arrival) -> Reply:
-        match arrival.method, arrival.path:
+    def _control(self, received: ReceivedRequest) -> Reply:
+        match received.method, received.path:
             case "GET", "/sim/received":
-                counts: dict[str, object] = {"count": self.journal.count, "open_replies": self.open_replies}
-                if arrival.query == "entries=0":
+                counts: dict[str, object] = {
+                    "count": self.request_log.count,
+                    "open_replies": self.open_replies,
+                }
+                if received.query == "entries=0":
                     return ok(counts)
-                return ok(counts | {"entries": [entry.as_document() for entry in self.journal.entries]})
+                return ok(counts | {"entries": [entry.as_document() for entry in self.request_log.entries]})
             case "POST", "/sim/keys":
-                return self._trouble(arrival)
+                return self._trouble(received)
             case "GET", "/sim/organization":
                 return ok(self._administration.shown())
             case "POST", "/sim/reset":
                 self.reset()
                 return ok({"count": 0})
-        return api_error.unknown_url(arrival.method, arrival.path).reply()
+        return api_error.unknown_url(received.method, received.path).reply()
 
     def trouble(self, last4: str, specification: str) -> None:
-        """From now on every request with the key of these last four characters has these knobs, before its
-        own. Raises ApiError for an unknown knob.
+        """From now on every request with the key of these last four characters has these overrides, before
+        its own. Raises ApiError for an unknown override.
         """
-        knobs.parse(specification)
-        self._key_knobs[last4] = specification
+        overrides.parse(specification)
+        self._key_overrides[last4] = specification
 
-    def _trouble(self, arrival: Arrival) -> Reply:
+    def _trouble(self, received: ReceivedRequest) -> Reply:
         try:
-            document = document_of(arrival)
+            document = document_of(received)
             self.trouble(str(document.get("last4", "")), str(document.get("knobs", "")))
         except ApiError as error:
             return error.reply()
-        return ok({"keys": self._key_knobs})
+        return ok({"keys": self._key_overrides})
 
     def reset(self) -> None:
-        """Forgets what was received, what was stored, every attempt and every key's knobs."""
-        self._key_knobs.clear()
-        self.journal.clear()
-        self.shelf.clear()
+        """Forgets what was received, what was stored, every attempt and every key's overrides."""
+        self._key_overrides.clear()
+        self.request_log.clear()
+        self.store.clear()
 
 
-async def _arrival(scope: Mapping[str, Any], receive: Receive) -> Arrival:
+async def _received(scope: Mapping[str, Any], receive: Receive) -> ReceivedRequest:
     arrived_ns = time.time_ns()
     body = await _read(receive)
-    return Arrival(
+    return ReceivedRequest(
         time_ns=arrived_ns,
         method=scope["method"],
         path=scope["raw_path"].decode("latin-1"),
@@ -147,21 +150,23 @@ async def _read(receive: Receive) -> bytes:
             return b"".join(chunks)
 
 
-def _knobs(headers: Mapping[bytes, bytes], document: Mapping[str, object], of_key: str) -> Knobs:
-    """The key's knobs, the header's, the model's, then the two short headers; of one knob the last counts."""
+def _overrides(headers: Mapping[bytes, bytes], document: Mapping[str, object], of_key: str) -> Overrides:
+    """The key's overrides, the header's, the model's, then the two short headers; of one override the last
+    counts.
+    """
     items = [of_key, headers.get(b"x-sim-fault", b"").decode("latin-1")]
     model = document.get("model")
     if isinstance(model, str) and "sim-" in model:
-        items.append(knobs.split_model(model)[1])
+        items.append(overrides.split_model(model)[1])
     if b"x-sim-words" in headers:
-        items.append(f"{Knob.WORDS}:{headers[b'x-sim-words'].decode('latin-1')}")
+        items.append(f"{Override.WORDS}:{headers[b'x-sim-words'].decode('latin-1')}")
     if headers.get(b"x-sim-timestamps") == b"1":
-        items.append(Knob.TIMESTAMPS)
-    return knobs.parse("/".join(filter(None, items)))
+        items.append(Override.TIMESTAMPS)
+    return overrides.parse("/".join(filter(None, items)))
 
 
-def _attempt_key(arrival: Arrival) -> str:
-    named = arrival.headers.get(b"idempotency-key")
+def _attempt_key(received: ReceivedRequest) -> str:
+    named = received.headers.get(b"idempotency-key")
     if named is not None:
         return "named " + named.decode("latin-1")
-    return f"{arrival.method} {arrival.path} {arrival.digest}"
+    return f"{received.method} {received.path} {received.digest}"

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from broker.simulator import schemas
 from broker.simulator.api_error import ApiError
-from broker.simulator.composition import ECHOED, Answer, compose, compose_json, content_text, count_tokens
+from broker.simulator.composition import ECHOED, Composed, compose, compose_json, content_text, count_tokens
 from broker.simulator.models import check, served
 from broker.simulator.reply import DONE, Events, Reply, data_event, ok
 from broker.simulator.request import Request
-from broker.simulator.shelf import Shelf, Stored
+from broker.simulator.store import Store, Stored
 from broker.simulator.tools import ToolCall, called
 from broker.simulator.usage import chat_usage
 
@@ -30,7 +30,7 @@ class _Turn:
 
     request: Request
     model: str
-    answers: tuple[Answer, ...]
+    answers: tuple[Composed, ...]
     call: ToolCall | None
     usage: dict[str, object]
 
@@ -50,14 +50,14 @@ class _Turn:
         }
 
 
-def create(request: Request, shelf: Shelf) -> Reply:
+def create(request: Request, store: Store) -> Reply:
     """POST /v1/chat/completions."""
     schemas.chat(request.document, "")
-    model = check(request.document, embeds=False, shelf=shelf)
+    model = check(request.document, embeds=False, store=store)
     messages = _messages(request.document)
     turn = _answered(request, model, messages)
     if request.document.get("store") is True:
-        shelf.chats[turn.id] = Stored(_completion(turn) | _asked(request), messages)
+        store.chats[turn.id] = Stored(_completion(turn) | _asked(request), messages)
     return Events(_chunks(turn), DONE) if request.stream else ok(_completion(turn))
 
 
@@ -81,7 +81,7 @@ def _answered(request: Request, model: str, messages: list[dict[str, object]]) -
     return _Turn(request, model, answers, call, chat_usage(prompt, tokens))
 
 
-def _answer(request: Request, echo: str, index: int, limit: int | None) -> Answer:
+def _answer(request: Request, echo: str, index: int, limit: int | None) -> Composed:
     wanted = request.document.get("response_format")
     kind = wanted.get("type") if isinstance(wanted, Mapping) else "text"
     if kind == "json_object" and b"json" not in request.body.lower().replace(b"json_object", b""):
@@ -90,7 +90,7 @@ def _answer(request: Request, echo: str, index: int, limit: int | None) -> Answe
         return compose_json(echo, limit)
     stop = request.document.get("stop")
     marks = [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []
-    return compose(echo, f"{echo}{index}", request.knobs, limit=limit, stop=marks)
+    return compose(echo, f"{echo}{index}", request.overrides, limit=limit, stop=marks)
 
 
 def _completion(turn: _Turn) -> dict[str, object]:
@@ -98,7 +98,7 @@ def _completion(turn: _Turn) -> dict[str, object]:
     return turn.frame("chat.completion") | {"choices": choices, "usage": turn.usage}
 
 
-def _choice(turn: _Turn, index: int, answer: Answer) -> dict[str, object]:
+def _choice(turn: _Turn, index: int, answer: Composed) -> dict[str, object]:
     message: dict[str, object] = {
         "role": "assistant",
         "content": answer.text,

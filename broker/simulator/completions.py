@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from broker.simulator import schemas
-from broker.simulator.composition import Answer, compose, count_tokens
+from broker.simulator.composition import Composed, compose, count_tokens
 from broker.simulator.models import check, served
 from broker.simulator.reply import DONE, Events, Reply, data_event, ok
 from broker.simulator.request import Request
-from broker.simulator.shelf import Shelf
+from broker.simulator.store import Store
 from broker.simulator.usage import chat_usage
 
 _DEFAULT_LIMIT = 16
@@ -25,13 +25,13 @@ class _Choice:
 
     index: int
     prompt: str
-    answer: Answer
+    answer: Composed
 
 
-def create(request: Request, shelf: Shelf) -> Reply:
+def create(request: Request, store: Store) -> Reply:
     """POST /v1/completions."""
     schemas.completion(request.document, "")
-    model = check(request.document, embeds=False, shelf=shelf)
+    model = check(request.document, embeds=False, store=store)
     prompts = _prompts(request.document.get("prompt"))
     choices = _choices(request, prompts)
     tokens = sum(_prompt_tokens(prompt, model) for prompt in prompts)
@@ -69,7 +69,7 @@ def _choices(request: Request, prompts: list[str | list[int]]) -> list[_Choice]:
             answer = compose(
                 echo,
                 f"{echo}{turn}",
-                request.knobs,
+                request.overrides,
                 limit=_DEFAULT_LIMIT if limit is None else limit,
                 stop=marks,
             )

@@ -12,7 +12,7 @@ from hashlib import sha256
 from itertools import cycle, islice
 
 from broker.catalog.vocabulary import encoding
-from broker.simulator.knobs import Knob, Knobs
+from broker.simulator.overrides import Override, Overrides
 
 ECHOED = 60
 _FILLER_WORDS = 6
@@ -35,7 +35,7 @@ _OLD_VOCABULARY = re.compile(r"gpt-3\.5|gpt-4(?![o.])|text-embedding|davinci|bab
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Composed:
     """`words` joined are the text; each is one stream event. `finish` is chat's finish_reason."""
 
     words: tuple[str, ...]
@@ -52,25 +52,25 @@ class Answer:
 
 
 def compose(
-    echo: str, seed: str, knobs: Knobs, *, limit: int | None = None, stop: Iterable[str] = ()
-) -> Answer:
+    echo: str, seed: str, overrides: Overrides, *, limit: int | None = None, stop: Iterable[str] = ()
+) -> Composed:
     """`Echo: ` and the first ECHOED characters of `echo`, then filler drawn by `seed`, at most `limit` words.
 
-    >>> compose("hello", "seed", Knobs({Knob.WORDS: 3})).text.split()[:2]
+    >>> compose("hello", "seed", Overrides({Override.WORDS: 3})).text.split()[:2]
     ['Echo:', 'hello']
     """
-    huge = knobs.get(Knob.HUGE)
+    huge = overrides.get(Override.HUGE)
     if huge is not None:
-        return Answer(("x" * huge,), "stop")
+        return Composed(("x" * huge,), "stop")
     words = _pieces(f"Echo: {echo[:ECHOED]}")
-    wanted = knobs.get(Knob.WORDS)
+    wanted = overrides.get(Override.WORDS)
     if wanted is None:
         wanted = len(words) + _FILLER_WORDS
     words = (*words[:wanted], *_filler(seed, wanted - len(words)))
     return _limited(_stopped(words, tuple(stop)), limit)
 
 
-def compose_json(echo: str, limit: int | None) -> Answer:
+def compose_json(echo: str, limit: int | None) -> Composed:
     """A JSON object as `response_format` demands."""
     return _limited(_pieces('{"echo": "' + re.sub(r'[\\"\x00-\x1f]', " ", echo[:ECHOED]) + '"}'), limit)
 
@@ -90,10 +90,10 @@ def _stopped(words: tuple[str, ...], stop: tuple[str, ...]) -> tuple[str, ...]:
     return _pieces(text[: min(ends)]) if ends else words
 
 
-def _limited(words: tuple[str, ...], limit: int | None) -> Answer:
+def _limited(words: tuple[str, ...], limit: int | None) -> Composed:
     if limit is not None and len(words) > limit:
-        return Answer(words[:limit], "length")
-    return Answer(words, "stop")
+        return Composed(words[:limit], "length")
+    return Composed(words, "stop")
 
 
 def count_tokens(text: str, model: str) -> int:

@@ -1,4 +1,4 @@
-"""Puts a reply on the wire: status, OpenAI's headers, body or events, at the pace the knobs ask for.
+"""Puts a reply on the wire: status, OpenAI's headers, body or events, at the pace the overrides ask for.
 
 Knows: ASGI's send, and the transport of this connection. Must not know: what the reply means.
 """
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from broker.model.units import MS_PER_SECOND
 from broker.simulator.faults import whole_stream
-from broker.simulator.knobs import Knob, Knobs
+from broker.simulator.overrides import Override, Overrides
 from broker.simulator.reply import Events, Json, Reply
 
 Message = dict[str, object]
@@ -54,13 +54,13 @@ class Delivery:
     receive: Receive
     send: Send
     connection: Connection
-    knobs: Knobs
+    overrides: Overrides
     request_id: str
     started: float
 
     async def deliver(self, reply: Reply) -> None:
-        """Sends the whole reply, or as much as the knobs allow. Stops when the caller has gone."""
-        before = self.knobs.get(Knob.SLOW_FIRST_BYTE)
+        """Sends the whole reply, or as much as the overrides allow. Stops when the caller has gone."""
+        before = self.overrides.get(Override.SLOW_FIRST_BYTE)
         if before is not None:
             await self._pause(before)
         if self.connection.is_closing():
@@ -73,15 +73,15 @@ class Delivery:
     async def _send_document(self, reply: Json) -> None:
         headers = [_JSON, (b"content-length", b"%d" % len(reply.body)), *self._headers(reply.headers)]
         await self._start(reply.status, headers)
-        if Knob.CUT in self.knobs:
+        if Override.CUT in self.overrides:
             await self._cut(reply.body)
         else:
             await self._body(reply.body, more=False)
 
     async def _send_events(self, reply: Events) -> None:
         await self._start(200, [_EVENT_STREAM, *self._headers(())])
-        milliseconds = self.knobs.get(Knob.SLOW_STREAM) or 0
-        whole = self.knobs.get(Knob.CUT)
+        milliseconds = self.overrides.get(Override.SLOW_STREAM) or 0
+        whole = self.overrides.get(Override.CUT)
         for place, event in enumerate(whole_stream(reply)):
             if place:
                 await self._pause(milliseconds)
@@ -110,7 +110,9 @@ class Delivery:
         await self.receive()  # until it is closed: uvicorn would report an unfinished reply as our error
 
     def _stamped(self, event: bytes) -> bytes:
-        return b": t=%d\n%b" % (time.monotonic_ns(), event) if Knob.TIMESTAMPS in self.knobs else event
+        return (
+            b": t=%d\n%b" % (time.monotonic_ns(), event) if Override.TIMESTAMPS in self.overrides else event
+        )
 
     async def _start(self, status: int, headers: Headers) -> None:
         await self.send({"type": "http.response.start", "status": status, "headers": headers})

@@ -19,16 +19,16 @@ from broker.simulator.composition import count_tokens
 from broker.simulator.models import check, served
 from broker.simulator.reply import Json, Reply
 from broker.simulator.request import Request
-from broker.simulator.shelf import Shelf
+from broker.simulator.store import Store
 
 _DIMENSIONS = {"text-embedding-3-large": 3072}
 _DEFAULT_DIMENSIONS = 1536
 
 
-def create(request: Request, shelf: Shelf) -> Reply:
+def create(request: Request, store: Store) -> Reply:
     """POST /v1/embeddings."""
     schemas.embedding(request.document, "")
-    model = check(request.document, embeds=True, shelf=shelf)
+    model = check(request.document, embeds=True, store=store)
     inputs = _inputs(request.document["input"])
     dimensions = _dimensions(request, model)
     vectors = [vector(_seed(item), dimensions) for item in inputs]

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from broker.simulator.api_error import ApiError, no_model
-from broker.simulator.knobs import split_model
+from broker.simulator.overrides import split_model
 from broker.simulator.reply import Reply, ok
 from broker.simulator.request import Request
-from broker.simulator.shelf import Shelf
+from broker.simulator.store import Store
 
 _FAMILIES = (
     "gpt-",
@@ -51,7 +51,7 @@ _EMBEDDING = "text-embedding-"
 
 
 def served(model: str) -> str:
-    """The name a reply carries: the dated one behind an alias, else the one asked for, knobs included.
+    """The name a reply carries: the dated one behind an alias, else the one asked for, overrides included.
 
     >>> served("gpt-4o-mini")
     'gpt-4o-mini-2024-07-18'
@@ -59,9 +59,9 @@ def served(model: str) -> str:
     return _DATED.get(model, model)
 
 
-def check(document: Mapping[str, object], *, embeds: bool, shelf: Shelf) -> str:
+def check(document: Mapping[str, object], *, embeds: bool, store: Store) -> str:
     """The request's model. Raises 400 where there is none, 404 where it does not exist, and OpenAI's
-    refusal where it cannot do this. A name that is knobs alone (`sim-…`) can do everything.
+    refusal where it cannot do this. A name that is overrides alone (`sim-…`) can do everything.
     """
     model = document.get("model")
     if not isinstance(model, str) or not model:
@@ -69,7 +69,7 @@ def check(document: Mapping[str, object], *, embeds: bool, shelf: Shelf) -> str:
     base, _ = split_model(model)
     if not base:
         return model
-    if not base.startswith(_FAMILIES) or model in shelf.deleted_models:
+    if not base.startswith(_FAMILIES) or model in store.deleted_models:
         raise no_model(model)
     if embeds and not base.startswith(_EMBEDDING):
         raise ApiError(403, "You are not allowed to generate embeddings from this model")
@@ -79,30 +79,30 @@ def check(document: Mapping[str, object], *, embeds: bool, shelf: Shelf) -> str:
     return model
 
 
-def list_models(_request: Request, shelf: Shelf) -> Reply:
+def list_models(_request: Request, store: Store) -> Reply:
     """GET /v1/models."""
-    listed = [_describe(model) for model in _LISTED if model not in shelf.deleted_models]
+    listed = [_describe(model) for model in _LISTED if model not in store.deleted_models]
     return ok({"object": "list", "data": listed})
 
 
-def get_model(request: Request, shelf: Shelf) -> Reply:
+def get_model(request: Request, store: Store) -> Reply:
     """GET /v1/models/{id}."""
-    return ok(_describe(_existing(request.arguments[0], shelf)))
+    return ok(_describe(_existing(request.arguments[0], store)))
 
 
-def delete_model(request: Request, shelf: Shelf) -> Reply:
+def delete_model(request: Request, store: Store) -> Reply:
     """DELETE /v1/models/{id}: fine-tuned models only."""
-    model = _existing(request.arguments[0], shelf)
+    model = _existing(request.arguments[0], store)
     if not model.startswith("ft:"):
         raise ApiError(
             403, "You have insufficient permissions for this operation. Missing scopes: api.delete."
         )
-    shelf.deleted_models.add(model)
+    store.deleted_models.add(model)
     return ok({"id": model, "object": "model", "deleted": True})
 
 
-def _existing(model: str, shelf: Shelf) -> str:
-    if not model.startswith(_FAMILIES) or model in shelf.deleted_models:
+def _existing(model: str, store: Store) -> str:
+    if not model.startswith(_FAMILIES) or model in store.deleted_models:
         raise ApiError(404, f"The model '{model}' does not exist", param="model", code="model_not_found")
     return model
 

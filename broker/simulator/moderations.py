@@ -9,7 +9,7 @@ from broker.simulator import schemas
 from broker.simulator.models import check
 from broker.simulator.reply import Reply, ok
 from broker.simulator.request import Request
-from broker.simulator.shelf import Shelf
+from broker.simulator.store import Store
 
 _FLAGGING = {
     "harassment": ("idiot",),
@@ -33,11 +33,11 @@ _SEEN_IN_IMAGES = frozenset(
 _DEFAULT_MODEL = "omni-moderation-latest"
 
 
-def create(request: Request, shelf: Shelf) -> Reply:
+def create(request: Request, store: Store) -> Reply:
     """POST /v1/moderations. A multi-part input is one item; an array of strings is one item each."""
     schemas.moderation(request.document, "")
     named = request.document.get("model") is not None
-    model = check(request.document, embeds=False, shelf=shelf) if named else _DEFAULT_MODEL
+    model = check(request.document, embeds=False, store=store) if named else _DEFAULT_MODEL
     results = [_result(text, kinds) for text, kinds in _items(request.document["input"])]
     return ok({"id": "modr-" + request.digest[:28], "model": model, "results": results})
 

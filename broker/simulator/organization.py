@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from broker.simulator.journal import Journal
+from broker.simulator.request_log import RequestLog
 from broker.simulator.scopes import ADMIN_SCOPES, KEY_SCOPES, Rights
 
 Role = Literal["owner", "member", "none"]
@@ -61,8 +61,8 @@ def random_value(account: Account, prefix: str) -> str:
 
 class Organization:
     """What the admin API and the token endpoint work on. `now` tells unix time; `new_value` makes the values
-    of keys and tokens. `trouble` are knobs (`503`, `cut`, `slow-first-byte:3000` …) that befall every request
-    to the admin API and the token endpoint; what these received is in `journal`.
+    of keys and tokens. `trouble` are overrides (`503`, `cut`, `slow-first-byte:3000` …) that befall every
+    request to the admin API and the token endpoint; what these received is in `request_log`.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Organization:
         self.projects = frozenset(projects)
         self.accounts: dict[str, Account] = {}
         self.events: list[Event] = []
-        self.journal = Journal()
+        self.request_log = RequestLog()
         self.trouble = ""
         self.now = now
         self._admin_keys = frozenset(admin_keys)

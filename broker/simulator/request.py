@@ -12,13 +12,13 @@ from urllib.parse import parse_qsl
 import orjson
 
 from broker.simulator import api_error
-from broker.simulator.knobs import Knobs
+from broker.simulator.overrides import Overrides
 
 _EPOCH = 1_760_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class ReceivedRequest:
     """One request as it came in, unjudged. `path` is raw, without the `query`; `time_ns` is unix time when
     the head had arrived; `digest` is the hex SHA-256 of `body`; `request_id` is what we call it.
     """
@@ -33,15 +33,15 @@ class Arrival:
     request_id: str
 
 
-def document_of(arrival: Arrival) -> Mapping[str, object]:
+def document_of(received: ReceivedRequest) -> Mapping[str, object]:
     """The JSON object in the body, empty where there is none. Raises ApiError 400."""
-    if not arrival.body:
+    if not received.body:
         return {}
-    sent = arrival.headers.get(b"content-type", b"").decode("latin-1")
+    sent = received.headers.get(b"content-type", b"").decode("latin-1")
     if sent.partition(";")[0].strip().lower() != "application/json":
         raise api_error.wrong_content_type(sent)
     try:
-        document = orjson.loads(arrival.body)
+        document = orjson.loads(received.body)
     except orjson.JSONDecodeError:
         raise api_error.not_json() from None
     if not isinstance(document, dict):
@@ -59,7 +59,7 @@ class Request:
     body: bytes
     digest: str
     query: str
-    knobs: Knobs
+    overrides: Overrides
     request_id: str
     arguments: tuple[str, ...] = ()
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from broker.simulator import schemas
 from broker.simulator.api_error import ApiError
-from broker.simulator.composition import ECHOED, Answer, compose, content_text, count_tokens
+from broker.simulator.composition import ECHOED, Composed, compose, content_text, count_tokens
 from broker.simulator.models import check, served
 from broker.simulator.reply import Events, Reply, named_event, ok
 from broker.simulator.request import Request
-from broker.simulator.shelf import Shelf, Stored
+from broker.simulator.store import Store, Stored
 from broker.simulator.tools import ToolCall, called
 from broker.simulator.usage import response_usage
 
@@ -27,7 +27,7 @@ class _Turn:
 
     request: Request
     model: str
-    answer: Answer
+    answer: Composed
     call: ToolCall | None
     usage: dict[str, object]
 
@@ -44,16 +44,16 @@ class _Turn:
         return "completed" if self.call is not None or self.answer.finish == "stop" else "incomplete"
 
 
-def create(request: Request, shelf: Shelf) -> Reply:
+def create(request: Request, store: Store) -> Reply:
     """POST /v1/responses. Kept unless `store` is false; in the background it is done when it is next read."""
     schemas.response(request.document, "")
-    model = check(request.document, embeds=False, shelf=shelf)
-    _check_previous(request, shelf)
+    model = check(request.document, embeds=False, store=store)
+    _check_previous(request, store)
     items = input_items(request)
     turn = _answered(request, model, items)
     finished = _response(turn, turn.status)
     if request.document.get("store") is not False:
-        shelf.responses[turn.id] = Stored(finished, items)
+        store.responses[turn.id] = Stored(finished, items)
     if request.stream:
         terminal = {
             "type": f"response.{turn.status}",
@@ -65,19 +65,19 @@ def create(request: Request, shelf: Shelf) -> Reply:
     return ok(_response(turn, "queued") if queued else finished)
 
 
-def count_input(request: Request, shelf: Shelf) -> Reply:
+def count_input(request: Request, store: Store) -> Reply:
     """POST /v1/responses/input_tokens."""
     schemas.input_tokens(request.document, "")
-    model = check(request.document, embeds=False, shelf=shelf)
+    model = check(request.document, embeds=False, store=store)
     tokens = _prompt_tokens(request, model, input_items(request))
     return ok({"object": "response.input_tokens", "input_tokens": tokens})
 
 
-def compact(request: Request, shelf: Shelf) -> Reply:
+def compact(request: Request, store: Store) -> Reply:
     """POST /v1/responses/compact: the user's messages, then all else as one item that only OpenAI reads."""
     schemas.compact(request.document, "")
-    model = check(request.document, embeds=False, shelf=shelf)
-    _check_previous(request, shelf)
+    model = check(request.document, embeds=False, store=store)
+    _check_previous(request, store)
     items = input_items(request)
     compaction = {
         "id": "cmp_" + request.digest[:48],
@@ -110,9 +110,9 @@ def _item(request: Request, index: int, item: dict[str, object]) -> dict[str, ob
     return known
 
 
-def _check_previous(request: Request, shelf: Shelf) -> None:
+def _check_previous(request: Request, store: Store) -> None:
     previous = request.text("previous_response_id")
-    if previous and previous not in shelf.responses:
+    if previous and previous not in store.responses:
         raise ApiError(
             400,
             f"Previous response with id '{previous}' not found.",
@@ -124,7 +124,7 @@ def _check_previous(request: Request, shelf: Shelf) -> None:
 def _answered(request: Request, model: str, items: list[dict[str, object]]) -> _Turn:
     users = [content_text(item.get("content")) for item in items if item.get("role") == "user"]
     echo = users[-1] if users else ""
-    answer = compose(echo, echo, request.knobs, limit=request.integer("max_output_tokens"))
+    answer = compose(echo, echo, request.overrides, limit=request.integer("max_output_tokens"))
     call = called(request.document, echo[:ECHOED])
     tokens = answer.tokens if call is None else count_tokens(call.arguments, model) + 4
     return _Turn(request, model, answer, call, response_usage(_prompt_tokens(request, model, items), tokens))

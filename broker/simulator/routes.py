@@ -24,9 +24,9 @@ from broker.simulator import (
 from broker.simulator.api_error import unknown_url, wrong_method
 from broker.simulator.reply import Reply
 from broker.simulator.request import Request
-from broker.simulator.shelf import Shelf
+from broker.simulator.store import Store
 
-Operation = Callable[[Request, Shelf], Reply]
+Operation = Callable[[Request, Store], Reply]
 Run = TypeVar("Run")
 _HOLE = "{}"
 

@@ -18,8 +18,8 @@ from uvicorn.server import ServerState
 from broker.simulator.app import SimulatedOpenAI
 from broker.simulator.composition import count_tokens
 from broker.simulator.federation import Provider
-from broker.simulator.journal import Received
 from broker.simulator.organization import Organization
+from broker.simulator.request_log import Received
 
 SIMULATED_KEY = "sk-simulated-0000000000000000000000000000wxyz"
 """Opens the simulator where no other key was configured; worth nothing anywhere else."""
@@ -68,26 +68,26 @@ class Simulator:
     @property
     def received(self) -> list[Received]:
         """Every call of `/v1` so far, refused ones too, oldest first (the last 200,000 are kept). Requests to
-        the admin API and the token endpoint are in `organization.journal` instead.
+        the admin API and the token endpoint are in `organization.request_log` instead.
         """
-        return self._app.journal.entries
+        return self._app.request_log.entries
 
     @property
     def count(self) -> int:
         """How many those were in all."""
-        return self._app.journal.count
+        return self._app.request_log.count
 
     @property
     def open_replies(self) -> int:
         """Replies under way: streams that neither ended nor were abandoned by the caller."""
         return self._app.open_replies
 
-    def trouble(self, last4: str, knobs: str) -> None:
-        """Every request with the key of these last four characters has these knobs from now on."""
-        self._app.trouble(last4, knobs)
+    def trouble(self, last4: str, overrides: str) -> None:
+        """Every request with the key of these last four characters has these overrides from now on."""
+        self._app.trouble(last4, overrides)
 
     def reset(self) -> None:
-        """Forgets what was received, what was stored, every attempt and every key's knobs."""
+        """Forgets what was received, what was stored, every attempt and every key's overrides."""
         self._app.reset()
 
     async def __aenter__(self) -> Simulator:

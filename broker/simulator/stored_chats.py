@@ -12,12 +12,12 @@ from broker.simulator.api_error import ApiError
 from broker.simulator.listing import page
 from broker.simulator.reply import Reply, ok
 from broker.simulator.request import Request
-from broker.simulator.shelf import Shelf, Stored
+from broker.simulator.store import Store, Stored
 
 
-def list_chats(request: Request, shelf: Shelf) -> Reply:
+def list_chats(request: Request, store: Store) -> Reply:
     """GET /v1/chat/completions, by `model` and `metadata[key]` where asked."""
-    documents = [stored.document for stored in shelf.chats.values()]
+    documents = [stored.document for stored in store.chats.values()]
     for name, value in parse_qsl(request.query):
         if name == "model":
             documents = [document for document in documents if document["model"] == value]
@@ -31,30 +31,30 @@ def _labelled(document: dict[str, object], name: str) -> object:
     return metadata.get(name) if isinstance(metadata, dict) else None
 
 
-def get_chat(request: Request, shelf: Shelf) -> Reply:
+def get_chat(request: Request, store: Store) -> Reply:
     """GET /v1/chat/completions/{id}."""
-    return ok(_found(request, shelf).document)
+    return ok(_found(request, store).document)
 
 
-def update_chat(request: Request, shelf: Shelf) -> Reply:
+def update_chat(request: Request, store: Store) -> Reply:
     """POST /v1/chat/completions/{id}: its metadata."""
-    stored = _found(request, shelf)
+    stored = _found(request, store)
     schemas.chat_update(request.document, "")
     changed = stored.updated(metadata=request.document["metadata"])
-    shelf.chats[request.arguments[0]] = changed
+    store.chats[request.arguments[0]] = changed
     return ok(changed.document)
 
 
-def delete_chat(request: Request, shelf: Shelf) -> Reply:
+def delete_chat(request: Request, store: Store) -> Reply:
     """DELETE /v1/chat/completions/{id}."""
-    _found(request, shelf)
-    del shelf.chats[request.arguments[0]]
+    _found(request, store)
+    del store.chats[request.arguments[0]]
     return ok({"object": "chat.completion.deleted", "id": request.arguments[0], "deleted": True})
 
 
-def list_messages(request: Request, shelf: Shelf) -> Reply:
+def list_messages(request: Request, store: Store) -> Reply:
     """GET /v1/chat/completions/{id}/messages."""
-    stored = _found(request, shelf)
+    stored = _found(request, store)
     messages = [_message(request.arguments[0], index, sent) for index, sent in enumerate(stored.inputs)]
     return ok(page(messages, request, order="asc"))
 
@@ -71,8 +71,8 @@ def _message(chat_id: str, index: int, sent: dict[str, object]) -> dict[str, obj
     }
 
 
-def _found(request: Request, shelf: Shelf) -> Stored:
-    stored = shelf.chats.get(request.arguments[0])
+def _found(request: Request, store: Store) -> Stored:
+    stored = store.chats.get(request.arguments[0])
     if stored is None:
         raise ApiError(404, f"Chat completion with id '{request.arguments[0]}' not found.")
     return stored

@@ -29,7 +29,7 @@ _EPOCH = datetime(1970, 1, 1)  # naive on both sides of every sum: always UTC
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class Place(NamedTuple):
+class EntryPlace(NamedTuple):
     """What sequencing adds: which process, which position, and when (unix microseconds)."""
 
     instance: str
@@ -42,7 +42,7 @@ class Entry:
     """A parsed entry. Its signature is well-formed, not yet verified: see `unsigned`."""
 
     record: Record
-    place: Place
+    place: EntryPlace
     kid: str
     sig: bytes
 
@@ -74,7 +74,7 @@ class Unsigned(NamedTuple):
         return b"".join((head, before, b'"sig":"', base64s.to_url(sig).encode(), b'",', tail))
 
 
-def place(record: Record, at: Place, kid: str) -> Unsigned:
+def place(record: Record, at: EntryPlace, kid: str) -> Unsigned:
     """What the key `kid` is to sign so that `record` is the entry at this place.
 
     Raises MalformedError when a field has another type than Record says, holds what JSON cannot say (a lone
@@ -87,7 +87,7 @@ def place(record: Record, at: Place, kid: str) -> Unsigned:
     return Unsigned(message, at.seq)
 
 
-def seal(record: Record, at: Place, signer: RecordSigner) -> bytes:
+def seal(record: Record, at: EntryPlace, signer: RecordSigner) -> bytes:
     """The signed entry of `record` at this place. Raises MalformedError as `place` does."""
     return place(record, at, signer.kid).sign(signer)
 
@@ -106,7 +106,9 @@ def parse_entry(data: bytes) -> Entry:
     if (version := document.pop("v", None)) != VERSION or type(version) is not int:
         raise MalformedError(f"an entry of another version than {VERSION}")
     sig, kid = _signature(document)
-    at = Place(_text(document.pop("instance", None)), _number(document.pop("seq", None)), _time(document))
+    at = EntryPlace(
+        _text(document.pop("instance", None)), _number(document.pop("seq", None)), _time(document)
+    )
     if at.seq < 0:
         raise MalformedError("a negative seq")
     return Entry(_record(document), at, kid, sig)
@@ -131,7 +133,7 @@ def _format_second(seconds: int) -> str:
         raise MalformedError("a time outside the years 1 to 9999") from error
 
 
-def _document(record: Record, at: Place, kid: str) -> dict[str, object]:
+def _document(record: Record, at: EntryPlace, kid: str) -> dict[str, object]:
     document: dict[str, object] = {
         "v": VERSION,
         "instance": at.instance,

@@ -24,8 +24,8 @@ path "transit/sign/broker" { capabilities = ["update"] }
 # Transit signed before a log, which forgets nothing, takes it. It refuses a key that could have left Vault.
 path "transit/keys/broker" { capabilities = ["read"] }
 
-# [vault] pki_role: the certificate of the doors, for a private key that the broker makes and keeps. Only this
-# role, and only to sign a request: `issue`, where Vault makes the private key, is another path.
+# [vault] pki_role: the certificate of the listeners, for a private key that the broker makes and keeps. Only
+# this role, and only to sign a request: `issue`, where Vault makes the private key, is another path.
 path "pki/sign/broker" { capabilities = ["update"] }
 
 # `broker doctor` asks which of these lines the broker has, and whether it has more. It tells of nobody else's

@@ -17,10 +17,10 @@ from pathlib import Path
 from . import latency, memory, tables, throughput
 from .broker_gateway import Broker
 from .claims import Claim, judge
+from .deployment import Deployment, Shape, running_upstream
 from .errors import BenchError
 from .gateways import Direct, Envoy, Gateway, LiteLLM, Portkey
 from .install import build_load, say
-from .scene import Scene, Shape, running_upstream
 from .target import Lane
 
 ROOT = Path(__file__).parents[2]
@@ -89,7 +89,7 @@ def _shapes(text: str) -> tuple[Shape, ...]:
 
 
 @contextmanager
-def _stage(options: argparse.Namespace, names: Sequence[str]) -> Iterator[tuple[Scene, list[Lane]]]:
+def _stage(options: argparse.Namespace, names: Sequence[str]) -> Iterator[tuple[Deployment, list[Lane]]]:
     """Everything installed and running. The run's folder lies beside the cache, on the checkout's disk:
     the broker's durable records must cost what they cost there.
     """
@@ -102,7 +102,7 @@ def _stage(options: argparse.Namespace, names: Sequence[str]) -> Iterator[tuple[
     with ExitStack() as running:
         work = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=cache)))
         upstream = running.enter_context(running_upstream(binary, work))
-        scene = Scene(cache, work, binary, upstream)
+        scene = Deployment(cache, work, binary, upstream)
         lanes: list[Lane] = []
         for gateway in gateways:
             say(f"starting {gateway.name}: {gateway.note}")

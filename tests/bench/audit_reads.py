@@ -20,8 +20,8 @@ import httpx
 
 from broker.adapters.ledger import LogKeys
 from broker.gen.broker.v1 import audit_pb2, audit_pb2_grpc
+from tests.e2e.upstreams import simulator_process
 from tests.ledger.longlog import make
-from tests.path.upstreams import simulator_process
 from tests.running import RunningBroker, start_broker
 
 READERS = 4

@@ -20,8 +20,8 @@ from urllib.parse import urlencode, urlsplit
 from google.protobuf.json_format import ParseDict
 
 from .child import Child
+from .deployment import CHAT_TURNS, Deployment, Shape
 from .errors import BenchError
-from .scene import CHAT_TURNS, Scene, Shape
 from .target import Credentials, GrpcTarget, HttpTarget, Lane
 
 START_SECONDS = 60.0
@@ -48,7 +48,7 @@ class Broker:
                 "there is no `broker` command beside this Python: run `make bench`, which installs it"
             )
 
-    def start(self, scene: Scene, running: ExitStack) -> list[Lane]:
+    def start(self, scene: Deployment, running: ExitStack) -> list[Lane]:
         """`broker dev` on free ports, with the benchmark's upstream."""
         folder = scene.work / self.name
         folder.mkdir()
@@ -61,13 +61,13 @@ class Broker:
         child.wait_until(lambda: ready.exists() and b"ready" in child.log.read_bytes(), START_SECONDS)
         return self._lanes(scene, json.loads(ready.read_text()), child)
 
-    def _argv(self, scene: Scene, folder: Path, key_file: Path) -> list[str]:
+    def _argv(self, scene: Deployment, folder: Path, key_file: Path) -> list[str]:
         free = "127.0.0.1:0"
         argv = [str(self._command), "dev", "--dir", str(folder / "dev")]
         argv += ["--https", free, "--grpc", free, "--console", free]
         return [*argv, "--upstream", f"{scene.upstream.url}/v1", "--upstream-key-file", str(key_file)]
 
-    def _lanes(self, scene: Scene, dev: dict[str, object], child: Child) -> list[Lane]:
+    def _lanes(self, scene: Deployment, dev: dict[str, object], child: Child) -> list[Lane]:
         identities = dev["identities"]
         assert isinstance(identities, dict)
         own = identities[self._identity]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .scene import Shape
+from .deployment import Shape
 from .throughput import Cell, Figure, Results, p50, rate
 
 HTTPS, GRPC = "broker HTTPS", "broker gRPC"

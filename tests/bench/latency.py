@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .claims import GRPC, HTTPS, Claim
+from .deployment import Deployment, Shape
 from .install import say
 from .loadgen import Plan, Spread, measure
-from .scene import Scene, Shape
 from .target import Lane
 
 EVENTS = 5
@@ -32,13 +32,13 @@ class FirstEvent:
     delay: Spread
 
 
-def run(scene: Scene, lanes: Sequence[Lane], connections: int) -> list[FirstEvent]:
+def run(scene: Deployment, lanes: Sequence[Lane], connections: int) -> list[FirstEvent]:
     """Measures each lane alone. Raises BenchError where one cannot be measured."""
     scene.upstream.shape(events=EVENTS, delay_ms=PAUSE_MS)
     return [_lane(scene, lane, connections) for lane in lanes]
 
 
-def _lane(scene: Scene, lane: Lane, connections: int) -> FirstEvent:
+def _lane(scene: Deployment, lane: Lane, connections: int) -> FirstEvent:
     say(f"measuring first events: {lane.name}")
     measured = measure(scene, lane, Plan(Shape.STREAM, connections, SECONDS, requests=STREAMS, warmup=3))
     delay = measured.first_event_after_sent or Spread(float("inf"), float("inf"), float("inf"))

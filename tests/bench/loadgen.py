@@ -6,8 +6,8 @@ import json
 import subprocess
 from dataclasses import dataclass
 
+from .deployment import Deployment, Shape
 from .errors import BenchError
-from .scene import Scene, Shape
 from .target import Lane
 
 GRACE_SECONDS = 120.0
@@ -73,7 +73,7 @@ class _Cpu:
     upstream: float
 
 
-def measure(scene: Scene, lane: Lane, plan: Plan) -> Measured:
+def measure(scene: Deployment, lane: Lane, plan: Plan) -> Measured:
     """One load against one lane. Raises BenchError when it could not run, or when every call failed."""
     lane.before_round()
     argv = [str(scene.binary), *lane.target.arguments(plan.shape), *plan.arguments()]
@@ -97,7 +97,7 @@ def measure(scene: Scene, lane: Lane, plan: Plan) -> Measured:
     return _read(output, lane, after.gateway - before.gateway, after.upstream - before.upstream)
 
 
-def _cpu(scene: Scene, lane: Lane) -> _Cpu:
+def _cpu(scene: Deployment, lane: Lane) -> _Cpu:
     return _Cpu(lane.child.cpu_seconds() if lane.child else 0.0, scene.upstream.child.cpu_seconds())
 
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .claims import GRPC, HTTPS, Claim
+from .deployment import Deployment, Shape
 from .errors import BenchError
 from .install import say
 from .loadgen import Measured, Plan, measure
-from .scene import Scene, Shape
 from .target import Lane
 
 EVENTS = 30
@@ -54,12 +54,12 @@ def raise_file_limit(streams: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-def run(scene: Scene, lanes: Sequence[Lane], streams: int) -> list[Memory]:
+def run(scene: Deployment, lanes: Sequence[Lane], streams: int) -> list[Memory]:
     """Measures each lane that is a gateway. Raises BenchError where streams did not all open or end well."""
     return [_lane(scene, lane, streams) for lane in lanes if lane.child is not None]
 
 
-def _lane(scene: Scene, lane: Lane, streams: int) -> Memory:
+def _lane(scene: Deployment, lane: Lane, streams: int) -> Memory:
     say(f"measuring memory: {lane.name}, {streams} streams of {EVENTS * PAUSE_MS / 1000:.0f} s")
     scene.upstream.shape(events=EVENTS, delay_ms=0)
     measure(scene, lane, Plan(Shape.STREAM, 16, SETTLE_SECONDS))
@@ -76,7 +76,7 @@ def _lane(scene: Scene, lane: Lane, streams: int) -> Memory:
 class _Load(threading.Thread):
     """The streams, in a thread: the load generator runs while this process samples."""
 
-    def __init__(self, scene: Scene, lane: Lane, streams: int) -> None:
+    def __init__(self, scene: Deployment, lane: Lane, streams: int) -> None:
         super().__init__(name="streams", daemon=True)
         seconds = OPENING_SECONDS + EVENTS * PAUSE_MS / 1000
         self._plan = Plan(Shape.STREAM, streams, seconds, requests=streams, warmup=0)
@@ -102,7 +102,7 @@ class _Load(threading.Thread):
             )
 
 
-def _watch(scene: Scene, lane: Lane, streams: int, load: _Load) -> list[float]:
+def _watch(scene: Deployment, lane: Lane, streams: int, load: _Load) -> list[float]:
     """Resident KiB, sampled while all streams are open."""
     deadline = time.monotonic() + OPENING_SECONDS
     while scene.upstream.open_streams() < streams:

@@ -20,14 +20,14 @@ import aiohttp
 import orjson
 
 from broker.adapters.clock import SystemClock
-from broker.adapters.decisions import CachingAuthorizer
+from broker.adapters.decision_cache import CachingAuthorizer
 from broker.adapters.opa import OpaAuthorizer, Sidecar
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.proof import prove
 from broker.identity.revocation import RevocationSet
 from broker.ports import DecisionPoint
 from tests.bench.claims import Claim
-from tests.bench.decisions import cost
+from tests.bench.decision_latency import cost
 from tests.opa.sidecar import POLICIES, running_opa, unheard
 from tests.policy.documents import call
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from broker.adapters.clock import SystemClock
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.proof import prove
-from broker.adapters.shadow import QUEUE, Shadow
+from broker.adapters.shadow import QUEUE, ShadowObserver
 from broker.model.decision import CallDecision, Content, PolicyVersion
 from broker.ports import Observation
 from tests.ledger.support import ROOT, opened
@@ -44,7 +44,7 @@ async def measure(policies: Path) -> tuple[float, float]:
     paid = waited = 0.0
     with tempfile.TemporaryDirectory() as home:
         async with opened(Path(home)) as log:
-            shadow = Shadow(EmbeddedAuthorizer(policies, prove), log, SystemClock(), sample=1.0)
+            shadow = ShadowObserver(EmbeddedAuthorizer(policies, prove), log, SystemClock(), sample=1.0)
             shadow.start()
             for number in range(ROUNDS):
                 documents = [call(tokens_out=number * QUEUE + each) for each in range(QUEUE)]
@@ -70,7 +70,7 @@ def _observation(document: dict[str, object]) -> Observation:
     return Observation("call_1", "alice", ASSISTANT, "demo", "chat", "gpt-4o", document, _ENFORCED)
 
 
-def _done(shadow: Shadow) -> int:
+def _done(shadow: ShadowObserver) -> int:
     tally = shadow.tally
     return tally.agreed + tally.allow_to_deny + tally.deny_to_allow + tally.failed + tally.dropped
 

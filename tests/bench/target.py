@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .child import Child
-from .scene import Shape
+from .deployment import Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .deployment import Deployment, Shape
 from .install import say
 from .loadgen import Measured, Plan, measure
-from .scene import Scene, Shape
 from .target import Lane
 
 Figure = Callable[[Measured], float]
@@ -76,7 +76,7 @@ def p99(measured: Measured) -> float:
     return measured.latency.p99_us if measured.latency else 0.0
 
 
-def run(scene: Scene, lanes: Sequence[Lane], effort: Effort) -> Results:
+def run(scene: Deployment, lanes: Sequence[Lane], effort: Effort) -> Results:
     """Measures everything. Raises BenchError as soon as one lane cannot be measured."""
     results = Results({})
     for shape in effort.shapes:
@@ -88,7 +88,7 @@ def run(scene: Scene, lanes: Sequence[Lane], effort: Effort) -> Results:
     return results
 
 
-def _round(scene: Scene, lanes: Sequence[Lane], plan: Plan, results: Results) -> None:
+def _round(scene: Deployment, lanes: Sequence[Lane], plan: Plan, results: Results) -> None:
     for lane in lanes:
         cell = Cell(plan.shape, plan.connections, lane.name)
         results.rounds.setdefault(cell, []).append(measure(scene, lane, plan))

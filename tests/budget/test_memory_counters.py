@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from broker.adapters.counters import MemoryCounters
 from broker.ports import Counters
-from tests.contracts.counters_contract import MINUTE, CountersContract, CountersRig, charge
+from tests.contracts.counters_contract import MINUTE, CountersContract, CountersSetup, charge
 
 _NS = 1_000_000_000
 
@@ -31,7 +31,7 @@ class HandClock:
 
 
 @dataclass
-class MemoryRig:
+class MemorySetup:
     """Counters on a clock that the test moves."""
 
     clock: HandClock = field(default_factory=HandClock)
@@ -46,8 +46,8 @@ class MemoryRig:
 class TestMemoryCounters(CountersContract):
     """The contract."""
 
-    async def fresh(self) -> CountersRig:
-        return MemoryRig()
+    async def fresh(self) -> CountersSetup:
+        return MemorySetup()
 
 
 async def test_a_flood_of_accounts_is_forgotten_with_its_window() -> None:
@@ -61,7 +61,7 @@ async def test_a_flood_of_accounts_is_forgotten_with_its_window() -> None:
 
 
 async def test_windows_align_to_the_clock_not_to_the_first_call() -> None:
-    rig = MemoryRig()  # 25.5 s into a minute
+    rig = MemorySetup()  # 25.5 s into a minute
     await rig.counters.reserve([charge("a", 1, 1)])
     await rig.pass_seconds(34.4)
     late = await rig.counters.reserve([charge("b", 1, 1)])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from broker.adapters.bundle import build
+from broker.adapters.policyfiles.bundle import build
 from tests.policy.engines import POLICIES
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.adapters.bundle.archive import ArchiveError, unpacked
+from broker.adapters.policyfiles.bundle.archive import ArchiveError, unpacked
 
 MIB = 1024 * 1024
 

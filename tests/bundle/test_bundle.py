@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.bundle import build, read
-from broker.adapters.bundle.archive import LONGEST_BYTES
-from broker.adapters.rego.source import read_policies
+from broker.adapters.policyfiles.bundle import build, read
+from broker.adapters.policyfiles.bundle.archive import LONGEST_BYTES
+from broker.adapters.policyfiles.source import read_policies
 from broker.errors import BrokerError
 from tests.opa.sidecar import POLICIES, opa_binary
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from broker.adapters.bundle import read
 from broker.adapters.clock import SystemClock
+from broker.adapters.policyfiles.bundle import read
+from broker.adapters.rego.bundle_server import ServedBundle
 from broker.adapters.rego.origin import SignedBundle
 from broker.adapters.rego.reloading import ReloadingAuthorizer
-from broker.adapters.rego.served import ServedBundle
 from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion
 from tests.bundle.signing import Author, new_key
@@ -123,7 +123,7 @@ async def test_a_bad_bundle_is_refused_loudly_and_the_last_good_one_stays(
     with capture_logs() as said:
         await follower.look()
         await follower.look()
-    refusals = [line for line in said if line["event"] == "policy refused"]
+    refusals = [line for line in said if line["event"] == "policy_refused"]
     assert [line["log_level"] for line in refusals] == ["error"]
     assert BAD[spoil] in refusals[0]["why"]
     assert refusals[0]["remedy"]

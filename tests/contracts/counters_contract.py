@@ -20,7 +20,7 @@ MINUTE = 60
 CAPS = {"a": 10, "b": 7, "c": 3}
 
 
-class CountersRig(Protocol):
+class CountersSetup(Protocol):
     """Counters under test that nobody has charged yet, and their time."""
 
     @property
@@ -57,7 +57,7 @@ STEPS = st.lists(st.one_of(AMOUNTS, st.tuples(st.integers(0, 9), st.floats(0, 1)
 class CountersContract:
     """Needs `fresh()`."""
 
-    async def fresh(self) -> CountersRig:
+    async def fresh(self) -> CountersSetup:
         """Counters that nobody has charged yet."""
         raise NotImplementedError
 

@@ -15,15 +15,15 @@ from typing import Any, NamedTuple, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from broker.adapters.vault.grants import Names, broker_policy, keys_policy
+from broker.adapters.vault.provision.grants import VaultNames, broker_policy, keys_policy
 from broker.config import Settings
 from broker.errors import Kind
 from broker.listeners.grpc.errors import CODES
 from broker.listeners.grpc.rules import RULES, CallRule, Public
-from broker.listeners.grpc.rules import Issue as GrpcIssue
+from broker.listeners.grpc.rules import TokenRule as GrpcIssue
 from broker.listeners.https.errors import ROWS
-from broker.listeners.https.routes import ROUTES, Issue, Open
-from tests.docs.decisions import decisions
+from broker.listeners.https.routes import ROUTES, Open, TokenRoute
+from tests.docs.adrs import decisions
 from tests.docs.logged import logged
 from tests.docs.pages import DECISIONS, OPERATORS, ROOT, SERVICES
 
@@ -117,7 +117,7 @@ def _asked(rule: object) -> str:
     """The operation or admin action as policy sees it, or why it is not asked."""
     if isinstance(rule, CallRule):
         return f"call `{rule.operation.value}`"
-    if isinstance(rule, Issue | GrpcIssue):
+    if isinstance(rule, TokenRoute | GrpcIssue):
         return "the token itself"
     if isinstance(rule, Open | Public):
         return f"nothing: {rule.value}"
@@ -159,7 +159,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def vault_policies() -> Mapping[Path, str]:
     """deploy/vault/*.hcl: what `broker vault init` writes with its default names."""
-    policies = (broker_policy(Names()), keys_policy(Names()))
+    policies = (broker_policy(VaultNames()), keys_policy(VaultNames()))
     return {VAULT_POLICIES / f"{policy.name}.hcl": policy.text for policy in policies}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.decisions import decisions, read, records
+from tests.docs.adrs import decisions, read, records
 from tests.docs.pages import DECISIONS
 
 STATUS = re.compile(r"(proposed|accepted|superseded by \[.+\]\(.+\))(; .+)?")

@@ -1,4 +1,4 @@
-"""Workload identity as a KeyVault: what of the contract does not suppose a store."""
+"""Workload identity as a CredentialSource: what of the contract does not suppose a store."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.keyvault_contract import KeySourceContract
-from tests.federation.rig import Rig
+from tests.contracts.credential_source_contract import CredentialSourceContract
+from tests.federation.fakes import FederatedSetup
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    rig = Rig(tmp_path)
+async def rig(tmp_path: Path) -> AsyncIterator[FederatedSetup]:
+    rig = FederatedSetup(tmp_path)
     yield rig
     await rig.vault.aclose()
 
 
-class TestFederated(KeySourceContract):
+class TestFederated(CredentialSourceContract):
     """The contract."""

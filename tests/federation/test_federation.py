@@ -13,14 +13,14 @@ import msgspec
 import pytest
 import structlog
 
-from broker.adapters.federation import FederatedKeyVault, SubjectToken, Trust
-from broker.adapters.federation.vault import Federated
-from broker.adapters.shortlived import Refusal
+from broker.adapters.ephemeral_keys import SourceError
+from broker.adapters.ephemeral_keys.federation import FederatedKeySource, SubjectToken, Trust
+from broker.adapters.ephemeral_keys.federation.source import Federated
 from broker.errors import BrokerError
 from broker.model.secret import Secret
-from tests.federation.rig import LIFE, PROVIDER, STORED, Rig, answering
-from tests.shortlived.clock import SteppedClock, settle
-from tests.shortlived.wire import Fault
+from tests.ephemeral_keys.clock import SteppedClock, settle
+from tests.ephemeral_keys.network import Fault
+from tests.federation.fakes import LIFE, PROVIDER, STORED, FederatedSetup, answering
 from tests.simulator.issuer import Issuer
 
 
@@ -45,8 +45,8 @@ class Told:
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    rig = Rig(tmp_path)
+async def rig(tmp_path: Path) -> AsyncIterator[FederatedSetup]:
+    rig = FederatedSetup(tmp_path)
     await rig.vault.start()
     yield rig
     await rig.vault.aclose()
@@ -58,14 +58,14 @@ def told() -> Told:
 
 
 @pytest.fixture
-async def falling(tmp_path: Path, told: Told) -> AsyncIterator[Rig]:
+async def falling(tmp_path: Path, told: Told) -> AsyncIterator[FederatedSetup]:
     """With a stored key to fall back on."""
-    rig = Rig(tmp_path, "stored", told)
+    rig = FederatedSetup(tmp_path, "stored", told)
     yield rig
     await rig.vault.aclose()
 
 
-async def until_exchanged(rig: Rig, seconds: float) -> None:
+async def until_exchanged(rig: FederatedSetup, seconds: float) -> None:
     """Time passes; what it sets off reads a file in a thread, which takes real time."""
     heard = len(rig.wire.heard)
     await rig.clock.advance(seconds)
@@ -76,13 +76,15 @@ async def until_exchanged(rig: Rig, seconds: float) -> None:
     await settle()
 
 
-async def test_an_access_token_opens_the_api_and_is_known_by_its_place(rig: Rig) -> None:
+async def test_an_access_token_opens_the_api_and_is_known_by_its_place(rig: FederatedSetup) -> None:
     lease = await rig.vault.lease("openai")
     assert rig.opens(lease.secret.reveal())
     assert lease.key_ref == "workload_identity:openai"
 
 
-async def test_it_is_renewed_at_two_thirds_of_its_life_with_the_token_that_is_there_then(rig: Rig) -> None:
+async def test_it_is_renewed_at_two_thirds_of_its_life_with_the_token_that_is_there_then(
+    rig: FederatedSetup,
+) -> None:
     first = await rig.vault.lease("openai")
     await rig.key("other")
     await rig.clock.advance(LIFE * 2 / 3 - 5)
@@ -95,7 +97,7 @@ async def test_it_is_renewed_at_two_thirds_of_its_life_with_the_token_that_is_th
     assert rig.opens(second.secret.reveal())
 
 
-async def test_calls_never_wait_for_a_renewal(rig: Rig) -> None:
+async def test_calls_never_wait_for_a_renewal(rig: FederatedSetup) -> None:
     first = await rig.key()
     rig.wire.fault = Fault.LOST_REQUEST
     await rig.clock.advance(LIFE * 2 / 3 + 1)
@@ -105,7 +107,9 @@ async def test_calls_never_wait_for_a_renewal(rig: Rig) -> None:
     assert answered.value.value.secret.reveal() == first
 
 
-async def test_away_the_token_is_used_until_its_end_then_refused_and_comes_back_by_itself(rig: Rig) -> None:
+async def test_away_the_token_is_used_until_its_end_then_refused_and_comes_back_by_itself(
+    rig: FederatedSetup,
+) -> None:
     first = await rig.key()
     rig.wire.fault = Fault.UNREACHABLE
     await rig.clock.advance(LIFE - 31)
@@ -118,7 +122,9 @@ async def test_away_the_token_is_used_until_its_end_then_refused_and_comes_back_
     assert rig.opens(await rig.key())
 
 
-async def test_the_access_token_of_a_short_subject_token_is_renewed_before_that_ends(rig: Rig) -> None:
+async def test_the_access_token_of_a_short_subject_token_is_renewed_before_that_ends(
+    rig: FederatedSetup,
+) -> None:
     await rig.vault.aclose()
     rig.refresh(300)
     rig.vault = rig._vault(None, Told())
@@ -130,7 +136,7 @@ async def test_the_access_token_of_a_short_subject_token_is_renewed_before_that_
 
 
 async def test_it_falls_back_only_without_a_good_token_loudly_and_comes_back(
-    falling: Rig, told: Told
+    falling: FederatedSetup, told: Told
 ) -> None:
     first = await falling.key()
     falling.wire.fault = Fault.OVERLOADED
@@ -151,8 +157,8 @@ async def test_it_falls_back_only_without_a_good_token_loudly_and_comes_back(
         assert falling.opens(await falling.key())
         assert await falling.key() != STORED
     events = [(entry["log_level"], entry["event"]) for entry in logs]
-    assert events.count(("error", "no access token: calls get a stored key")) == 1
-    assert ("info", "calls get access tokens again") in events
+    assert events.count(("error", "access_token_fallback")) == 1
+    assert ("info", "access_tokens_restored") in events
     assert [event[0] for event in told.events if event[0] != "not issued"] == [
         "issued",
         "fell back",
@@ -162,7 +168,7 @@ async def test_it_falls_back_only_without_a_good_token_loudly_and_comes_back(
     ]
 
 
-async def test_while_it_falls_back_no_call_waits(falling: Rig) -> None:
+async def test_while_it_falls_back_no_call_waits(falling: FederatedSetup) -> None:
     falling.wire.fault = Fault.UNREACHABLE
     began = time.monotonic()
     for _ in range(50):
@@ -170,7 +176,7 @@ async def test_while_it_falls_back_no_call_waits(falling: Rig) -> None:
     assert time.monotonic() - began < 1.0
 
 
-async def test_without_a_configured_fallback_a_stored_key_is_never_used(rig: Rig) -> None:
+async def test_without_a_configured_fallback_a_stored_key_is_never_used(rig: FederatedSetup) -> None:
     rig.wire.fault = Fault.UNREACHABLE
     await rig.vault.aclose()
     rig.vault = rig._vault(None, Told())
@@ -181,7 +187,7 @@ async def test_without_a_configured_fallback_a_stored_key_is_never_used(rig: Rig
 def test_a_fallback_needs_a_store(tmp_path: Path) -> None:
     subject = SubjectToken(tmp_path / "token", SteppedClock())
     with pytest.raises(ValueError, match="fallback"):
-        FederatedKeyVault(
+        FederatedKeySource(
             {"openai": Federated(subject, Trust("idp", "svc"), "stored")},
             answering(httpx.Response(500)),
             SteppedClock(),
@@ -189,7 +195,7 @@ def test_a_fallback_needs_a_store(tmp_path: Path) -> None:
     subject.close()
 
 
-async def test_a_revoked_token_is_replaced(rig: Rig) -> None:
+async def test_a_revoked_token_is_replaced(rig: FederatedSetup) -> None:
     before = await rig.key()
     rig.vault.revoke("openai")
     assert await rig.key() != before
@@ -209,7 +215,7 @@ SUBJECTS = {
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 async def test_an_unfit_token_file_is_told_by_its_path_and_sent_nowhere(tmp_path: Path, subject: str) -> None:
-    rig = Rig(tmp_path)
+    rig = FederatedSetup(tmp_path)
     content = SUBJECTS[subject]
     rig.file.unlink()
     if content is not None:
@@ -222,7 +228,7 @@ async def test_an_unfit_token_file_is_told_by_its_path_and_sent_nowhere(tmp_path
 
 
 async def test_an_expired_subject_token_is_not_sent(tmp_path: Path) -> None:
-    rig = Rig(tmp_path)
+    rig = FederatedSetup(tmp_path)
     rig.refresh(-1)
     error = await rig.refused()
     assert "has expired" in error.message
@@ -231,7 +237,7 @@ async def test_an_expired_subject_token_is_not_sent(tmp_path: Path) -> None:
 
 
 async def test_what_openai_rejects_is_told_with_what_to_check(tmp_path: Path) -> None:
-    rig = Rig(tmp_path)
+    rig = FederatedSetup(tmp_path)
     rig.refresh(sub="spiffe://example.org/ns/other/sa/other")
     error = await rig.refused()
     assert "invalid_grant" in error.message
@@ -265,10 +271,10 @@ REPLIES: dict[str, object] = {
 
 @pytest.mark.parametrize("reply", REPLIES)
 async def test_an_answer_outside_the_reference_is_refused(tmp_path: Path, reply: str) -> None:
-    rig = Rig(tmp_path)
+    rig = FederatedSetup(tmp_path)
     endpoint = answering(httpx.Response(200, stream=httpx.ByteStream(msgspec.json.encode(REPLIES[reply]))))
     outcome = await endpoint.exchange(_subject(rig), Trust(PROVIDER, "svc_acct_openai"))
-    assert isinstance(outcome, Refusal)
+    assert isinstance(outcome, SourceError)
     assert "reference" in outcome.message
     await endpoint.aclose()
     await rig.vault.aclose()
@@ -276,19 +282,19 @@ async def test_an_answer_outside_the_reference_is_refused(tmp_path: Path, reply:
 
 async def test_an_endpoint_that_echoes_the_token_is_not_repeated(tmp_path: Path) -> None:
     """An error may say anything; a message, a log line or a metric of ours never says it again."""
-    rig = Rig(tmp_path)
+    rig = FederatedSetup(tmp_path)
     subject = rig.refresh()
     for body in ({"error": subject}, {"error": "invalid_grant", "error_description": subject}):
         endpoint = answering(httpx.Response(401, stream=httpx.ByteStream(msgspec.json.encode(body))))
         with structlog.testing.capture_logs() as logs:
             outcome = await endpoint.exchange(_subject(rig), Trust(PROVIDER, "svc_acct_openai"))
-        assert isinstance(outcome, Refusal)
+        assert isinstance(outcome, SourceError)
         assert subject not in repr(outcome) + repr(logs)
         await endpoint.aclose()
     await rig.vault.aclose()
 
 
-async def test_no_error_carries_a_token_in_its_chain(rig: Rig) -> None:
+async def test_no_error_carries_a_token_in_its_chain(rig: FederatedSetup) -> None:
     """Walks causes, contexts and the locals of every frame."""
     subject = rig.file.read_text().strip()
     for fault in (Fault.UNREACHABLE, Fault.LOST_REPLY, Fault.OVERLOADED):
@@ -309,5 +315,5 @@ async def test_no_error_carries_a_token_in_its_chain(rig: Rig) -> None:
             frame = frame.tb_next
 
 
-def _subject(rig: Rig) -> Secret:
+def _subject(rig: FederatedSetup) -> Secret:
     return Secret(rig.file.read_text().strip())

@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from broker.simulator import Mapped
-from tests.shortlived.site import PROJECT, STORED, Site, key_refs, say_hello, site
+from tests.ephemeral_keys.site import PROJECT, STORED, Site, key_refs, say_hello, site
 from tests.simulator.issuer import SUBJECT, Issuer
 from tests.vault.serving import Sections
 
@@ -69,7 +69,7 @@ def test_calls_go_without_any_stored_key(here: Site, issuer: Issuer) -> None:
     assert [account["id"] for account in here.organization()["accounts"] if account["live"]] == [ACCOUNT]
     broker.stop()
     written = here.written()
-    assert "key issued" in written
+    assert "key_issued" in written
     assert subject not in written
     assert subject.rpartition(".")[2] not in written
     assert "at-simulated" not in written
@@ -110,7 +110,7 @@ def test_with_a_fallback_calls_get_the_stored_key_and_the_operator_is_told(here:
     assert 'broker_key_fallback{credential="openai"} 1.0' in told
     assert 'broker_key_fallback_leases_total{credential="openai"} 1.0' in told
     errors = broker.errors.read_text()
-    assert "calls get a stored key" in errors
+    assert "access_token_fallback" in errors
     assert STORED not in errors
 
 

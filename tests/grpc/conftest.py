@@ -14,20 +14,20 @@ import pytest
 from broker.adapters.clock import SystemClock
 from broker.gen.broker.v1 import audit_pb2_grpc, openai_pb2_grpc, token_pb2_grpc
 from broker.identity.certificate import CertificateReader
-from broker.listeners.grpc.core import Core
+from broker.listeners.grpc.dependencies import ListenerDependencies
 from broker.listeners.grpc.server import GrpcServer
 from broker.listeners.tlsfiles import TlsFiles, TlsInUse
+from tests.grpc.fakes import FakeServices
 from tests.grpc.pki import Authority, Pair
-from tests.grpc.stand_in import StandIn
 
 RawRpc: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"  # generic only for the checker
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What a test of the door needs."""
+class GrpcSetup:
+    """What a test of the listener needs."""
 
-    core: StandIn
+    dependencies: FakeServices
     server: GrpcServer
     authority: Authority
     channel: grpc.aio.Channel
@@ -58,14 +58,14 @@ def raw_rpc(channel: grpc.aio.Channel, method: str) -> RawRpc:
     return channel.unary_unary(method)
 
 
-def core_of(stand_in: StandIn) -> Core:
-    """The stand-in behind the door, with the real certificate reader."""
+def dependencies_of(stand_in: FakeServices) -> ListenerDependencies:
+    """The stand-in behind the listener, with the real certificate reader."""
     numbers = count(1)
-    return Core(
+    return ListenerDependencies(
         calls=stand_in,
-        issuance=stand_in,
-        administration=stand_in,
-        explaining=stand_in,
+        token_issuer=stand_in,
+        administrator=stand_in,
+        policy_explainer=stand_in,
         read_peer=CertificateReader("test.broker", 86_400).read,
         unready=lambda: stand_in.missing,
         new_call_id=lambda: f"call_{next(numbers)}",
@@ -90,11 +90,13 @@ def workload(authority: Authority) -> Pair:
 
 
 @pytest.fixture
-async def scene(authority: Authority, files: TlsFiles, workload: Pair) -> AsyncIterator[Scene]:
-    core = StandIn()
-    server = GrpcServer(core_of(core), TlsInUse(files, SystemClock()), "127.0.0.1:0", reflection=True)
+async def scene(authority: Authority, files: TlsFiles, workload: Pair) -> AsyncIterator[GrpcSetup]:
+    dependencies = FakeServices()
+    server = GrpcServer(
+        dependencies_of(dependencies), TlsInUse(files, SystemClock()), "127.0.0.1:0", reflection=True
+    )
     await server.start()
     credentials = channel_credentials(authority, workload)
     async with grpc.aio.secure_channel(server.address, credentials) as channel:
-        yield Scene(core, server, authority, channel)
+        yield GrpcSetup(dependencies, server, authority, channel)
     await server.stop(0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from broker.gen.broker.v1 import audit_pb2, chat_pb2, common_pb2, openai_pb2
 from broker.listeners.grpc.codec import DocumentError, from_document, to_document
-from broker.listeners.grpc.shapes import STRUCT, Shape, enum_texts, is_map, shape_of
+from broker.listeners.grpc.shapes import STRUCT, MessageShape, enum_texts, is_map, shape_of
 from tests.sizes import sized
 
 Json = st.SearchStrategy[object]
@@ -41,12 +41,12 @@ def _documents(descriptor: Descriptor, depth: int = 0) -> Json:
         return _objects
     shape = shape_of(descriptor)
     fields = [field for field in descriptor.fields if field.name not in ("extra", "extra_json")]
-    if shape is Shape.OBJECT:
+    if shape is MessageShape.OBJECT:
         known = {field.name: _values(field, depth) | _json for field in fields} if depth < 4 else {}
         unknown = st.dictionaries(_text | st.sampled_from(["extra", "extra_json"]), _json, max_size=2)
         typed = st.fixed_dictionaries({}, optional=known)
         return st.builds(lambda rest, named: {**rest, **named}, unknown, typed)
-    if shape is Shape.UNION:
+    if shape is MessageShape.UNION:
         return st.one_of(*(_values(field, depth) for field in fields))
     return _values(fields[0], depth)
 
@@ -208,6 +208,6 @@ def test_every_message_follows_one_shape_and_every_object_can_hold_unknown_membe
             shape = shape_of(descriptor)
             typed = (field for field in descriptor.fields if field.name not in ("extra", "extra_json"))
             plain = [field for field in typed if not field.is_repeated]
-            assert shape is not Shape.OBJECT or all(field.has_presence for field in plain)
+            assert shape is not MessageShape.OBJECT or all(field.has_presence for field in plain)
         waiting.extend(field.message_type for field in descriptor.fields if field.message_type is not None)
     assert len(seen) > 60

@@ -10,11 +10,11 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[i
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.grpc import errors
-from broker.listeners.grpc.errors import Refusal, refusal, upstream_refusal
+from broker.listeners.grpc.errors import RpcFailure, refusal, upstream_refusal
 from broker.model.call import Reply
 
 
-def _details(refused: Refusal) -> dict[str, Message]:
+def _details(refused: RpcFailure) -> dict[str, Message]:
     raw = dict(refused.trailers)["grpc-status-details-bin"]
     status = status_pb2.Status.FromString(raw)
     assert code_pb2.Code.Name(status.code) == refused.code.name

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
 from broker.identity.revocation import RevocationSet
-from broker.identity.token import TokenIssuer
+from broker.identity.token import TokenSigner
 from broker.model.subject import Grant, Peer, Subject
 
 KEY = Ed25519PrivateKey.generate()
@@ -26,11 +26,11 @@ NOW = 1_000
 
 
 @pytest.fixture
-def issuer() -> TokenIssuer:
-    return TokenIssuer(KEY, "https://broker.example", "broker")
+def issuer() -> TokenSigner:
+    return TokenSigner(KEY, "https://broker.example", "broker")
 
 
-def minted(issuer: TokenIssuer, ttl: int = 300) -> str:
+def minted(issuer: TokenSigner, ttl: int = 300) -> str:
     grant = Grant(("chat:gpt-4o",), ttl, user="alice", max_tokens=64)
     return issuer.mint(SUBJECT, PEER, grant, token_id="tok_1", now_seconds=NOW).token
 
@@ -39,7 +39,7 @@ def encoded(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
-def test_claims_survive_the_journey(issuer: TokenIssuer) -> None:
+def test_claims_survive_the_journey(issuer: TokenSigner) -> None:
     claims = issuer.verify(minted(issuer))
     assert (claims.subject, claims.scope, claims.user, claims.max_tokens) == (
         PEER.spiffe_id,
@@ -51,7 +51,7 @@ def test_claims_survive_the_journey(issuer: TokenIssuer) -> None:
     assert claims.thumbprint == PEER.thumbprint
 
 
-def test_another_library_verifies_our_tokens(issuer: TokenIssuer) -> None:
+def test_another_library_verifies_our_tokens(issuer: TokenSigner) -> None:
     public = another_library.PyJWK(issuer.public_jwks()["keys"][0])  # type: ignore[index]
     options = {"verify_exp": False, "verify_iat": False}
     with warnings.catch_warnings():
@@ -65,12 +65,12 @@ def test_another_library_verifies_our_tokens(issuer: TokenIssuer) -> None:
     assert claims["cnf"] == {"x5t#S256": PEER.thumbprint}
 
 
-def test_token_never_outlives_its_certificate(issuer: TokenIssuer) -> None:
+def test_token_never_outlives_its_certificate(issuer: TokenSigner) -> None:
     token = issuer.mint(SUBJECT, PEER, Grant(("chat",), 3600), token_id="t", now_seconds=9_900)
     assert token.expires_in == 100
 
 
-def signed(issuer: TokenIssuer, **claims: object) -> str:
+def signed(issuer: TokenSigner, **claims: object) -> str:
     """A token of this broker with these claims put into what it would say."""
     header, body, _ = minted(issuer).split(".")
     said = json.loads(base64.urlsafe_b64decode(body + "=="))
@@ -83,7 +83,7 @@ def signed(issuer: TokenIssuer, **claims: object) -> str:
     [("nbf", 31, False), ("nbf", 30, True), ("nbf", -9, True), ("iat", 31, False), ("exp", 0, False)],
 )
 def test_a_token_counts_within_its_times_only(
-    issuer: TokenIssuer, claim: str, offset: int, good: bool
+    issuer: TokenSigner, claim: str, offset: int, good: bool
 ) -> None:
     """`nbf` was not looked at (RFC 7519, 4.1.5). Clocks may differ by 30 s."""
     judge = Authentication(issuer, RevocationSet())
@@ -97,7 +97,7 @@ def test_a_token_counts_within_its_times_only(
 
 
 @pytest.mark.parametrize("value", ["1", 1.5, True, None, [], {}])
-def test_a_time_that_is_no_integer_makes_a_token_invalid(issuer: TokenIssuer, value: object) -> None:
+def test_a_time_that_is_no_integer_makes_a_token_invalid(issuer: TokenSigner, value: object) -> None:
     for claim in ("nbf", "iat", "exp"):
         with pytest.raises(BrokerError) as caught:
             issuer.verify(signed(issuer, **{claim: value}))
@@ -118,7 +118,7 @@ def test_a_time_that_is_no_integer_makes_a_token_invalid(issuer: TokenIssuer, va
         {"alg": "EdDSA", "typ": "at+jwt"},
     ],
 )
-def test_token_with_a_foreign_header_is_refused(issuer: TokenIssuer, header: dict[str, object]) -> None:
+def test_token_with_a_foreign_header_is_refused(issuer: TokenSigner, header: dict[str, object]) -> None:
     keys = issuer.public_jwks()["keys"]
     assert isinstance(keys, list)
     header = {name: keys[0]["kid"] if value == "KID" else value for name, value in header.items()}
@@ -132,7 +132,7 @@ def test_token_with_a_foreign_header_is_refused(issuer: TokenIssuer, header: dic
 
 @given(st.data())
 def test_forged_token_is_refused(data: st.DataObject) -> None:
-    issuer = TokenIssuer(KEY, "https://broker.example", "broker")
+    issuer = TokenSigner(KEY, "https://broker.example", "broker")
     token = minted(issuer)
     position = data.draw(st.integers(0, len(token) - 1))
     letter = data.draw(st.sampled_from("ABCDEFabcdef0123456789-_=.+/ "))
@@ -142,17 +142,17 @@ def test_forged_token_is_refused(data: st.DataObject) -> None:
             issuer.verify(forged)
 
 
-def test_token_of_another_broker_is_refused(issuer: TokenIssuer) -> None:
+def test_token_of_another_broker_is_refused(issuer: TokenSigner) -> None:
     for other in (
-        TokenIssuer(Ed25519PrivateKey.generate(), "https://broker.example", "broker"),
-        TokenIssuer(KEY, "https://other.example", "broker"),
-        TokenIssuer(KEY, "https://broker.example", "another"),
+        TokenSigner(Ed25519PrivateKey.generate(), "https://broker.example", "broker"),
+        TokenSigner(KEY, "https://other.example", "broker"),
+        TokenSigner(KEY, "https://broker.example", "another"),
     ):
         with pytest.raises(BrokerError):
             issuer.verify(minted(other))
 
 
-def refusal(issuer: TokenIssuer, peer: Peer, token: str | None, now: int, revoked: bool = False) -> Kind:
+def refusal(issuer: TokenSigner, peer: Peer, token: str | None, now: int, revoked: bool = False) -> Kind:
     revocations = RevocationSet()
     if revoked:
         revocations.revoke_token("tok_1", NOW + 300)
@@ -161,7 +161,7 @@ def refusal(issuer: TokenIssuer, peer: Peer, token: str | None, now: int, revoke
     return refused.value.kind
 
 
-def test_each_reason_to_refuse_a_token_has_its_name(issuer: TokenIssuer) -> None:
+def test_each_reason_to_refuse_a_token_has_its_name(issuer: TokenSigner) -> None:
     token = minted(issuer)
     assert refusal(issuer, PEER, None, NOW) is Kind.TOKEN_MISSING
     assert refusal(issuer, PEER, "sk-not-a-token", NOW) is Kind.TOKEN_INVALID
@@ -171,7 +171,7 @@ def test_each_reason_to_refuse_a_token_has_its_name(issuer: TokenIssuer) -> None
     assert refusal(issuer, THIEF, token, NOW) is Kind.TOKEN_NOT_YOURS
 
 
-def test_a_token_does_not_show_itself(issuer: TokenIssuer) -> None:
+def test_a_token_does_not_show_itself(issuer: TokenSigner) -> None:
     issued = issuer.mint(SUBJECT, PEER, Grant(("chat",), 60), token_id="t", now_seconds=NOW)
     assert issued.token not in repr(issued)
 

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from broker.errors import BrokerError
 from broker.model.pool import Member, Placement
 from broker.model.secret import Lease
-from tests.keypool.rig import PoolRig
+from tests.keypool.fakes import PoolSetup
 from tests.sizes import sized
 
 LABELS = st.none() | st.sampled_from(["x", "y"])
@@ -27,14 +27,14 @@ REST_SECONDS = 3
 
 
 class AnyHistory(RuleBasedStateMachine):
-    """The model beside the pool: who is quarantined, and who rests for which model until when."""
+    """The model beside the pool: who is quarantined, and who is in cooldown for which model until when."""
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.rig = PoolRig(*MEMBERS)
+        self.rig = PoolSetup(*MEMBERS)
         self.quarantined: set[str] = set()
-        self.resting: dict[tuple[str, str], int] = {}
+        self.cooldown: dict[tuple[str, str], int] = {}
 
     @rule(team=LABELS, region=LABELS, model=MODELS, answer=st.sampled_from([200, 401, 429]))
     def call(self, team: str | None, region: str | None, model: str, answer: int) -> None:
@@ -43,7 +43,7 @@ class AnyHistory(RuleBasedStateMachine):
         if able:
             lease = self.runner.run(self._lease(placement, model))
             assert lease.member in able
-            assert lease.alone is (len(able) == 1)
+            assert lease.is_only_key is (len(able) == 1)
             self.runner.run(self._answered(lease, model, answer))
             return
         with pytest.raises(BrokerError) as caught:
@@ -58,17 +58,17 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule(key=st.sampled_from([member.key for member in MEMBERS]))
     def rotate(self, key: str) -> None:
-        self.rig.vault.versions[key] += 1
+        self.rig.source.versions[key] += 1
         self.runner.run(self.rig.settle())
         if key in self.quarantined:
             self.quarantined.discard(key)
-            self.resting = {place: until for place, until in self.resting.items() if place[0] != key}
+            self.cooldown = {place: until for place, until in self.cooldown.items() if place[0] != key}
 
     @invariant()
     def everybody_is_counted_once(self) -> None:
-        census = self.rig.keys.census()[0]
-        assert census.usable + census.resting + census.quarantined == len(MEMBERS)
-        assert census.quarantined == len(self.quarantined)
+        stats = self.rig.keys.stats()[0]
+        assert stats.usable + stats.cooldown + stats.quarantined == len(MEMBERS)
+        assert stats.quarantined == len(self.quarantined)
 
     def teardown(self) -> None:
         self.runner.run(self.rig.keys.aclose())
@@ -82,7 +82,7 @@ class AnyHistory(RuleBasedStateMachine):
             if member.team == placement.team
             and placement.region in (None, member.region)
             and member.key not in self.quarantined
-            and self.resting.get((member.key, model), 0) <= now
+            and self.cooldown.get((member.key, model), 0) <= now
         }
 
     async def _lease(self, placement: Placement, model: str) -> Lease:
@@ -94,8 +94,8 @@ class AnyHistory(RuleBasedStateMachine):
             self.rig.keys.quarantine("openai", lease, "invalid_api_key")
             self.quarantined.add(lease.member)
         elif answer == 429:
-            self.rig.keys.rest(lease, model, REST_SECONDS)
-            self.resting[(lease.member, model)] = self.rig.clock.ns + REST_SECONDS * 1_000_000_000
+            self.rig.keys.cool_down(lease, model, REST_SECONDS)
+            self.cooldown[(lease.member, model)] = self.rig.clock.ns + REST_SECONDS * 1_000_000_000
 
 
 TestAnyHistory = AnyHistory.TestCase

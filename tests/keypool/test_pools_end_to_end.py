@@ -19,9 +19,9 @@ import pytest
 from broker.adapters.keystore import SealedStore
 from broker.gen.broker.v1 import chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
 from broker.model.record import RecordType
-from tests.path.records import entries, outcome
-from tests.path.upstreams import received, simulator_process
-from tests.path.wire import bearer, channel, refusal
+from tests.e2e.raw import bearer, channel, refusal
+from tests.e2e.records import entries, outcome
+from tests.e2e.upstreams import received, simulator_process
 from tests.running import RunningBroker, start_broker
 
 ROOT = Path(__file__).parents[2]
@@ -191,18 +191,20 @@ def test_a_call_of_no_team_never_spends_a_teams_key(pool: Pooled) -> None:
     assert "euro" not in pool.keys_asked()
 
 
-@pytest.mark.parametrize("door", ["https", "grpc"])
-def test_a_429_is_answered_by_another_key_at_once_and_the_first_one_rests(pool: Pooled, door: str) -> None:
+@pytest.mark.parametrize("listener", ["https", "grpc"])
+def test_a_429_is_answered_by_another_key_at_once_and_the_first_one_rests(
+    pool: Pooled, listener: str
+) -> None:
     pool.trouble("alpha", "429/retry-after-ms:2000")
     began = time.monotonic()
     for _ in range(5):
-        if door == "https":
+        if listener == "https":
             assert pool.chat().status_code == 200
         else:
             pool.rpc()
-    assert time.monotonic() - began < 2.0, "somebody waited for the key that rests"
+    assert time.monotonic() - began < 2.0, "somebody waited for the key in cooldown"
     assert pool.keys_asked().count("lpha") == 1
-    assert 'broker_keys{credential="openai",state="resting"} 1.0' in pool.metrics()
+    assert 'broker_keys{credential="openai",state="cooldown"} 1.0' in pool.metrics()
     pool.trouble("alpha", "")
     time.sleep(max(0.0, began + 2.2 - time.monotonic()))
     assert {pool.chat().status_code for _ in range(4)} == {200}
@@ -224,7 +226,7 @@ def test_where_all_keys_rest_the_caller_is_told_when_to_come_back(spoilt: Pooled
     with pytest.raises(grpc.RpcError) as caught:
         spoilt.rpc()
     assert refusal(caught.value).reason == "UPSTREAM_RATE_LIMITED"
-    assert sorted(spoilt.keys_asked()) == ["beta", "lpha"], "a key that rests was asked"
+    assert sorted(spoilt.keys_asked()) == ["beta", "lpha"], "a key in cooldown was asked"
     for name in ("alpha", "beta"):
         spoilt.trouble(name, "")
     assert spoilt.chat(model="gpt-4o-mini").status_code == 200, (
@@ -232,11 +234,13 @@ def test_where_all_keys_rest_the_caller_is_told_when_to_come_back(spoilt: Pooled
     )
 
 
-@pytest.mark.parametrize("door", ["https", "grpc"])
-def test_a_revoked_key_is_quarantined_and_the_caller_sees_nothing_of_it(spoilt: Pooled, door: str) -> None:
+@pytest.mark.parametrize("listener", ["https", "grpc"])
+def test_a_revoked_key_is_quarantined_and_the_caller_sees_nothing_of_it(
+    spoilt: Pooled, listener: str
+) -> None:
     spoilt.trouble("alpha", "401")
     for _ in range(8):
-        if door == "grpc":
+        if listener == "grpc":
             spoilt.rpc()
             continue
         reply = spoilt.chat()

@@ -7,8 +7,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.model.pool import Member, Placement
-from broker.selection import Turns, fits
+from broker.adapters.keypool.round_robin import WeightedRoundRobin
+from broker.model.pool import Member, Placement, fits
 
 LABELS = st.none() | st.sampled_from(["a", "b"])
 WEIGHTS = st.lists(st.integers(1, 100), min_size=1, max_size=6)
@@ -16,7 +16,7 @@ WEIGHTS = st.lists(st.integers(1, 100), min_size=1, max_size=6)
 
 @given(weights=WEIGHTS, rounds=st.integers(1, 5))
 def test_each_round_gives_everybody_exactly_the_share_of_its_weight(weights: list[int], rounds: int) -> None:
-    turns = Turns(weights)
+    turns = WeightedRoundRobin(weights)
     everybody = range(len(weights))
     seen = Counter(turns.next(everybody) for _ in range(rounds * sum(weights)))
     assert seen == Counter({place: rounds * weight for place, weight in enumerate(weights)})
@@ -26,7 +26,7 @@ def test_each_round_gives_everybody_exactly_the_share_of_its_weight(weights: lis
 def test_only_the_usable_are_chosen_and_the_shares_converge_after_any_history(
     data: st.DataObject, weights: list[int]
 ) -> None:
-    turns = Turns(weights)
+    turns = WeightedRoundRobin(weights)
     subsets = st.lists(st.integers(0, len(weights) - 1), min_size=1, unique=True)
     for usable in data.draw(st.lists(subsets, max_size=60)):
         assert turns.next(usable) in usable
@@ -40,7 +40,7 @@ def test_only_the_usable_are_chosen_and_the_shares_converge_after_any_history(
 
 
 def test_heavy_members_do_not_get_their_turns_in_a_row() -> None:
-    turns = Turns([5, 1, 1])
+    turns = WeightedRoundRobin([5, 1, 1])
     assert [turns.next([0, 1, 2]) for _ in range(7)] == [0, 0, 1, 0, 2, 0, 0]
 
 

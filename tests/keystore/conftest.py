@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.keystore.rig import SealedRig
+from tests.keystore.fakes import SealedSetup
 
 
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[SealedRig]:
-    rig = SealedRig(tmp_path / "keys")
+async def rig(tmp_path: Path) -> AsyncIterator[SealedSetup]:
+    rig = SealedSetup(tmp_path / "keys")
     yield rig
     await rig.vault.aclose()

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from broker.adapters.keystore import SealedStore
 from broker.cli.keys import app
-from tests.keystore.rig import KEY
+from tests.keystore.fakes import KEY
 
 
 @pytest.fixture

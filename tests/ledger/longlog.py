@@ -12,9 +12,9 @@ from pathlib import Path
 from broker.adapters.ledger import Disk, LogKeys
 from broker.adapters.ledger.channel import Opening
 from broker.adapters.ledger.store import LogStore
-from broker.adapters.ledger.writer import Placed
+from broker.adapters.ledger.writer import SequencedEntry
 from broker.model.record import Record, RecordType
-from broker.tlog.entry import Place, place
+from broker.tlog.entry import EntryPlace, place
 from broker.tlog.recordkey import RecordVerifier
 from tests.ledger.support import ORIGIN, intent, outcome
 
@@ -40,7 +40,9 @@ def make(home: Path, size: int, keys: LogKeys, memory: Path, origin: str = ORIGI
         records += [record for call in calls for record in (_full(intent(call)), _full(outcome(call)))]
         now = time.time_ns() // 1000
         batch = [
-            Placed(seq + n, each.type, each.call_id, place(each, Place("i0", seq + n, now), public.kid))
+            SequencedEntry(
+                seq + n, each.type, each.call_id, place(each, EntryPlace("i0", seq + n, now), public.kid)
+            )
             for n, each in enumerate(records)
         ]
         store.write(batch)

@@ -16,7 +16,7 @@ from pathlib import Path
 from socket import socket
 
 from broker.adapters.ledger import Disk, FileLedger, LogDirectory, LogKeys
-from broker.adapters.ledger.service import write_log
+from broker.adapters.ledger.writer_service import write_log
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import Entry, parse_entry
 from broker.tlog.note import NoteKey

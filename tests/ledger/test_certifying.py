@@ -198,11 +198,11 @@ async def test_a_certifier_that_goes_away_is_told_of_and_holds_up_nothing(tmp_pa
             await asyncio.sleep(0.5)
     events = [event["event"] for event in said if "certified" in event["event"]]
     assert events == [
-        *["key certified"] * 3,
-        "checkpoints are not certified",
-        "checkpoints are certified again",
+        *["key_certified"] * 3,
+        "checkpoint_not_certified",
+        "checkpoint_certified_again",
     ]
-    trouble = next(event for event in said if event["event"] == "checkpoints are not certified")
+    trouble = next(event for event in said if event["event"] == "checkpoint_not_certified")
     assert (trouble["log_level"], trouble["remedy"]) == ("warning", "Check that it runs.")
     assert _verify(tmp_path, certifier).exit_code == 0
 

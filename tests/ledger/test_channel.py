@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.adapters.ledger import LogKeys, channel
-from broker.adapters.ledger.channel import Message, Messages, Opening, Says
+from broker.adapters.ledger.channel import MessageType, Opening, WriterMessage, WriterMessages
 from broker.adapters.ledger.wal import Snapshot
-from broker.adapters.ledger.writer import Placed
+from broker.adapters.ledger.writer import SequencedEntry
 from broker.errors import BrokerError, Kind
 from broker.model.record import RecordType
-from broker.tlog.entry import Place, Unsigned, parse_entry, seal
+from broker.tlog.entry import EntryPlace, Unsigned, parse_entry, seal
 from broker.tlog.malformed import MalformedError
 from tests.ledger.support import intent
 from tests.tlog.samples import signer
 
-messages = st.builds(Message, st.sampled_from(Says), st.binary(max_size=300))
+messages = st.builds(WriterMessage, st.sampled_from(MessageType), st.binary(max_size=300))
 placed = st.builds(
-    lambda seq, kind, call_id, message: Placed(seq, kind, call_id, Unsigned(message, seq)),
+    lambda seq, kind, call_id, message: SequencedEntry(seq, kind, call_id, Unsigned(message, seq)),
     st.integers(0, 2**53 - 1),
     st.sampled_from(RecordType),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
@@ -31,17 +31,17 @@ placed = st.builds(
 
 
 @given(st.lists(messages, max_size=8), st.data())
-def test_a_message_survives_every_cut(sent: list[Message], data: st.DataObject) -> None:
+def test_a_message_survives_every_cut(sent: list[WriterMessage], data: st.DataObject) -> None:
     stream = b"".join(message.encode() for message in sent)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=10)))
-    reader, received = Messages(), []
+    reader, received = WriterMessages(), []
     for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         received += list(reader.feed(stream[begin:end]))
     assert received == sent
 
 
 @given(st.lists(placed, max_size=8))
-def test_entries_come_out_as_they_went_in(batch: list[Placed]) -> None:
+def test_entries_come_out_as_they_went_in(batch: list[SequencedEntry]) -> None:
     assert list(channel.parse_entries(channel.entries(batch).payload)) == batch
 
 
@@ -68,11 +68,11 @@ def test_a_writer_learns_its_log_and_shows_no_key(tmp_path: Path) -> None:
 
 
 def test_a_ledger_learns_what_was_opened_or_why_not() -> None:
-    cut = parse_entry(seal(intent("c1"), Place("i", 3, 0), signer(1)))
+    dangling = parse_entry(seal(intent("c1"), EntryPlace("i", 3, 0), signer(1)))
     log = channel.parse_opened(
-        channel.opened(Snapshot(4, "key", (), (("tok_1", 7),)), [cut], unremembered=True)
+        channel.opened(Snapshot(4, "key", (), (("tok_1", 7),)), [dangling], unremembered=True)
     )
-    assert (log.size, log.public_key, log.cut, log.unremembered) == (4, "key", (cut.record,), True)
+    assert (log.size, log.public_key, log.dangling, log.unremembered) == (4, "key", (dangling.record,), True)
     assert log.revoked == (("tok_1", 7),)
     refusal = BrokerError(Kind.AUDIT_UNAVAILABLE, "Another process writes this log.", remedy="Stop it.")
     with pytest.raises(BrokerError, match="Another process") as refused:
@@ -84,4 +84,4 @@ def test_what_opens_nothing_is_refused() -> None:
     with pytest.raises(MalformedError):
         Opening.parse(channel.opened(Snapshot(), [], unremembered=False))
     with pytest.raises(MalformedError):
-        channel.parse_opened(Message(Says.LOST, b"{}"))
+        channel.parse_opened(WriterMessage(MessageType.LOST, b"{}"))

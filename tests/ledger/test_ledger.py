@@ -13,7 +13,7 @@ from broker.adapters.ledger import LogDirectory, LogKeys
 from broker.adapters.ledger.wal import encode_batch
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, Record, RecordType
-from broker.tlog.entry import Place, seal
+from broker.tlog.entry import EntryPlace, seal
 from broker.tlog.merkle import hash_leaf
 from broker.tlog.report import Verdict
 from tests.ledger.support import (
@@ -210,7 +210,7 @@ def _forge_tail(log: Path) -> None:
     segment = _segment(log)
     seq = LogDirectory(log).segment(int(segment.name)).end
     with segment.open("ab") as file:
-        file.write(encode_batch(seq, [seal(outcome("forged"), Place("i", seq, 0), signer(66))]))
+        file.write(encode_batch(seq, [seal(outcome("forged"), EntryPlace("i", seq, 0), signer(66))]))
 
 
 def _roll_back(log: Path) -> None:

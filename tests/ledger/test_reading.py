@@ -18,7 +18,7 @@ from broker.adapters.ledger import Disk, FileLedger, LogDirectory, indexer
 from broker.adapters.ledger.callindex import INDEX, CallIndex, bundles_of
 from broker.adapters.ledger.wal import Snapshot, encode_batch, entries_after, parse_segment
 from broker.model.record import Record, RecordType
-from broker.tlog.entry import Place, parse_entry, seal
+from broker.tlog.entry import EntryPlace, parse_entry, seal
 from broker.tlog.search import Search, call_id_of
 from broker.tlog.tile import WIDTH
 from tests.ledger.support import intent, opened, outcome
@@ -153,7 +153,7 @@ def test_looking_for_bytes_finds_exactly_the_field(value: str, other: str, field
     record = Record(RecordType.DENIED, call_id="c", policy_input=f'{{"{field}":"{other}"}}', reason=other)
     try:
         record = record._replace(**{field: value})  # type: ignore[arg-type]  # the four are texts
-        entry = seal(record, Place("i", 1, 0), signer(1))
+        entry = seal(record, EntryPlace("i", 1, 0), signer(1))
         search = Search({field: (other,)})
     except Exception:  # noqa: BLE001 - what no entry can hold is another test's matter
         return

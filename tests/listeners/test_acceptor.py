@@ -77,13 +77,13 @@ async def all_closed(opened: list[socket.socket]) -> None:
 
 
 @dataclass(frozen=True)
-class Door:
+class Endpoint:
     port: int
     tls: ssl.SSLContext
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Door]:
+async def listener(tmp_path: Path) -> AsyncIterator[Endpoint]:
     pki = DevPki.load_or_create(tmp_path / "pki")
     server = pki.server()
     tls = TlsInUse(TlsFiles(server.cert, server.key, pki.ca), SystemClock())
@@ -91,40 +91,40 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     serving = HttpServer(hello, listener, tls_context(tls, lambda _why: None))
     port = listener.getsockname()[1]
     await serving.start()
-    yield Door(port, ssl.create_default_context(cafile=str(pki.ca)))
+    yield Endpoint(port, ssl.create_default_context(cafile=str(pki.ca)))
     await serving.stop()
 
 
 @pytest.mark.parametrize("says", [b"", b"\x16"], ids=["nothing", "one byte"])
 async def test_silent_connections_keep_no_new_one_out(
-    door: Door, monkeypatch: pytest.MonkeyPatch, says: bytes
+    listener: Endpoint, monkeypatch: pytest.MonkeyPatch, says: bytes
 ) -> None:
     """Issue 12, B.21: 1,500 silent TCP connections kept new ones out for seconds."""
     monkeypatch.setattr(acceptor, "WAITING_BY_ADDRESS", WAITING)
-    opened = await silent(door.port, 5 * WAITING, says)
+    opened = await silent(listener.port, 5 * WAITING, says)
     async with asyncio.timeout(2):
-        assert (await asked(door.port, door.tls)).endswith(b"hi")
+        assert (await asked(listener.port, listener.tls)).endswith(b"hi")
     await asyncio.sleep(0.1)
     assert sum(map(is_closed, opened)) >= 4 * WAITING, "those that waited longest were not given up"
     assert not is_closed(opened[-1])
     close(opened)
 
 
-async def test_a_handshake_has_a_deadline(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_handshake_has_a_deadline(listener: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptor, "HANDSHAKE_SECONDS", 0.3)
-    opened = [*await silent(door.port, 5), *await silent(door.port, 5, b"\x16")]
+    opened = [*await silent(listener.port, 5), *await silent(listener.port, 5, b"\x16")]
     await all_closed(opened)
 
 
 async def test_a_connection_that_is_served_is_nobodys_to_close(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    listener: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acceptor, "HANDSHAKE_SECONDS", 0.3)
     monkeypatch.setattr(acceptor, "WAITING_BY_ADDRESS", WAITING)
     reader, writer = await asyncio.open_connection(
-        "127.0.0.1", door.port, ssl=door.tls, server_hostname="localhost"
+        "127.0.0.1", listener.port, ssl=listener.tls, server_hostname="localhost"
     )
-    opened = await silent(door.port, 3 * WAITING)
+    opened = await silent(listener.port, 3 * WAITING)
     await asyncio.sleep(0.5)
     writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     assert (await reader.read()).endswith(b"hi")
@@ -132,12 +132,12 @@ async def test_a_connection_that_is_served_is_nobodys_to_close(
     close(opened)
 
 
-async def test_what_is_no_handshake_ends_and_leaves_nothing(door: Door) -> None:
-    opened = await silent(door.port, 10, b"GET / HTTP/1.1\r\n\r\n")
+async def test_what_is_no_handshake_ends_and_leaves_nothing(listener: Endpoint) -> None:
+    opened = await silent(listener.port, 10, b"GET / HTTP/1.1\r\n\r\n")
     await all_closed(opened)
-    assert (await asked(door.port, door.tls)).endswith(b"hi")
+    assert (await asked(listener.port, listener.tls)).endswith(b"hi")
 
 
-async def test_many_who_come_at_once_are_all_served(door: Door) -> None:
-    replies = await asyncio.gather(*(asked(door.port, door.tls) for _ in range(100)))
+async def test_many_who_come_at_once_are_all_served(listener: Endpoint) -> None:
+    replies = await asyncio.gather(*(asked(listener.port, listener.tls) for _ in range(100)))
     assert all(reply.endswith(b"hi") for reply in replies)

@@ -19,13 +19,13 @@ from broker.adapters.clock import SystemClock
 from broker.gen.broker.v1 import openai_pb2, openai_pb2_grpc
 from broker.identity.certificate import CertificateReader
 from broker.listeners.grpc.server import GrpcServer
-from broker.listeners.https.app import Door, HttpsApp
+from broker.listeners.https.app import HttpsApp, HttpsDependencies
 from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.server import HttpServer, address_of, bind, tls_context
 from broker.listeners.tlsfiles import TlsFiles, TlsInUse, authority_problem
-from tests.grpc.conftest import core_of
+from tests.grpc.conftest import dependencies_of
+from tests.grpc.fakes import FakeServices
 from tests.grpc.pki import Authority
-from tests.grpc.stand_in import StandIn
 from tests.identity.chains import CHAINS, NAMES, Chain, trusted
 
 _REQUEST = b"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
@@ -83,14 +83,16 @@ async def listeners(tmp_path: Path) -> AsyncIterator[Listeners]:
     bundle.write_bytes(trusted())
     with capture_logs() as told:
         tls = TlsInUse(TlsFiles(own.certificate, own.key, bundle), SystemClock())
-    assert {line["event"] for line in told} == {"client CA left out"}
-    core, socket = core_of(StandIn()), bind("127.0.0.1:0")
+    assert {line["event"] for line in told} == {"client_ca_skipped"}
+    dependencies, socket = dependencies_of(FakeServices()), bind("127.0.0.1:0")
     reader = CertificateReader(NAMES, 86_400)
-    oauth = OAuth(core.issuance, core.administration, {}, "https://x", "https://x")
-    door = Door(core.calls, oauth, reader.read, core.unready, core.new_call_id)
+    oauth = OAuth(dependencies.token_issuer, dependencies.administrator, {}, "https://x", "https://x")
+    listener = HttpsDependencies(
+        dependencies.calls, oauth, reader.read, dependencies.unready, dependencies.new_call_id
+    )
     running = Listeners(address_of(socket), "", tmp_path, server_ca.certificate)
-    https = HttpServer(HttpsApp(door), socket, tls_context(tls, running.rejected.append))
-    over_grpc = GrpcServer(core, tls, "127.0.0.1:0")
+    https = HttpServer(HttpsApp(listener), socket, tls_context(tls, running.rejected.append))
+    over_grpc = GrpcServer(dependencies, tls, "127.0.0.1:0")
     await https.start()
     await over_grpc.start()
     running.grpc = over_grpc.address

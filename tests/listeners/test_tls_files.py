@@ -1,4 +1,4 @@
-"""The doors' files: what is fit to be presented, and what is refused, by name and with a remedy."""
+"""The listeners' files: what is fit to be presented, and what is refused, by name and with a remedy."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_a_broken_replacement_is_refused_loudly_and_the_old_one_stays(
         _write(path, kept)
         for _ in range(3):
             await in_use.poll()
-    assert [line["event"] for line in log] == ["certificate refused", "certificate taken up"]
+    assert [line["event"] for line in log] == ["certificate_refused", "certificate_loaded"]
     assert log[0]["remedy"]
     assert in_use.problem() == ""
     _write(path, content())
@@ -142,7 +142,7 @@ async def test_files_that_are_still_being_replaced_are_left_alone(files: TlsFile
         _renew(files)
         for _ in range(2):
             await in_use.poll()
-    assert [line["event"] for line in log] == ["certificate taken up"]
+    assert [line["event"] for line in log] == ["certificate_loaded"]
 
 
 def test_the_key_is_in_no_representation(files: TlsFiles) -> None:

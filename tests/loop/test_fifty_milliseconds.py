@@ -16,6 +16,7 @@ import orjson
 import pytest
 
 from broker import strictjson
+from broker.call.stages import _inspection
 from broker.catalog.estimate import Estimate, estimate
 from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
@@ -40,7 +41,6 @@ from broker.shaping.recorded_input import recorded_call
 from broker.shaping.request import upstream_request
 from broker.shaping.retry_after import seconds_of
 from broker.shaping.sse import EventSplitter, field, is_terminal
-from broker.stages import _inspection
 from tests.loop.hostile import PIECES, bodies
 
 LIMIT_SECONDS = 0.05

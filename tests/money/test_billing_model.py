@@ -21,7 +21,7 @@ from broker.model.operation import Operation
 from broker.model.pool import Placement
 from broker.shaping.delivered import FRAMING
 from tests.money.billing import LONGEST, PRICES, REASONS, TIERS, WRITES, Work, bill
-from tests.money.rig import Till, event, interrupted, named, reply, streamed
+from tests.money.fakes import Till, event, interrupted, named, reply, streamed
 from tests.sizes import sized
 
 WORD = " the"  # one token of every vocabulary
@@ -315,7 +315,7 @@ async def play(till: Till, scene: Scenario, openai: OpenAI) -> None:
     await asyncio.wait({call, silent}, return_when=asyncio.FIRST_COMPLETED)
     if not call.done() and scene.end is End.TOKEN_ENDS and openai.streams:
         till.trusting.over = True
-        await till.vigil.tick()
+        await till.supervisor.tick()
         await call
     silent.cancel()
     call.cancel()

@@ -15,7 +15,7 @@ from broker.model.decision import Shape
 from broker.model.operation import Operation
 from broker.model.secret import Lease
 from broker.model.sends import Sends
-from tests.money.rig import Script, Till, Upstream, chunk, event, interrupted, named, reply, streamed, used
+from tests.money.fakes import Script, Till, Upstream, chunk, event, interrupted, named, reply, streamed, used
 
 SAY: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say hello."}]}
 STREAM = {**SAY, "stream": True}

@@ -17,7 +17,7 @@ from broker.model.call import Call, Reply, StreamReply, UpstreamRequest
 from broker.model.operation import Operation
 from broker.model.stored import Context
 from tests.money.billing import PRICES, Work, bill
-from tests.money.rig import Inbound, Till, named, reply, streamed
+from tests.money.fakes import Inbound, Till, named, reply, streamed
 
 WINDOW = {"gpt-4o": 128_000, "gpt-4o-mini": 128_000, "gpt-5": 400_000, "o3": 200_000}
 WHOLE = WINDOW["gpt-4o"] * 2.5

@@ -15,11 +15,11 @@ import pytest
 from broker.gen.broker.v1 import openai_pb2 as pb
 from broker.gen.broker.v1 import openai_pb2_grpc
 from broker.model.operation import Operation
+from tests.e2e.conftest import Staged, staged
+from tests.e2e.raw import bearer, channel, nothing_reaches_upstream, records, refusal
+from tests.e2e.test_operations import sdk, user
+from tests.e2e.upstreams import Exchange, simulator_process
 from tests.objects.generated import FOREIGN, planted
-from tests.path.conftest import Staged, staged
-from tests.path.test_operations import sdk, user
-from tests.path.upstreams import Exchange, simulator_process
-from tests.path.wire import bearer, channel, nothing_reaches_upstream, records, refusal
 from tests.running import RunningBroker, start_broker
 
 __all__ = ["staged"]
@@ -238,7 +238,7 @@ def test_a_streamed_chat_has_an_owner_from_its_first_chunk(
     assert explorer.chat.completions.retrieve(first.id).id == first.id
 
 
-# --- every field of the SDK's types, over a real door
+# --- every field of the SDK's types, over a real listener
 
 RESPONSES = list(planted(Operation.RESPONSES)) + list(planted(Operation.CHAT))
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 
 from broker.adapters.objects import NAME, ObjectsFile
 from broker.cli.objects import app
+from tests.e2e.test_operations import sdk
 from tests.objects.test_foreign_objects import ask
-from tests.path.test_operations import sdk
 from tests.running import RunningBroker, start_broker
 
 CONVERSATION = "conv_made_in_the_dashboard"

@@ -13,10 +13,10 @@ import pytest
 
 from broker.gen.broker.v1 import openai_pb2 as pb
 from broker.gen.broker.v1 import openai_pb2_grpc
+from tests.e2e.conftest import Staged, staged
+from tests.e2e.raw import bearer, channel, nothing_reaches_upstream, records, refusal
+from tests.e2e.test_operations import sdk, user
 from tests.objects.test_foreign_objects import ask
-from tests.path.conftest import Staged, staged
-from tests.path.test_operations import sdk, user
-from tests.path.wire import bearer, channel, nothing_reaches_upstream, records, refusal
 from tests.running import RunningBroker
 
 __all__ = ["staged"]

@@ -11,17 +11,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.adapters.objects import NAME, Bounds, ObjectsFile, SqliteObjectOwners, Upkeep
+from broker.adapters.objects import NAME, ObjectsFile, RetentionBounds, SqliteObjectOwners, Upkeep
 from broker.adapters.objects.store import KEEP_SECONDS
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.stored import Adopted, Context, Gone, Keeping, Made
-from broker.tlog.entry import Place, seal
+from broker.tlog.entry import EntryPlace, seal
 from broker.tlog.malformed import MalformedError
 from broker.tlog.objects import ADOPTED, FORGOTTEN, TELLING, changes
 from broker.tlog.recordkey import RecordSigner
 from broker.tlog.search import ALL, Search
-from tests.deciding.stand_ins import HandClock
+from tests.call.fakes import HandClock
 from tests.sizes import sized
 
 DAY = 86_400
@@ -43,7 +43,7 @@ class MemoryLog:
         return len(self.entries)
 
     async def append(self, record: Record) -> Receipt:
-        at = Place("i", self.size, self._clock.now_ns() // 1000)
+        at = EntryPlace("i", self.size, self._clock.now_ns() // 1000)
         self.entries.append(seal(record, at, SIGNER))
         return Receipt(self.origin, at.seq, b"")
 
@@ -58,11 +58,11 @@ class MemoryLog:
 class House:
     """A folder with a file of owners, a log, and a broker's two sides of it, started anew at will."""
 
-    def __init__(self, folder: Path, bounds: Bounds | None = None) -> None:
+    def __init__(self, folder: Path, bounds: RetentionBounds | None = None) -> None:
         self.path = folder / NAME
         self.clock = HandClock()
         self.log = MemoryLog(self.clock)
-        self.bounds = bounds or Bounds()
+        self.bounds = bounds or RetentionBounds()
 
     async def start(self) -> None:
         self.owners = SqliteObjectOwners(self.path, self.clock, self.bounds.keep_seconds)
@@ -201,7 +201,7 @@ async def test_owners_of_responses_are_forgotten_after_openai_has_deleted_them(h
 
 
 async def test_the_file_is_bounded_and_who_has_most_loses_the_oldest(tmp_path: Path) -> None:
-    house = House(tmp_path, Bounds(most=10))
+    house = House(tmp_path, RetentionBounds(most=10))
     await house.start()
     for number in range(20):
         await house.made("flood", f"resp_f{number}")
@@ -345,7 +345,7 @@ async def test_after_any_history_a_file_made_anew_says_the_same(
 
 def test_a_log_tells_of_made_adopted_and_deleted_objects_only() -> None:
     def told(record: Record) -> list[object]:
-        return [change for change, _ in changes([seal(record, Place("i", 0, 0), SIGNER)])]
+        return [change for change, _ in changes([seal(record, EntryPlace("i", 0, 0), SIGNER)])]
 
     assert told(outcome("a", "resp_1", ("msg_1",)))[0] == Made(
         "a", ("resp_1", "msg_1"), "resp_1", Keeping.USUAL, Context(14, "gpt-4o")
@@ -359,4 +359,4 @@ def test_a_log_tells_of_made_adopted_and_deleted_objects_only() -> None:
     assert told(Record(RecordType.OUTCOME, "c", object_owner="a", objects=("cntr_1",))) == [
         Made("a", ("cntr_1",), None)
     ]
-    assert not TELLING.finds(seal(Record(RecordType.OUTCOME, "c", status=200), Place("i", 0, 0), SIGNER))
+    assert not TELLING.finds(seal(Record(RecordType.OUTCOME, "c", status=200), EntryPlace("i", 0, 0), SIGNER))

@@ -21,7 +21,7 @@ from threading import Thread
 
 import httpx
 
-from broker.adapters.rego.source import read_policies
+from broker.adapters.policyfiles.source import read_policies
 from broker.model.decision import PolicyVersion
 
 POLICIES = Path(__file__).parents[2] / "policies"

@@ -14,12 +14,12 @@ import pytest
 
 from broker.model.record import RecordType
 from tests.bundle.signing import Author
+from tests.e2e.raw import bearer
+from tests.e2e.records import by_call, entries
+from tests.e2e.test_bundle_reload import CHAT, REPLY
+from tests.e2e.upstreams import DONE, Exchange, ScriptedUpstream, chat_event, scripted_upstream
 from tests.opa.sidecar import ROOT, RunningOpa, opa_binary
 from tests.opa.switch import FAULTS, Fault, Switch, switch
-from tests.path.records import by_call, entries
-from tests.path.test_bundle_reload import CHAT, REPLY
-from tests.path.upstreams import DONE, Exchange, ScriptedUpstream, chat_event, scripted_upstream
-from tests.path.wire import bearer
 from tests.running import RunningBroker
 from tests.serving import served_broker
 

@@ -12,7 +12,7 @@ import pytest
 
 from broker.adapters.keystore import SealedStore
 from tests.opa.sidecar import free_port, running_opa
-from tests.operation.test_doctor import KEY
+from tests.ops.test_doctor import KEY
 from tests.vault.serving import configuration
 
 pytestmark = pytest.mark.servers

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from broker.adapters.bundle import build
+from broker.adapters.policyfiles.bundle import build
 from broker.console.app import ConsoleApp, Status
 from broker.listeners.https.server import HttpServer, address_of, bind
 from tests.opa.sidecar import POLICIES, ROOT, free_port, opa_binary

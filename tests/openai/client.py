@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from broker.adapters.openai import Deadlines, OpenAIUpstream, Origin, RetryPolicy
+from broker.adapters.openai import Deadlines, OpenAIUpstream, RetryPolicy, UpstreamOrigin
 from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.secret import Lease, Secret
 from broker.model.sends import Sends
@@ -42,14 +42,14 @@ class Caller:
     sends: Sends = field(default_factory=Sends)
 
     def __post_init__(self) -> None:
-        origin = Origin.at(f"{self.url}/v1", 4, self.deadlines)
+        origin = UpstreamOrigin.at(f"{self.url}/v1", 4, self.deadlines)
         self.upstream = OpenAIUpstream(origin, {}, self.clock, RetryPolicy())
 
-    async def call(self, method: str = "POST", *, alone: bool = True) -> Reply | StreamReply:
+    async def call(self, method: str = "POST", *, is_only_key: bool = True) -> Reply | StreamReply:
         """One call to its answer. Raises BrokerError."""
         self.sends = Sends()
         request = UpstreamRequest(method, "/v1/chat/completions", b"", (), stream=False)
-        lease = Lease("test:key", 1, Secret("sk-0123456789"), alone=alone)
+        lease = Lease("test:key", 1, Secret("sk-0123456789"), is_only_key=is_only_key)
         return await self.upstream.send(request, lease, self.sends)
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from broker.adapters.clock import SystemClock
-from broker.adapters.openai import Deadlines, OpenAIUpstream, Origin, RetryPolicy
+from broker.adapters.openai import Deadlines, OpenAIUpstream, RetryPolicy, UpstreamOrigin
 from broker.model.call import StreamReply, UpstreamRequest
 from broker.model.secret import Lease, Secret
 from broker.model.sends import Sends
@@ -48,7 +48,9 @@ async def _caught(work: Callable[[], Awaitable[object]]) -> BaseException:
 
 def _upstream(url: str, connect: float = 1.0) -> OpenAIUpstream:
     deadlines = Deadlines(connect=connect, read=1.0)
-    return OpenAIUpstream(Origin.at(f"{url}/v1", 2, deadlines), {}, SystemClock(), RetryPolicy(attempts=2))
+    return OpenAIUpstream(
+        UpstreamOrigin.at(f"{url}/v1", 2, deadlines), {}, SystemClock(), RetryPolicy(attempts=2)
+    )
 
 
 async def _taken(upstream: OpenAIUpstream, request: UpstreamRequest = REQUEST) -> None:

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from broker.adapters.openai.places import Places
+from broker.adapters.openai.slots import ConnectionSlots
 
 
 async def test_who_has_waited_longest_goes_first() -> None:
-    places = Places(1)
+    places = ConnectionSlots(1)
     assert places.take()
     assert not places.take()
     order: list[int] = []
@@ -30,7 +30,7 @@ async def test_who_has_waited_longest_goes_first() -> None:
 
 
 async def test_who_waits_no_longer_takes_none() -> None:
-    places = Places(1)
+    places = ConnectionSlots(1)
     places.take()
     with pytest.raises(TimeoutError):
         await places.wait(0.01)
@@ -39,7 +39,7 @@ async def test_who_waits_no_longer_takes_none() -> None:
 
 
 async def test_one_that_comes_as_its_caller_leaves_is_given_on() -> None:
-    places = Places(1)
+    places = ConnectionSlots(1)
     places.take()
     leaving, staying = (asyncio.create_task(places.wait(5)) for _ in range(2))
     await asyncio.sleep(0)

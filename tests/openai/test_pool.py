@@ -9,15 +9,15 @@ import pytest
 
 from broker.adapters.openai.connection import BrokenError
 from broker.adapters.openai.framing import MAX_HEAD_BYTES
-from broker.adapters.openai.message import Message
-from broker.adapters.openai.pool import Answer, Deadlines, Pool, UnreachableError
+from broker.adapters.openai.outgoing import OutgoingRequest
+from broker.adapters.openai.pool import ConnectionPool, Deadlines, UnreachableError, UpstreamResponse
 from broker.model.sends import Sends
 from tests.openai.server import OK, Scripted, scripted
 
-REQUEST = Message(b"GET / HTTP/1.1\r\nhost: upstream\r\n\r\n", Sends())
+REQUEST = OutgoingRequest(b"GET / HTTP/1.1\r\nhost: upstream\r\n\r\n", Sends())
 
 
-async def exchange(pool: Pool) -> tuple[int, bytes]:
+async def exchange(pool: ConnectionPool) -> tuple[int, bytes]:
     """Status and body of one exchange."""
     answer = await pool.send(REQUEST)
     try:
@@ -26,7 +26,7 @@ async def exchange(pool: Pool) -> tuple[int, bytes]:
         answer.close()
 
 
-async def whole(answer: Answer) -> bytes:
+async def whole(answer: UpstreamResponse) -> bytes:
     body = b""
     while chunk := await answer.read():
         body += chunk
@@ -35,7 +35,7 @@ async def whole(answer: Answer) -> bytes:
 
 async def first_then_second(upstream: Scripted) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
     """Two exchanges, one after the other, through one pool."""
-    pool = Pool(upstream.url, 4)
+    pool = ConnectionPool(upstream.url, 4)
     first = await exchange(pool)
     await asyncio.sleep(0.02)
     second = await exchange(pool)
@@ -97,18 +97,18 @@ async def test_answer_smuggled_behind_another_reaches_nobody() -> None:
 async def test_answer_that_can_be_read_in_two_ways_is_refused(raw: bytes) -> None:
     async with scripted(raw) as upstream:
         with pytest.raises(BrokenError):
-            await exchange(Pool(upstream.url, 1))
+            await exchange(ConnectionPool(upstream.url, 1))
 
 
 async def test_an_answer_cut_short_is_no_answer() -> None:
     async with scripted(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok", closes=True) as upstream:
         with pytest.raises(BrokenError):
-            await exchange(Pool(upstream.url, 1))
+            await exchange(ConnectionPool(upstream.url, 1))
 
 
 async def test_a_connection_that_ended_while_it_rested_costs_no_call() -> None:
     async with scripted(OK, None, OK) as upstream:
-        pool = Pool(upstream.url, 1)
+        pool = ConnectionPool(upstream.url, 1)
         await exchange(pool)
         assert await exchange(pool) == (200, b"ok")
         assert len(upstream.requests) == 3
@@ -118,10 +118,10 @@ async def test_a_connection_that_ended_while_it_rested_costs_no_call() -> None:
 async def test_a_request_is_not_repeated_where_upstream_may_be_working_on_it() -> None:
     async with scripted(None, OK) as upstream:
         with pytest.raises(BrokenError):
-            await exchange(Pool(upstream.url, 1))
+            await exchange(ConnectionPool(upstream.url, 1))
         assert len(upstream.requests) == 1
     async with scripted(OK, b"HTTP/1.1 200", OK, closes=False) as upstream:
-        pool = Pool(upstream.url, 1, Deadlines(read=0.1))
+        pool = ConnectionPool(upstream.url, 1, Deadlines(read=0.1))
         await exchange(pool)
         with pytest.raises(BrokenError):
             await exchange(pool)
@@ -132,13 +132,13 @@ async def test_a_silent_upstream_is_given_up() -> None:
     async with scripted(b"") as upstream:
         began = time.monotonic()
         with pytest.raises(BrokenError):
-            await exchange(Pool(upstream.url, 1, Deadlines(read=0.05)))
+            await exchange(ConnectionPool(upstream.url, 1, Deadlines(read=0.05)))
         assert time.monotonic() - began < 2
 
 
 async def test_no_more_connections_than_allowed_and_none_is_lost() -> None:
     async with scripted(OK) as upstream:
-        pool = Pool(upstream.url, 1, Deadlines(pool=0.05))
+        pool = ConnectionPool(upstream.url, 1, Deadlines(pool=0.05))
         held = await pool.send(REQUEST)
         with pytest.raises(UnreachableError):
             await exchange(pool)
@@ -149,7 +149,7 @@ async def test_no_more_connections_than_allowed_and_none_is_lost() -> None:
 
 async def test_a_cancelled_call_frees_its_place_and_ends_its_connection() -> None:
     async with scripted(b"", OK) as upstream:
-        pool = Pool(upstream.url, 1, Deadlines(pool=1))
+        pool = ConnectionPool(upstream.url, 1, Deadlines(pool=1))
         calling = asyncio.create_task(exchange(pool))
         await upstream.asked.wait()
         calling.cancel()
@@ -163,7 +163,7 @@ async def test_a_cancelled_call_frees_its_place_and_ends_its_connection() -> Non
 async def test_a_reader_that_is_slow_holds_upstream_back_and_loses_nothing() -> None:
     body = b"x" * (4 << 20)
     async with scripted(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body) as upstream:
-        pool = Pool(upstream.url, 1)
+        pool = ConnectionPool(upstream.url, 1)
         answer = await pool.send(REQUEST)
         await asyncio.sleep(0.1)
         first = await answer.read()
@@ -175,6 +175,6 @@ async def test_a_reader_that_is_slow_holds_upstream_back_and_loses_nothing() -> 
 
 async def test_an_upstream_that_is_not_there_is_unreachable() -> None:
     async with scripted(OK) as upstream:
-        gone = Pool(upstream.url, 1)
+        gone = ConnectionPool(upstream.url, 1)
     with pytest.raises(UnreachableError):
         await exchange(gone)

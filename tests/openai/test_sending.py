@@ -116,7 +116,7 @@ async def test_another_key_is_not_waited_for() -> None:
     limited = b"HTTP/1.1 429 Slow\r\ncontent-length: 2\r\n\r\n{}"
     async with scripted(limited) as server:
         caller = Caller(server.url)
-        answer = await caller.call(alone=False)
+        answer = await caller.call(is_only_key=False)
         assert isinstance(answer, Reply)
         assert (answer.status, answer.body, caller.sends.begun, caller.clock.slept) == (429, b"{}", 1, [])
         await caller.close()

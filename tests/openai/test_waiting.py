@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.adapters.keypool.standing import LONGEST_REST_SECONDS, Standing
+from broker.adapters.keypool.key_health import LONGEST_COOLDOWN_SECONDS, KeyHealth
 from broker.listeners.grpc.errors import upstream_refusal
 from broker.model.call import Reply
 from broker.shaping.retry_after import LONGEST_SECONDS, seconds_of, wait_of
@@ -129,6 +129,6 @@ def test_whatever_upstream_says_reading_it_raises_nothing(said: str, name: str, 
 
 
 def test_no_answer_takes_a_key_away_for_longer_than_an_hour() -> None:
-    standing = Standing("a")
-    standing.rest("gpt-4o", LONGEST_SECONDS, 0)
-    assert standing.rests_until("gpt-4o") == int(LONGEST_REST_SECONDS * 10**9)
+    health = KeyHealth("a")
+    health.cool_down("gpt-4o", LONGEST_SECONDS, 0)
+    assert health.cooling_until("gpt-4o") == int(LONGEST_COOLDOWN_SECONDS * 10**9)

@@ -69,7 +69,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 @pytest.fixture(scope="module")
 def running(installed: Installed) -> Iterator[Installed]:
     """`broker dev` of the wheel, ready."""
-    free = [f"--{door}=127.0.0.1:0" for door in ("https", "grpc", "console")]
+    free = [f"--{listener}=127.0.0.1:0" for listener in ("https", "grpc", "console")]
     errors = installed.directory / "errors"
     with errors.open("w") as stderr:
         process = subprocess.Popen(

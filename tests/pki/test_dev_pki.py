@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from broker.adapters.pki import DevPki, Identity
+from broker.adapters.pki import DevPki, IssuedIdentity
 from broker.errors import BrokerError
 from broker.identity.certificate import CertificateReader
 
@@ -28,11 +28,11 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> DevPki:
     return DevPki.load_or_create(tmp_path_factory.mktemp("pki") / "new")
 
 
-def _leaf(identity: Identity) -> x509.Certificate:
+def _leaf(identity: IssuedIdentity) -> x509.Certificate:
     return x509.load_pem_x509_certificate(identity.cert.read_bytes())
 
 
-def _context(pki: DevPki, identity: Identity, protocol: int) -> ssl.SSLContext:
+def _context(pki: DevPki, identity: IssuedIdentity, protocol: int) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_flags |= ssl.VERIFY_X509_STRICT

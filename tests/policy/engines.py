@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from tempfile import mkdtemp
 
-from broker.adapters.rego.source import read_tests
-from broker.adapters.rego.testtables import read_cases, read_fixture
+from broker.adapters.policyfiles.source import read_tests
+from broker.adapters.rego.table_cases import read_cases, read_fixture
 
 ROOT = Path(__file__).parents[2]
 POLICIES = ROOT / "policies"

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from broker.adapters.rego.dialect import code_of, input_mentions
-from broker.adapters.rego.mistakes import find_mistakes
-from broker.adapters.rego.source import read_policies
+from broker.adapters.policyfiles.dialect import code_of, input_mentions
+from broker.adapters.policyfiles.lint import find_mistakes
+from broker.adapters.policyfiles.source import read_policies
 from broker.cli.main import app
 from broker.errors import BrokerError
 from tests.opa.sidecar import opa_binary

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from broker.adapters.bundle import build
+from broker.adapters.policyfiles.bundle import build
+from broker.adapters.policyfiles.datacheck import mistakes_in_data
+from broker.adapters.policyfiles.known import BODY_FIELDS, known_names
+from broker.adapters.policyfiles.source import read_policies
 from broker.adapters.rego import EmbeddedAuthorizer
-from broker.adapters.rego.datacheck import mistakes_in_data
-from broker.adapters.rego.known import BODY_FIELDS, known_names
-from broker.adapters.rego.source import read_policies
 from broker.errors import BrokerError
 from broker.listeners.fields import OPTIONAL, REQUIRED
 from broker.prefilter.rules import rules

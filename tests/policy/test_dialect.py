@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from broker.adapters.rego import dialect
+from broker.adapters.policyfiles import dialect
+from broker.adapters.policyfiles.source import Module
 from broker.adapters.rego.engine import Engine
-from broker.adapters.rego.source import Module
 from broker.errors import BrokerError, Kind
 from tests.policy.engines import FACTS, UNDEFINED, as_module, expressions
 

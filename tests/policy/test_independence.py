@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from broker.adapters.policyfiles.source import read_policies
 from broker.adapters.rego import EmbeddedAuthorizer
-from broker.adapters.rego.source import read_policies
-from broker.adapters.rego.trial import Failure, run_tables
+from broker.adapters.rego.table_tests import TableFailure, run_tables
 from tests.policy.engines import OPA, POLICIES
 
 Data = dict[str, Any]
@@ -85,7 +85,7 @@ class Company:
     def has(self, data: Data) -> None:
         (self.policies / "data.json").write_text(json.dumps(data))
 
-    async def failures(self) -> tuple[Failure, ...]:
+    async def failures(self) -> tuple[TableFailure, ...]:
         source = read_policies(self.policies)
         return (await run_tables(EmbeddedAuthorizer(source), self.policies))[1]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from broker.adapters.policyfiles.datacheck import mistakes_in_data
+from broker.adapters.policyfiles.lint import find_mistakes
+from broker.adapters.policyfiles.patterns import slow_patterns
+from broker.adapters.policyfiles.source import Module, read_policies
 from broker.adapters.rego import EmbeddedAuthorizer
-from broker.adapters.rego.datacheck import mistakes_in_data
-from broker.adapters.rego.mistakes import find_mistakes
-from broker.adapters.rego.patterns import slow_patterns
-from broker.adapters.rego.source import Module, read_policies
 from broker.errors import BrokerError, Kind
 from broker.ports import DecisionPoint
 from tests.policy.documents import call

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from broker.adapters.clock import SystemClock
 from broker.adapters.keystore import SealedStore
+from broker.adapters.policyfiles.source import read_policies
 from broker.adapters.rego.origin import Folder
 from broker.adapters.rego.reloading import ReloadingAuthorizer
-from broker.adapters.rego.source import read_policies
 from broker.adapters.rego.unserved import ConfiguredKeys, unserved
 from broker.cli.main import app
 from broker.model.pool import Member, Pool
@@ -121,13 +121,13 @@ async def test_what_no_key_serves_is_told_at_a_start_and_on_reload_and_rules(fol
     with capture_logs() as told:
         await authorizer.look()
     warned = [each for each in told if each["log_level"] == "warning"]
-    assert [each["event"] for each in warned] == ["policy names what no key serves"]
+    assert [each["event"] for each in warned] == ["policy_names_unserved_keys"]
     assert warned[0]["what"].startswith("data.json:")
     assert authorizer.problem() == ""
     assert authorizer.version != before
     with capture_logs() as again:
         ReloadingAuthorizer(Folder(folder), SystemClock(), lambda: SERVING)
-    assert [each["event"] for each in again] == ["policy names what no key serves"]
+    assert [each["event"] for each in again] == ["policy_names_unserved_keys"]
 
 
 def test_the_doctor_tells_what_no_key_serves(tmp_path: Path) -> None:

@@ -25,13 +25,13 @@ from openai.types.chat import (
 from openai.types.responses import Response, ResponseItemList, ResponseStreamEvent
 from pydantic import BaseModel
 
+from broker.call.streaming import Gate
 from broker.errors import BrokerError, Kind
 from broker.prefilter.inspector import Inspector
 from broker.prefilter.places import Places
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.sse import parts
-from broker.streaming import Gate
 from tests.prefilter.shapes import least, marked, spelled
 
 CANARY = "AKIAIOSFODNN7EXAMPLE"  # AWS's own documentation example
@@ -60,13 +60,13 @@ def event(document: object) -> bytes:
 
 def passed(documents: Sequence[object], *, everything: bool = False) -> tuple[bytes, bool]:
     """What of these events leaves, and whether the stream is cut."""
-    door = gate(everything=everything)
+    listener = gate(everything=everything)
     left = b""
     try:
         for document in documents:
             data, beside = parts(event(document), first=False)
-            left += b"".join(door.admit(event(document), orjson.loads(data or b"null"), beside))
-        left += b"".join(door.finish())
+            left += b"".join(listener.admit(event(document), orjson.loads(data or b"null"), beside))
+        left += b"".join(listener.finish())
     except BrokerError as error:
         return left, error.kind is Kind.CONTENT_BLOCKED and CANARY not in str(error.param)
     return left, False
@@ -107,6 +107,6 @@ def test_a_canary_in_any_string_of_a_reply_is_found(kind: type[BaseModel]) -> No
 @pytest.mark.parametrize("everything", [False, True], ids=["secrets cut", "everything cuts"])
 def test_an_event_that_says_nothing_new_is_not_held(kind: type[BaseModel], everything: bool) -> None:
     said = least(kind)
-    door = gate(everything=everything)
+    listener = gate(everything=everything)
     for _ in range(3):
-        assert door.admit(event(said), said, []) == [event(said)]
+        assert listener.admit(event(said), said, []) == [event(said)]

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from tests.path.conftest import Staged, staged
-from tests.path.upstreams import DONE, Exchange
-from tests.path.wire import bearer
+from tests.e2e.conftest import Staged, staged
+from tests.e2e.raw import bearer
+from tests.e2e.upstreams import DONE, Exchange
 from tests.recorded.corpus import STORED, RecordedCall, recorded_calls
 from tests.running import RunningBroker
 
@@ -20,23 +20,23 @@ _CLIENTS = 12
 
 
 @pytest.fixture(scope="module")
-def door(broker: RunningBroker) -> Iterator[httpx.Client]:
+def listener(broker: RunningBroker) -> Iterator[httpx.Client]:
     """One connection for all calls, as an SDK keeps one."""
     with broker.http("explorer") as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def stored(broker: RunningBroker, door: httpx.Client) -> str:
+def stored(broker: RunningBroker, listener: httpx.Client) -> str:
     """The id of a response that this caller has stored."""
     body = {"model": "gpt-4o-mini", "input": "keep", "store": True}
-    reply = door.post("/v1/responses", json=body, headers=bearer(broker, "explorer"))
+    reply = listener.post("/v1/responses", json=body, headers=bearer(broker, "explorer"))
     return str(reply.json()["id"])
 
 
-def send(door: httpx.Client, broker: RunningBroker, call: RecordedCall, body: bytes) -> httpx.Response:
+def send(listener: httpx.Client, broker: RunningBroker, call: RecordedCall, body: bytes) -> httpx.Response:
     headers = [*call.headers, *bearer(broker, "explorer").items()]
-    return door.request(call.method, call.path, content=body or None, headers=headers)
+    return listener.request(call.method, call.path, content=body or None, headers=headers)
 
 
 def test_the_corpus_is_all_there() -> None:
@@ -47,9 +47,9 @@ def test_the_corpus_is_all_there() -> None:
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
 def test_a_recorded_call_goes_through(
-    broker: RunningBroker, door: httpx.Client, stored: str, call: RecordedCall
+    broker: RunningBroker, listener: httpx.Client, stored: str, call: RecordedCall
 ) -> None:
-    reply = send(door, broker, call, call.body.replace(STORED.encode(), stored.encode()))
+    reply = send(listener, broker, call, call.body.replace(STORED.encode(), stored.encode()))
     assert reply.status_code == 200, reply.text
     if call.streams:
         assert '"error"' not in reply.text.replace('"error":null', "").replace('"error": null', "")

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from broker.replay.allow_list import AllowListError, parse_allow_list, review
-from broker.replay.flips import Direction, Flip, Occasions
+from broker.replay.decision_diff import Direction, Flip, Occurrences
 
 TODAY = date(2026, 11, 24)
 FLIP = Flip(Direction.DENY_TO_ALLOW, "calls", "model_not_granted", "granted", "spiffe://d/a", "chat", "gpt-5")
@@ -29,7 +29,7 @@ def _list(*entries: dict[str, object]) -> bytes:
 
 def test_a_flip_is_covered_up_to_the_last_day() -> None:
     (entry,) = parse_allow_list(_list(dict(ENTRY)))
-    seen = [(FLIP, Occasions(3, []))]
+    seen = [(FLIP, Occurrences(3, []))]
     assert review(seen, [entry], TODAY).uncovered == 0
     assert review(seen, [entry], TODAY).reviewers == {FLIP: entry}
     tomorrow = review(seen, [entry], date(2026, 11, 25))
@@ -50,13 +50,13 @@ def test_a_flip_is_covered_up_to_the_last_day() -> None:
 )
 def test_every_field_must_match(field: str, pattern: str) -> None:
     entries = parse_allow_list(_list({**ENTRY, field: pattern}))
-    found = review([(FLIP, Occasions(2, []))], entries, TODAY)
+    found = review([(FLIP, Occurrences(2, []))], entries, TODAY)
     assert (found.uncovered, found.unused) == (2, entries)
 
 
 def test_an_allow_to_deny_needs_no_review() -> None:
     narrower = Flip(Direction.ALLOW_TO_DENY, "calls", "granted", "no", "s", "chat", "m")
-    assert review([(narrower, Occasions(9, []))], (), TODAY).uncovered == 0
+    assert review([(narrower, Occurrences(9, []))], (), TODAY).uncovered == 0
 
 
 @pytest.mark.parametrize(

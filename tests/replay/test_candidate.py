@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from broker.cli.policy.candidate import Asked, Candidate
+from broker.cli.policy.candidate import Candidate, CandidateQuestions
 from broker.errors import BrokerError
 from broker.ports import DecisionPoint
-from broker.replay.recorded import Ruling
+from broker.replay.recorded import Decision
 from tests.replay.support import ALICE, BOB, policies, question, text
 
 
-def _asked(subject: str) -> Asked:
-    return Asked(DecisionPoint.CALLS, text(question(subject, "gpt-4o")))
+def _asked(subject: str) -> CandidateQuestions:
+    return CandidateQuestions(DecisionPoint.CALLS, text(question(subject, "gpt-4o")))
 
 
 def test_answers_keep_the_order_of_the_questions(tmp_path: Path) -> None:
@@ -25,24 +25,24 @@ def test_answers_keep_the_order_of_the_questions(tmp_path: Path) -> None:
     with Candidate(policies(tmp_path / "p", models={"gpt-4o": [ALICE]})) as candidate:
         judged = list(candidate.judge((number, _asked(each)) for number, each in enumerate(who)))
     assert [number for number, _ in judged] == list(range(2000))
-    assert [ruling for _, ruling in judged] == [
-        Ruling(True, "known") if each == ALICE else Ruling(False, "stranger") for each in who
+    assert [decision for _, decision in judged] == [
+        Decision(True, "known") if each == ALICE else Decision(False, "stranger") for each in who
     ]
 
 
 @pytest.mark.parametrize("recorded", ["", "[]", "{"])
 def test_an_input_that_is_none_is_not_evaluated(tmp_path: Path, recorded: str) -> None:
     with Candidate(policies(tmp_path / "p", models={})) as candidate:
-        ((_, ruling),) = candidate.judge([(0, Asked(DecisionPoint.CALLS, recorded))])
-    assert isinstance(ruling, str)
-    assert "not" in ruling
+        ((_, decision),) = candidate.judge([(0, CandidateQuestions(DecisionPoint.CALLS, recorded))])
+    assert isinstance(decision, str)
+    assert "not" in decision
 
 
 def test_an_engine_that_aborts_leaves_a_message(tmp_path: Path) -> None:
     with Candidate(policies(tmp_path / "p", models={})) as candidate:
         assert candidate.version.sha256
 
-        def questions() -> Iterator[tuple[int, Asked]]:
+        def questions() -> Iterator[tuple[int, CandidateQuestions]]:
             for process in list(candidate._pool._processes):
                 os.kill(process, signal.SIGABRT)
             yield 0, _asked(ALICE)

@@ -40,8 +40,8 @@ def test_the_verdict_is_policys_own(
 ) -> None:
     found = recorded_decision(record)
     assert isinstance(found, Recorded)
-    assert (found.occasion.point, found.ruling.allow, found.refused) == (point, allow, refused)
-    assert found.ruling.rule == record.rule
+    assert (found.recorded_input.point, found.decision.allow, found.refused) == (point, allow, refused)
+    assert found.decision.rule == record.rule
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,8 @@ def test_a_record_without_policys_verdict_is_left_out(record: Record, why: LeftO
 def test_a_token_without_an_operation_is_named_as_one() -> None:
     found = recorded_decision(Record(RecordType.TOKEN, "c", policy_input="{}"))
     assert isinstance(found, Recorded)
-    assert (found.occasion.operation, found.occasion.subject, found.occasion.model) == ("token.issue", "", "")
+    assert (found.recorded_input.operation, found.recorded_input.subject, found.recorded_input.model) == (
+        "token.issue",
+        "",
+        "",
+    )

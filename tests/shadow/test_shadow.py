@@ -13,11 +13,11 @@ import pytest
 
 from broker.adapters.ledger import FileLedger
 from broker.adapters.rego import EmbeddedAuthorizer
-from broker.adapters.shadow import QUEUE, Shadow, ShadowTally
+from broker.adapters.shadow import QUEUE, ShadowObserver, ShadowTally
 from broker.errors import BrokerError, Kind
 from broker.model.decision import CallDecision, Content, PolicyVersion
 from broker.model.record import Receipt, Record, RecordType
-from broker.ports import Authorizer, DecisionPoint, Observation, Verdict
+from broker.ports import Authorizer, DecisionPoint, Evaluation, Observation
 from tests.ledger.support import RealClock, entries, opened
 from tests.replay.support import ALICE, BOB, policies, question
 
@@ -39,8 +39,8 @@ class Broken:
     def __init__(self, answer: Callable[[], object]) -> None:
         self._answer = answer
 
-    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:  # noqa: ARG002 - the port's
-        return Verdict(self._answer(), self.version)
+    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Evaluation:  # noqa: ARG002 - the port's
+        return Evaluation(self._answer(), self.version)
 
 
 class Draws(RealClock):
@@ -54,9 +54,9 @@ class Draws(RealClock):
 
 
 @asynccontextmanager
-async def _shadow(home: Path, candidate: Authorizer, **options: float) -> AsyncIterator[Shadow]:
+async def _shadow(home: Path, candidate: Authorizer, **options: float) -> AsyncIterator[ShadowObserver]:
     async with opened(home) as log:
-        shadow = Shadow(candidate, log, RealClock(), **{"sample": 1.0, **options})
+        shadow = ShadowObserver(candidate, log, RealClock(), **{"sample": 1.0, **options})
         shadow.start()
         try:
             yield shadow
@@ -185,7 +185,7 @@ class Refusing:
 
 async def test_what_is_not_recorded_is_not_counted_as_agreed(tmp_path: Path) -> None:
     candidate = EmbeddedAuthorizer(policies(tmp_path / "p", models={"gpt-4o": [ALICE]}))
-    shadow = Shadow(candidate, Refusing(), RealClock(), sample=1)
+    shadow = ShadowObserver(candidate, Refusing(), RealClock(), sample=1)
     shadow.start()
     for _ in range(2):
         shadow.observe(_seen("c1", ALICE, allow=True))
@@ -201,7 +201,7 @@ async def test_what_is_not_recorded_is_not_counted_as_agreed(tmp_path: Path) -> 
 async def test_a_share_is_sampled(
     tmp_path: Path, ledger: FileLedger, sample: float, draws: tuple[int, ...], taken: int
 ) -> None:
-    shadow = Shadow(Broken(lambda: None), ledger, Draws(*draws), sample=sample)
+    shadow = ShadowObserver(Broken(lambda: None), ledger, Draws(*draws), sample=sample)
     for _ in draws:
         shadow.observe(_seen("c", ALICE, allow=True))
     shadow.start()
@@ -219,4 +219,4 @@ async def ledger(tmp_path: Path) -> AsyncIterator[FileLedger]:
 @pytest.mark.parametrize("sample", [-0.1, 1.1, float("nan")])
 def test_a_rate_outside_0_to_1_is_refused(ledger: FileLedger, sample: float) -> None:
     with pytest.raises(ValueError, match="sample rate"):
-        Shadow(Broken(lambda: None), ledger, RealClock(), sample=sample)
+        ShadowObserver(Broken(lambda: None), ledger, RealClock(), sample=sample)

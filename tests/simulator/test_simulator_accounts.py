@@ -141,7 +141,7 @@ async def test_what_happened_is_told_without_a_key(running: Simulator, admin: As
     assert [(account["name"], account["live"]) for account in told["accounts"]] == [("app", 1)]
     assert made.api_key.value not in reply.text
     assert running.count == 0
-    assert [entry.path for entry in running.organization.journal.entries] == [
+    assert [entry.path for entry in running.organization.request_log.entries] == [
         f"/v1/organization/projects/{PROJECT}/service_accounts"
     ]
 

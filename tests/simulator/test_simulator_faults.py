@@ -9,7 +9,7 @@ import httpx
 import pytest
 from openai import APIError, AsyncOpenAI, InternalServerError, RateLimitError
 
-from broker.simulator import Knob, Simulator, knobs
+from broker.simulator import Override, Simulator, overrides
 from broker.simulator.api_error import ApiError
 
 CHAT = "/v1/chat/completions"
@@ -179,7 +179,7 @@ async def test_nothing_is_compressed(http: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("fault", ["no-such", "cut:-1", "cut:x", "cut:"])
-async def test_unknown_knob_is_refused_by_name(http: httpx.AsyncClient, fault: str) -> None:
+async def test_unknown_override_is_refused_by_name(http: httpx.AsyncClient, fault: str) -> None:
     reply = await http.post(CHAT, json=chat(fault))
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "unknown_simulator_knob")
     assert fault in reply.json()["error"]["message"]
@@ -207,13 +207,13 @@ async def test_leaving_the_context_cuts_what_is_open(http: httpx.AsyncClient) ->
     await reply.aclose()
 
 
-def test_every_knob_is_told_of_in_a_refusal() -> None:
+def test_every_override_is_told_of_in_a_refusal() -> None:
     with pytest.raises(ApiError) as caught:
-        knobs.parse("no-such")
-    assert all(knob in caught.value.message for knob in Knob)
+        overrides.parse("no-such")
+    assert all(override in caught.value.message for override in Override)
 
 
-async def test_a_key_has_knobs_of_its_own() -> None:
+async def test_a_key_has_overrides_of_its_own() -> None:
     revoked, limited, sound = "sk-simulated-revo", "sk-simulated-limi", "sk-simulated-good"
     async with Simulator(keys=(sound, revoked, limited)) as simulator:
         async with httpx.AsyncClient(base_url=simulator.url, trust_env=False) as http:

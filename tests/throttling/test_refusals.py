@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters import repeated
+from broker.adapters import repeated_refusals
 from broker.adapters.ledger.space import SpaceWatch
-from broker.adapters.repeated import CountedRefusals
+from broker.adapters.repeated_refusals import CountedRefusals
 from broker.errors import BrokerError, Kind
+from broker.listeners.throttling import Throttle
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.request_context import RequestContext
 from broker.model.subject import Peer
-from broker.throttling import Throttle
 
 RECORDED = 10
 DENIED = Record(
@@ -132,7 +132,7 @@ async def test_what_was_counted_is_written_at_shutdown() -> None:
 
 
 async def test_subjects_beyond_memory_are_recorded_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repeated, "RUNS", 3)
+    monkeypatch.setattr(repeated_refusals, "RUNS", 3)
     log = Log()
     counted = CountedRefusals(log, Clock(), recorded=RECORDED)
     for number in range(50):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.tlog.checkpoint import Checkpoint, sign_checkpoint
-from broker.tlog.entry import Place, seal
+from broker.tlog.entry import EntryPlace, seal
 from broker.tlog.frontier import Frontier
 from broker.tlog.merkle import hash_leaf
 from broker.tlog.note import NoteSigner
@@ -32,7 +32,7 @@ _of_type: dict[object, st.SearchStrategy[object]] = {
     tuple[RecordedFinding, ...] | None: st.none() | findings,
 }
 records = st.builds(Record, **{name: _of_type[kind] for name, kind in get_type_hints(Record).items()})
-places = st.builds(Place, texts, numbers, st.integers(0, 2**48))
+places = st.builds(EntryPlace, texts, numbers, st.integers(0, 2**48))
 
 
 def signer(seed: int) -> RecordSigner:
@@ -78,7 +78,7 @@ class MemoryLog:
 
     def add(self, record: Record, by: RecordSigner | None = None, seq: int | None = None) -> None:
         """Signs and appends."""
-        place = Place("i", len(self.entries) if seq is None else seq, 1_700_000_000_000_000)
+        place = EntryPlace("i", len(self.entries) if seq is None else seq, 1_700_000_000_000_000)
         self.entries.append(seal(record, place, by or self._signer))
 
     def publish(self) -> None:

@@ -11,12 +11,12 @@ from hypothesis import given
 from broker.errors import Kind
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.tlog import canonical
-from broker.tlog.entry import MAX_ENTRY_BYTES, Place, parse_entry, seal
+from broker.tlog.entry import MAX_ENTRY_BYTES, EntryPlace, parse_entry, seal
 from broker.tlog.malformed import MalformedError
 from broker.tlog.recordkey import RecordVerifier
 from tests.tlog.samples import places, records, signer
 
-PLACE = Place("i", 7, 1_794_000_000_123_456)
+PLACE = EntryPlace("i", 7, 1_794_000_000_123_456)
 OUTCOME = Record(RecordType.OUTCOME, call_id="c", status=200, findings=(RecordedFinding("r", "l", "a"),))
 
 
@@ -26,7 +26,7 @@ def _changed(**changes: object) -> bytes:
 
 
 @given(records, places)
-def test_parse_then_format_gives_the_same_bytes(record: Record, place: Place) -> None:
+def test_parse_then_format_gives_the_same_bytes(record: Record, place: EntryPlace) -> None:
     data = seal(record, place, signer(1))
     entry = parse_entry(data)
     assert (entry.record, entry.place, entry.encode()) == (record, place, data)
@@ -155,5 +155,5 @@ def test_the_signature_has_its_place_behind_the_seq() -> None:
 
 def test_a_seq_inside_a_text_does_not_attract_the_signature() -> None:
     record = Record(RecordType.DENIED, call_id='"seq":7,', user=',"seq":7,', error='\\"seq":7,')
-    data = seal(record, Place('"seq":7,', 7, 0), signer(1))
+    data = seal(record, EntryPlace('"seq":7,', 7, 0), signer(1))
     assert parse_entry(data).encode() == data == canonical.encode(json.loads(data))

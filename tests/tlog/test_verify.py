@@ -6,7 +6,7 @@ import pytest
 
 from broker.model.record import Record, RecordType
 from broker.tlog.checkpoint import Checkpoint, open_checkpoint
-from broker.tlog.entry import Place, seal
+from broker.tlog.entry import EntryPlace, seal
 from broker.tlog.report import Fault, Verdict
 from broker.tlog.tile import encode_bundle, parse_bundle
 from tests.tlog.samples import MemoryLog, calls, faults, note_signer, signer, verified
@@ -210,7 +210,7 @@ def test_tiles_ahead_of_the_checkpoint_are_fine_only_when_the_writers_tail_expla
 
 def test_forged_entry_in_the_writers_tail_is_found() -> None:
     log = _log(3)
-    log.held = [(8, seal(Record(RecordType.CONFIG, call_id="x"), Place("i", 8, 0), signer(66)))]
+    log.held = [(8, seal(Record(RecordType.CONFIG, call_id="x"), EntryPlace("i", 8, 0), signer(66)))]
     assert faults(log) == {Fault.UNKNOWN_KEY}
 
 

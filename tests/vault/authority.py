@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from broker.adapters.vault.grants import Names
 from broker.adapters.vault.operator import TokenFile, operator
-from broker.adapters.vault.plan import plan
-from broker.adapters.vault.setup import carry_out, survey
-from tests.vault.rig import cluster
+from broker.adapters.vault.provision.grants import VaultNames
+from broker.adapters.vault.provision.plan import plan
+from broker.adapters.vault.provision.setup import carry_out, survey
 from tests.vault.server import RealVault
+from tests.vault.setups import cluster
 
 TRUST_DOMAIN = "dev.broker"
 BROKER_ID = f"spiffe://{TRUST_DOMAIN}/broker"
@@ -23,7 +23,7 @@ def set_up(server: RealVault) -> None:
     token = server.directory / "operator.token"
     server.token_file(token, "root")
     with operator(cluster(server), TokenFile(token)) as one:
-        carry_out(one, survey(one, plan(Names(), TRUST_DOMAIN, SERVER_NAMES)))
+        carry_out(one, survey(one, plan(VaultNames(), TRUST_DOMAIN, SERVER_NAMES)))
 
 
 def rotate(server: RealVault) -> None:

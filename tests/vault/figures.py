@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.vault.rig import KEY, app_role, vault_on
 from tests.vault.server import RealVault, prepare
+from tests.vault.setups import KEY, app_role, vault_on
 
 SECONDS = 60
 CALLS_PER_SECOND = 500

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.path.upstreams import received
+from tests.e2e.upstreams import received
 from tests.running import RunningBroker
 from tests.vault.server import RealVault
 

@@ -19,7 +19,7 @@ import openai
 
 from broker.adapters.pki import DevPki
 from broker.client import Credentials
-from tests.path.upstreams import simulator_process
+from tests.e2e.upstreams import simulator_process
 from tests.running import Identity, RunningBroker
 from tests.vault.server import RealVault, Wrapped
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from broker.adapters.pki import DevPki
-from broker.adapters.vault import Cluster, Jwt, Kubernetes, VaultKeyVault
+from broker.adapters.vault import Cluster, Jwt, Kubernetes, VaultKeySource
 from tests.vault.fake import KEY, TOKEN, FakeVault, Script, Scripted, as_json
-from tests.vault.rig import key_of, refused, vault_at, well_again
+from tests.vault.setups import key_of, refused, vault_at, well_again
 
 JWT = "eyJ.canary.jwt"
 ECHO = f"{KEY} {TOKEN} {JWT}".encode()
@@ -79,7 +79,7 @@ def login(tmp_path: Path) -> Jwt:
 
 
 @pytest.fixture
-async def vault(node: FakeVault, login: Jwt) -> AsyncIterator[VaultKeyVault]:
+async def vault(node: FakeVault, login: Jwt) -> AsyncIterator[VaultKeySource]:
     vault = vault_at(Cluster((node.address,), ca=node.ca), login)
     yield vault
     node.script = lambda _seen: None
@@ -95,7 +95,7 @@ def _for_logins(answer: Scripted) -> Script:
 
 
 async def test_held_keys_go_on_and_others_are_refused(pki: DevPki, login: Jwt) -> None:
-    async def trial(node: FakeVault, vault: VaultKeyVault, fault: Scripted) -> None:
+    async def trial(node: FakeVault, vault: VaultKeySource, fault: Scripted) -> None:
         assert await key_of(vault) == KEY
         node.script = _for_keys(fault)
         await asyncio.sleep(1.05)
@@ -109,7 +109,7 @@ async def test_held_keys_go_on_and_others_are_refused(pki: DevPki, login: Jwt) -
 
 
 async def test_a_login_that_fails_is_refused_and_tried_again(pki: DevPki, login: Jwt) -> None:
-    async def trial(node: FakeVault, vault: VaultKeyVault, fault: Scripted) -> None:
+    async def trial(node: FakeVault, vault: VaultKeySource, fault: Scripted) -> None:
         node.script = _for_logins(fault)
         _shows_nothing(await refused(vault))
         node.script = lambda _seen: None
@@ -119,7 +119,7 @@ async def test_a_login_that_fails_is_refused_and_tried_again(pki: DevPki, login:
 
 
 async def _each_fault(
-    pki: DevPki, login: Jwt, trial: Callable[[FakeVault, VaultKeyVault, Scripted], Awaitable[None]]
+    pki: DevPki, login: Jwt, trial: Callable[[FakeVault, VaultKeySource, Scripted], Awaitable[None]]
 ) -> None:
     """The faults side by side, each on its own Vault: one by one they would take minutes."""
 
@@ -144,7 +144,7 @@ async def _each_fault(
 
 
 @pytest.mark.parametrize("token", ["hvs.\r\nX-Evil: 1", "hvs.é", 7, None])
-async def test_a_token_that_is_none_is_refused(node: FakeVault, vault: VaultKeyVault, token: object) -> None:
+async def test_a_token_that_is_none_is_refused(node: FakeVault, vault: VaultKeySource, token: object) -> None:
     auth = {"client_token": token, "lease_duration": 3600, "renewable": True}
     node.script = _for_logins(as_json({"auth": auth}))
     await refused(vault)
@@ -152,7 +152,7 @@ async def test_a_token_that_is_none_is_refused(node: FakeVault, vault: VaultKeyV
 
 
 async def test_a_redirect_to_a_stranger_does_not_carry_the_token_there(
-    node: FakeVault, other: FakeVault, vault: VaultKeyVault
+    node: FakeVault, other: FakeVault, vault: VaultKeySource
 ) -> None:
     node.script = _for_keys(Scripted(307, b"", {"Location": f"{other.address}/v1/secret/data/openai/openai"}))
     error = await refused(vault)
@@ -161,7 +161,7 @@ async def test_a_redirect_to_a_stranger_does_not_carry_the_token_there(
 
 
 async def test_a_login_redirected_to_a_stranger_does_not_carry_the_proof_there(
-    node: FakeVault, other: FakeVault, vault: VaultKeyVault
+    node: FakeVault, other: FakeVault, vault: VaultKeySource
 ) -> None:
     node.script = lambda _seen: Scripted(307, b"", {"Location": f"{other.address}/v1/auth/jwt/login"})
     await refused(vault)
@@ -202,7 +202,7 @@ async def test_a_silent_node_leaves_time_for_the_next(other: FakeVault, login: J
 
 
 async def test_names_that_nobody_asks_for_any_more_take_no_room(
-    node: FakeVault, vault: VaultKeyVault
+    node: FakeVault, vault: VaultKeySource
 ) -> None:
     node.script = _for_keys(Scripted(404, b"{}"))
     await asyncio.gather(*(refused(vault, f"nobody-{number}") for number in range(70)))
@@ -239,7 +239,7 @@ async def test_a_missing_ca_is_refused(node: FakeVault, login: Jwt, tmp_path: Pa
 
 
 async def test_the_environment_changes_nothing(
-    node: FakeVault, vault: VaultKeyVault, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    node: FakeVault, vault: VaultKeySource, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".vault-token").write_text("hvs.from-home")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -306,7 +306,7 @@ def _shows_nothing(error: BaseException) -> None:
 
 async def test_no_log_line_shows_a_secret(
     node: FakeVault,
-    vault: VaultKeyVault,
+    vault: VaultKeySource,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -321,19 +321,19 @@ async def test_no_log_line_shows_a_secret(
     captured = capfd.readouterr()
     shown = caplog.text + captured.out + captured.err
     assert "/v1/secret/data/openai/openai" in shown, "nothing was logged: this shows nothing"
-    assert "vault trouble" in shown
+    assert "vault_failing" in shown
     for secret in (KEY, TOKEN, JWT):
         assert secret not in shown
 
 
 async def test_an_unforeseen_failure_brings_no_frames_along(
-    vault: VaultKeyVault, monkeypatch: pytest.MonkeyPatch
+    vault: VaultKeySource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def look(credential: str, known: object, deadline: float) -> None:
+    def fetch(credential: str, known: object, deadline: float) -> None:
         secret = KEY
         raise IndexError(secret)
 
-    monkeypatch.setattr(vault._keys, "look", look)
+    monkeypatch.setattr(vault._keys, "fetch", fetch)
     error = await refused(vault)
     assert "IndexError" in str(error)
     _shows_nothing(error)

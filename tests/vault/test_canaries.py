@@ -16,9 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from broker.cli.main import app
-from tests.path.canaries import Canary, files, hunt, plant
-from tests.path.records import entries
-from tests.path.upstreams import simulator_process
+from tests.e2e.canaries import Canary, files, hunt, plant
+from tests.e2e.records import entries
+from tests.e2e.upstreams import simulator_process
 from tests.running import RunningBroker
 from tests.vault.server import RealVault
 from tests.vault.serving import sdk, start_serving, vault_sections
@@ -54,7 +54,7 @@ class Session:
 
 
 def _speak(session: Session, broker: RunningBroker) -> None:
-    """The two credentials through both doors, whole and streamed, with and without trouble upstream."""
+    """The two credentials through both listeners, whole and streamed, with and without trouble upstream."""
     for work in (chat, rpc_chat, embed, rpc_embed):
         session.call(work.__name__, partial(work, broker))
     for fault in FAULTS:

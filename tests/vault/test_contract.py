@@ -1,4 +1,4 @@
-"""Vault as a KeyVault: the contract that the sealed keystore also keeps."""
+"""Vault as a CredentialSource: the contract that the sealed keystore also keeps."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.contracts.keyvault_contract import KeyVaultContract
-from tests.vault.rig import RealRig
+from tests.contracts.credential_source_contract import KeyStoreSourceContract
 from tests.vault.server import RealVault
+from tests.vault.setups import VaultSetup
 
 pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-async def rig(server: RealVault) -> AsyncIterator[RealRig]:
-    rig = RealRig(server, f"contract-{uuid.uuid4().hex}")
+async def rig(server: RealVault) -> AsyncIterator[VaultSetup]:
+    rig = VaultSetup(server, f"contract-{uuid.uuid4().hex}")
     yield rig
     await rig.vault.aclose()
 
 
-class TestVault(KeyVaultContract):
+class TestVault(KeyStoreSourceContract):
     """The contract."""

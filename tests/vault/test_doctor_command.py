@@ -12,15 +12,15 @@ from typer.testing import CliRunner, Result
 
 from broker.adapters.keystore import SealedStore
 from broker.adapters.vault import AppRole
-from broker.adapters.vault.grants import Grant, Names, Need, broker_policy
+from broker.adapters.vault.provision.grants import Need, PathGrant, VaultNames, broker_policy
 from broker.cli.main import app
-from tests.vault.rig import KEY, cluster, key_of, key_store, vault_at
 from tests.vault.server import RealVault, Wrapped
 from tests.vault.serving import configuration, placed, vault_sections
+from tests.vault.setups import KEY, cluster, key_of, key_store, vault_at
 
 pytestmark = pytest.mark.servers
 
-GRANTS = broker_policy(Names()).grants
+GRANTS = broker_policy(VaultNames()).grants
 
 
 @pytest.fixture
@@ -81,8 +81,10 @@ async def test_the_brokers_own_secret_id_is_left_to_the_broker(
 
 
 @pytest.mark.parametrize("grant", GRANTS, ids=lambda grant: grant.path)
-def test_a_missing_line_is_named(server: RealVault, config: Path, own: tuple[str, str], grant: Grant) -> None:
-    text = broker_policy(Names()).text
+def test_a_missing_line_is_named(
+    server: RealVault, config: Path, own: tuple[str, str], grant: PathGrant
+) -> None:
+    text = broker_policy(VaultNames()).text
     assert grant.stanza in text
     server.call("PUT", "sys/policies/acl/broker", {"policy": text.replace(grant.stanza, "")})
     done = ask(config, "--json", *own)
@@ -94,8 +96,8 @@ def test_a_missing_line_is_named(server: RealVault, config: Path, own: tuple[str
 def test_lines_that_the_configuration_does_not_need_may_be_missing(
     server: RealVault, role: Wrapped, own: tuple[str, str], tmp_path: Path
 ) -> None:
-    unused = [grant for grant in GRANTS if grant.need in {Need.CERTIFY, Need.DOORS}]
-    text = broker_policy(Names()).text
+    unused = [grant for grant in GRANTS if grant.need in {Need.CERTIFY, Need.LISTENERS}]
+    text = broker_policy(VaultNames()).text
     for grant in unused:
         text = text.replace(grant.stanza, "")
     server.call("PUT", "sys/policies/acl/broker", {"policy": text})
@@ -107,7 +109,7 @@ def test_a_vault_that_only_certifies_needs_no_line_for_keys(
     server: RealVault, role: Wrapped, own: tuple[str, str], tmp_path: Path
 ) -> None:
     unused = [grant for grant in GRANTS if grant.need is Need.KEYS]
-    text = broker_policy(Names()).text
+    text = broker_policy(VaultNames()).text
     for grant in unused:
         text = text.replace(grant.stanza, "")
     server.call("PUT", "sys/policies/acl/broker", {"policy": text})
@@ -136,7 +138,7 @@ def test_a_vault_that_only_certifies_needs_no_line_for_keys(
 def test_too_much_power_is_told(
     server: RealVault, config: Path, own: tuple[str, str], line: str, told: str
 ) -> None:
-    server.call("PUT", "sys/policies/acl/broker", {"policy": f"{broker_policy(Names()).text}\n{line}\n"})
+    server.call("PUT", "sys/policies/acl/broker", {"policy": f"{broker_policy(VaultNames()).text}\n{line}\n"})
     done = ask(config, "--json", *own)
     assert done.exit_code == 0
     assert any(told in check["told"] for check in found(done, "warning"))

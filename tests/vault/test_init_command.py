@@ -12,11 +12,11 @@ from cryptography import x509
 from typer.testing import CliRunner, Result
 
 from broker.adapters.vault import AppRole
-from broker.adapters.vault.grants import Names
-from broker.adapters.vault.plan import State, Step, judge, plan
+from broker.adapters.vault.provision.grants import VaultNames
+from broker.adapters.vault.provision.plan import Step, StepState, judge, plan
 from broker.cli.main import app
-from tests.vault.rig import KEY, cluster, key_of, vault_at
 from tests.vault.server import RealVault
+from tests.vault.setups import KEY, cluster, key_of, vault_at
 
 pytestmark = pytest.mark.servers
 
@@ -87,7 +87,7 @@ async def test_the_role_and_its_wrapped_secret_id_lease_a_key(bare: RealVault, t
     await vault.aclose()
 
 
-def test_the_doors_role_is_made_for_the_names_of_the_broker_and_stays(bare: RealVault) -> None:
+def test_the_listeners_role_is_made_for_the_names_of_the_broker_and_stays(bare: RealVault) -> None:
     init(bare, "--yes")
     named = ("--server-name", "broker.example.org", "--server-name", "10.0.0.7")
     made = init(bare, "--yes", *named)
@@ -157,14 +157,14 @@ def test_the_pki_role_certifies_spiffe_ids_of_the_trust_domain_only(
 
 def test_a_step_is_judged_by_what_it_wants_alone() -> None:
     step = Step("", "", "r", {"a": 1, "b": {"c": 2}}, "w", {}, fixed=True)
-    assert judge(step, None).state is State.MISSING
-    assert judge(step, {"a": 1, "b": {"c": 2, "d": 3}, "e": 4}).state is State.DONE
+    assert judge(step, None).state is StepState.MISSING
+    assert judge(step, {"a": 1, "b": {"c": 2, "d": 3}, "e": 4}).state is StepState.DONE
     clash = judge(step, {"a": 1, "b": {"c": 3}})
-    assert (clash.state, clash.differences) == (State.CLASH, ("b.c",))
+    assert (clash.state, clash.differences) == (StepState.CLASH, ("b.c",))
 
 
 def test_every_step_says_why_and_writes_what_it_wants() -> None:
-    for step in plan(Names(), TRUST_DOMAIN):
+    for step in plan(VaultNames(), TRUST_DOMAIN):
         assert step.why.endswith(".")
         assert all(step.body[name] == value for name, value in step.wanted.items())
 

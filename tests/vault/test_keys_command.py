@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from broker.cli.keys import app
-from tests.vault.rig import KEY, NEXT
 from tests.vault.server import RealVault
 from tests.vault.serving import configuration, serving, vault_sections
+from tests.vault.setups import KEY, NEXT
 from tests.vault.test_login import certificate
 from tests.vault.test_serve_outages import assert_refused, assert_well_again, chat, embed
 

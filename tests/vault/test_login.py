@@ -17,9 +17,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from broker.adapters.vault import AppRole, Certificate, Jwt, Kubernetes, VaultKeyVault
-from tests.vault.rig import KEY, app_role, cluster, key_of, own_token, refused, vault_at, vault_on, well_again
+from broker.adapters.vault import AppRole, Certificate, Jwt, Kubernetes, VaultKeySource
 from tests.vault.server import RealVault
+from tests.vault.setups import (
+    KEY,
+    app_role,
+    cluster,
+    key_of,
+    own_token,
+    refused,
+    vault_at,
+    vault_on,
+    well_again,
+)
 
 pytestmark = pytest.mark.servers
 
@@ -280,7 +290,7 @@ async def test_a_start_without_vault_does_not_fail_and_comes_back(server: RealVa
     await vault.aclose()
 
 
-async def _cleared(vault: VaultKeyVault) -> bool:
+async def _cleared(vault: VaultKeySource) -> bool:
     for _ in range(100):
         if not vault.trouble():
             return True

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from broker.adapters.vault import VaultKeyVault
-from tests.vault.rig import (
+from broker.adapters.vault import VaultKeySource
+from tests.vault.server import RealVault
+from tests.vault.setups import (
     KEY,
     NEXT,
     JumpingClock,
@@ -21,7 +22,6 @@ from tests.vault.rig import (
     vault_on,
     well_again,
 )
-from tests.vault.server import RealVault
 
 pytestmark = pytest.mark.servers
 
@@ -47,7 +47,7 @@ OUTAGES: dict[str, tuple[Callable[[RealVault], None], Callable[[RealVault], None
 
 
 @pytest.fixture
-async def vault(server: RealVault) -> AsyncIterator[VaultKeyVault]:
+async def vault(server: RealVault) -> AsyncIterator[VaultKeySource]:
     vault = vault_on(server, app_role(server, f"outage-{uuid.uuid4().hex}"), JumpingClock())
     await vault.start()
     yield vault
@@ -56,7 +56,7 @@ async def vault(server: RealVault) -> AsyncIterator[VaultKeyVault]:
 
 @pytest.mark.parametrize("outage", OUTAGES)
 async def test_held_keys_go_on_others_are_refused_and_all_recovers(
-    server: RealVault, vault: VaultKeyVault, outage: str
+    server: RealVault, vault: VaultKeySource, outage: str
 ) -> None:
     broken, repaired = OUTAGES[outage]
     for credential in ("openai", "other"):
@@ -74,7 +74,7 @@ async def test_held_keys_go_on_others_are_refused_and_all_recovers(
 
 
 async def test_calls_with_a_held_key_wait_for_a_frozen_vault_once(
-    server: RealVault, vault: VaultKeyVault
+    server: RealVault, vault: VaultKeySource
 ) -> None:
     server.put("openai", KEY)
     await key_of(vault)
@@ -89,7 +89,7 @@ async def test_calls_with_a_held_key_wait_for_a_frozen_vault_once(
     assert max(waits) < 0.5
 
 
-async def test_a_token_revoked_under_us_is_replaced(server: RealVault, vault: VaultKeyVault) -> None:
+async def test_a_token_revoked_under_us_is_replaced(server: RealVault, vault: VaultKeySource) -> None:
     for credential in ("openai", "other"):
         server.put(credential, KEY)
     await key_of(vault)
@@ -149,7 +149,7 @@ async def test_a_key_whose_age_is_unknown_is_not_used(server: RealVault, jump: f
     await vault.aclose()
 
 
-async def test_a_forgotten_key_is_gone_at_once(server: RealVault, vault: VaultKeyVault) -> None:
+async def test_a_forgotten_key_is_gone_at_once(server: RealVault, vault: VaultKeySource) -> None:
     server.put("openai", KEY)
     await key_of(vault)
     server.seal()
@@ -158,7 +158,7 @@ async def test_a_forgotten_key_is_gone_at_once(server: RealVault, vault: VaultKe
 
 
 async def test_a_key_forgotten_while_it_is_fetched_is_asked_for_again(
-    server: RealVault, vault: VaultKeyVault
+    server: RealVault, vault: VaultKeySource
 ) -> None:
     server.put("openai", KEY)
     call = asyncio.ensure_future(key_of(vault))

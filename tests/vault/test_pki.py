@@ -1,4 +1,4 @@
-"""The doors' certificate from a real Vault's PKI: issued, kept, renewed; other names are refused."""
+"""The listeners' certificate from a real Vault's PKI: issued, kept, renewed; other names are refused."""
 
 from __future__ import annotations
 
@@ -15,47 +15,53 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from structlog.testing import capture_logs
 
 from broker.adapters.clock import SystemClock
-from broker.adapters.vault import DoorCertificate, DoorFiles, PkiRole, Session, door_names
+from broker.adapters.vault import (
+    PkiRole,
+    ServerCertificate,
+    ServerCertificateFiles,
+    Session,
+    certificate_names,
+)
 from broker.errors import BrokerError, Kind
 from broker.listeners.tlsfiles import TlsFiles
 from tests.vault.authority import BROKER_ID, SERVER_NAMES, authority, set_up, shorten
-from tests.vault.rig import JumpingClock, app_role, cluster
 from tests.vault.server import RealVault
+from tests.vault.setups import JumpingClock, app_role, cluster
 
 pytestmark = pytest.mark.servers
 
-NAMES = door_names(BROKER_ID, SERVER_NAMES)
+NAMES = certificate_names(BROKER_ID, SERVER_NAMES)
 
 
 @dataclass
-class Scene:
+class PkiSetup:
     """A session with what deploy/vault/broker.hcl allows, and where the certificate goes."""
 
     session: Session
-    files: DoorFiles
+    files: ServerCertificateFiles
     ca: Path
     clock: JumpingClock
 
     def certificate(
         self, names: tuple[x509.GeneralName, ...] = NAMES, role: str = "broker"
-    ) -> DoorCertificate:
-        return DoorCertificate(PkiRole(self.session, mount="pki", role=role), self.files, names, self.clock)
+    ) -> ServerCertificate:
+        return ServerCertificate(PkiRole(self.session, mount="pki", role=role), self.files, names, self.clock)
 
     def leaf(self) -> x509.Certificate:
         return x509.load_pem_x509_certificates(self.files.certificate.read_bytes())[0]
 
 
 @pytest.fixture
-async def scene(server: RealVault, tmp_path: Path) -> AsyncIterator[Scene]:
+async def scene(server: RealVault, tmp_path: Path) -> AsyncIterator[PkiSetup]:
     set_up(server)
-    session = Session(cluster(server), app_role(server, "doors"), SystemClock())
+    session = Session(cluster(server), app_role(server, "listeners"), SystemClock())
     await session.start()
-    files = DoorFiles(tmp_path / "tls/server.pem", tmp_path / "tls/server.key")
-    yield Scene(session, files, authority(server, tmp_path / "ca.pem"), JumpingClock())
+    files = ServerCertificateFiles(tmp_path / "tls/server.pem", tmp_path / "tls/server.key")
+    yield PkiSetup(session, files, authority(server, tmp_path / "ca.pem"), JumpingClock())
     await session.aclose()
 
 
-async def test_a_certificate_is_issued_for_a_key_that_stays_here(scene: Scene, server: RealVault) -> None:
+async def test_a_certificate_is_issued_for_a_key_that_stays_here(scene: PkiSetup, server: RealVault) -> None:
     await scene.certificate().ensure()
     leaf = scene.leaf()
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
@@ -66,15 +72,15 @@ async def test_a_certificate_is_issued_for_a_key_that_stays_here(scene: Scene, s
     assert timedelta(hours=24) <= life < timedelta(hours=24, minutes=2)
     for file in (scene.files.certificate, scene.files.key):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    doors = TlsFiles(scene.files.certificate, scene.files.key, scene.ca)
-    assert doors.read(datetime.now(UTC)).serial == leaf.serial_number
+    listeners = TlsFiles(scene.files.certificate, scene.files.key, scene.ca)
+    assert listeners.read(datetime.now(UTC)).serial == leaf.serial_number
     asked = [request for request in server.audited() if request["path"].startswith("pki/sign/")][-1]
     key = load_pem_private_key(scene.files.key.read_bytes(), password=None)
     assert (asked["path"], key.public_key()) == ("pki/sign/broker", leaf.public_key())
     assert not [request for request in server.audited() if request["path"] == "pki/issue/broker"]
 
 
-async def test_a_good_certificate_is_kept_and_vault_is_not_asked(scene: Scene, server: RealVault) -> None:
+async def test_a_good_certificate_is_kept_and_vault_is_not_asked(scene: PkiSetup, server: RealVault) -> None:
     await scene.certificate().ensure()
     serial = scene.leaf().serial_number
     server.seal()
@@ -82,7 +88,9 @@ async def test_a_good_certificate_is_kept_and_vault_is_not_asked(scene: Scene, s
     assert scene.leaf().serial_number == serial
 
 
-async def test_without_a_valid_certificate_and_vault_nothing_opens(scene: Scene, server: RealVault) -> None:
+async def test_without_a_valid_certificate_and_vault_nothing_opens(
+    scene: PkiSetup, server: RealVault
+) -> None:
     server.seal()
     with pytest.raises(BrokerError) as caught:
         await scene.certificate().ensure()
@@ -91,15 +99,15 @@ async def test_without_a_valid_certificate_and_vault_nothing_opens(scene: Scene,
 
 
 @pytest.mark.parametrize("damage", ["missing key", "other key", "other names", "garbage", "expired"])
-async def test_what_is_unfit_in_the_files_is_replaced(scene: Scene, tmp_path: Path, damage: str) -> None:
+async def test_what_is_unfit_in_the_files_is_replaced(scene: PkiSetup, tmp_path: Path, damage: str) -> None:
     await scene.certificate().ensure()
     before = scene.leaf().serial_number
     names = NAMES
     if damage == "missing key":
         scene.files.key.unlink()
     elif damage == "other key":
-        other = DoorFiles(tmp_path / "other.pem", scene.files.key)
-        await DoorCertificate(
+        other = ServerCertificateFiles(tmp_path / "other.pem", scene.files.key)
+        await ServerCertificate(
             PkiRole(scene.session, mount="pki", role="broker"), other, NAMES, scene.clock
         ).ensure()
     elif damage == "other names":
@@ -116,15 +124,15 @@ async def test_what_is_unfit_in_the_files_is_replaced(scene: Scene, tmp_path: Pa
 @pytest.mark.parametrize(
     "names",
     [
-        door_names("spiffe://dev.broker/ns/demo/sa/operator", ()),
-        door_names("spiffe://other.example/broker", ()),
-        door_names(BROKER_ID, ("openai.example",)),
-        door_names(BROKER_ID, ("*.localhost",)),
+        certificate_names("spiffe://dev.broker/ns/demo/sa/operator", ()),
+        certificate_names("spiffe://other.example/broker", ()),
+        certificate_names(BROKER_ID, ("openai.example",)),
+        certificate_names(BROKER_ID, ("*.localhost",)),
     ],
     ids=lambda names: str(names[-1].value),
 )
 async def test_names_that_the_role_does_not_allow_are_refused(
-    scene: Scene, names: tuple[x509.GeneralName, ...]
+    scene: PkiSetup, names: tuple[x509.GeneralName, ...]
 ) -> None:
     with pytest.raises(BrokerError) as caught:
         await scene.certificate(names).ensure()
@@ -133,12 +141,12 @@ async def test_names_that_the_role_does_not_allow_are_refused(
     assert not scene.files.certificate.exists()
 
 
-async def test_another_role_is_forbidden(scene: Scene) -> None:
+async def test_another_role_is_forbidden(scene: PkiSetup) -> None:
     with pytest.raises(BrokerError, match="Vault does not let the broker use pki/sign/broker-service"):
         await scene.certificate(role="broker-service").ensure()
 
 
-async def test_a_certificate_is_renewed_at_two_thirds_of_its_life(scene: Scene, server: RealVault) -> None:
+async def test_a_certificate_is_renewed_at_two_thirds_of_its_life(scene: PkiSetup, server: RealVault) -> None:
     shorten(server, "4s")
     certificate = scene.certificate()
     await certificate.ensure()
@@ -155,9 +163,9 @@ async def test_a_certificate_is_renewed_at_two_thirds_of_its_life(scene: Scene, 
 
 
 async def test_a_renewal_that_fails_is_told_of_and_tried_again(
-    scene: Scene, server: RealVault, monkeypatch: pytest.MonkeyPatch
+    scene: PkiSetup, server: RealVault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("broker.adapters.vault.doorcertificate.AGAIN_SECONDS", 0.5)
+    monkeypatch.setattr("broker.adapters.vault.server_certificate.AGAIN_SECONDS", 0.5)
     certificate = scene.certificate()
     await certificate.ensure()
     before = scene.leaf()
@@ -171,8 +179,8 @@ async def test_a_renewal_that_fails_is_told_of_and_tried_again(
         await asyncio.sleep(4)
     assert scene.leaf().serial_number != before.serial_number
     await certificate.aclose()
-    failed = [line for line in said if line["event"] == "certificate not renewed"]
+    failed = [line for line in said if line["event"] == "certificate_not_renewed"]
     assert failed
     assert failed[0]["remedy"]
     assert failed[0]["old_one_ends"] == before.not_valid_after_utc.isoformat()
-    assert "certificate issued" in [line["event"] for line in said]
+    assert "certificate_issued" in [line["event"] for line in said]

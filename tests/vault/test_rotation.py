@@ -9,22 +9,22 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from broker.adapters.vault import VaultKeyVault
-from tests.vault.rig import KEY, NEXT, app_role, key_of, refused, vault_on, well_again
+from broker.adapters.vault import VaultKeySource
 from tests.vault.server import RealVault
+from tests.vault.setups import KEY, NEXT, app_role, key_of, refused, vault_on, well_again
 
 pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-async def vault(server: RealVault) -> AsyncIterator[VaultKeyVault]:
+async def vault(server: RealVault) -> AsyncIterator[VaultKeySource]:
     vault = vault_on(server, app_role(server, f"rotation-{uuid.uuid4().hex}"))
     await vault.start()
     yield vault
     await vault.aclose()
 
 
-async def _calls(vault: VaultKeyVault, seconds: float) -> list[tuple[float, int]]:
+async def _calls(vault: VaultKeySource, seconds: float) -> list[tuple[float, int]]:
     """When each of some 200 calls a second began, and the version it got."""
     seen = []
     until = time.monotonic() + seconds
@@ -36,7 +36,7 @@ async def _calls(vault: VaultKeyVault, seconds: float) -> list[tuple[float, int]
 
 
 async def test_no_call_uses_the_old_key_a_second_after_a_rotation(
-    server: RealVault, vault: VaultKeyVault
+    server: RealVault, vault: VaultKeySource
 ) -> None:
     server.put("openai", KEY)
     calls = asyncio.ensure_future(_calls(vault, 8.0))
@@ -51,7 +51,7 @@ async def test_no_call_uses_the_old_key_a_second_after_a_rotation(
 
 
 @pytest.mark.parametrize("way", ["delete", "destroy", "forget all versions"])
-async def test_a_deleted_key_is_used_by_no_call(server: RealVault, vault: VaultKeyVault, way: str) -> None:
+async def test_a_deleted_key_is_used_by_no_call(server: RealVault, vault: VaultKeySource, way: str) -> None:
     server.put("openai", KEY)
     await key_of(vault)
     match way:
@@ -67,7 +67,7 @@ async def test_a_deleted_key_is_used_by_no_call(server: RealVault, vault: VaultK
     assert "vault kv put" in str(error)
 
 
-async def test_an_undeleted_key_is_served_again(server: RealVault, vault: VaultKeyVault) -> None:
+async def test_an_undeleted_key_is_served_again(server: RealVault, vault: VaultKeySource) -> None:
     server.put("openai", KEY)
     server.call("DELETE", "secret/data/openai/openai")
     await refused(vault)
@@ -75,7 +75,9 @@ async def test_an_undeleted_key_is_served_again(server: RealVault, vault: VaultK
     await well_again(vault, "openai", KEY)
 
 
-async def test_a_planned_deletion_takes_place_when_it_is_due(server: RealVault, vault: VaultKeyVault) -> None:
+async def test_a_planned_deletion_takes_place_when_it_is_due(
+    server: RealVault, vault: VaultKeySource
+) -> None:
     server.call("POST", "secret/metadata/openai/openai", {"delete_version_after": "3s"})
     server.put("openai", KEY)
     assert await key_of(vault) == KEY
@@ -86,7 +88,7 @@ async def test_a_planned_deletion_takes_place_when_it_is_due(server: RealVault, 
 
 
 async def test_a_deletion_of_the_newest_does_not_bring_the_one_before_back(
-    server: RealVault, vault: VaultKeyVault
+    server: RealVault, vault: VaultKeySource
 ) -> None:
     server.put("openai", KEY)
     server.put("openai", NEXT)
@@ -98,7 +100,7 @@ async def test_a_deletion_of_the_newest_does_not_bring_the_one_before_back(
 
 @pytest.mark.parametrize("data", [{}, {"key": ""}, {"key": 7}, {"key": "sk-with space-00"}, {"other": KEY}])
 async def test_what_is_no_key_is_refused_unquoted(
-    server: RealVault, vault: VaultKeyVault, data: dict[str, object]
+    server: RealVault, vault: VaultKeySource, data: dict[str, object]
 ) -> None:
     server.call("POST", "secret/data/openai/openai", {"data": data})
     error = await refused(vault)
@@ -108,7 +110,7 @@ async def test_what_is_no_key_is_refused_unquoted(
 
 
 async def test_vault_is_asked_once_a_second_however_many_calls_come(
-    server: RealVault, vault: VaultKeyVault
+    server: RealVault, vault: VaultKeySource
 ) -> None:
     server.put("openai", KEY)
     await key_of(vault)
@@ -121,7 +123,7 @@ async def test_vault_is_asked_once_a_second_however_many_calls_come(
     assert sum("secret/data" in path for path in _asked(server)[before:]) == 0
 
 
-async def test_a_refused_key_is_not_asked_for_by_every_call(server: RealVault, vault: VaultKeyVault) -> None:
+async def test_a_refused_key_is_not_asked_for_by_every_call(server: RealVault, vault: VaultKeySource) -> None:
     before = len(_asked(server, "nobody"))
     began = time.monotonic()
     while time.monotonic() < began + 2.5:
@@ -130,7 +132,7 @@ async def test_a_refused_key_is_not_asked_for_by_every_call(server: RealVault, v
     assert 1 <= len(_asked(server, "nobody")) - before <= 3
 
 
-async def test_an_unused_key_is_not_asked_about(server: RealVault, vault: VaultKeyVault) -> None:
+async def test_an_unused_key_is_not_asked_about(server: RealVault, vault: VaultKeySource) -> None:
     server.put("openai", KEY)
     await key_of(vault)
     await asyncio.sleep(1.5)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from broker.adapters.pki import DevPki
-from tests.path.upstreams import simulator_process
+from tests.e2e.upstreams import simulator_process
 from tests.running import RunningBroker
 from tests.vault.fake import KEY, TOKEN, FakeVault, Scripted, Seen
 from tests.vault.serving import Sections, start_serving
@@ -60,7 +60,7 @@ def test_bad_answers_of_vault_cost_only_calls_without_a_held_key(
     node.script = lambda _seen: None
     assert_well_again(embed, served)
     said = served.errors.read_text()
-    assert "vault trouble" in said
+    assert "vault_failing" in said
     assert [leak for leak in (KEY, TOKEN, JWT, "Traceback") if leak in said] == []
 
 

@@ -22,7 +22,7 @@ from broker.client import Credentials, grpc_channel
 from broker.gen.broker.v1 import openai_pb2, openai_pb2_grpc
 from broker.tlog.certification import KeyUse, parse_certification
 from broker.tlog.certifier import parse_certifier
-from tests.path.upstreams import simulator_process
+from tests.e2e.upstreams import simulator_process
 from tests.running import Identity, RunningBroker
 from tests.vault.authority import (
     SERVER_NAMES,
@@ -132,7 +132,7 @@ def _models(site: Site, who: Identity) -> grpc.StatusCode:
     return grpc.StatusCode.OK
 
 
-def test_a_service_with_a_certificate_from_vault_calls_over_both_doors(site: Site) -> None:
+def test_a_service_with_a_certificate_from_vault_calls_over_both_listeners(site: Site) -> None:
     assert _chat(site).startswith("Echo:")
     assert _models(site, site.broker.identities["assistant"]) is grpc.StatusCode.OK
     outcome = LogDirectory(site.broker.log)
@@ -232,7 +232,7 @@ def test_a_certificate_that_is_renewed_every_few_seconds_fails_no_call(
             assert _chat(site).startswith("Echo:")
             assert _models(site, site.broker.identities["assistant"]) is grpc.StatusCode.OK
     assert len(serials) >= 3
-    assert "certificate refused" not in site.broker.errors.read_text()
+    assert "certificate_refused" not in site.broker.errors.read_text()
 
 
 def test_a_broker_whose_new_keys_vault_does_not_certify_does_not_start(

@@ -17,9 +17,9 @@ import pytest
 from broker.client import grpc_channel
 from broker.gen.broker.v1 import common_pb2, openai_pb2, openai_pb2_grpc
 from tests.running import RunningBroker
-from tests.vault.rig import BACK_SECONDS, REFUSED_SECONDS
 from tests.vault.server import RealVault
 from tests.vault.serving import credentials, sdk, serving, start_serving, vault_sections
+from tests.vault.setups import BACK_SECONDS, REFUSED_SECONDS
 from tests.vault.test_outages import OUTAGES
 
 pytestmark = pytest.mark.servers
@@ -66,7 +66,7 @@ def rpc_embed(broker: RunningBroker) -> int:
 
 
 def assert_refused(broker: RunningBroker) -> None:
-    """Through both doors in time, with a reason and a time to come back; and said nothing of Vault's."""
+    """Through both listeners in time, with a reason and a time to come back; and said nothing of Vault's."""
     broker.token("batch")
     began = time.monotonic()
     with pytest.raises(openai.InternalServerError) as refused:
@@ -142,7 +142,7 @@ def test_a_broker_that_starts_without_vault_waits_for_it(
             assert time.monotonic() < until
             time.sleep(0.1)
         said = broker.errors.read_text()
-        assert "vault trouble" in said
-        assert "vault well again" in said
+        assert "vault_failing" in said
+        assert "vault_restored" in said
     finally:
         broker.stop()

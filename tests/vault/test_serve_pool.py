@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.path.records import outcome
+from tests.e2e.records import outcome
 from tests.running import RunningBroker
 from tests.vault.server import RealVault
 from tests.vault.serving import serving

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.adapters.vault import keys, token
-from broker.adapters.vault.refusal import RefusedError
+from broker.adapters.vault.errors import VaultRefusedError
 
 _KEYS = st.just("sk-12345678")
 _LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | _KEYS
@@ -36,14 +36,14 @@ _LOGIN = _shaped(
 
 
 def _object(answers: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """The visit lets nothing but objects through."""
+    """The adapter lets nothing but objects through."""
     return answers.filter(lambda answer: isinstance(answer, dict))
 
 
 @settings(deadline=None)
 @given(_object(_READ))
 def test_any_answer_to_a_read_is_a_key_or_refused(answer: dict[str, Any]) -> None:
-    with contextlib.suppress(RefusedError):
+    with contextlib.suppress(VaultRefusedError):
         lease = keys._lease(answer, "secret/openai/openai")
         assert answer["data"]["data"]["key"] == lease.secret.reveal()
         assert answer["data"]["metadata"]["version"] == lease.key_version
@@ -52,12 +52,12 @@ def test_any_answer_to_a_read_is_a_key_or_refused(answer: dict[str, Any]) -> Non
 @settings(deadline=None)
 @given(_object(_LOGIN))
 def test_any_answer_to_a_login_is_a_token_or_refused(answer: dict[str, Any]) -> None:
-    with contextlib.suppress(RefusedError):
+    with contextlib.suppress(VaultRefusedError):
         assert token._parsed(answer).client_token == answer["auth"]["client_token"]
 
 
 @settings(deadline=None)
 @given(_object(_METADATA))
 def test_any_metadata_are_metadata_or_refused(answer: dict[str, Any]) -> None:
-    with contextlib.suppress(RefusedError):
-        assert keys._convert(answer, keys._Metadata).current_version == answer["data"]["current_version"]
+    with contextlib.suppress(VaultRefusedError):
+        assert keys._convert(answer, keys._KvMetadata).current_version == answer["data"]["current_version"]

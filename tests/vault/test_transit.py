@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from broker.adapters.clock import SystemClock
 from broker.adapters.vault import Session, TransitCertifier
-from broker.adapters.vault.refusal import Cause, Refusal
+from broker.adapters.vault.errors import VaultError, VaultErrorCode
 from broker.errors import BrokerError, Kind
 from broker.tlog.certifier import parse_certifier
 from tests.vault.authority import certifier, rotate, set_up
-from tests.vault.rig import app_role, cluster
 from tests.vault.server import RealVault
+from tests.vault.setups import app_role, cluster
 
 pytestmark = pytest.mark.servers
 
@@ -104,8 +104,8 @@ async def test_the_policy_allows_to_sign_and_nothing_else(session: Session, serv
         ("post", "pki/root/rotate/internal"),
     ):
         refusal = await session.ask(methodcaller("request", method, f"/v1/{path}"))
-        assert isinstance(refusal, Refusal)
-        assert refusal.cause is Cause.FORBIDDEN, (method, path)
+        assert isinstance(refusal, VaultError)
+        assert refusal.cause is VaultErrorCode.FORBIDDEN, (method, path)
 
 
 async def test_an_absent_key_or_mount_is_named_with_what_to_try(session: Session, server: RealVault) -> None:

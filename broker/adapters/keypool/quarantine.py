@@ -12,38 +12,38 @@ from hashlib import sha256
 
 import structlog
 
-from broker.adapters.keypool.standing import Standing, Version
+from broker.adapters.keypool.key_health import KeyHealth, Version
 from broker.errors import BrokerError
 from broker.model.record import Record, RecordType
-from broker.ports import Clock, KeyVault, Ledger
+from broker.ports import Clock, CredentialSource, Ledger
 
 LOOK_SECONDS = 0.25
-"""The vault answers from memory and looks at its store in its own time: this costs the store nothing."""
+"""The source answers from memory and looks at its store in its own time: this costs the store nothing."""
 
 
 class Quarantine:
     """Watches the keys it holds in one task, which ends when there is nothing to watch or to record."""
 
-    def __init__(self, vault: KeyVault, clock: Clock, ledger: Ledger) -> None:
-        self._vault = vault
+    def __init__(self, source: CredentialSource, clock: Clock, ledger: Ledger) -> None:
+        self._source = source
         self._clock = clock
         self._ledger = ledger
-        self._held: list[Standing] = []
+        self._held: list[KeyHealth] = []
         self._told: dict[str, int] = {}
         self._unrecorded: deque[Record] = deque()
         self._watching: asyncio.Task[None] | None = None
         self._log = structlog.get_logger()
 
-    def take(self, standing: Standing, version: Version, code: str) -> None:
+    def take(self, health: KeyHealth, version: Version, code: str) -> None:
         """No call gets this version of the key from now on."""
-        standing.refused = version
-        self._held.append(standing)
+        health.refused = version
+        self._held.append(health)
         self._log.error(
             "key_quarantined",
             key_ref=version.key_ref,
             key_version=version.number,
             upstream_code=code,
-            remedy=f"Find out why OpenAI refuses it, then: broker keys rotate {standing.key}",
+            remedy=f"Find out why OpenAI refuses it, then: broker keys rotate {health.key}",
         )
         self._record(version, "quarantined")
 
@@ -91,21 +91,21 @@ class Quarantine:
             if not self._held:
                 return
             await self._clock.sleep(LOOK_SECONDS)
-            for standing in tuple(self._held):
-                await self._look(standing)
+            for health in tuple(self._held):
+                await self._look(health)
 
-    async def _look(self, standing: Standing) -> None:
-        """A rotated key is another key. One that the vault does not give stays where it is."""
-        refused = standing.refused
+    async def _look(self, health: KeyHealth) -> None:
+        """A rotated key is another key. One that the source does not give stays where it is."""
+        refused = health.refused
         try:
-            lease = await self._vault.lease(standing.key)
+            lease = await self._source.lease(health.key)
         except BrokerError:
             return
         if refused is None or (lease.key_ref, lease.key_version) == (refused.key_ref, refused.number):
             return
         version = Version(lease.key_ref, lease.key_version)
-        standing.release(version)
-        self._held.remove(standing)
+        health.release(version)
+        self._held.remove(health)
         self._log.info("key_released", key_ref=lease.key_ref, key_version=lease.key_version)
         self._record(version, "released")
 

@@ -24,7 +24,7 @@ _MAX_KEY_FILE = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SealedPlace:
     """What a sealed value is: it opens under this name, version and kind and under no other."""
 
     name: str
@@ -42,12 +42,12 @@ class Seal:
     def __init__(self, key: bytes) -> None:
         self._aead = AESGCM(key)
 
-    def close(self, value: str, place: Place) -> bytes:
+    def close(self, value: str, place: SealedPlace) -> bytes:
         """Nonce and ciphertext."""
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._aead.encrypt(nonce, value.encode(), place.associated())
 
-    def open(self, sealed: bytes, place: Place) -> str:
+    def open(self, sealed: bytes, place: SealedPlace) -> str:
         """Raises CREDENTIAL_STORE_UNAVAILABLE where it was changed, or sealed by another key or elsewhere."""
         try:
             plain = self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place.associated())

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from broker.adapters.credential import is_name, refuse_key, refuse_name, refuse_reason
+from broker.adapters.credential_names import is_name, refuse_key, refuse_name, refuse_reason
 from broker.adapters.keystore.faults import unusable
-from broker.adapters.keystore.seal import Place, create_seal_key, read_seal
+from broker.adapters.keystore.seal import SealedPlace, create_seal_key, read_seal
 from broker.model.credential import KeyState, KeyVersion
 from broker.model.secret import Secret
 
@@ -30,7 +30,7 @@ _MAX_FILE_BYTES = 1024 * 1024
 _KIND = "api-key"
 
 
-class _Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class _SealedVersion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     version: int
     kind: str
     created: int
@@ -41,11 +41,11 @@ class _Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     v: int
     name: str
-    versions: tuple[_Version, ...]
+    versions: tuple[_SealedVersion, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedKeystore:
     """A version with its secret."""
 
     about: KeyVersion
@@ -72,12 +72,12 @@ class SealedStore:
             before = self._load(name, path).versions if path.exists() else ()
             number = before[-1].version + 1 if before else 1
             about = KeyVersion(name, number, _KIND, int(time.time()))
-            sealed = base64.b64encode(seal.close(value, Place(name, number, _KIND))).decode()
-            new = _Version(number, _KIND, about.created, sealed)
+            sealed = base64.b64encode(seal.close(value, SealedPlace(name, number, _KIND))).decode()
+            new = _SealedVersion(number, _KIND, about.created, sealed)
             _replace(path, msgspec.json.encode(_File(1, name, (*before, new))))
         return about
 
-    def newest(self, name: str) -> Opened:
+    def newest(self, name: str) -> OpenedKeystore:
         """The newest version, opened; none where it is quarantined."""
         path = self._path(name)
         last = self._load(name, path).versions[-1]
@@ -91,8 +91,8 @@ class SealedStore:
             sealed = base64.b64decode(last.sealed, validate=True)
         except binascii.Error:
             raise _damaged(path) from None
-        secret = Secret(seal.open(sealed, Place(name, last.version, last.kind)))
-        return Opened(KeyVersion(name, last.version, last.kind, last.created), secret)
+        secret = Secret(seal.open(sealed, SealedPlace(name, last.version, last.kind)))
+        return OpenedKeystore(KeyVersion(name, last.version, last.kind, last.created), secret)
 
     def versions(self, name: str) -> tuple[KeyVersion, ...]:
         """All versions of one key, oldest first."""
@@ -165,7 +165,7 @@ class SealedStore:
             os.close(lock)
 
 
-def _shown(name: str, version: _Version, *, newest: bool) -> KeyVersion:
+def _shown(name: str, version: _SealedVersion, *, newest: bool) -> KeyVersion:
     state = KeyState.CURRENT if newest else KeyState.REPLACED
     if version.quarantined:
         state = KeyState.QUARANTINED

@@ -11,7 +11,7 @@ import sys
 from socket import socket
 
 from broker.adapters.ledger.disk import Disk
-from broker.adapters.ledger.service import write_log
+from broker.adapters.ledger.writer_service import write_log
 from broker.adapters.process import harden
 
 

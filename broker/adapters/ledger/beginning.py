@@ -5,7 +5,7 @@ Knows: what was found when the log was opened. Must not know: how a record becom
 
 from __future__ import annotations
 
-from broker.adapters.ledger.channel import Opened
+from broker.adapters.ledger.channel import OpenedLog
 from broker.adapters.ledger.recovery import closing_record
 from broker.model.record import Record, RecordType
 
@@ -17,7 +17,7 @@ UNREMEMBERED_REMEDY = (
 
 
 def first_records(
-    log: Opened, instance: str, public_key: str, certifications: tuple[str, ...]
+    log: OpenedLog, instance: str, public_key: str, certifications: tuple[str, ...]
 ) -> list[Record]:
     """`key`, where `public_key` is new or newly certified, `start`, and a `recovered` for each call that the
     last process left without an outcome. `instance` names this process.
@@ -28,4 +28,4 @@ def first_records(
         certified = certifications or None
         key = Record(RecordType.KEY, call_id=instance, public_key=public_key, certifications=certified)
         records.insert(0, key)
-    return records + [closing_record(intent) for intent in log.cut]
+    return records + [closing_record(intent) for intent in log.dangling]

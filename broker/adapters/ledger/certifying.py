@@ -114,7 +114,7 @@ class Certifying:
                 retry_after=error.retry_after,
             ) from None
         self._log.info(
-            "key certified", use=statement.use.value, key_id=statement.key_id, version=signed.key_version
+            "key_certified", use=statement.use.value, key_id=statement.key_id, version=signed.key_version
         )
         return str(Certification(statement, signed.key_version, signed.signature))
 
@@ -145,11 +145,11 @@ class Certifying:
             trouble = error.message if isinstance(error, BrokerError) else str(error)
             if trouble != self._trouble:
                 remedy = error.remedy if isinstance(error, BrokerError) else "Look at the log's disk."
-                self._log.warning("checkpoints are not certified", why=trouble, remedy=remedy)
+                self._log.warning("checkpoint_not_certified", why=trouble, remedy=remedy)
             self._trouble = trouble
             return False
         if self._trouble:
-            self._log.info("checkpoints are certified again")
+            self._log.info("checkpoint_certified_again")
         self._trouble = ""
         return True
 

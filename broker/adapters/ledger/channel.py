@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.wal import Snapshot
-from broker.adapters.ledger.writer import Placed
+from broker.adapters.ledger.writer import SequencedEntry
 from broker.errors import BrokerError, Kind
 from broker.model.record import Record, RecordType
 from broker.tlog import canonical
@@ -32,7 +32,7 @@ _KINDS = tuple(RecordType)
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 
 
-class Says(IntEnum):
+class MessageType(IntEnum):
     """The kinds of messages: OPEN, ENTRIES and PING go to the writer, the others come from it."""
 
     OPEN = 1
@@ -46,10 +46,10 @@ class Says(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class WriterMessage:
     """One message. `payload` may hold keys (OPEN) and records (ENTRIES)."""
 
-    says: Says
+    says: MessageType
     payload: bytes = field(repr=False)
 
     def encode(self) -> bytes:
@@ -57,7 +57,7 @@ class Message:
         return _HEADER.pack(self.says, len(self.payload)) + self.payload
 
 
-class Messages:
+class WriterMessages:
     """Cuts a stream of bytes into messages."""
 
     __slots__ = ("_rest",)
@@ -65,7 +65,7 @@ class Messages:
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> Iterator[Message]:
+    def feed(self, data: bytes) -> Iterator[WriterMessage]:
         """The messages that `data` completes."""
         data, begin = self._rest + data, 0
         while len(data) - begin >= _HEADER.size:
@@ -73,7 +73,7 @@ class Messages:
             end = begin + _HEADER.size + length
             if end > len(data):
                 break
-            yield Message(Says(number), data[begin + _HEADER.size : end])
+            yield WriterMessage(MessageType(number), data[begin + _HEADER.size : end])
             begin = end
         self._rest = data[begin:]
 
@@ -90,7 +90,7 @@ class Opening:
     keys: LogKeys = field(repr=False)
     segment_bytes: int
 
-    def message(self) -> Message:
+    def message(self) -> WriterMessage:
         """OPEN."""
         document = {
             "directory": os.fsencode(self.directory).hex(),
@@ -100,13 +100,13 @@ class Opening:
             "record": self.keys.record.private_bytes_raw().hex(),
             "segment_bytes": self.segment_bytes,
         }
-        return Message(Says.OPEN, canonical.encode(document))
+        return WriterMessage(MessageType.OPEN, canonical.encode(document))
 
     @classmethod
-    def parse(cls, message: Message) -> Opening:
+    def parse(cls, message: WriterMessage) -> Opening:
         """Back again. Raises MalformedError for another message."""
         match message.says, canonical.decode(message.payload):
-            case Says.OPEN, {
+            case MessageType.OPEN, {
                 "directory": str() as directory,
                 "memory": str() as memory,
                 "origin": str() as origin,
@@ -120,7 +120,7 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedLog:
     """What the log holds: `size` entries, signed with `public_key` at last, and intents without outcome.
     `revoked` is as Snapshot has it, `unremembered` as Recovered has it.
     """
@@ -128,46 +128,48 @@ class Opened:
     size: int
     public_key: str | None
     revoked: tuple[tuple[str, int], ...]
-    cut: tuple[Record, ...]
+    dangling: tuple[Record, ...]
     unremembered: bool
 
 
-def opened(snapshot: Snapshot, cut: Iterable[Entry], *, unremembered: bool) -> Message:
+def opened(snapshot: Snapshot, dangling: Iterable[Entry], *, unremembered: bool) -> WriterMessage:
     """OPENED."""
     document = {
         "size": snapshot.base,
         "public_key": snapshot.public_key,
         "revoked": [list(pair) for pair in snapshot.revoked or ()],
-        "cut": [entry.encode().decode() for entry in cut],
+        "dangling": [entry.encode().decode() for entry in dangling],
         "unremembered": unremembered,
     }
-    return Message(Says.OPENED, canonical.encode(document))
+    return WriterMessage(MessageType.OPENED, canonical.encode(document))
 
 
-def parse_opened(message: Message) -> Opened:
+def parse_opened(message: WriterMessage) -> OpenedLog:
     """Raises the BrokerError that the writer refused with."""
     match message.says, canonical.decode(message.payload):
-        case Says.OPENED, {
+        case MessageType.OPENED, {
             "size": int() as size,
             "public_key": str() | None as public_key,
             "revoked": list() as revoked,
-            "cut": list() as cut,
+            "dangling": list() as dangling,
             "unremembered": bool() as unremembered,
         }:
-            intents = tuple(parse_entry(str(text).encode()).record for text in cut)
+            intents = tuple(parse_entry(str(text).encode()).record for text in dangling)
             tokens = tuple((str(token_id), int(str(until))) for token_id, until in revoked)
-            return Opened(size, public_key, tokens, intents, unremembered)
-        case Says.REFUSED, {"message": str() as text, "remedy": str() as remedy}:
+            return OpenedLog(size, public_key, tokens, intents, unremembered)
+        case MessageType.REFUSED, {"message": str() as text, "remedy": str() as remedy}:
             raise BrokerError(Kind.AUDIT_UNAVAILABLE, text, remedy=remedy)
     raise MalformedError("a writer that did not say what it opened")
 
 
-def refused(error: BrokerError) -> Message:
+def refused(error: BrokerError) -> WriterMessage:
     """REFUSED: the log was not opened, and nothing was changed."""
-    return Message(Says.REFUSED, canonical.encode({"message": error.message, "remedy": error.remedy}))
+    return WriterMessage(
+        MessageType.REFUSED, canonical.encode({"message": error.message, "remedy": error.remedy})
+    )
 
 
-def entries(batch: Sequence[Placed]) -> Message:
+def entries(batch: Sequence[SequencedEntry]) -> WriterMessage:
     """ENTRIES, in their order."""
     parts: list[bytes] = []
     for placed in batch:
@@ -177,10 +179,10 @@ def entries(batch: Sequence[Placed]) -> Message:
             call_id,
             message,
         )
-    return Message(Says.ENTRIES, b"".join(parts))
+    return WriterMessage(MessageType.ENTRIES, b"".join(parts))
 
 
-def parse_entries(payload: bytes) -> Iterator[Placed]:
+def parse_entries(payload: bytes) -> Iterator[SequencedEntry]:
     """The entries of an ENTRIES message."""
     at = 0
     while at < len(payload):
@@ -188,13 +190,13 @@ def parse_entries(payload: bytes) -> Iterator[Placed]:
         at += _PLACED.size
         middle, end = at + call_id_bytes, at + call_id_bytes + message_bytes
         unsigned = Unsigned(payload[middle:end], seq)
-        yield Placed(seq, _KINDS[number], payload[at:middle].decode(), unsigned)
+        yield SequencedEntry(seq, _KINDS[number], payload[at:middle].decode(), unsigned)
         at = end
 
 
-def durable(leaves: Iterable[bytes]) -> Message:
+def durable(leaves: Iterable[bytes]) -> WriterMessage:
     """DURABLE: the leaf hashes of the next entries, in order."""
-    return Message(Says.DURABLE, b"".join(leaves))
+    return WriterMessage(MessageType.DURABLE, b"".join(leaves))
 
 
 def parse_durable(payload: bytes) -> list[bytes]:
@@ -202,9 +204,9 @@ def parse_durable(payload: bytes) -> list[bytes]:
     return [payload[at : at + HASH_BYTES] for at in range(0, len(payload), HASH_BYTES)]
 
 
-def lost(error: OSError) -> Message:
+def lost(error: OSError) -> WriterMessage:
     """LOST: nothing will be durable any more."""
-    return Message(Says.LOST, f"the disk refused ({error.strerror})".encode())
+    return WriterMessage(MessageType.LOST, f"the disk refused ({error.strerror})".encode())
 
 
 def _path(name: str) -> Path:

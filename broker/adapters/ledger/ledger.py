@@ -21,12 +21,12 @@ from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.link import Writer, WriterLink, WriterProcess
 from broker.adapters.ledger.reading import LiveLog, Page
 from broker.adapters.ledger.segments import SEGMENT_BYTES
-from broker.adapters.ledger.writer import Placed
+from broker.adapters.ledger.writer import SequencedEntry
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.units import NS_PER_US
 from broker.ports import Clock
-from broker.tlog.entry import Place, place
+from broker.tlog.entry import EntryPlace, place
 from broker.tlog.malformed import MalformedError
 from broker.tlog.note import NoteSigner
 from broker.tlog.recordkey import RecordVerifier
@@ -83,7 +83,7 @@ class FileLedger:
         self._durable = 0
         self._beats = 0
         self._waiting: deque[asyncio.Future[bytes]] = deque()
-        self._gathered: list[Placed] = []
+        self._gathered: list[SequencedEntry] = []
 
     @property
     def ready(self) -> bool:
@@ -160,7 +160,7 @@ class FileLedger:
         if link is None or self._failure is not None:
             raise self._refusal()
         seq = self._next
-        at = Place(self._instance, seq, self._clock.now_ns() // NS_PER_US)
+        at = EntryPlace(self._instance, seq, self._clock.now_ns() // NS_PER_US)
         try:
             unsigned = place(record, at, self._record_key.kid)
         except MalformedError as error:
@@ -172,7 +172,7 @@ class FileLedger:
         self._next = seq + 1
         durable: asyncio.Future[bytes] = self._loop.create_future()
         self._waiting.append(durable)
-        self._gather(link, Placed(seq, record.type, record.call_id, unsigned))
+        self._gather(link, SequencedEntry(seq, record.type, record.call_id, unsigned))
         return Receipt(self.origin, seq, await durable)
 
     async def read_entry(self, seq: int) -> bytes:
@@ -231,7 +231,7 @@ class FileLedger:
             self._hand_over(link)
             await link.close()
 
-    def _gather(self, link: WriterLink, placed: Placed) -> None:
+    def _gather(self, link: WriterLink, placed: SequencedEntry) -> None:
         """What one turn of the event loop appends goes to the disk together: waking the writer for each
         entry, and syncing each alone, would cost both threads more than all the rest of an append.
         """

@@ -13,8 +13,8 @@ from socket import socket, socketpair
 from typing import Protocol
 
 from broker.adapters.ledger import channel
-from broker.adapters.ledger.channel import Message, Messages, Opened, Opening, Says
-from broker.adapters.ledger.writer import Placed
+from broker.adapters.ledger.channel import MessageType, OpenedLog, Opening, WriterMessage, WriterMessages
+from broker.adapters.ledger.writer import SequencedEntry
 from broker.errors import BrokerError, Kind
 
 CLOSE_SECONDS = 10.0
@@ -78,13 +78,13 @@ class WriterLink(asyncio.Protocol):
         self._on_durable = on_durable
         self._on_lost = on_lost
         self._on_heard = on_heard
-        self._messages = Messages()
+        self._messages = WriterMessages()
         self._closing = False
 
-    async def open(self, opening: Opening) -> Opened:
+    async def open(self, opening: Opening) -> OpenedLog:
         """Starts the writer. Raises BrokerError AUDIT_UNAVAILABLE where it refuses the log, and OSError."""
         loop = asyncio.get_running_loop()
-        self._answer: asyncio.Future[Message] = loop.create_future()
+        self._answer: asyncio.Future[WriterMessage] = loop.create_future()
         self._ended: asyncio.Future[None] = loop.create_future()
         ours, theirs = socketpair()
         with theirs:
@@ -97,14 +97,14 @@ class WriterLink(asyncio.Protocol):
             await self.close()
             raise
 
-    def submit(self, batch: Sequence[Placed]) -> None:
+    def submit(self, batch: Sequence[SequencedEntry]) -> None:
         """Sends the next entries. Never blocks."""
         self._transport.write(channel.entries(batch).encode())
 
     def ping(self) -> None:
         """Asks whether the writer is at work; its answer is heard, as all that it says."""
         if not self._transport.is_closing():
-            self._transport.write(Message(Says.PING, b"").encode())
+            self._transport.write(WriterMessage(MessageType.PING, b"").encode())
 
     async def close(self) -> None:
         """Has the writer finish what was sent, and waits for its end: at most 10 s, and hardly at all where
@@ -129,11 +129,11 @@ class WriterLink(asyncio.Protocol):
         self._on_heard()
         for message in self._messages.feed(data):
             match message.says:
-                case Says.PONG:
+                case MessageType.PONG:
                     pass
-                case Says.DURABLE:
+                case MessageType.DURABLE:
                     self._on_durable(channel.parse_durable(message.payload))
-                case Says.LOST:
+                case MessageType.LOST:
                     self._lose(message.payload.decode())
                 case _:
                     self._answer.set_result(message)

@@ -38,7 +38,7 @@ class Recovered:
     frontier: Frontier
     beyond: tuple[bytes, ...]
     snapshot: Snapshot
-    cut: tuple[Entry, ...]
+    dangling: tuple[Entry, ...]
     last_leaf: bytes
     unremembered: bool
 
@@ -60,13 +60,13 @@ def recover(directory: LogDirectory, key: NoteKey, remembered: Remembered | None
     if remembered is not None:
         _check_remembered(directory, replay, remembered)
     # 5  the intents that are still open
-    cut = tuple(_intent(directory, replay, call_id, seq) for call_id, seq in replay.intents.items())
+    dangling = tuple(_intent(directory, replay, call_id, seq) for call_id, seq in replay.intents.items())
     # 6  the revoked tokens that may live on
     revoked = replay.revoked.items(now)
     snapshot = Snapshot(replay.seq, replay.public_key, replay.intents.items(), revoked)
     unremembered = remembered is None and replay.seq > 0
     last_leaf = hash_leaf(_entry(directory, replay, replay.seq - 1)) if replay.seq else EMPTY_ROOT
-    return Recovered(frontier, tuple(replay.beyond), snapshot, cut, last_leaf, unremembered)
+    return Recovered(frontier, tuple(replay.beyond), snapshot, dangling, last_leaf, unremembered)
 
 
 def closing_record(intent: Record) -> Record:

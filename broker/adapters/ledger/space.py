@@ -90,11 +90,11 @@ class SpaceWatch:
         log, left = structlog.get_logger(), self.free_bytes // _MIB
         remedy = "Make room on the log's disk, or move the log to a larger one."
         if level == "floor":
-            log.error("no space for the log: calls are refused", free_mib=left, remedy=remedy)
+            log.error("log_space_exhausted", free_mib=left, remedy=remedy)
         elif level == "warning":
-            log.warning("little space for the log", free_mib=left, remedy=remedy)
+            log.warning("log_space_low", free_mib=left, remedy=remedy)
         else:
-            log.info("enough space for the log again", free_mib=left)
+            log.info("log_space_restored", free_mib=left)
 
 
 async def _refuse() -> Receipt:

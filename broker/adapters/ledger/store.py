@@ -18,7 +18,7 @@ from broker.adapters.ledger.integrator import Integrator
 from broker.adapters.ledger.memory import LogMemory
 from broker.adapters.ledger.recovery import Recovered, recover
 from broker.adapters.ledger.segments import Segments
-from broker.adapters.ledger.writer import Placed, WalWriter
+from broker.adapters.ledger.writer import SequencedEntry, WalWriter
 from broker.errors import BrokerError, Kind
 from broker.tlog.malformed import MalformedError
 from broker.tlog.merkle import hash_leaf
@@ -66,7 +66,7 @@ class LogStore:
         self._indexer = Indexer(LogDirectory(self._directory))
         self._indexer.start()
 
-    def write(self, batch: Sequence[Placed]) -> list[bytes]:
+    def write(self, batch: Sequence[SequencedEntry]) -> list[bytes]:
         """Makes the next entries durable; their leaf hashes. Raises OSError: then only `close` is left."""
         signed = self._writer.write(batch)
         leaves = [hash_leaf(entry) for entry in signed]

@@ -24,7 +24,7 @@ from broker.tlog.revoked import RevokedTokens
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class SequencedEntry:
     """A sequenced entry, still to be signed."""
 
     seq: int
@@ -64,7 +64,7 @@ class WalWriter:
         self._segment = segments.begin(snapshot)
         self._written = self._segment.begins
 
-    def write(self, batch: Sequence[Placed]) -> list[bytes]:
+    def write(self, batch: Sequence[SequencedEntry]) -> list[bytes]:
         """The signed entries, durable; the seq of each follows the one before. Raises OSError."""
         if self._written >= self._segment_bytes:
             self._begin_segment(self._snapshot(batch[0].seq))

@@ -47,7 +47,7 @@ _ROW = "id, owner, parent, made, until, tokens, counted_for, adopted"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class OwnerRow:
     """One object. `made` and `until` are unix seconds; without `until` it is kept until it is deleted."""
 
     id: str
@@ -137,7 +137,7 @@ class ObjectsFile:
                 (context.tokens, context.counted_for, object_id),
             )
 
-    def rows(self, *, owner: str | None = None, limit: int = 1000) -> Iterator[Row]:
+    def rows(self, *, owner: str | None = None, limit: int = 1000) -> Iterator[OwnerRow]:
         """The newest objects, of one owner or of all."""
         where, values = ("where owner = ?", [owner]) if owner is not None else ("", [])
         found = self._database.execute(
@@ -146,7 +146,7 @@ class ObjectsFile:
         )
         return (_row(row) for row in found)
 
-    def row(self, object_id: str) -> Row | None:
+    def row(self, object_id: str) -> OwnerRow | None:
         """One object."""
         found = self._database.execute(f"select {_ROW} from objects where id = ?", (object_id,)).fetchone()  # noqa: S608
         return _row(found) if found is not None else None
@@ -252,6 +252,6 @@ class ObjectsFile:
             yield self._database
 
 
-def _row(found: tuple[Any, ...]) -> Row:
+def _row(found: tuple[Any, ...]) -> OwnerRow:
     object_id, owner, parent, made, until, tokens, counted_for, adopted = found
-    return Row(object_id, owner, parent, made, until, tokens, counted_for, bool(adopted))
+    return OwnerRow(object_id, owner, parent, made, until, tokens, counted_for, bool(adopted))

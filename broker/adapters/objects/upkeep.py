@@ -35,7 +35,7 @@ _REPLAYED_AT_ONCE = 1000
 _Result = TypeVar("_Result")
 
 
-class Log(Ledger, Protocol):
+class OwnersLog(Ledger, Protocol):
     """A ledger that can be read."""
 
     @property
@@ -48,7 +48,7 @@ class Log(Ledger, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class RetentionBounds:
     """For how long owners are remembered, and of how many objects at most."""
 
     keep_seconds: int = KEEP_SECONDS
@@ -62,7 +62,12 @@ class Upkeep:
     """
 
     def __init__(
-        self, path: Path, log: Log, clock: Clock, bounds: Bounds, look_again: Callable[[], None]
+        self,
+        path: Path,
+        log: OwnersLog,
+        clock: Clock,
+        bounds: RetentionBounds,
+        look_again: Callable[[], None],
     ) -> None:
         self._path = path
         self._log = log
@@ -81,7 +86,7 @@ class Upkeep:
         replayed = await self._replay(begin)
         await self._in(lambda: self._file.reached(self._log.origin, end))
         if begin == 0 and replayed:
-            structlog.get_logger().warning("stored objects are known from the log anew", told=replayed)
+            structlog.get_logger().warning("object_owners_rebuilt", told=replayed)
         await self.carry_out()
         await self.prune()
 
@@ -113,7 +118,7 @@ class Upkeep:
             forgotten += expired
         excess = await self._in(self._file.count) - self._bounds.most
         if excess > 0:
-            structlog.get_logger().warning("too many stored objects: the oldest are forgotten", many=excess)
+            structlog.get_logger().warning("object_owners_evicted", many=excess)
         while excess > 0:
             owner, many = await self._in(self._file.most)
             gone = await self._in(partial(self._file.evict, owner, min(excess, many)))
@@ -137,9 +142,7 @@ class Upkeep:
                     await self.prune()
                     pruned = now
             except BrokerError as error:  # a full disk, a lost log: calls are refused for it elsewhere
-                structlog.get_logger().error(
-                    "the owners of stored objects are not kept up", why=error.message
-                )
+                structlog.get_logger().error("object_owners_stalled", why=error.message)
 
     async def _replay(self, begin: int) -> int:
         batch: list[bytes] = []

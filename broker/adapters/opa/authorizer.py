@@ -19,7 +19,7 @@ from broker.adapters.opa.client import OpaClient, OpaFaultError, Sidecar
 from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion
 from broker.model.units import MS_PER_SECOND
-from broker.ports import Activating, Clock, DecisionPoint, Verdict
+from broker.ports import Activating, Clock, DecisionPoint, Evaluation
 
 PROBE_SECONDS = 0.25
 _RETRY_AFTER = 1.0
@@ -77,17 +77,17 @@ class OpaAuthorizer:
         """What keeps OPA from deciding, or an empty string."""
         return f"policy engine (OPA: {self._why})" if self._why else ""
 
-    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
+    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Evaluation:
         """See ports.Authorizer. An undefined decision is a Verdict whose result is None."""
         if self._breaker.open:
             raise _away()
         return await self._ask(f"broker/{point.value}/decision", document)
 
-    async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
+    async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Evaluation:
         """See ports.Explainer."""
         return await self._ask(f"broker/{point.value}/explanation", document)
 
-    async def _ask(self, path: str, document: Mapping[str, object]) -> Verdict:
+    async def _ask(self, path: str, document: Mapping[str, object]) -> Evaluation:
         try:
             async with asyncio.timeout(self._deadline):
                 answer = await self._client.ask(path, orjson.dumps({"input": document}))
@@ -113,14 +113,14 @@ class OpaAuthorizer:
             if self._activating is not None:
                 await self._activating(version)
             self._version = version
-            self._log.info("policy activated", revision=version.revision)
+            self._log.info("policy_activated", revision=version.revision)
 
     def _failed(self, why: str) -> BrokerError:
         self._breaker.failed()
         self._fault = why
         return _away()
 
-    def _read(self, answer: bytes) -> Verdict:
+    def _read(self, answer: bytes) -> Evaluation:
         """The result as it is; without one, None. Raises OpaFaultError."""
         try:
             said = strictjson.parse(answer)
@@ -128,7 +128,7 @@ class OpaAuthorizer:
             said = None
         if not isinstance(said, dict):
             raise OpaFaultError("its answer is not a JSON object")
-        return Verdict(said.get("result"), self._policy(said.get("provenance")))
+        return Evaluation(said.get("result"), self._policy(said.get("provenance")))
 
     def _policy(self, provenance: object) -> PolicyVersion:
         if self._bundle is None:
@@ -150,9 +150,9 @@ class OpaAuthorizer:
         """Half-open: asks although the breaker may be open, and says so when something has changed."""
         before, self._why = self._why, await self._complaint()
         if self._why and self._why != before:
-            self._log.error("policy engine away", why=self._why, remedy=_REMEDY)
+            self._log.error("policy_engine_unreachable", why=self._why, remedy=_REMEDY)
         elif before and not self._why:
-            self._log.info("policy engine answers", revision=self._version.revision)
+            self._log.info("policy_engine_reachable", revision=self._version.revision)
 
     async def _complaint(self) -> str:
         """Why OPA cannot decide, or an empty string."""

@@ -14,7 +14,7 @@ from enum import Enum
 import httptools
 
 from broker.adapters.openai.framing import FIRST_FINAL, Framing, UnreadableError
-from broker.adapters.openai.message import Message
+from broker.adapters.openai.outgoing import OutgoingRequest
 
 _HIGH_WATER = 256 * 1024
 
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         """The seconds of its event loop."""
         return self._loop.time()
 
-    async def send(self, request: Message) -> None:
+    async def send(self, request: OutgoingRequest) -> None:
         """Writes one request; returns when the head of its answer is there, which may take `read_seconds` in
         all. Raises BrokenError.
         """

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from broker.adapters.openai.message import Message
-from broker.adapters.openai.pool import Deadlines, Pool
+from broker.adapters.openai.outgoing import OutgoingRequest
+from broker.adapters.openai.pool import ConnectionPool, Deadlines
 from broker.errors import BrokerError, Kind
 from broker.model.call import UpstreamRequest
 from broker.model.secret import Lease
@@ -22,21 +22,21 @@ _PRINTABLE = bytes([9, *range(32, 127), *range(128, 256)])
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class UpstreamOrigin:
     """Where one base URL leads: its connections, and what stands in each request's head."""
 
-    pool: Pool
+    pool: ConnectionPool
     host: str
     prefix: str
 
     @classmethod
-    def at(cls, base_url: str, connections: int, deadlines: Deadlines) -> Origin:
+    def at(cls, base_url: str, connections: int, deadlines: Deadlines) -> UpstreamOrigin:
         """The origin of a base URL, with or without its `/v1`, and at most so many connections to it."""
         parts = urlsplit(base_url.rstrip("/").removesuffix("/v1"))
-        return cls(Pool(base_url, connections, deadlines), parts.netloc, parts.path)
+        return cls(ConnectionPool(base_url, connections, deadlines), parts.netloc, parts.path)
 
 
-def encode(request: UpstreamRequest, lease: Lease, origin: Origin, sends: Sends) -> Message:
+def encode(request: UpstreamRequest, lease: Lease, origin: UpstreamOrigin, sends: Sends) -> OutgoingRequest:
     """The request as bytes (RFC 9112, 3), each sending of which counts in `sends`. Raises BAD_REQUEST for a
     header that no line can hold.
     """
@@ -57,4 +57,4 @@ def encode(request: UpstreamRequest, lease: Lease, origin: Origin, sends: Sends)
     if head.translate(None, _PRINTABLE) != b"\r\n" * (len(lines) + 1):
         raise BrokerError(Kind.BAD_REQUEST, "A header holds a control character.", param="headers")
     key = lease.secret.reveal().encode("latin-1")
-    return Message(b"".join((head, b"authorization: Bearer ", key, b"\r\n\r\n", request.body)), sends)
+    return OutgoingRequest(b"".join((head, b"authorization: Bearer ", key, b"\r\n\r\n", request.body)), sends)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from broker.adapters.openai.connection import BrokenError, Connection
-from broker.adapters.openai.message import Message
-from broker.adapters.openai.places import Places
+from broker.adapters.openai.outgoing import OutgoingRequest
+from broker.adapters.openai.slots import ConnectionSlots
 
 _PORTS = {"http": 80, "https": 443}
 _MARGIN_SECONDS = 1.0
@@ -38,10 +38,10 @@ class Deadlines:
     rest: float = 30.0
 
 
-class Answer:
+class UpstreamResponse:
     """An answer whose body may still be arriving. `close` it in any case."""
 
-    def __init__(self, pool: Pool, connection: Connection) -> None:
+    def __init__(self, pool: ConnectionPool, connection: Connection) -> None:
         self._pool = pool
         self._connection: Connection | None = connection
         self.status = connection.status
@@ -72,7 +72,7 @@ async def _nothing() -> bytes:
     return b""
 
 
-class Pool:
+class ConnectionPool:
     """At most `connections` to the origin of `base_url`. Use it from one event loop."""
 
     def __init__(self, base_url: str, connections: int, deadlines: Deadlines = Deadlines()) -> None:
@@ -81,10 +81,10 @@ class Pool:
         self._port = origin.port or _PORTS[origin.scheme]
         self._tls = ssl.create_default_context() if origin.scheme == "https" else None
         self._deadlines = deadlines
-        self._places = Places(connections)
+        self._places = ConnectionSlots(connections)
         self._resting: deque[tuple[Connection, float]] = deque()
 
-    async def send(self, request: Message) -> Answer:
+    async def send(self, request: OutgoingRequest) -> UpstreamResponse:
         """Sends one request; returns at the head of its answer. Where a connection that had rested ends
         without a byte of an answer, an idempotent request is sent again, once and on a connection of its own.
         Another one is not: upstream may have carried it out (RFC 9110, 9.2.2).
@@ -99,13 +99,13 @@ class Pool:
             if connection is not None:
                 try:
                     await connection.send(request)
-                    return Answer(self, connection)
+                    return UpstreamResponse(self, connection)
                 except BrokenError:
                     if not (connection.left and request.idempotent):
                         raise
             connection = await self._connect()
             await connection.send(request)
-            return Answer(self, connection)
+            return UpstreamResponse(self, connection)
         except BaseException:
             self._discard(connection)
             raise

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from broker.adapters.openai.connection import BrokenError
-from broker.adapters.openai.pool import Answer
+from broker.adapters.openai.pool import UpstreamResponse
 from broker.adapters.openai.refusals import interrupted, unavailable
 from broker.errors import BrokerError
 from broker.model.call import Events, Reply, StreamReply
@@ -27,7 +27,7 @@ _AT_ONCE_BYTES = 16 * 1024
 """Of a stream, cut into events together: as many as 8,000, which takes some 2 ms."""
 
 
-async def taken(answer: Answer, key: Secret) -> Reply | StreamReply:
+async def taken(answer: UpstreamResponse, key: Secret) -> Reply | StreamReply:
     """The answer, unless it is of no use to the caller or gives the key away. No error's frame shows that."""
     if 300 <= answer.status < 400 or answer.header("content-encoding") not in {None, "identity"}:  # noqa: PLR2004
         answer.close()
@@ -43,7 +43,7 @@ async def taken(answer: Answer, key: Secret) -> Reply | StreamReply:
     return Reply(answer.status, _passed(answer, key), body)
 
 
-def reply(answer: Answer, body: bytes, key: Secret) -> Reply:
+def reply(answer: UpstreamResponse, body: bytes, key: Secret) -> Reply:
     """The answer with this body. Raises UPSTREAM_UNAVAILABLE where that gives the key away."""
     if key.is_in(body):
         del body
@@ -65,7 +65,7 @@ def _given_away() -> BrokerError:
     return unavailable("The upstream's reply held the key it was called with.")
 
 
-async def whole(answer: Answer, most: int) -> bytes:
+async def whole(answer: UpstreamResponse, most: int) -> bytes:
     """The body, at most so many bytes. Raises UPSTREAM_UNAVAILABLE, whose frames hold nothing of it: it could
     give the key away.
     """
@@ -96,7 +96,7 @@ def is_event_stream(content_type: str | None) -> bool:
     return content_type is not None and content_type.partition(";")[0].strip().lower() == "text/event-stream"
 
 
-def _passed(answer: Answer, key: Secret) -> tuple[tuple[str, str], ...]:
+def _passed(answer: UpstreamResponse, key: Secret) -> tuple[tuple[str, str], ...]:
     passed = [
         (name, value)
         for name, value in answer.headers
@@ -105,14 +105,14 @@ def _passed(answer: Answer, key: Secret) -> tuple[tuple[str, str], ...]:
     return tuple(passed)
 
 
-def _closing(answer: Answer) -> Callable[[], Awaitable[None]]:
+def _closing(answer: UpstreamResponse) -> Callable[[], Awaitable[None]]:
     async def close() -> None:
         answer.close()
 
     return close
 
 
-async def _events(answer: Answer, key: Secret) -> AsyncGenerator[bytes, None]:
+async def _events(answer: UpstreamResponse, key: Secret) -> AsyncGenerator[bytes, None]:
     """Whole events as they come; UPSTREAM_INTERRUPTED unless the last one was terminal, or where one gives
     the key away.
     """

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from broker.adapters.openai.backoff import TOO_MANY_REQUESTS, RetryPolicy, pause
 from broker.adapters.openai.connection import BrokenError
-from broker.adapters.openai.origin import Origin, encode
-from broker.adapters.openai.pool import Answer, UnreachableError
+from broker.adapters.openai.origin import UpstreamOrigin, encode
+from broker.adapters.openai.pool import UnreachableError, UpstreamResponse
 from broker.adapters.openai.reading import reply, taken, whole
 from broker.adapters.openai.refusals import unavailable
 from broker.errors import BrokerError
@@ -34,7 +34,11 @@ class OpenAIUpstream:
     """
 
     def __init__(
-        self, origin: Origin, regions: Mapping[str, Origin], clock: Clock, retries: RetryPolicy
+        self,
+        origin: UpstreamOrigin,
+        regions: Mapping[str, UpstreamOrigin],
+        clock: Clock,
+        retries: RetryPolicy,
     ) -> None:
         self._origin = origin
         self._regions = regions
@@ -66,7 +70,7 @@ class OpenAIUpstream:
         for origin in (self._origin, *self._regions.values()):
             await origin.pool.aclose()
 
-    async def _attempt(self, request: UpstreamRequest, lease: Lease, sends: Sends) -> Answer:
+    async def _attempt(self, request: UpstreamRequest, lease: Lease, sends: Sends) -> UpstreamResponse:
         """Sends it once. Raises UnreachableError where nothing was sent, UPSTREAM_UNAVAILABLE where upstream
         may be working on it: sending it again could spend twice.
         """
@@ -77,9 +81,9 @@ class OpenAIUpstream:
             fault = broken.fault
         raise unavailable(f"The upstream {fault.value}.", unsent=not sends.unanswered)
 
-    def _wait(self, answer: Answer, attempt: int, lease: Lease) -> float | None:
+    def _wait(self, answer: UpstreamResponse, attempt: int, lease: Lease) -> float | None:
         """Seconds until the next attempt, or None when this answer stands. Another key need not wait."""
-        if answer.status == TOO_MANY_REQUESTS and not lease.alone:
+        if answer.status == TOO_MANY_REQUESTS and not lease.is_only_key:
             return None
         if not self._retries.covers(answer.status) or answer.header("x-should-retry") == "false":
             return None
@@ -87,7 +91,7 @@ class OpenAIUpstream:
         return pause(self._retries, attempt, asked, self._clock)
 
 
-async def _out_of_funds(answer: Answer) -> bytes | None:
+async def _out_of_funds(answer: UpstreamResponse) -> bytes | None:
     """The body of a 429, where it says that no waiting helps; None where it does not, or is no error of a
     sensible size within a moment.
     """

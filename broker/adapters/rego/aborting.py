@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from broker.adapters.rego.dialect import line_of
-from broker.adapters.rego.source import Module
-from broker.adapters.rego.statements import statements
+from broker.adapters.policyfiles.dialect import line_of
+from broker.adapters.policyfiles.source import Module
+from broker.adapters.policyfiles.statements import statements
 
 _WALKED = re.compile(r"\b([A-Za-z_]\w*)\s*:=\s*[^\n]*\[([A-Za-z_]\w*)\]")
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import orjson
 
-from broker.adapters.rego import dialect, patterns
-from broker.adapters.rego.compiled import DECISION, EXPLANATION, Form, Reading, compile_modules, compiled
-from broker.adapters.rego.datacheck import refuse_mistaken
+from broker.adapters.policyfiles import dialect, patterns
+from broker.adapters.policyfiles.datacheck import refuse_mistaken
+from broker.adapters.policyfiles.source import PolicySource, read_policies, unusable
+from broker.adapters.rego.compiled import DECISION, EXPLANATION, Reading, RuleForm, compile_modules, compiled
 from broker.adapters.rego.engine import EngineError
 from broker.adapters.rego.proof import Prover, SlicingProof, unproven
-from broker.adapters.rego.source import PolicySource, read_policies, unusable
 from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion
-from broker.ports import DecisionPoint, Verdict
+from broker.ports import DecisionPoint, Evaluation
 
 ANSWERS_KEPT = 1024
 """How many answers an authorizer keeps; then it begins anew."""
@@ -50,10 +50,12 @@ class EmbeddedAuthorizer:
         self._version = source.version
         proven = prover(source)
         self._proof = proven.proof
-        if proven.rules is None and self._proof.form is Form.SLICED:  # what no decision reaches is Rego, too
+        if (
+            proven.rules is None and self._proof.form is RuleForm.SLICED
+        ):  # what no decision reaches is Rego, too
             compile_modules(source.modules, {}, [f"broker/{point.value}/decision" for point in DecisionPoint])
         self._rules = proven.rules or compiled(source, self._proof.form)
-        self._answers: dict[tuple[Reading, bytes], Verdict] = {}
+        self._answers: dict[tuple[Reading, bytes], Evaluation] = {}
         self._refuse_unless_it_denies()
 
     @property
@@ -66,9 +68,9 @@ class EmbeddedAuthorizer:
         """The form in which they are evaluated, and why."""
         return self._proof
 
-    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
+    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Evaluation:
         """See ports.Authorizer. An undefined decision is a Verdict whose result is None."""
-        verdict = Verdict(None, self._version)
+        verdict = Evaluation(None, self._version)
         try:
             for reading in self._rules[point, DECISION].readings:
                 verdict = self._answered(reading, document)
@@ -78,13 +80,13 @@ class EmbeddedAuthorizer:
             raise self._undecided(point, error) from None
         return verdict
 
-    async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
+    async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Evaluation:
         """Evaluates `data.broker.<point>.explanation`: every condition of the decision, passed or not.
 
         The result is None where the policies explain nothing. Raises as `evaluate` does; keeps nothing.
         """
         try:
-            return Verdict(self._rules[point, EXPLANATION].answer(document), self._version)
+            return Evaluation(self._rules[point, EXPLANATION].answer(document), self._version)
         except (EngineError, orjson.JSONEncodeError) as error:
             raise self._undecided(point, error) from None
 
@@ -97,15 +99,15 @@ class EmbeddedAuthorizer:
             details={"policy_revision": self._version.revision},
         )
 
-    def _answered(self, reading: Reading, document: Mapping[str, object]) -> Verdict:
+    def _answered(self, reading: Reading, document: Mapping[str, object]) -> Evaluation:
         """What the reading says: kept from a question with equal parts, or worked out."""
         selected = reading.selected(document)
         question = reading, reading.asked(selected)
         known = self._answers.get(question)
         return known or self._keep(question, reading.worked_out(selected))
 
-    def _keep(self, question: tuple[Reading, bytes], result: object) -> Verdict:
-        verdict = Verdict(result, self._version)
+    def _keep(self, question: tuple[Reading, bytes], result: object) -> Evaluation:
+        verdict = Evaluation(result, self._version)
         if len(question[1]) <= _LONGEST_KEPT:
             if len(self._answers) >= ANSWERS_KEPT:
                 self._answers.clear()

@@ -13,10 +13,11 @@ from math import isfinite
 
 import orjson
 
-from broker.adapters.rego import dialect, patterns, reach, tables
+from broker.adapters.policyfiles import dialect, patterns, slicing
+from broker.adapters.policyfiles.source import Module, PolicySource, unusable
+from broker.adapters.rego import lookups
 from broker.adapters.rego.engine import Engine, EngineError
 from broker.adapters.rego.selection import Selection
-from broker.adapters.rego.source import Module, PolicySource, unusable
 from broker.ports import DecisionPoint
 
 _PLACE = re.compile(r"\(error \d+:([^|\s]+)\|(\d+)\|\d+\s+\(errormsg \d+:([^\n]*)\)")
@@ -26,7 +27,7 @@ DECISION, EXPLANATION = "decision", "explanation"
 RULES = tuple((point, name) for point in DecisionPoint for name in (DECISION, EXPLANATION))
 
 
-class Form(Enum):
+class RuleForm(Enum):
     """How policies are given to the engine, quickest first (adr/0062)."""
 
     SLICED = "sliced"
@@ -51,14 +52,16 @@ class CompiledRule:
         return next((answer for answer in answers if answer is not None), None)
 
 
-def compiled(source: PolicySource, form: Form) -> dict[tuple[DecisionPoint, str], CompiledRule]:
+def compiled(source: PolicySource, form: RuleForm) -> dict[tuple[DecisionPoint, str], CompiledRule]:
     """Every decision and explanation. Raises POLICY_ENGINE_UNAVAILABLE, with file and line, where they do not
     compile.
     """
-    if form is Form.SLICED:
+    if form is RuleForm.SLICED:
         return {(point, name): _sliced(source, point, name) for point, name in RULES}
     given = (source.modules, source.base, ())
-    modules, base, lookups = tables.extract(source.modules, source.base) if form is Form.LOOKUPS else given
+    modules, base, lookups = (
+        lookups.extract(source.modules, source.base) if form is RuleForm.LOOKUPS else given
+    )
     engine = compile_modules(modules, base, [_entrypoint(point, name) for point, name in RULES])
     everything, longest = Selection.everything(lookups), _longest(source.modules)
     return {
@@ -73,17 +76,17 @@ def _sliced(source: PolicySource, point: DecisionPoint, name: str) -> CompiledRu
     as much again.
     """
     package = f"broker.{point.value}"
-    chain = reach.chain(source.modules, package, name)
-    whole = reach.reached(source.modules, package, name)
-    first = reach.reached(chain.first, package, name) if chain else whole
+    chain = slicing.chain(source.modules, package, name)
+    whole = slicing.reached(source.modules, package, name)
+    first = slicing.reached(chain.first, package, name) if chain else whole
     parts = [whole]
     if chain and _size(first) * 2 < _size(whole):
-        parts = [first, reach.reached(chain.others, package, name)]
+        parts = [first, slicing.reached(chain.others, package, name)]
     return CompiledRule([_reading(part, source, _entrypoint(point, name)) for part in parts if part])
 
 
 def _reading(reached: list[Module], source: PolicySource, entrypoint: str) -> Reading:
-    rewritten, base, lookups = tables.extract(reached, reach.mentioned(reached, source.base))
+    rewritten, base, lookups = lookups.extract(reached, slicing.mentioned(reached, source.base))
     engine = compile_modules(rewritten, base, [entrypoint])
     return Reading(engine, entrypoint, Selection(reached, lookups), _longest(reached))
 

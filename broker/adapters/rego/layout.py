@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from broker.adapters.rego.compiled import Form
-from broker.adapters.rego.dialect import code_of
-from broker.adapters.rego.source import Module
-from broker.adapters.rego.statements import Statement, outermost, statements
+from broker.adapters.policyfiles.dialect import code_of
+from broker.adapters.policyfiles.source import Module
+from broker.adapters.policyfiles.statements import RegoStatement, outermost, statements
+from broker.adapters.rego.compiled import RuleForm
 
 _PACKAGE = re.compile(r"package ([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
 _IMPORT = re.compile(r"import (?:data|input|rego)(?:\.[A-Za-z_]\w*)*(?: as [A-Za-z_]\w*)?")
@@ -31,7 +31,7 @@ class Obstacle:
     line: int
     what: str
     remedy: str
-    form: Form
+    form: RuleForm
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.what}"
@@ -52,16 +52,16 @@ def _of_layout(module: Module) -> Iterator[Obstacle]:
     for each in statements(module):
         what = _misread(each, is_indented=code[each.start - 1 : each.start] not in ("", "\n"))
         if what:
-            yield _obstacle(module, each.start, what, _FORMAT, Form.LOOKUPS)
+            yield _obstacle(module, each.start, what, _FORMAT, RuleForm.LOOKUPS)
     if [each.head for each in statements(module)].count("package") != 1:
-        yield _obstacle(module, 0, "not one `package` at the beginning of a line", _FORMAT, Form.LOOKUPS)
+        yield _obstacle(module, 0, "not one `package` at the beginning of a line", _FORMAT, RuleForm.LOOKUPS)
     for found in re.finditer(";", outermost(code)):
-        yield _obstacle(module, found.start(), "a `;` between two rules", _FORMAT, Form.LOOKUPS)
+        yield _obstacle(module, found.start(), "a `;` between two rules", _FORMAT, RuleForm.LOOKUPS)
     for found in _APART.finditer(code):
-        yield _obstacle(module, found.start(), "a space beside the `.` of a path", _FORMAT, Form.LOOKUPS)
+        yield _obstacle(module, found.start(), "a space beside the `.` of a path", _FORMAT, RuleForm.LOOKUPS)
 
 
-def _misread(statement: Statement, *, is_indented: bool) -> str:
+def _misread(statement: RegoStatement, *, is_indented: bool) -> str:
     """Why the slicing would misread it, or an empty string."""
     text = statement.code.strip()
     if statement.head in _CONTINUING:
@@ -80,16 +80,16 @@ def _of_meaning(module: Module, base: Mapping[str, object]) -> Iterator[Obstacle
     for found in _WITH.finditer(code):
         instead = "Give what differs to a function as an argument."
         yield _obstacle(
-            module, found.start(), "`with` replaces what was selected before", instead, Form.WHOLE
+            module, found.start(), "`with` replaces what was selected before", instead, RuleForm.WHOLE
         )
     named = _PACKAGE.search(code)
     first = named[1].split(".")[0] if named else ""
     if named and first in base:
         instead = "Rename the package, or the table."
         yield _obstacle(
-            module, named.start(), f"a package under `{first}`, which is data, too", instead, Form.WHOLE
+            module, named.start(), f"a package under `{first}`, which is data, too", instead, RuleForm.WHOLE
         )
 
 
-def _obstacle(module: Module, offset: int, what: str, remedy: str, form: Form) -> Obstacle:
+def _obstacle(module: Module, offset: int, what: str, remedy: str, form: RuleForm) -> Obstacle:
     return Obstacle(module.name, module.text.count("\n", 0, offset) + 1, what, remedy, form)

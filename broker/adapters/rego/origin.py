@@ -12,10 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
-from broker.adapters.bundle import read
+from broker.adapters.policyfiles.bundle import read
+from broker.adapters.policyfiles.source import unusable
 from broker.adapters.rego.preflight import try_tested
 from broker.adapters.rego.proof import SlicingProof
-from broker.adapters.rego.source import unusable
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
@@ -34,7 +34,7 @@ class Contents:
         return await try_tested(self.directory)
 
 
-class Origin(Protocol):
+class PolicyOrigin(Protocol):
     """`signature` differs where the policies may differ; `contents` are readable while the context lasts.
     Both block. Raises POLICY_ENGINE_UNAVAILABLE for what may not be used.
     """

@@ -17,16 +17,22 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from broker.adapters.policyfiles.source import Module, read_policies, read_tests, shipped_policies, unusable
 from broker.adapters.rego.aborting import suspects
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
-from broker.adapters.rego.compiled import Form
-from broker.adapters.rego.proof import BEFORE_THEY_RULE_SECONDS, THOROUGH_SECONDS, Scene, SlicingProof, prove
-from broker.adapters.rego.source import Module, read_policies, read_tests, shipped_policies, unusable
-from broker.adapters.rego.testtables import Basis, Case, read_cases, read_fixture
-from broker.adapters.rego.trial import Failure, as_released, first_of, run_tables
+from broker.adapters.rego.compiled import RuleForm
+from broker.adapters.rego.proof import (
+    BEFORE_THEY_RULE_SECONDS,
+    THOROUGH_SECONDS,
+    ProofSetting,
+    SlicingProof,
+    prove,
+)
+from broker.adapters.rego.table_cases import Basis, Case, read_cases, read_fixture
+from broker.adapters.rego.table_tests import TableFailure, as_released, first_of, run_tables
 from broker.errors import BrokerError
 from broker.ports import DecisionPoint
-from broker.replay.ruling import read_ruling
+from broker.replay.decision import read_decision
 
 TIMEOUT_SECONDS = 60.0
 _REFUSED = 1
@@ -37,14 +43,14 @@ _ROLES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Preflight:
     """What became of policies that can be used: the form in which they may rule, how many cases of their
     tables hold, and those that do not.
     """
 
     proof: SlicingProof
     cases: int = 0
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[TableFailure, ...] = ()
 
 
 async def try_policies(directory: Path) -> SlicingProof:
@@ -69,14 +75,14 @@ async def try_tested(directory: Path) -> SlicingProof:
     return trial.proof
 
 
-async def trial_of(directory: Path) -> Trial:
+async def trial_of(directory: Path) -> Preflight:
     """Tries the policies and their tests. Raises POLICY_ENGINE_UNAVAILABLE where they cannot be
     used at all.
     """
     return await _trial(directory, _TESTS)
 
 
-async def _trial(directory: Path, *words: str) -> Trial:
+async def _trial(directory: Path, *words: str) -> Preflight:
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", __name__, str(directory), *words),
         stdout=asyncio.subprocess.PIPE,
@@ -96,8 +102,8 @@ async def _trial(directory: Path, *words: str) -> Trial:
     if child.returncode != 0:
         raise _aborted(directory)
     told = json.loads(said)
-    proof = SlicingProof(**(told["proof"] | {"form": Form(told["proof"]["form"])}))
-    return Trial(proof, told["cases"], tuple(Failure(**each) for each in told["failures"]))
+    proof = SlicingProof(**(told["proof"] | {"form": RuleForm(told["proof"]["form"])}))
+    return Preflight(proof, told["cases"], tuple(TableFailure(**each) for each in told["failures"]))
 
 
 def _aborted(directory: Path) -> BrokerError:
@@ -132,7 +138,7 @@ def _wanted(directory: Path, words: frozenset[str]) -> frozenset[Basis]:
     return frozenset(Basis if {_DUE, _TESTS} & words else ())
 
 
-async def _try(directory: Path, words: frozenset[str]) -> Trial:
+async def _try(directory: Path, words: frozenset[str]) -> Preflight:
     source, tests = read_policies(directory), _wanted(directory, words)
     scenes = _scenes(directory, frozenset(Basis) if _PROVE in words else tests)
     seconds = THOROUGH_SECONDS if _PROVE in words else BEFORE_THEY_RULE_SECONDS
@@ -140,19 +146,19 @@ async def _try(directory: Path, words: frozenset[str]) -> Trial:
     proof = authorizer.proof
     for subject in _one_of_each_role(source.base):
         for point, document in _questions(subject):
-            read_ruling(point, await authorizer.evaluate(point, document), document)
-    return Trial(proof, *await run_tables(authorizer, directory, tests)) if tests else Trial(proof)
+            read_decision(point, await authorizer.evaluate(point, document), document)
+    return Preflight(proof, *await run_tables(authorizer, directory, tests)) if tests else Preflight(proof)
 
 
-def _scenes(directory: Path, wanted: frozenset[Basis]) -> list[Scene]:
+def _scenes(directory: Path, wanted: frozenset[Basis]) -> list[ProofSetting]:
     """The policies' own data; and that of their tests, where some of these are wanted."""
     tests = read_tests(directory) if wanted else ()
     known: dict[bool, dict[DecisionPoint, list[dict[str, object]]]] = {True: {}, False: {}}
     for case in _cases(tests, wanted):
         known[case.basis is Basis.DATA].setdefault(case.point, []).append(case.document)
     fixture = read_fixture(tests) if known[False] else None
-    with_fixture = [Scene(fixture or {}, known[False])] if known[False] else []
-    return [Scene(known=known[True]), *with_fixture]
+    with_fixture = [ProofSetting(fixture or {}, known[False])] if known[False] else []
+    return [ProofSetting(known=known[True]), *with_fixture]
 
 
 def _cases(tests: Sequence[Module], wanted: frozenset[Basis]) -> list[Case]:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from broker.adapters.rego.known import known_names
-from broker.adapters.rego.source import Module
+from broker.adapters.policyfiles.known import known_names
+from broker.adapters.policyfiles.source import Module
 from broker.ports import DecisionPoint
 
 Document = dict[str, object]
@@ -27,7 +27,7 @@ _MUTATED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Vocabulary:
+class ProbeVocabulary:
     """The words and numbers that policies may compare an input with: their data's, and those they write."""
 
     base: Mapping[str, object] = field(repr=False)
@@ -35,7 +35,7 @@ class Vocabulary:
     numbers: tuple[int, ...] = field(repr=False)
 
     @classmethod
-    def of(cls, modules: Sequence[Module], base: Mapping[str, object]) -> Vocabulary:
+    def of(cls, modules: Sequence[Module], base: Mapping[str, object]) -> ProbeVocabulary:
         """Bounded; what is met first is kept."""
         words = {found[1] or found[2]: None for it in modules for found in _LITERAL.finditer(it.text)}
         numbers = {int(found[0]) for it in modules for found in _NUMBER.finditer(it.text)}
@@ -59,7 +59,9 @@ class Vocabulary:
 class Probes:
     """Inputs of each decision point, without end."""
 
-    def __init__(self, schemas: Mapping[str, Mapping[str, object]], words: Vocabulary, seed: str) -> None:
+    def __init__(
+        self, schemas: Mapping[str, Mapping[str, object]], words: ProbeVocabulary, seed: str
+    ) -> None:
         """`schemas` are those of the inputs, by decision point."""
         self._schemas = schemas
         self._words = words

@@ -15,11 +15,11 @@ from itertools import chain
 
 import orjson
 
-from broker.adapters.rego.compiled import RULES, CompiledRule, Form, compiled
+from broker.adapters.policyfiles.source import PolicySource, shipped_policies
+from broker.adapters.rego.compiled import RULES, CompiledRule, RuleForm, compiled
 from broker.adapters.rego.engine import EngineError
 from broker.adapters.rego.layout import obstacles
-from broker.adapters.rego.probes import Document, Probes, Vocabulary
-from broker.adapters.rego.source import PolicySource, shipped_policies
+from broker.adapters.rego.probes import Document, Probes, ProbeVocabulary
 from broker.errors import BrokerError
 from broker.ports import DecisionPoint
 
@@ -45,7 +45,7 @@ class SlicingProof:
     """
 
     sha256: str
-    form: Form
+    form: RuleForm
     compared: int
     why: str = ""
     remedy: str = ""
@@ -68,7 +68,7 @@ Prover = Callable[[PolicySource], Proven]
 def unproven(source: PolicySource) -> Proven:
     """What holds of policies that nobody has proven anything of."""
     sha256 = source.version.sha256
-    return Proven(SlicingProof(sha256, Form.WHOLE, 0, _UNKNOWN, "They are tried again shortly.", False))
+    return Proven(SlicingProof(sha256, RuleForm.WHOLE, 0, _UNKNOWN, "They are tried again shortly.", False))
 
 
 def already(proof: SlicingProof | None) -> Prover:
@@ -83,7 +83,7 @@ def already(proof: SlicingProof | None) -> Prover:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class ProofSetting:
     """Tables that policies are compared with in place of their own, and the inputs that belong to them."""
 
     tables: Mapping[str, object] = field(default_factory=dict, repr=False)
@@ -92,7 +92,7 @@ class Scene:
 
 def prove(
     source: PolicySource,
-    scenes: Sequence[Scene] = (Scene(),),
+    scenes: Sequence[ProofSetting] = (ProofSetting(),),
     seconds: float = BEFORE_THEY_RULE_SECONDS,
     now: Callable[[], float] = time.process_time,
 ) -> Proven:
@@ -100,9 +100,9 @@ def prove(
     processor. Raises POLICY_ENGINE_UNAVAILABLE where the policies cannot be used at all.
     """
     sources = [_small(replace(source, base={**source.base, **scene.tables})) for scene in scenes]
-    whole = [compiled(each, Form.WHOLE) for each in sources]
+    whole = [compiled(each, RuleForm.WHOLE) for each in sources]
     hindrances, why, remedy = obstacles(source.modules, source.base), "", ""
-    for form in (Form.SLICED, Form.LOOKUPS):
+    for form in (RuleForm.SLICED, RuleForm.LOOKUPS):
         in_the_way = [each for each in hindrances if _rank(each.form) > _rank(form)]
         if in_the_way:
             why, remedy = why or str(in_the_way[0]), remedy or in_the_way[0].remedy
@@ -117,14 +117,14 @@ def prove(
             proof = SlicingProof(source.version.sha256, form, compared, why, remedy)
             return Proven(proof, trials[0].rules if sources[0].base == source.base else None)
         why, remedy = why or difference, remedy or _REPORT
-    return Proven(SlicingProof(source.version.sha256, Form.WHOLE, 0, why, remedy))
+    return Proven(SlicingProof(source.version.sha256, RuleForm.WHOLE, 0, why, remedy))
 
 
 @dataclass(slots=True)
 class _Trial:
     """One form of policies against the same whole; `compared` counts the inputs."""
 
-    form: Form
+    form: RuleForm
     source: PolicySource
     known: Known
     reference: Rules
@@ -150,7 +150,7 @@ class _Trial:
         """An empty one for each point, all that are known, and generated ones while there is time."""
         known = ((point, document) for point, documents in self.known.items() for document in documents)
         yield from chain(((point, {}) for point in DecisionPoint), known)
-        words = Vocabulary.of(self.source.modules, self.source.base)
+        words = ProbeVocabulary.of(self.source.modules, self.source.base)
         generated = Probes(_schemas(), words, self.source.version.sha256).any(self.known)
         end = self.now() + self.seconds
         for number, each in enumerate(generated):
@@ -159,8 +159,8 @@ class _Trial:
             yield each
 
 
-def _rank(form: Form) -> int:
-    return tuple(Form).index(form)
+def _rank(form: RuleForm) -> int:
+    return tuple(RuleForm).index(form)
 
 
 def _agree(rule: CompiledRule, reference: CompiledRule, document: Document) -> bool:

@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 import structlog
 
+from broker.adapters.policyfiles.source import read_policies
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
-from broker.adapters.rego.origin import Contents, Origin
+from broker.adapters.rego.origin import Contents, PolicyOrigin
+from broker.adapters.rego.policy_watch import PolicyWatch
 from broker.adapters.rego.proof import SlicingProof, already
-from broker.adapters.rego.source import read_policies
 from broker.adapters.rego.unserved import ConfiguredKeys, unserved
-from broker.adapters.rego.watch import PolicyWatch
 from broker.model.decision import PolicyVersion
-from broker.ports import Activating, Clock, DecisionPoint, Verdict
+from broker.ports import Activating, Clock, DecisionPoint, Evaluation
 
 
 class ReloadingAuthorizer:
@@ -30,7 +30,7 @@ class ReloadingAuthorizer:
 
     def __init__(
         self,
-        origin: Origin,
+        origin: PolicyOrigin,
         clock: Clock,
         keys: Callable[[], ConfiguredKeys] | None = None,
         proof: SlicingProof | None = None,
@@ -54,11 +54,11 @@ class ReloadingAuthorizer:
         """See ports.Authorizer."""
         return self._engine.version
 
-    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
+    async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Evaluation:
         """See ports.Authorizer."""
         return await self._engine.evaluate(point, document)
 
-    async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Verdict:
+    async def explain(self, point: DecisionPoint, document: dict[str, object]) -> Evaluation:
         """See ports.Explainer."""
         return await self._engine.explain(point, document)
 
@@ -99,7 +99,7 @@ class ReloadingAuthorizer:
             if self._activating is not None:
                 await self._activating(engine.version)
             self._engine = engine
-            self._log.info("policy activated", revision=engine.version.revision)
+            self._log.info("policy_activated", revision=engine.version.revision)
         elif engine.proof != self._engine.proof:
             self._engine = engine
         self._bundle = contents.bundle
@@ -119,7 +119,5 @@ class ReloadingAuthorizer:
         found = unserved(source, self._keys()) if self._keys is not None else []
         if found:
             first, more = found[0], len(found) - 1
-            self._log.warning(
-                "policy names what no key serves", what=str(first), more=more, remedy=first.remedy
-            )
+            self._log.warning("policy_names_unserved_keys", what=str(first), more=more, remedy=first.remedy)
         return engine

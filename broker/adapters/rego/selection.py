@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from broker.adapters.rego.dialect import Path, parts_read
-from broker.adapters.rego.source import Module
-from broker.adapters.rego.tables import Lookup
+from broker.adapters.policyfiles.dialect import Path, parts_read
+from broker.adapters.policyfiles.source import Module
+from broker.adapters.rego.lookups import Lookup
 
 _Group = tuple[Path, tuple[str, ...]]
 """Parents, and what is read below them."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from broker.adapters.rego.datacheck import at_their_lines
-from broker.adapters.rego.dataschema import Flaw
-from broker.adapters.rego.mistakes import Mistake
-from broker.adapters.rego.source import PolicySource
-from broker.model.pool import ANYWHERE, Placement, Pool
-from broker.selection import fits
+from broker.adapters.policyfiles.datacheck import at_their_lines
+from broker.adapters.policyfiles.dataschema import Flaw
+from broker.adapters.policyfiles.lint import Mistake
+from broker.adapters.policyfiles.source import PolicySource
+from broker.model.pool import ANYWHERE, Placement, Pool, fits
 
 _Table = Mapping[str, object]
 

@@ -54,4 +54,4 @@ class RejectedHandshakes:
             return
         self._told_ns[which] = now
         times = self._since.pop(which)
-        self._log.warning("handshake rejected", listener=listener, reason=reason, times=times, remedy=_REMEDY)
+        self._log.warning("handshake_rejected", listener=listener, reason=reason, times=times, remedy=_REMEDY)

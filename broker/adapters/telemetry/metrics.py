@@ -20,7 +20,7 @@ from prometheus_client.utils import floatToGoString
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.secret import Lease
 from broker.model.units import NS_PER_SECOND, US_PER_SECOND
-from broker.ports import Clock, KeyVault, Ledger
+from broker.ports import Clock, CredentialSource, Ledger
 
 Labels = tuple[str, ...]
 
@@ -170,15 +170,15 @@ class MeteredLedger:
 
 
 class MeteredKeys:
-    """A KeyVault that tells how long another one's leases took."""
+    """A CredentialSource that tells how long another one's leases took."""
 
-    def __init__(self, keys: KeyVault, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, keys: CredentialSource, metrics: Metrics, clock: Clock) -> None:
         self._keys = keys
         self._leases = metrics.leases
         self._clock = clock
 
     async def lease(self, credential: str) -> Lease:
-        """See ports.KeyVault."""
+        """See ports.CredentialSource."""
         began = self._clock.monotonic_ns()
         try:
             return await self._keys.lease(credential)

@@ -4,27 +4,31 @@ Knows: Vault's API, through hvac. Must not know: what a key opens, or which call
 """
 
 from broker.adapters.vault.cluster import Cluster
-from broker.adapters.vault.doorcertificate import DoorCertificate, DoorFiles, door_names
 from broker.adapters.vault.login import AppRole, Certificate, Jwt, Kubernetes, Login
 from broker.adapters.vault.pki import PkiRole
+from broker.adapters.vault.server_certificate import (
+    ServerCertificate,
+    ServerCertificateFiles,
+    certificate_names,
+)
 from broker.adapters.vault.session import Session
+from broker.adapters.vault.source import VaultKeySource
 from broker.adapters.vault.store import VaultStore
 from broker.adapters.vault.transit import TransitCertifier
-from broker.adapters.vault.vault import VaultKeyVault
 
 __all__ = [
     "AppRole",
     "Certificate",
     "Cluster",
-    "DoorCertificate",
-    "DoorFiles",
     "Jwt",
     "Kubernetes",
     "Login",
     "PkiRole",
+    "ServerCertificate",
+    "ServerCertificateFiles",
     "Session",
     "TransitCertifier",
-    "VaultKeyVault",
+    "VaultKeySource",
     "VaultStore",
-    "door_names",
+    "certificate_names",
 ]

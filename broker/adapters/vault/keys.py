@@ -10,23 +10,23 @@ from typing import Any, TypeVar
 import msgspec
 from hvac.api.secrets_engines import KvV2  # type: ignore[import-untyped]
 
-from broker.adapters.credential import is_key
+from broker.adapters.credential_names import is_key
+from broker.adapters.vault.errors import VaultErrorCode, VaultRefusedError, refused
+from broker.adapters.vault.hvac_adapter import HvacAdapter
 from broker.adapters.vault.quarantine import quarantine_of
-from broker.adapters.vault.refusal import Cause, RefusedError, refused
-from broker.adapters.vault.visit import Visit
 from broker.model.secret import Lease, Secret
 
 _T = TypeVar("_T")
 
 
-class _Version(msgspec.Struct, frozen=True):
+class _KvVersion(msgspec.Struct, frozen=True):
     deletion_time: str
     destroyed: bool
 
 
-class _Metadata(msgspec.Struct, frozen=True):
+class _KvMetadata(msgspec.Struct, frozen=True):
     current_version: int
-    versions: dict[str, _Version]
+    versions: dict[str, _KvVersion]
     custom_metadata: dict[str, str] | None = None
 
 
@@ -47,9 +47,9 @@ class KvKeys:
         self._mount = mount
         self._prefix = prefix
 
-    def look(self, credential: str, known: Lease | None, visit: Visit) -> Lease:
+    def fetch(self, credential: str, known: Lease | None, adapter: HvacAdapter) -> Lease:
         """`known` itself while it is the current version and not deleted; otherwise the key, read anew."""
-        api = KvV2(visit)
+        api = KvV2(adapter)
         path = f"{self._prefix}/{credential}"
         if known is not None and self._is_current(api, path, known.key_version):
             return known
@@ -61,13 +61,13 @@ class KvKeys:
         """
         try:
             answer = api.read_secret_metadata(path, mount_point=self._mount)
-        except RefusedError as error:
-            if error.refusal.cause is Cause.ABSENT:
+        except VaultRefusedError as error:
+            if error.refusal.cause is VaultErrorCode.ABSENT:
                 return False
             raise
-        metadata = _convert(answer, _Metadata)
+        metadata = _convert(answer, _KvMetadata)
         if quarantine_of(metadata.custom_metadata, metadata.current_version):
-            raise refused(Cause.QUARANTINED, f"{self._mount}/{path}")
+            raise refused(VaultErrorCode.QUARANTINED, f"{self._mount}/{path}")
         current = metadata.versions.get(str(version))
         alive = current is not None and not current.destroyed and not current.deletion_time
         return alive and metadata.current_version == version
@@ -78,9 +78,9 @@ def read_key(api: KvV2, mount: str, path: str) -> Lease:
     place = f"{mount}/{path}"
     try:
         answer = api.read_secret_version(path, mount_point=mount, raise_on_deleted_version=True)
-    except RefusedError as error:
-        if error.refusal.cause is Cause.ABSENT:
-            raise refused(Cause.ABSENT, place) from None
+    except VaultRefusedError as error:
+        if error.refusal.cause is VaultErrorCode.ABSENT:
+            raise refused(VaultErrorCode.ABSENT, place) from None
         raise
     return _lease(answer, place)
 
@@ -88,10 +88,10 @@ def read_key(api: KvV2, mount: str, path: str) -> Lease:
 def _lease(answer: dict[str, Any], place: str) -> Lease:
     secret = _convert(answer, _Secret)
     if quarantine_of(secret.metadata.custom_metadata, secret.metadata.version):
-        raise refused(Cause.QUARANTINED, place)
+        raise refused(VaultErrorCode.QUARANTINED, place)
     key = secret.data.get("key")
     if not isinstance(key, str) or not is_key(key):
-        raise refused(Cause.UNUSABLE, place)
+        raise refused(VaultErrorCode.UNUSABLE, place)
     return Lease(f"vault:{place}", secret.metadata.version, Secret(key))
 
 
@@ -100,4 +100,4 @@ def _convert(answer: dict[str, Any], wanted: type[_T]) -> _T:
         return msgspec.convert(answer["data"], wanted)
     except (KeyError, msgspec.ValidationError):
         pass
-    raise refused(Cause.GARBLED)
+    raise refused(VaultErrorCode.GARBLED)

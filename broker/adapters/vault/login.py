@@ -16,9 +16,9 @@ from hvac.api import auth_methods  # type: ignore[import-untyped]
 from hvac.api.system_backend import Wrapping  # type: ignore[import-untyped]
 
 from broker.adapters.keyfile import read_private, replace_private
-from broker.adapters.vault.refusal import Cause, Refusal, RefusedError, refused
-from broker.adapters.vault.visit import Visit
-from broker.adapters.vault.wire import Wire
+from broker.adapters.vault.errors import VaultError, VaultErrorCode, VaultRefusedError, refused
+from broker.adapters.vault.hvac_adapter import HvacAdapter
+from broker.adapters.vault.transport import VaultTransport
 from broker.errors import BrokerError
 from broker.model.secret import Secret
 
@@ -26,7 +26,7 @@ SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/toke
 _MAX_FILE = 64 * 1024
 _LOCKOUT_SAFE_SECONDS = 300.0  # Vault locks a role id out after 5 wrong secret ids in 15 minutes
 
-_SAID_NO = frozenset({Cause.REJECTED, Cause.FORBIDDEN, Cause.ABSENT})
+_SAID_NO = frozenset({VaultErrorCode.REJECTED, VaultErrorCode.FORBIDDEN, VaultErrorCode.ABSENT})
 
 Stamp = tuple[tuple[int, int, int], ...]
 
@@ -42,7 +42,7 @@ class Login(Protocol):
     def stamp(self) -> Stamp:
         """Changes whenever a file that the login needs is replaced."""
 
-    def login(self, wire: Wire, deadline: float) -> dict[str, Any]:
+    def login(self, transport: VaultTransport, deadline: float) -> dict[str, Any]:
         """Vault's answer to a login. Raises RefusedError."""
 
 
@@ -66,15 +66,15 @@ class AppRole:
     def stamp(self) -> Stamp:
         return _stamp(self.wrapped_secret_id)
 
-    def login(self, wire: Wire, deadline: float) -> dict[str, Any]:
-        secret_id = self._unwrapped(wire, deadline)
-        api = auth_methods.AppRole(Visit(wire, None, deadline))
+    def login(self, transport: VaultTransport, deadline: float) -> dict[str, Any]:
+        secret_id = self._unwrapped(transport, deadline)
+        api = auth_methods.AppRole(HvacAdapter(transport, None, deadline))
         return _logged_in(
             lambda: api.login(self.role_id, secret_id.reveal(), use_token=False, mount_point=self.mount),
             "the secret id",
         )
 
-    def _unwrapped(self, wire: Wire, deadline: float) -> Secret:
+    def _unwrapped(self, transport: VaultTransport, deadline: float) -> Secret:
         """The secret id of the file that is there now, unwrapped once. Raises RefusedError."""
         if self._secret_id is not None and not self._replaced():
             return self._secret_id
@@ -82,13 +82,13 @@ class AppRole:
         if (kept := self._kept_for(wrapping)) is not None:
             self._spent, self._secret_id = wrapping, kept
             return kept
-        self._refuse_substitute(wire, wrapping, deadline)
+        self._refuse_substitute(transport, wrapping, deadline)
         try:
-            answer = Wrapping(Visit(wire, Secret(wrapping), deadline)).unwrap()
+            answer = Wrapping(HvacAdapter(transport, Secret(wrapping), deadline)).unwrap()
             self._secret_id = Secret(answer["data"]["secret_id"])
         except (KeyError, TypeError):
-            raise refused(Cause.GARBLED, " to unwrap") from None
-        except RefusedError as error:
+            raise refused(VaultErrorCode.GARBLED, " to unwrap") from None
+        except VaultRefusedError as error:
             raise _not_wrapped(error.refusal) from None
         self._spent = wrapping
         if self.kept is not None:
@@ -109,36 +109,38 @@ class AppRole:
     def _replaced(self) -> bool:
         try:
             return _text(self.wrapped_secret_id, "") != self._spent
-        except RefusedError:
+        except VaultRefusedError:
             return False
 
-    def look(self, wire: Wire, deadline: float) -> None:
+    def look(self, transport: VaultTransport, deadline: float) -> None:
         """Raises RefusedError where the file holds nothing that could be opened now. It is not opened."""
-        self._refuse_substitute(wire, _text(self.wrapped_secret_id, "the wrapped secret id"), deadline)
+        self._refuse_substitute(transport, _text(self.wrapped_secret_id, "the wrapped secret id"), deadline)
 
-    def _refuse_substitute(self, wire: Wire, wrapping: str, deadline: float) -> None:
+    def _refuse_substitute(self, transport: VaultTransport, wrapping: str, deadline: float) -> None:
         """A wrapping token of anything but a secret id of this mount was put there by somebody else."""
         try:
-            answer = Visit(wire, None, deadline).post("/v1/sys/wrapping/lookup", json={"token": wrapping})
+            answer = HvacAdapter(transport, None, deadline).post(
+                "/v1/sys/wrapping/lookup", json={"token": wrapping}
+            )
             path = str(answer["data"]["creation_path"])
         except (KeyError, TypeError):
-            raise refused(Cause.GARBLED, " to a look at the wrapping token") from None
-        except RefusedError as error:
+            raise refused(VaultErrorCode.GARBLED, " to a look at the wrapping token") from None
+        except VaultRefusedError as error:
             raise _not_wrapped(error.refusal) from None
         if not (path.startswith(f"auth/{self.mount}/role/") and path.endswith("/secret-id")):
             raise refused(
-                Cause.NO_LOGIN,
+                VaultErrorCode.NO_LOGIN,
                 "the file holds something else than a wrapped secret id of this mount",
                 "Find out who put it there; then issue a new one.",
             )
 
 
-def _not_wrapped(refusal: Refusal) -> RefusedError:
+def _not_wrapped(refusal: VaultError) -> VaultRefusedError:
     """Vault says no to a wrapping token that is gone; all else is about Vault."""
     if refusal.cause not in _SAID_NO:
-        return RefusedError(refusal)
+        return VaultRefusedError(refusal)
     return refused(
-        Cause.NO_LOGIN,
+        VaultErrorCode.NO_LOGIN,
         "the wrapped secret id is spent or expired",
         "Unless an earlier run of the broker unwrapped it, find out who did; then issue a new one.",
     )
@@ -156,12 +158,12 @@ class Certificate:
     def stamp(self) -> Stamp:
         return _stamp(self.certificate)
 
-    def login(self, wire: Wire, deadline: float) -> dict[str, Any]:
+    def login(self, transport: VaultTransport, deadline: float) -> dict[str, Any]:
         """hvac's own method would need the files once more, beside those of the connection."""
-        wire.reconnect()
-        visit = Visit(wire, None, deadline)
+        transport.reconnect()
+        adapter = HvacAdapter(transport, None, deadline)
         path = f"/v1/auth/{self.mount}/login"
-        return _logged_in(lambda: visit.post(path, json={"name": self.role}), "the client certificate")
+        return _logged_in(lambda: adapter.post(path, json={"name": self.role}), "the client certificate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +178,9 @@ class Jwt:
     def stamp(self) -> Stamp:
         return _stamp(self.file)
 
-    def login(self, wire: Wire, deadline: float) -> dict[str, Any]:
+    def login(self, transport: VaultTransport, deadline: float) -> dict[str, Any]:
         token = Secret(_text(self.file, "the JWT"))
-        api = auth_methods.JWT(Visit(wire, None, deadline))
+        api = auth_methods.JWT(HvacAdapter(transport, None, deadline))
         return _logged_in(
             lambda: api.jwt_login(self.role, token.reveal(), use_token=False, path=self.mount), "the JWT"
         )
@@ -196,9 +198,9 @@ class Kubernetes:
     def stamp(self) -> Stamp:
         return _stamp(self.file)
 
-    def login(self, wire: Wire, deadline: float) -> dict[str, Any]:
+    def login(self, transport: VaultTransport, deadline: float) -> dict[str, Any]:
         token = Secret(_text(self.file, "the service-account token"))
-        api = auth_methods.Kubernetes(Visit(wire, None, deadline))
+        api = auth_methods.Kubernetes(HvacAdapter(transport, None, deadline))
         return _logged_in(
             lambda: api.login(self.role, token.reveal(), use_token=False, mount_point=self.mount),
             "the service-account token",
@@ -213,13 +215,15 @@ def _logged_in(call: _Call, proof: str) -> dict[str, Any]:
     """Vault says no with 400, 403 or 404: that is about the login. All else is about Vault."""
     try:
         return call()
-    except RefusedError as error:
+    except VaultRefusedError as error:
         refusal = error.refusal
     if refusal.cause in _SAID_NO:
         raise refused(
-            Cause.NO_LOGIN, f"it refuses {proof}", f"Check the role and the mount; then issue {proof} anew."
+            VaultErrorCode.NO_LOGIN,
+            f"it refuses {proof}",
+            f"Check the role and the mount; then issue {proof} anew.",
         )
-    raise RefusedError(refusal)
+    raise VaultRefusedError(refusal)
 
 
 def _digest(wrapping: str) -> str:
@@ -246,5 +250,7 @@ def _text(path: Path, what: str) -> str:
     except (OSError, UnicodeDecodeError):
         text = ""
     if not text or not text.isprintable() or " " in text:
-        raise refused(Cause.NO_LOGIN, f"the file with {what} cannot be read", f"Put {what} into {path}.")
+        raise refused(
+            VaultErrorCode.NO_LOGIN, f"the file with {what} cannot be read", f"Put {what} into {path}."
+        )
     return text

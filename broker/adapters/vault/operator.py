@@ -17,10 +17,10 @@ from hvac.api.auth_methods import Token as TokenApi  # type: ignore[import-untyp
 
 from broker.adapters.keyfile import read_private
 from broker.adapters.vault.cluster import Cluster
+from broker.adapters.vault.errors import VaultError, VaultErrorCode, VaultRefusedError, refused
+from broker.adapters.vault.hvac_adapter import HvacAdapter
 from broker.adapters.vault.login import Certificate
-from broker.adapters.vault.refusal import Cause, Refusal, RefusedError, refused
-from broker.adapters.vault.visit import Visit
-from broker.adapters.vault.wire import Wire
+from broker.adapters.vault.transport import VaultTransport
 from broker.errors import BrokerError
 from broker.model.secret import Secret
 
@@ -51,27 +51,27 @@ Proof = TokenFile | ClientCertificate
 class Operator:
     """Requests with the operator's token. Raises BrokerError CREDENTIAL_STORE_UNAVAILABLE."""
 
-    wire: Wire
+    transport: VaultTransport
     token: Secret
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> dict[str, Any]:
         """Vault's answer. `path` without /v1/; underscores in header names mean hyphens."""
-        visit = Visit(self.wire, self.token, time.monotonic() + DEADLINE_SECONDS)
+        adapter = HvacAdapter(self.transport, self.token, time.monotonic() + DEADLINE_SECONDS)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
-            return visit.request(method, f"/v1/{path}", named, json=body)
-        except RefusedError as error:
+            return adapter.request(method, f"/v1/{path}", named, json=body)
+        except VaultRefusedError as error:
             refusal = error.refusal
         raise _ours(refusal, path)
 
     def find(self, method: str, path: str) -> dict[str, Any] | None:
         """Vault's answer, or None where nothing is there."""
-        visit = Visit(self.wire, self.token, time.monotonic() + DEADLINE_SECONDS)
+        adapter = HvacAdapter(self.transport, self.token, time.monotonic() + DEADLINE_SECONDS)
         try:
-            return visit.request(method, f"/v1/{path}")
-        except RefusedError as error:
+            return adapter.request(method, f"/v1/{path}")
+        except VaultRefusedError as error:
             refusal = error.refusal
-        if refusal.cause is Cause.ABSENT:
+        if refusal.cause is VaultErrorCode.ABSENT:
             return None
         raise _ours(refusal, path)
 
@@ -84,18 +84,18 @@ def operator(cluster: Cluster, proof: Proof) -> Iterator[Operator]:
     """
     if isinstance(proof, ClientCertificate):
         cluster = replace(cluster, certificate=(proof.certificate, proof.key))
-    wire = Wire(cluster)
+    transport = VaultTransport(cluster)
     try:
         if isinstance(proof, TokenFile):
-            yield Operator(wire, _read(proof.path))
+            yield Operator(transport, _read(proof.path))
             return
-        one = Operator(wire, _logged_in(wire, proof))
+        one = Operator(transport, _logged_in(transport, proof))
         try:
             yield one
         finally:
             _end(one)
     finally:
-        wire.close()
+        transport.close()
 
 
 def read_token(path: Path) -> Secret:
@@ -104,25 +104,25 @@ def read_token(path: Path) -> Secret:
     """
     text = read_private(path).decode("ascii", errors="replace").strip()
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise refused(Cause.NO_LOGIN, "the token file holds no token", f"Put it into {path}.")
+        raise refused(VaultErrorCode.NO_LOGIN, "the token file holds no token", f"Put it into {path}.")
     return Secret(text)
 
 
 def _read(path: Path) -> Secret:
     try:
         return read_token(path)
-    except RefusedError as error:
+    except VaultRefusedError as error:
         refusal = error.refusal
     raise refusal.error()
 
 
-def _logged_in(wire: Wire, proof: ClientCertificate) -> Secret:
+def _logged_in(transport: VaultTransport, proof: ClientCertificate) -> Secret:
     login = Certificate(proof.certificate, proof.role, proof.mount)
     try:
-        return Secret(login.login(wire, time.monotonic() + DEADLINE_SECONDS)["auth"]["client_token"])
+        return Secret(login.login(transport, time.monotonic() + DEADLINE_SECONDS)["auth"]["client_token"])
     except (KeyError, TypeError):
-        refusal = refused(Cause.GARBLED, " to a login").refusal
-    except RefusedError as error:
+        refusal = refused(VaultErrorCode.GARBLED, " to a login").refusal
+    except VaultRefusedError as error:
         refusal = error.refusal
     raise refusal.error()
 
@@ -130,14 +130,14 @@ def _logged_in(wire: Wire, proof: ClientCertificate) -> Secret:
 def _end(one: Operator) -> None:
     """Best effort: a token that cannot be revoked now expires by itself."""
     try:
-        TokenApi(Visit(one.wire, one.token, time.monotonic() + DEADLINE_SECONDS)).revoke_self()
-    except RefusedError:
+        TokenApi(HvacAdapter(one.transport, one.token, time.monotonic() + DEADLINE_SECONDS)).revoke_self()
+    except VaultRefusedError:
         return
 
 
-def _ours(refusal: Refusal, path: str) -> BrokerError:
+def _ours(refusal: VaultError, path: str) -> BrokerError:
     """What is forbidden here is forbidden to the operator, not to the broker."""
-    if refusal.cause is not Cause.FORBIDDEN:
+    if refusal.cause is not VaultErrorCode.FORBIDDEN:
         return refusal.error()
     message = f"Vault does not let you use {path}: the token is dead, or its policies lack that path."
     return replace(refusal, message=message, remedy="Log in again, or as somebody who may.").error()

@@ -12,9 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from hvac.api.secrets_engines import Pki  # type: ignore[import-untyped]
 
-from broker.adapters.vault.refusal import Cause, Refusal, RefusedError, refused
+from broker.adapters.vault.errors import VaultError, VaultErrorCode, VaultRefusedError, refused
+from broker.adapters.vault.hvac_adapter import HvacAdapter
 from broker.adapters.vault.session import Session
-from broker.adapters.vault.visit import Visit
 
 
 class _Issued(msgspec.Struct, frozen=True):
@@ -36,27 +36,31 @@ class PkiRole:
         Raises BrokerError CREDENTIAL_STORE_UNAVAILABLE, within 2 s.
         """
         pem = request.public_bytes(Encoding.PEM).decode("ascii")
-        answer = await self._session.ask(lambda visit: self._sign(visit, pem))
-        if isinstance(answer, Refusal):
+        answer = await self._session.ask(lambda adapter: self._sign(adapter, pem))
+        if isinstance(answer, VaultError):
             raise answer.error()
         try:
             return _chain(answer, request)
         except (KeyError, ValueError, x509.ExtensionNotFound):
             raise self._unasked().refusal.error() from None
 
-    def _sign(self, visit: Visit, pem: str) -> dict[str, Any]:
+    def _sign(self, adapter: HvacAdapter, pem: str) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = Pki(visit).sign_certificate(
+            answer: dict[str, Any] = Pki(adapter).sign_certificate(
                 self._role, pem, common_name="", mount_point=self._mount
             )
-        except RefusedError as error:
-            if error.refusal.cause is Cause.REJECTED:
-                raise refused(Cause.REJECTED, f"{self._mount}/sign/{self._role}", self._remedy()) from None
+        except VaultRefusedError as error:
+            if error.refusal.cause is VaultErrorCode.REJECTED:
+                raise refused(
+                    VaultErrorCode.REJECTED, f"{self._mount}/sign/{self._role}", self._remedy()
+                ) from None
             raise
         return answer
 
-    def _unasked(self) -> RefusedError:
-        return refused(Cause.GARBLED, ", a certificate with other names or for another key,", self._remedy())
+    def _unasked(self) -> VaultRefusedError:
+        return refused(
+            VaultErrorCode.GARBLED, ", a certificate with other names or for another key,", self._remedy()
+        )
 
     def _remedy(self) -> str:
         return (

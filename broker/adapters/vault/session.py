@@ -15,11 +15,11 @@ from typing import TypeVar
 import structlog
 
 from broker.adapters.vault.cluster import Cluster
+from broker.adapters.vault.errors import VaultError, VaultErrorCode, VaultRefusedError, refused
+from broker.adapters.vault.hvac_adapter import HvacAdapter
 from broker.adapters.vault.login import Login
-from broker.adapters.vault.refusal import Cause, Refusal, RefusedError, refused
 from broker.adapters.vault.token import OwnToken
-from broker.adapters.vault.visit import Visit
-from broker.adapters.vault.wire import Wire
+from broker.adapters.vault.transport import VaultTransport
 from broker.ports import Clock
 
 DEADLINE_SECONDS = 1.95  # a caller has its answer within 2 s
@@ -29,22 +29,22 @@ _SELF = "the broker"  # no credential has a space in its name
 _BACKOFF_SECONDS = (0.25, 0.5, 1.0, 2.0)
 _T = TypeVar("_T")
 
-Work = Callable[[Visit], _T]
-"""What is done in one visit, in a thread of its own. Raises RefusedError. It may be done twice."""
+Work = Callable[[HvacAdapter], _T]
+"""What is done in one adapter, in a thread of its own. Raises RefusedError. It may be done twice."""
 
 
 class Session:
     """Shared by all that ask this Vault for something. Belongs to one event loop; `start` it there."""
 
     def __init__(self, cluster: Cluster, login: Login, clock: Clock) -> None:
-        self._wire = Wire(cluster)
-        self._token = OwnToken(self._wire, login, clock)
+        self._transport = VaultTransport(cluster)
+        self._token = OwnToken(self._transport, login, clock)
         self._clock = clock
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="vault")
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
         self._log = structlog.get_logger()
-        self._troubles: dict[str, Refusal] = {}
+        self._troubles: dict[str, VaultError] = {}
         self._welcome = False
 
     async def start(self) -> None:
@@ -67,9 +67,9 @@ class Session:
                 await self._keeper
         await self._in_thread(self._token.close)
         await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
-        self._wire.close()
+        self._transport.close()
 
-    async def ask(self, work: Work[_T]) -> _T | Refusal:
+    async def ask(self, work: Work[_T]) -> _T | VaultError:
         """Does `work` with the broker's token. Only values come back, within 2 s: an exception would bring
         frames along that have seen keys. One that nobody foresaw is named by its type.
         """
@@ -84,21 +84,21 @@ class Session:
             return ""
         return f"key store (Vault: {refusal.message})" if refusal else "key store (Vault: logging in)"
 
-    def troubles(self) -> Iterator[tuple[str | None, Refusal]]:
+    def troubles(self) -> Iterator[tuple[str | None, VaultError]]:
         """(subject, why) of what could not be had the last time; None for the broker's own token."""
         for subject, refusal in self._troubles.items():
             yield (None if subject == _SELF else subject), refusal
 
-    def note(self, subject: str, refusal: Refusal | None) -> None:
+    def note(self, subject: str, refusal: VaultError | None) -> None:
         """One log line when trouble with a subject begins, changes and ends."""
         before = self._troubles.pop(subject, None)
         if refusal is not None:
             self._troubles[subject] = refusal
         if refusal is None and before is not None:
-            self._log.info("vault well again", concerning=subject)
+            self._log.info("vault_restored", concerning=subject)
         elif refusal is not None and refusal != before:
             log = self._log.bind(concerning=subject, cause=refusal.cause.value)
-            log.warning("vault trouble", why=refusal.message, remedy=refusal.remedy)
+            log.warning("vault_failing", why=refusal.message, remedy=refusal.remedy)
 
     def forget(self, subject: str) -> None:
         """Nobody asks for the subject any more: its trouble, if any, is over without a word."""
@@ -108,34 +108,34 @@ class Session:
         """Vault answers 403 to a dead token and for a forbidden path alike: once more, with another token."""
         token = self._token.current(deadline)
         try:
-            return work(Visit(self._wire, token, deadline))
-        except RefusedError as error:
-            if error.refusal.cause is not Cause.FORBIDDEN:
+            return work(HvacAdapter(self._transport, token, deadline))
+        except VaultRefusedError as error:
+            if error.refusal.cause is not VaultErrorCode.FORBIDDEN:
                 raise
             forbidden = error.refusal
         another = self._token.replace(token, deadline)
         if another is None:
-            raise RefusedError(forbidden)
-        return work(Visit(self._wire, another, deadline))
+            raise VaultRefusedError(forbidden)
+        return work(HvacAdapter(self._transport, another, deadline))
 
-    async def _in_thread(self, work: Callable[[float], _T]) -> _T | Refusal:
+    async def _in_thread(self, work: Callable[[float], _T]) -> _T | VaultError:
         deadline = time.monotonic() + _WORK_SECONDS
         running = asyncio.get_running_loop().run_in_executor(self._threads, _outcome, work, deadline)
         await asyncio.wait({running}, timeout=DEADLINE_SECONDS)
         if not running.done():
             running.cancel()
-            return refused(Cause.SLOW).refusal
+            return refused(VaultErrorCode.SLOW).refusal
         unforeseen = running.exception()
         if unforeseen is not None:
-            return refused(Cause.GARBLED, f" ({type(unforeseen).__name__})").refusal
+            return refused(VaultErrorCode.GARBLED, f" ({type(unforeseen).__name__})").refusal
         return running.result()
 
     async def _keep_token(self) -> None:
         failures = 0
         while True:
             outcome = await self._in_thread(self._token.keep)
-            self.note(_SELF, outcome if isinstance(outcome, Refusal) else None)
-            if isinstance(outcome, Refusal):
+            self.note(_SELF, outcome if isinstance(outcome, VaultError) else None)
+            if isinstance(outcome, VaultError):
                 seconds = self._jittered(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
                 failures += 1
             else:
@@ -148,8 +148,8 @@ class Session:
         return seconds * (0.5 + int.from_bytes(self._clock.random_bytes(2)) / 2**17)
 
 
-def _outcome(work: Callable[[float], _T], deadline: float) -> _T | Refusal:
+def _outcome(work: Callable[[float], _T], deadline: float) -> _T | VaultError:
     try:
         return work(deadline)
-    except RefusedError as error:
+    except VaultRefusedError as error:
         return error.refusal

@@ -11,25 +11,25 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from broker.adapters.credential import is_name, refuse_key, refuse_name, refuse_reason
+from broker.adapters.credential_names import is_name, refuse_key, refuse_name, refuse_reason
+from broker.adapters.vault.errors import VaultErrorCode, refused
 from broker.adapters.vault.operator import Operator
 from broker.adapters.vault.quarantine import quarantine_of, quarantined, released
-from broker.adapters.vault.refusal import Cause, refused
 from broker.model.credential import KeyState, KeyVersion
 
 _KIND = "api-key"
 _T = TypeVar("_T")
 
 
-class _Version(msgspec.Struct, frozen=True):
+class _StoredVersion(msgspec.Struct, frozen=True):
     created_time: datetime
     deletion_time: str
     destroyed: bool
 
 
-class _Metadata(msgspec.Struct, frozen=True):
+class _StoredMetadata(msgspec.Struct, frozen=True):
     current_version: int
-    versions: dict[int, _Version]
+    versions: dict[int, _StoredVersion]
     custom_metadata: dict[str, str] | None = None
 
 
@@ -85,22 +85,22 @@ class VaultStore:
         metadata = self._metadata(name)
         return _shown(name, metadata.current_version, metadata)
 
-    def _metadata(self, name: str) -> _Metadata:
+    def _metadata(self, name: str) -> _StoredMetadata:
         refuse_name(name)
         answer = self._operator.find("get", self._path("metadata", name))
         if answer is None:
-            raise refused(Cause.ABSENT, f"{self._mount}/{self._prefix}/{name}").refusal.error()
-        return _converted(answer, _Metadata)
+            raise refused(VaultErrorCode.ABSENT, f"{self._mount}/{self._prefix}/{name}").refusal.error()
+        return _converted(answer, _StoredMetadata)
 
     def _path(self, part: str, name: str) -> str:
         return f"{self._mount}/{part}/{self._prefix}/{name}"
 
 
-def _shown(name: str, number: int, metadata: _Metadata) -> KeyVersion:
+def _shown(name: str, number: int, metadata: _StoredMetadata) -> KeyVersion:
     try:
         version = metadata.versions[number]
     except KeyError:
-        raise refused(Cause.GARBLED).refusal.error() from None
+        raise refused(VaultErrorCode.GARBLED).refusal.error() from None
     reason = quarantine_of(metadata.custom_metadata, number)
     state = KeyState.CURRENT if number == metadata.current_version else KeyState.REPLACED
     if version.destroyed or _is_past(version.deletion_time):
@@ -115,7 +115,7 @@ def _is_past(deletion: str) -> bool:
     try:
         return bool(deletion) and datetime.fromisoformat(deletion) <= datetime.now(UTC)
     except ValueError:
-        raise refused(Cause.GARBLED).refusal.error() from None
+        raise refused(VaultErrorCode.GARBLED).refusal.error() from None
 
 
 def _converted(answer: dict[str, Any], wanted: type[_T]) -> _T:
@@ -123,4 +123,4 @@ def _converted(answer: dict[str, Any], wanted: type[_T]) -> _T:
         return msgspec.convert(answer["data"], wanted, strict=False)
     except (KeyError, msgspec.ValidationError):
         pass
-    raise refused(Cause.GARBLED).refusal.error()
+    raise refused(VaultErrorCode.GARBLED).refusal.error()

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 from hvac.api.auth_methods import Token as TokenApi  # type: ignore[import-untyped]
 
+from broker.adapters.vault.errors import VaultError, VaultErrorCode, VaultRefusedError, refused
+from broker.adapters.vault.hvac_adapter import HvacAdapter
 from broker.adapters.vault.login import Login, Stamp
-from broker.adapters.vault.refusal import Cause, Refusal, RefusedError, refused
-from broker.adapters.vault.visit import Visit
-from broker.adapters.vault.wire import Wire
+from broker.adapters.vault.transport import VaultTransport
 from broker.model.secret import Secret
 from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock
@@ -59,7 +59,7 @@ class _Grant:
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    refusal: Refusal
+    refusal: VaultError
     again_at: int
     stamp: Stamp
 
@@ -67,8 +67,8 @@ class _Failed:
 class OwnToken:
     """All methods raise RefusedError."""
 
-    def __init__(self, wire: Wire, login: Login, clock: Clock) -> None:
-        self._wire = wire
+    def __init__(self, transport: VaultTransport, login: Login, clock: Clock) -> None:
+        self._transport = transport
         self._login = login
         self._clock = clock
         self._lock = threading.Lock()
@@ -120,7 +120,7 @@ class OwnToken:
     def _turn(self, deadline: float) -> Iterator[None]:
         """One login or renewal at a time; the others wait, but not for ever."""
         if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise refused(Cause.SLOW)
+            raise refused(VaultErrorCode.SLOW)
         try:
             yield
         finally:
@@ -131,12 +131,12 @@ class OwnToken:
         stamp = self._login.stamp()
         failed = self._failed
         if failed is not None and now < failed.again_at and failed.stamp == stamp:
-            raise RefusedError(failed.refusal)
+            raise VaultRefusedError(failed.refusal)
         try:
-            auth = _parsed(self._login.login(self._wire, deadline))
-        except RefusedError as error:
+            auth = _parsed(self._login.login(self._transport, deadline))
+        except VaultRefusedError as error:
             refusal = error.refusal
-            rest = self._login.rest_seconds if refusal.cause is Cause.NO_LOGIN else _REST_SECONDS
+            rest = self._login.rest_seconds if refusal.cause is VaultErrorCode.NO_LOGIN else _REST_SECONDS
             self._failed = _Failed(refusal, self._clock.monotonic_ns() + int(rest * NS_PER_SECOND), stamp)
             raise
         self._failed = None
@@ -150,9 +150,9 @@ class OwnToken:
             return self._log_in(deadline)
         now = self._clock.monotonic_ns()
         try:
-            auth = _parsed(TokenApi(Visit(self._wire, grant.token, deadline)).renew_self())
-        except RefusedError as error:
-            if error.refusal.cause not in {Cause.FORBIDDEN, Cause.REJECTED}:
+            auth = _parsed(TokenApi(HvacAdapter(self._transport, grant.token, deadline)).renew_self())
+        except VaultRefusedError as error:
+            if error.refusal.cause not in {VaultErrorCode.FORBIDDEN, VaultErrorCode.REJECTED}:
                 raise
             return self._log_in(deadline)
         if auth.lease_duration < grant.first_seconds * _WORTH_RENEWING:
@@ -163,8 +163,8 @@ class OwnToken:
     def _end(self, token: Secret, deadline: float) -> None:
         """Best effort: a token that cannot be revoked now expires by itself."""
         try:
-            TokenApi(Visit(self._wire, token, deadline)).revoke_self()
-        except RefusedError:
+            TokenApi(HvacAdapter(self._transport, token, deadline)).revoke_self()
+        except VaultRefusedError:
             return
 
 
@@ -174,5 +174,5 @@ def _parsed(answer: dict[str, Any]) -> _Auth:
     except msgspec.ValidationError:
         auth = None
     if auth is None or not auth.client_token.isascii() or not auth.client_token.isprintable():
-        raise refused(Cause.GARBLED, " to a login")
+        raise refused(VaultErrorCode.GARBLED, " to a login")
     return auth

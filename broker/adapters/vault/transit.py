@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hvac.api.secrets_engines import Transit  # type: ignore[import-untyped]
 
-from broker.adapters.vault.refusal import Cause, Refusal, RefusedError, refused
+from broker.adapters.vault.errors import VaultError, VaultErrorCode, VaultRefusedError, refused
 from broker.adapters.vault.session import Session
 from broker.ports import Signed
 
@@ -22,16 +22,16 @@ _SIGNATURE = re.compile(r"vault:v([1-9][0-9]{0,8}):([A-Za-z0-9+/]{86}==)\Z")
 _TYPE = "ed25519"
 
 
-class _Version(msgspec.Struct, frozen=True):
+class _TransitVersion(msgspec.Struct, frozen=True):
     public_key: str
 
 
-class _Key(msgspec.Struct, frozen=True):
+class _TransitKey(msgspec.Struct, frozen=True):
     type: str
     exportable: bool
     allow_plaintext_backup: bool
     derived: bool
-    keys: dict[str, _Version]
+    keys: dict[str, _TransitVersion]
 
 
 class TransitCertifier:
@@ -48,8 +48,8 @@ class TransitCertifier:
 
     async def sign(self, message: bytes) -> Signed:
         """See ports.Certifier."""
-        signed = await self._session.ask(lambda visit: self._sign(Transit(visit), message))
-        if isinstance(signed, Refusal):
+        signed = await self._session.ask(lambda adapter: self._sign(Transit(adapter), message))
+        if isinstance(signed, VaultError):
             raise signed.error()
         return signed
 
@@ -72,17 +72,19 @@ class TransitCertifier:
         place = f"{self._mount}/keys/{self._key}"
         try:
             answer = api.read_key(self._key, mount_point=self._mount)
-        except RefusedError as error:
-            if error.refusal.cause is Cause.ABSENT:
-                raise refused(Cause.ABSENT, place, f"Make it: vault write -f {place} type={_TYPE}") from None
+        except VaultRefusedError as error:
+            if error.refusal.cause is VaultErrorCode.ABSENT:
+                raise refused(
+                    VaultErrorCode.ABSENT, place, f"Make it: vault write -f {place} type={_TYPE}"
+                ) from None
             raise
         try:
-            key = msgspec.convert(answer["data"], _Key)
+            key = msgspec.convert(answer["data"], _TransitKey)
             versions = {int(number): base64.b64decode(each.public_key) for number, each in key.keys.items()}
         except (KeyError, ValueError):  # a symmetric key has no public half
-            raise refused(Cause.UNFIT, place) from None
+            raise refused(VaultErrorCode.UNFIT, place) from None
         if key.type != _TYPE or key.exportable or key.allow_plaintext_backup or key.derived:
-            raise refused(Cause.UNFIT, place)
+            raise refused(VaultErrorCode.UNFIT, place)
         return versions
 
 
@@ -104,9 +106,9 @@ def _verifies(public_key: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
-def _garbled() -> RefusedError:
+def _garbled() -> VaultRefusedError:
     return refused(
-        Cause.GARBLED,
+        VaultErrorCode.GARBLED,
         " to a signing request",
         "Check that the address is Vault's, without a proxy in between.",
     )

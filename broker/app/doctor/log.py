@@ -13,7 +13,7 @@ from pathlib import Path
 from broker.adapters.ledger import LogDirectory, recall
 from broker.app.doctor.check import Check, Level
 from broker.config import Settings
-from broker.config.ends import Audit
+from broker.config.audit import AuditSettings
 from broker.tlog.malformed import MalformedError
 
 _SUBJECT = "log"
@@ -52,7 +52,7 @@ def _standing(folder: Path) -> Path:
     return folder
 
 
-def _remembered(audit: Audit) -> Iterator[Check]:
+def _remembered(audit: AuditSettings) -> Iterator[Check]:
     """Whether the log still has all that was acknowledged: a start would refuse it."""
     try:
         known = recall(audit.keys, audit.origin)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from broker.adapters.clock import SystemClock
-from broker.adapters.federation import SubjectToken
-from broker.adapters.shortlived import Refusal
+from broker.adapters.ephemeral_keys import SourceError
+from broker.adapters.ephemeral_keys.federation import SubjectToken
 from broker.app.doctor.check import Check, Level
 from broker.config import Settings
 
@@ -40,7 +40,7 @@ def check_sources(settings: Settings) -> Iterator[Check]:
         source = SubjectToken(one.subject_token, SystemClock())
         found = source.read_blocking()
         source.close()
-        if isinstance(found, Refusal):
+        if isinstance(found, SourceError):
             yield Check(_SUBJECT, Level.BAD, found.message, found.remedy)
         else:
             told = f"The subject token of the credential {name} is there and has not expired."

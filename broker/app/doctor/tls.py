@@ -1,6 +1,6 @@
-"""The doors' TLS files: do they belong together, are they in time, are they private.
+"""The listeners' TLS files: do they belong together, are they in time, are they private.
 
-Knows: X.509 files. Must not know: doors.
+Knows: X.509 files. Must not know: listeners.
 """
 
 from __future__ import annotations

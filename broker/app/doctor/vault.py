@@ -10,13 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from broker.adapters.vault import AppRole, Login
-from broker.adapters.vault.examination import CAPABILITIES, Examiner, Line, Rights, wrapped_secret_id
-from broker.adapters.vault.grants import Grant, Names, Need, broker_policy
+from broker.adapters.vault.errors import VaultError, VaultErrorCode
 from broker.adapters.vault.operator import TokenFile
-from broker.adapters.vault.refusal import Cause, Refusal
+from broker.adapters.vault.provision.capabilities import (
+    CAPABILITIES,
+    Examiner,
+    Line,
+    Rights,
+    wrapped_secret_id,
+)
+from broker.adapters.vault.provision.grants import Need, PathGrant, VaultNames, broker_policy
 from broker.app.doctor.check import Check, Level
-from broker.app.fromvault import cluster, login
-from broker.config import Settings, Vault
+from broker.app.from_vault import cluster, login
+from broker.config import Settings, VaultSettings
 from broker.errors import BrokerError
 
 _SUBJECT = "vault"
@@ -37,7 +43,7 @@ def check_vault(settings: Settings, proof: VaultProof, credentials: Sequence[str
     if isinstance(by, AppRole):
         refusal = wrapped_secret_id(where, by)
         yield _wrapped(refusal, by)
-        if refusal is not None and refusal.cause is not Cause.NO_LOGIN:
+        if refusal is not None and refusal.cause is not VaultErrorCode.NO_LOGIN:
             return
     asking = _asking(by, proof)
     if asking is None:
@@ -64,37 +70,37 @@ def _examined(examiner: Examiner, settings: Settings, credentials: Sequence[str]
     leased = settings.keys.adapter == "vault"
     for credential in credentials if leased else credentials[:1]:
         found = examiner.rights(grants, credential)
-        yield from _refused(found, grants) if isinstance(found, Refusal) else _found(found)
+        yield from _refused(found, grants) if isinstance(found, VaultError) else _found(found)
         if not leased:
             return
         key = examiner.key(credential)
-        if isinstance(key, Refusal):
+        if isinstance(key, VaultError):
             yield Check(_SUBJECT, Level.BAD, key.message, key.remedy)
         else:
             yield Check(_SUBJECT, Level.GOOD, f"The key {credential} can be leased, version {key}.")
 
 
-def names_of(vault: Vault) -> Names:
+def names_of(vault: VaultSettings) -> VaultNames:
     """What the configuration calls things; AppRole's role is not in it, because a role id is."""
-    usual = Names(
+    usual = VaultNames(
         mount=vault.mount.strip("/"),
         prefix=vault.prefix.strip("/"),
         role=vault.role,
         transit=vault.transit_mount.strip("/"),
         certifier=vault.transit_name,
         pki=vault.pki_mount.strip("/"),
-        doors=vault.pki_role or "",
+        listeners=vault.pki_role or "",
     )
     return replace(usual, approle=vault.auth_mount or "approle") if vault.auth == "approle" else usual
 
 
-def needed(settings: Settings) -> tuple[Grant, ...]:
+def needed(settings: Settings) -> tuple[PathGrant, ...]:
     """The lines of the policy that this configuration needs."""
     uses = {
         Need.ANY: True,
         Need.KEYS: settings.keys.adapter == "vault",
         Need.CERTIFY: settings.vault.certify,
-        Need.DOORS: settings.vault.pki_role is not None,
+        Need.LISTENERS: settings.vault.pki_role is not None,
     }
     return tuple(grant for grant in broker_policy(names_of(settings.vault)).grants if uses[grant.need])
 
@@ -109,21 +115,21 @@ def _asking(by: Login, proof: VaultProof) -> Login | TokenFile | None:
     return None
 
 
-def _wrapped(refusal: Refusal | None, by: AppRole) -> Check:
+def _wrapped(refusal: VaultError | None, by: AppRole) -> Check:
     if refusal is None:
         return Check(
             _SUBJECT, Level.GOOD, f"Vault answers; {by.wrapped_secret_id} holds a secret id to be opened."
         )
-    if refusal.cause is Cause.NO_LOGIN:
+    if refusal.cause is VaultErrorCode.NO_LOGIN:
         remedy = f"{refusal.remedy} A broker that runs and opened it itself goes on."
         return Check(_SUBJECT, Level.WARNING, f"A broker could not start now. {refusal.message}", remedy)
     return Check(_SUBJECT, Level.BAD, refusal.message, refusal.remedy)
 
 
-def _refused(refusal: Refusal, grants: Sequence[Grant]) -> Iterator[Check]:
+def _refused(refusal: VaultError, grants: Sequence[PathGrant]) -> Iterator[Check]:
     """The login failed, or the question was forbidden: then that very line is missing."""
     asked = next(grant for grant in grants if grant.path == CAPABILITIES)
-    if refusal.cause is Cause.FORBIDDEN:
+    if refusal.cause is VaultErrorCode.FORBIDDEN:
         yield _missing(Line(asked, frozenset(asked.capabilities), frozenset()))
         yield Check(
             _SUBJECT, Level.UNKNOWN, "The other lines of the policy were not looked at without that one."

@@ -21,12 +21,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from broker.adapters.bundle import build as build_bundle
+from broker.adapters.policyfiles.bundle import build as build_bundle
 from broker.adapters.rego.preflight import proof_of
 from broker.adapters.rego.proof import SlicingProof
 from broker.cli.options import Json, PolicyFolder
-from broker.cli.policy.flip_report import open_console
-from broker.cli.policy.telling import print_proof, proof_document
+from broker.cli.policy.diff_report import open_console
+from broker.cli.policy.output import print_proof, proof_document
 from broker.errors import BrokerError
 
 

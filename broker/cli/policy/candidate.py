@@ -28,8 +28,8 @@ from broker.adapters.rego.proof import prove
 from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion
 from broker.ports import Authorizer, DecisionPoint
-from broker.replay.recorded import Ruling
-from broker.replay.ruling import read_ruling
+from broker.replay.decision import read_decision
+from broker.replay.recorded import Decision
 
 _MOST_PROCESSES = 4  # each holds the whole candidate
 _CHUNK = 256  # questions that go to a process together
@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CandidateQuestions:
     """One question: an input document, as the JSON text that a record holds."""
 
     point: DecisionPoint
@@ -46,11 +46,11 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answers:
-    """One answer for each question, in their order: a ruling, or a sentence why there is none."""
+class _EngineAnswers:
+    """One answer for each question, in their order: a decision, or a sentence why there is none."""
 
     policy: PolicyVersion
-    rulings: tuple[Ruling | str, ...]
+    decisions: tuple[Decision | str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +89,29 @@ class Candidate:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def judge(self, questions: Iterable[tuple[_T, Asked]]) -> Iterator[tuple[_T, Ruling | str]]:
-        """Each question's own name and its ruling, or a sentence why there is none; in order. Questions are
+    def judge(
+        self, questions: Iterable[tuple[_T, CandidateQuestions]]
+    ) -> Iterator[tuple[_T, Decision | str]]:
+        """Each question's own name and its decision, or a sentence why there is none; in order. Questions are
         taken as they are needed, so that whoever has them works beside the processes.
         """
-        ahead: deque[tuple[list[_T], Future[_Answers | _Unusable]]] = deque()
+        ahead: deque[tuple[list[_T], Future[_EngineAnswers | _Unusable]]] = deque()
         taken = iter(questions)
         while chunk := list(islice(taken, _CHUNK)):
             ahead.append(([name for name, _ in chunk], self._submit(tuple(asked for _, asked in chunk))))
             if len(ahead) > self._processes * _CHUNKS_AHEAD:
                 names, asked = ahead.popleft()
-                yield from zip(names, self._answers(asked).rulings, strict=True)
+                yield from zip(names, self._answers(asked).decisions, strict=True)
         for names, asked in ahead:
-            yield from zip(names, self._answers(asked).rulings, strict=True)
+            yield from zip(names, self._answers(asked).decisions, strict=True)
 
-    def _submit(self, questions: tuple[Asked, ...]) -> Future[_Answers | _Unusable]:
+    def _submit(self, questions: tuple[CandidateQuestions, ...]) -> Future[_EngineAnswers | _Unusable]:
         try:
             return self._pool.submit(_evaluate, self._directory, questions)
         except BrokenProcessPool:
             raise _aborted() from None
 
-    def _answers(self, asked: Future[_Answers | _Unusable]) -> _Answers:
+    def _answers(self, asked: Future[_EngineAnswers | _Unusable]) -> _EngineAnswers:
         try:
             answers = asked.result()
         except BrokenProcessPool:
@@ -144,7 +146,7 @@ def _load(directory: Path) -> Authorizer:
     return EmbeddedAuthorizer(directory, prove)
 
 
-def _evaluate(directory: Path, questions: Sequence[Asked]) -> _Answers | _Unusable:
+def _evaluate(directory: Path, questions: Sequence[CandidateQuestions]) -> _EngineAnswers | _Unusable:
     """Runs in a process of the pool. What is wrong with the candidate is an answer: errors do not travel."""
     try:
         candidate = _load(directory)
@@ -153,12 +155,12 @@ def _evaluate(directory: Path, questions: Sequence[Asked]) -> _Answers | _Unusab
     return asyncio.run(_rule_all(candidate, questions))
 
 
-async def _rule_all(candidate: Authorizer, questions: Sequence[Asked]) -> _Answers:
-    rulings = [await _rule(candidate, question) for question in questions]
-    return _Answers(candidate.version, tuple(rulings))
+async def _rule_all(candidate: Authorizer, questions: Sequence[CandidateQuestions]) -> _EngineAnswers:
+    decisions = [await _rule(candidate, question) for question in questions]
+    return _EngineAnswers(candidate.version, tuple(decisions))
 
 
-async def _rule(candidate: Authorizer, question: Asked) -> Ruling | str:
+async def _rule(candidate: Authorizer, question: CandidateQuestions) -> Decision | str:
     try:
         document = orjson.loads(question.policy_input)
     except orjson.JSONDecodeError:
@@ -166,6 +168,6 @@ async def _rule(candidate: Authorizer, question: Asked) -> Ruling | str:
     if not isinstance(document, dict):
         return "The recorded input is not a JSON object."
     try:
-        return read_ruling(question.point, await candidate.evaluate(question.point, document), document)
+        return read_decision(question.point, await candidate.evaluate(question.point, document), document)
     except BrokerError as error:
         return str(error)

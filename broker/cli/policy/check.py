@@ -15,16 +15,16 @@ from pathlib import Path
 
 import typer
 
-from broker.adapters.rego.datacheck import mistakes_in_data
-from broker.adapters.rego.mistakes import Mistake, find_mistakes, located, places
+from broker.adapters.policyfiles.datacheck import mistakes_in_data
+from broker.adapters.policyfiles.lint import Mistake, find_mistakes, located, places
+from broker.adapters.policyfiles.source import PolicySource, read_policies
 from broker.adapters.rego.preflight import proof_of
 from broker.adapters.rego.proof import SlicingProof
-from broker.adapters.rego.source import PolicySource, read_policies
 from broker.cli.options import Json, PolicyFolder
-from broker.cli.policy.flip_report import open_console, print_verdict
+from broker.cli.policy.diff_report import open_console, print_verdict
 from broker.cli.policy.gate import Outcome
 from broker.cli.policy.opa import OpaOption, find_opa
-from broker.cli.policy.telling import (
+from broker.cli.policy.output import (
     NO_OPA,
     counted,
     mistake_document,

@@ -23,14 +23,14 @@ from broker.adapters.rego.proof import already
 from broker.cli.exitcodes import ExitCode
 from broker.cli.options import Json, Policies
 from broker.cli.policy import question
-from broker.cli.policy.flip_report import open_console, policy_document
+from broker.cli.policy.diff_report import open_console, policy_document
 from broker.cli.policy.opa import OpaOption, find_opa
-from broker.cli.policy.telling import NO_OPA
+from broker.cli.policy.output import NO_OPA
 from broker.cli.terminal import printable
 from broker.errors import bad_request
-from broker.explaining import decided
 from broker.model.explanation import Condition, Explanation, parse_explanation
 from broker.ports import DecisionPoint
+from broker.services.policy_explainer import decided
 
 Input = Annotated[
     Path | None,

@@ -14,7 +14,7 @@ import typer
 from broker.cli.exitcodes import ExitCode
 from broker.errors import BrokerError, Kind
 from broker.replay.allow_list import AllowListError, Review, Reviewed, parse_allow_list
-from broker.replay.flips import Comparison
+from broker.replay.decision_diff import Comparison
 
 AllowListOption = Annotated[
     Path | None, typer.Option("--allow-list", metavar="FILE", help="JSON: the DENY→ALLOW flips reviewed.")

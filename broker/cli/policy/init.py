@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from broker.adapters.rego.source import shipped_policies
+from broker.adapters.policyfiles.source import shipped_policies
 from broker.cli.options import Json
 from broker.errors import bad_request
 

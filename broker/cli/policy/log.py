@@ -22,7 +22,7 @@ from broker.tlog.malformed import MalformedError
 LogOption = Annotated[Path, typer.Option("--log", metavar="DIR", help="The log directory, live or a copy.")]
 
 
-class Log:
+class RecordedLog:
     """One log directory. Raises BrokerError where there is none, or where it is damaged; and OSError."""
 
     def __init__(self, directory: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from broker.adapters.rego.mistakes import Mistake
+from broker.adapters.policyfiles.lint import Mistake
 from broker.errors import BrokerError, Kind
 
 OpaOption = Annotated[
@@ -39,7 +39,7 @@ class OpaTests:
 
 
 @dataclass(frozen=True, slots=True)
-class Opa:
+class OpaBinary:
     """One opa binary. Its methods raise BrokerError BAD_REQUEST where it does not answer as it should."""
 
     binary: str
@@ -128,20 +128,20 @@ class Opa:
             ) from None
 
 
-def find_opa(option: str | None) -> Opa | None:
+def find_opa(option: str | None) -> OpaBinary | None:
     """The opa of the option, otherwise the one on PATH, if any. Raises BrokerError for an option that is
     none.
     """
     if option is None:
         found = shutil.which("opa")
-        return Opa(found) if found else None
+        return OpaBinary(found) if found else None
     if shutil.which(option) is None:
         raise BrokerError(
             Kind.BAD_REQUEST,
             "--opa names no program.",
             remedy="Build one with `make servers`: .tools/bin/opa.",
         )
-    return Opa(option)
+    return OpaBinary(option)
 
 
 def _errors(text: str, policies: Path) -> Iterator[Mistake]:

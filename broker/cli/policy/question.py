@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from broker import strictjson
 from broker.catalog.estimate import estimate, worst_cost
-from broker.cli.policy.log import Log
+from broker.cli.policy.log import RecordedLog
 from broker.cli.policy.period import Period
 from broker.errors import bad_request
 from broker.model.call import Call
@@ -77,11 +77,11 @@ def given(file: Path | None, point: DecisionPoint) -> Question:
 def recorded(log: Path, call_id: str) -> tuple[DecisionPoint, Question]:
     """What policy was asked about a recorded call. Raises BAD_REQUEST where the log does not tell."""
     why = "The log holds no decision about this call."
-    for entry in Log(log).entries(DECIDED, Period()):
+    for entry in RecordedLog(log).entries(DECIDED, Period()):
         if entry.record.call_id == call_id:
             found = recorded_decision(entry.record)
             if isinstance(found, Recorded):
-                return found.occasion.point, json.loads(found.policy_input)
+                return found.recorded_input.point, json.loads(found.policy_input)
             why = f"This call was {found.value}." if isinstance(found, LeftOut) else why
     raise bad_request(
         why, "Take the id from x-broker-call-id or `broker audit show`; or give the input yourself."

@@ -24,8 +24,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from broker.cli.options import Json
-from broker.cli.policy.candidate import Asked, Candidate
-from broker.cli.policy.flip_report import (
+from broker.cli.policy.candidate import Candidate, CandidateQuestions
+from broker.cli.policy.diff_report import (
     comparison_document,
     open_console,
     policy_document,
@@ -33,13 +33,13 @@ from broker.cli.policy.flip_report import (
     print_outcome,
 )
 from broker.cli.policy.gate import AllowListOption, Outcome, Samples, outcome, read_allow_list
-from broker.cli.policy.log import Log, LogOption
+from broker.cli.policy.log import LogOption, RecordedLog
 from broker.cli.policy.period import Period, Since, Until, period
 from broker.cli.terminal import printable
 from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint
 from broker.replay.allow_list import Review, review
-from broker.replay.flips import Comparison
+from broker.replay.decision_diff import Comparison
 from broker.replay.recorded import DECIDED, LeftOut, Recorded, recorded_decision
 
 _SHAPED = (
@@ -86,18 +86,18 @@ def replay(
     Exits 1 on any DENY→ALLOW that no reviewed entry of the allow-list covers: a gate for CI.
     """
     now = datetime.now(UTC)
-    entries, wanted, source = read_allow_list(allow_list), period(since, until, now), Log(log)
+    entries, wanted, source = read_allow_list(allow_list), period(since, until, now), RecordedLog(log)
     with Candidate(policies) as candidate, _progress(shown=not as_json) as progress:
         replayed = Replayed(candidate.version, Comparison(samples))
         task = progress.add_task("records", total=source.size())
         recorded = _recorded(
             source, wanted, point, replayed, lambda seq: progress.update(task, completed=seq)
         )
-        for found, ruling in candidate.judge(recorded):
-            if isinstance(ruling, str):
-                replayed.comparison.fail(found.occasion, ruling)
+        for found, decision in candidate.judge(recorded):
+            if isinstance(decision, str):
+                replayed.comparison.fail(found.recorded_input, decision)
             else:
-                replayed.comparison.compare(found.occasion, found.ruling, ruling)
+                replayed.comparison.compare(found.recorded_input, found.decision, decision)
     reviewed = review(replayed.comparison.flips.items(), entries, now.date())
     verdict = outcome(replayed.comparison, reviewed)
     if as_json:
@@ -108,17 +108,17 @@ def replay(
 
 
 def _recorded(
-    source: Log, wanted: Period, point: Point, replayed: Replayed, progress: Callable[[int], None]
-) -> Iterator[tuple[Recorded, Asked]]:
+    source: RecordedLog, wanted: Period, point: Point, replayed: Replayed, progress: Callable[[int], None]
+) -> Iterator[tuple[Recorded, CandidateQuestions]]:
     """The recorded decisions and their questions; counts what is left out."""
     for entry in source.entries(DECIDED, wanted, progress):
         found = recorded_decision(entry.record)
         if isinstance(found, LeftOut):
             replayed.left_out[found] += 1
-        elif point.takes(found.occasion.point):
+        elif point.takes(found.recorded_input.point):
             if found.refused is not None:
                 replayed.refused[found.refused] += 1
-            yield found, Asked(found.occasion.point, found.policy_input)
+            yield found, CandidateQuestions(found.recorded_input.point, found.policy_input)
 
 
 def _progress(*, shown: bool) -> Progress:

@@ -16,7 +16,7 @@ import typer
 from rich.text import Text
 
 from broker.cli.options import Json
-from broker.cli.policy.flip_report import (
+from broker.cli.policy.diff_report import (
     comparison_document,
     open_console,
     policy_document,
@@ -24,14 +24,14 @@ from broker.cli.policy.flip_report import (
     print_outcome,
 )
 from broker.cli.policy.gate import AllowListOption, Outcome, Samples, outcome, read_allow_list
-from broker.cli.policy.log import Log, LogOption
+from broker.cli.policy.log import LogOption, RecordedLog
 from broker.cli.policy.period import Period, Since, Until, period
 from broker.cli.terminal import printable
 from broker.model.decision import PolicyVersion
 from broker.model.record import Record, RecordType
 from broker.replay.allow_list import Review, review
-from broker.replay.flips import Comparison
-from broker.replay.recorded import DECIDED, Ruling, occasion_of
+from broker.replay.decision_diff import Comparison
+from broker.replay.recorded import DECIDED, Decision, recorded_input_of
 
 app = typer.Typer(no_args_is_help=True, help="What a candidate would have decided on live calls.")
 _UNKNOWN = "(unknown)"
@@ -67,7 +67,7 @@ def report(
 ) -> None:
     """Print how often each candidate in the log agreed with what was enforced, and where it did not."""
     now = datetime.now(UTC)
-    entries, source = read_allow_list(allow_list), Log(log)
+    entries, source = read_allow_list(allow_list), RecordedLog(log)
     found = [
         _Reported(policy, comparison, review(comparison.flips.items(), entries, now.date()))
         for policy, comparison in _compared(source, period(since, until, now), samples).items()
@@ -85,7 +85,7 @@ def report(
     raise typer.Exit(verdict.exit_code)
 
 
-def _compared(source: Log, wanted: Period, samples: int) -> dict[PolicyVersion, Comparison]:
+def _compared(source: RecordedLog, wanted: Period, samples: int) -> dict[PolicyVersion, Comparison]:
     """A comparison for each candidate, the oldest first."""
     turned = {each.call_id for each in _shadows(source, wanted) if _turned(each)}
     rules = _enforced_rules(source, turned)
@@ -93,18 +93,18 @@ def _compared(source: Log, wanted: Period, samples: int) -> dict[PolicyVersion, 
     for record in _shadows(source, wanted):
         policy = PolicyVersion(record.policy_revision or "", record.policy_sha256 or "")
         comparison = found.setdefault(policy, Comparison(samples))
-        occasion = occasion_of(record)
+        recorded_input = recorded_input_of(record)
         if record.decision == "refuse":
-            comparison.fail(occasion, "The candidate gave no decision in time, or none that is one.")
+            comparison.fail(recorded_input, "The candidate gave no decision in time, or none that is one.")
             continue
-        after = Ruling(record.decision == "allow", record.rule or "")
-        before = Ruling(record.enforced == "allow", rules.get(record.call_id, _UNKNOWN))
+        after = Decision(record.decision == "allow", record.rule or "")
+        before = Decision(record.enforced == "allow", rules.get(record.call_id, _UNKNOWN))
         same = before.allow == after.allow
-        comparison.compare(occasion, replace(before, rule=after.rule) if same else before, after)
+        comparison.compare(recorded_input, replace(before, rule=after.rule) if same else before, after)
     return found
 
 
-def _shadows(source: Log, wanted: Period) -> Iterator[Record]:
+def _shadows(source: RecordedLog, wanted: Period) -> Iterator[Record]:
     return (entry.record for entry in source.entries((RecordType.SHADOW,), wanted))
 
 
@@ -112,7 +112,7 @@ def _turned(record: Record) -> bool:
     return record.decision not in ("refuse", record.enforced)
 
 
-def _enforced_rules(source: Log, call_ids: set[str]) -> dict[str, str]:
+def _enforced_rules(source: RecordedLog, call_ids: set[str]) -> dict[str, str]:
     """The rule that really ruled, for each of these calls: their own records tell it, whenever they were."""
     if not call_ids:
         return {}

@@ -13,13 +13,13 @@ from typing import Annotated
 
 import typer
 
-from broker.adapters.rego.mistakes import Mistake
-from broker.adapters.rego.preflight import Trial, trial_of
+from broker.adapters.policyfiles.lint import Mistake
+from broker.adapters.rego.preflight import Preflight, trial_of
 from broker.cli.options import Json, PolicyFolder
-from broker.cli.policy.flip_report import open_console, print_verdict
+from broker.cli.policy.diff_report import open_console, print_verdict
 from broker.cli.policy.gate import Outcome
-from broker.cli.policy.opa import Opa, OpaOption, OpaTests, find_opa
-from broker.cli.policy.telling import NO_OPA, counted, mistake_document, print_mistakes
+from broker.cli.policy.opa import OpaBinary, OpaOption, OpaTests, find_opa
+from broker.cli.policy.output import NO_OPA, counted, mistake_document, print_mistakes
 from broker.errors import BrokerError
 
 Least = Annotated[
@@ -69,7 +69,7 @@ def test(
 def _embedded(policies: Path) -> tuple[int, list[Mistake]]:
     """How many cases there are, and those that fail."""
     try:
-        trial: Trial = asyncio.run(trial_of(policies))
+        trial: Preflight = asyncio.run(trial_of(policies))
     except BrokerError as error:
         return 0, [Mistake("", 1, error.message, error.remedy)]
     return trial.cases, [
@@ -77,7 +77,7 @@ def _embedded(policies: Path) -> tuple[int, list[Mistake]]:
     ]
 
 
-def _opa(opa: Opa, policies: Path, least: float) -> tuple[OpaTests, float | None, list[Mistake]]:
+def _opa(opa: OpaBinary, policies: Path, least: float) -> tuple[OpaTests, float | None, list[Mistake]]:
     """OPA's tests; and, where they pass, how much they reach and what they do not."""
     tests = opa.test(policies)
     if tests.failures:

@@ -17,7 +17,6 @@ import orjson
 from google.protobuf.message import DecodeError, Message
 
 from broker.errors import BrokerError, Kind
-from broker.interfaces import Calls
 from broker.lanes import LARGE_BYTES, Lane
 from broker.listeners.decode import decode_bodiless, decode_document, with_purpose
 from broker.listeners.fields import name as check_name
@@ -25,10 +24,11 @@ from broker.listeners.fields import refuse
 from broker.listeners.grpc.codec import DocumentError, from_document, to_document
 from broker.listeners.grpc.errors import UpstreamRefusedError
 from broker.listeners.grpc.metadata import Headers, bearer_of, forwarded_headers, passed_on, purpose_of
-from broker.listeners.grpc.rim import Answer, Behaviour, Visit
+from broker.listeners.grpc.middleware import Behaviour, RpcContext, RpcResult
 from broker.listeners.grpc.rules import CallRule
 from broker.listeners.grpc.structs import write_text
 from broker.listeners.grpc.wirecount import has_more_fields
+from broker.listeners.interfaces import CallInterface
 from broker.model.call import Call, Reply, StreamReply
 from broker.model.operation import Operation
 from broker.model.request_context import RequestContext
@@ -43,7 +43,7 @@ _CLIMBING = re.compile(r"(?:^|[/\\])\.{1,2}(?:$|[/\\])")
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class RpcMethod:
     """One RPC of OpenAIService: its rule, its message types, and whether it streams."""
 
     rule: CallRule
@@ -53,19 +53,19 @@ class Form:
 
 
 @dataclass(slots=True, eq=False)  # not frozen: that would cost four times as much, with each call
-class GrpcArrival:
+class GrpcInboundCall:
     """Implements `arrival.InboundCall`; the request is parsed only once its sender is authenticated."""
 
     context: RequestContext
     bearer: str | None
-    form: Form
+    rpc_method: RpcMethod
     headers: Headers
     request: bytes = field(repr=False)
     purpose: str | None = field(default=None, repr=False)
 
     @property
     def operation(self) -> Operation:
-        return self.form.rule.operation
+        return self.rpc_method.rule.operation
 
     async def decode(self, lane: Lane) -> Call:
         """The Call. Raises BAD_REQUEST naming the parameter in OpenAI's spelling."""
@@ -73,12 +73,12 @@ class GrpcArrival:
         return await lane.once(len(self.request), self._decoded) if large else self._decoded()
 
     def _decoded(self) -> Call:
-        if has_more_fields(self.form.request, self.request, MAX_FIELDS):
+        if has_more_fields(self.rpc_method.request, self.request, MAX_FIELDS):
             raise refuse("body", f"it holds more than {MAX_FIELDS} fields")
         try:
-            message = self.form.request.FromString(self.request)
+            message = self.rpc_method.request.FromString(self.request)
             _refuse_unknown(message)
-            if self.form.rule.method == "GET":
+            if self.rpc_method.rule.method == "GET":
                 return with_purpose(self._bodiless(getattr(message, "model", None)), self.purpose)
             return with_purpose(self._whole(to_document(message)), self.purpose)
         except DecodeError:
@@ -87,7 +87,7 @@ class GrpcArrival:
             raise refuse(error.param or "body", error.what) from None
 
     def _bodiless(self, model: str | None) -> Call:
-        rule = self.form.rule
+        rule = self.rpc_method.rule
         path = rule.path
         if model is not None:
             check_name(model, "model")
@@ -97,10 +97,10 @@ class GrpcArrival:
         return decode_bodiless(rule.operation, rule.method, path, model, stream=False, headers=self.headers)
 
     def _whole(self, document: dict[str, object]) -> Call:
-        rule = self.form.rule
-        if self.form.streams:
+        rule = self.rpc_method.rule
+        if self.rpc_method.streams:
             document.setdefault("stream", True)
-        if (document.get("stream") is True) is not self.form.streams:
+        if (document.get("stream") is True) is not self.rpc_method.streams:
             raise refuse("stream", "it contradicts the RPC", "Call Stream… to stream, Create… otherwise.")
         return decode_document(
             rule.operation, rule.method, rule.path, document, _body(document), self.headers
@@ -115,35 +115,35 @@ def _refuse_unknown(message: Message) -> None:
         raise refuse("body", "it has fields that this broker's protos do not", "Send them in `extra`.")
 
 
-class CallDesk:
+class CallServicer:
     """Makes the behaviour of each RPC of OpenAIService."""
 
-    def __init__(self, calls: Calls, forwarded: tuple[str, ...]) -> None:
+    def __init__(self, calls: CallInterface, forwarded: tuple[str, ...]) -> None:
         self._calls = calls
         self._forwarded = forwarded
 
-    def behaviour(self, form: Form) -> Behaviour:
-        """What the RPC does: the Rim calls it."""
-        serve = self._stream if form.streams else self._unary
-        return lambda visit: serve(form, visit)
+    def behaviour(self, rpc_method: RpcMethod) -> Behaviour:
+        """What the RPC does: the RpcMiddleware calls it."""
+        serve = self._stream if rpc_method.streams else self._unary
+        return lambda rpc: serve(rpc_method, rpc)
 
-    async def _unary(self, form: Form, visit: Visit) -> Answer:
-        reply = await self._run(form, visit)
+    async def _unary(self, rpc_method: RpcMethod, rpc: RpcContext) -> RpcResult:
+        reply = await self._run(rpc_method, rpc)
         if isinstance(reply, StreamReply):
             await _events(reply).aclose()
             raise _unusable("a stream where one answer was asked for")
         if reply.status not in _OK:
             raise UpstreamRefusedError(reply)
         if len(reply.body) > LARGE_BYTES:
-            message = await asyncio.to_thread(from_document_bytes, form.reply, reply.body)
+            message = await asyncio.to_thread(from_document_bytes, rpc_method.reply, reply.body)
         else:
-            message = from_document_bytes(form.reply, reply.body)
-        return Answer(message.SerializeToString(), passed_on(reply.headers))
+            message = from_document_bytes(rpc_method.reply, reply.body)
+        return RpcResult(message.SerializeToString(), passed_on(reply.headers))
 
-    async def _stream(self, form: Form, visit: Visit) -> Answer:
-        reply = await self._run(form, visit)
-        announce, send = visit.announce, visit.send
-        del visit  # a stream may last long, and need not hold its prompt and token that long
+    async def _stream(self, rpc_method: RpcMethod, rpc: RpcContext) -> RpcResult:
+        reply = await self._run(rpc_method, rpc)
+        announce, send = rpc.announce, rpc.send
+        del rpc  # a stream may last long, and need not hold its prompt and token that long
         if isinstance(reply, Reply):
             if reply.status not in _OK:
                 raise UpstreamRefusedError(reply)
@@ -160,21 +160,21 @@ class CallDesk:
                 if "error" in document and "type" not in document:
                     failure = text  # the pipeline still records how the stream ends
                 else:
-                    await send(_chunk(form.reply, document).SerializeToString())
+                    await send(_chunk(rpc_method.reply, document).SerializeToString())
         if failure is not None:
             raise UpstreamRefusedError(Reply(_BAD_GATEWAY, reply.headers, failure))
-        return Answer(trailers=headers)
+        return RpcResult(trailers=headers)
 
-    async def _run(self, form: Form, visit: Visit) -> Reply | StreamReply:
-        arrival = GrpcArrival(
-            visit.context,
-            bearer_of(visit.metadata),
-            form,
-            forwarded_headers(visit.metadata, self._forwarded),
-            visit.request,
-            purpose_of(visit.metadata),
+    async def _run(self, rpc_method: RpcMethod, rpc: RpcContext) -> Reply | StreamReply:
+        inbound = GrpcInboundCall(
+            rpc.context,
+            bearer_of(rpc.metadata),
+            rpc_method,
+            forwarded_headers(rpc.metadata, self._forwarded),
+            rpc.request,
+            purpose_of(rpc.metadata),
         )
-        return await self._calls.run(arrival)
+        return await self._calls.run(inbound)
 
 
 def from_document_bytes(reply: type[Message], body: bytes) -> Message:

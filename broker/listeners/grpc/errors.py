@@ -73,7 +73,7 @@ class UpstreamRefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RpcFailure:
     """How an RPC ends without an answer: code, `grpc-message`, and trailers with google.rpc details."""
 
     code: grpc.StatusCode
@@ -81,12 +81,12 @@ class Refusal:
     trailers: Metadata
 
 
-def refusal(error: BrokerError) -> Refusal:
+def refusal(error: BrokerError) -> RpcFailure:
     """The rendering of one of our own errors."""
     return _refusal(CODES[error.kind], str(error), _details(error))
 
 
-def upstream_refusal(reply: Reply) -> Refusal:
+def upstream_refusal(reply: Reply) -> RpcFailure:
     """The rendering of upstream's error body, with its `x-request-id` and rate-limit headers as trailers."""
     code = UPSTREAM_CODES.get(reply.status)
     if code is None:
@@ -105,13 +105,13 @@ def upstream_refusal(reply: Reply) -> Refusal:
 
 def _refusal(
     code: grpc.StatusCode, message: str, details: Iterable[Message], trailers: Metadata = ()
-) -> Refusal:
+) -> RpcFailure:
     status = status_pb2.Status(code=code.value[0], message=message)
     for detail in details:
         packed = Any()
         packed.Pack(detail)
         status.details.append(packed)
-    return Refusal(code, message, (*trailers, ("grpc-status-details-bin", status.SerializeToString())))
+    return RpcFailure(code, message, (*trailers, ("grpc-status-details-bin", status.SerializeToString())))
 
 
 def _details(error: BrokerError) -> list[Message]:

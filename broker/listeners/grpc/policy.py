@@ -8,22 +8,22 @@ from __future__ import annotations
 import orjson
 
 from broker.gen.broker.v1 import policy_pb2
-from broker.interfaces import Explains
+from broker.listeners.grpc.middleware import RpcContext, RpcResult
 from broker.listeners.grpc.parse import parse
-from broker.listeners.grpc.rim import Answer, Visit
+from broker.listeners.interfaces import PolicyInterface
 from broker.model.explanation import Condition
 
 
-class PolicyDesk:
+class PolicyServicer:
     """The behaviours of PolicyService."""
 
-    def __init__(self, explaining: Explains) -> None:
-        self._explaining = explaining
+    def __init__(self, policy_explainer: PolicyInterface) -> None:
+        self._policy_explainer = policy_explainer
 
-    async def explain(self, visit: Visit) -> Answer:
+    async def explain(self, rpc: RpcContext) -> RpcResult:
         """Explain: the decision about a hypothetical input. Raises BrokerError."""
-        asked = parse(policy_pb2.ExplainRequest, visit.request)
-        seen = await self._explaining.explain(visit.context, asked.point, asked.input_json)
+        asked = parse(policy_pb2.ExplainRequest, rpc.request)
+        seen = await self._policy_explainer.explain(rpc.context, asked.point, asked.input_json)
         reply = policy_pb2.ExplainResponse(
             allow=seen.allow,
             rule=seen.rule,
@@ -35,14 +35,14 @@ class PolicyDesk:
             role=seen.role,
             team=seen.team,
         )
-        return Answer(reply.SerializeToString())
+        return RpcResult(reply.SerializeToString())
 
-    async def get(self, visit: Visit) -> Answer:
+    async def get(self, rpc: RpcContext) -> RpcResult:
         """GetPolicy: which policies decide now."""
-        parse(policy_pb2.GetPolicyRequest, visit.request)
-        revision, sha256, problem = await self._explaining.policy(visit.context)
+        parse(policy_pb2.GetPolicyRequest, rpc.request)
+        revision, sha256, problem = await self._policy_explainer.policy(rpc.context)
         reply = policy_pb2.GetPolicyResponse(revision=revision, sha256=sha256, problem=problem)
-        return Answer(reply.SerializeToString())
+        return RpcResult(reply.SerializeToString())
 
 
 def _condition(condition: Condition) -> policy_pb2.Condition:

@@ -18,7 +18,7 @@ from broker.listeners.grpc.shapes import (
     EXTRA_JSON,
     STRUCT,
     DocumentError,
-    Shape,
+    MessageShape,
     enum_texts,
     is_map,
     shape_of,
@@ -34,11 +34,11 @@ def reader(descriptor: Descriptor) -> Read:
     if descriptor.full_name == STRUCT:
         return read_struct
     shape = shape_of(descriptor)
-    if shape is Shape.OBJECT:
+    if shape is MessageShape.OBJECT:
         return _object_reader(descriptor)
-    if shape is Shape.UNION:
+    if shape is MessageShape.UNION:
         return _union_reader(descriptor)
-    if shape is Shape.ENVELOPE:
+    if shape is MessageShape.ENVELOPE:
         return _envelope_reader(descriptor)
     return _array_reader(descriptor)
 

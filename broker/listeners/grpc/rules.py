@@ -20,7 +20,7 @@ class Public(Enum):
     REFLECTION = "the published schema, nothing else; off unless the operator turns it on"
 
 
-class Issue(Enum):
+class TokenRule(Enum):
     """The RPC that `data.broker.tokens.decision` decides."""
 
     TOKEN = "token"  # noqa: S105 - a rule's name, not a password
@@ -35,7 +35,7 @@ class CallRule:
     path: str
 
 
-Rule = CallRule | AdminAction | Issue | Public
+Rule = CallRule | AdminAction | TokenRule | Public
 
 _CHAT = CallRule(Operation.CHAT, "POST", "/v1/chat/completions")
 _COMPLETIONS = CallRule(Operation.COMPLETIONS, "POST", "/v1/completions")
@@ -53,7 +53,7 @@ RULES: Mapping[str, Rule] = {
     "/broker.v1.OpenAIService/StreamResponse": _RESPONSES,
     "/broker.v1.OpenAIService/ListModels": CallRule(Operation.MODELS, "GET", "/v1/models"),
     "/broker.v1.OpenAIService/GetModel": CallRule(Operation.MODELS_GET, "GET", "/v1/models/{model}"),
-    "/broker.v1.TokenService/IssueToken": Issue.TOKEN,
+    "/broker.v1.TokenService/IssueToken": TokenRule.TOKEN,
     "/broker.v1.TokenService/IntrospectToken": AdminAction.INTROSPECT,
     "/broker.v1.TokenService/RevokeToken": AdminAction.REVOKE,
     "/broker.v1.AuditService/GetRecord": AdminAction.RECORD_READ,

@@ -11,8 +11,8 @@ import resource
 import grpc
 import grpc.aio
 
-from broker.listeners.grpc.core import Core
-from broker.listeners.grpc.doors import doors
+from broker.listeners.grpc.dependencies import ListenerDependencies
+from broker.listeners.grpc.router import rpc_router
 from broker.listeners.grpc.tls12 import refuse_if_spoken
 from broker.listeners.tlsfiles import TlsInUse, TlsMaterial
 from broker.model.units import MS_PER_SECOND
@@ -41,15 +41,17 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 class GrpcServer:
     """Serves broker.v1 on `address` (`host:port`; port 0 picks a free one), mTLS, TLS 1.3 only."""
 
-    def __init__(self, core: Core, tls: TlsInUse, address: str, *, reflection: bool = False) -> None:
+    def __init__(
+        self, dependencies: ListenerDependencies, tls: TlsInUse, address: str, *, reflection: bool = False
+    ) -> None:
         self._host = address.rpartition(":")[0]
         most = min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SPARE_FILES)
         self._server = grpc.aio.server(options=(*OPTIONS, ("grpc.max_allowed_incoming_connections", most)))
-        self._server.add_generic_rpc_handlers((doors(core, reflection=reflection),))
+        self._server.add_generic_rpc_handlers((rpc_router(dependencies, reflection=reflection),))
         try:
             self._port = self._server.add_secure_port(address, _credentials(tls))
         except RuntimeError:  # gRPC says no more
-            raise OSError(errno.EADDRINUSE, "the gRPC door cannot listen there", address) from None
+            raise OSError(errno.EADDRINUSE, "the gRPC listener cannot listen there", address) from None
 
     @property
     def address(self) -> str:

@@ -15,7 +15,7 @@ STRUCT = "google.protobuf.Struct"
 MAX_EXACT = 2**53  # RFC 7493, 2.2: beyond it a double, all that a Struct has, does not tell integers apart
 
 
-class Shape(StrEnum):
+class MessageShape(StrEnum):
     """How the fields of a message make one JSON value."""
 
     OBJECT = "object"
@@ -49,17 +49,17 @@ class MisfitError(ValueError):
     """A JSON value that the typed field cannot hold exactly: it belongs into `extra`."""
 
 
-def shape_of(descriptor: Descriptor) -> Shape:
+def shape_of(descriptor: Descriptor) -> MessageShape:
     """The shape of a message. Raises TypeError for a message that follows no convention."""
     fields = descriptor.fields
     if EXTRA in descriptor.fields_by_name and EXTRA_JSON in descriptor.fields_by_name:
-        return Shape.OBJECT
+        return MessageShape.OBJECT
     if len(descriptor.oneofs) == 1 and len(descriptor.oneofs[0].fields) == len(fields):
-        return Shape.UNION
+        return MessageShape.UNION
     if len(fields) == 1 and fields[0].is_repeated:
-        return Shape.ARRAY
+        return MessageShape.ARRAY
     if len(fields) == 1 and fields[0].message_type is not None:
-        return Shape.ENVELOPE
+        return MessageShape.ENVELOPE
     raise TypeError(f"{descriptor.full_name} is neither object, union, array nor envelope")
 
 

@@ -7,27 +7,27 @@ from __future__ import annotations
 
 from broker.gen.broker.v1 import token_pb2
 from broker.identity.scope import parse_scope
-from broker.interfaces import Administering, Issuing
 from broker.listeners.decode import checked_purpose
 from broker.listeners.fields import refuse
+from broker.listeners.grpc.middleware import RpcContext, RpcResult
 from broker.listeners.grpc.parse import parse
-from broker.listeners.grpc.rim import Answer, Visit
-from broker.model.token import TokenWish
+from broker.listeners.interfaces import AdminInterface, TokenInterface
+from broker.model.token import AccessTokenRequest
 
 _NO_STORE = (("cache-control", "no-store"),)
 
 
-class TokenDesk:
+class TokenServicer:
     """The behaviours of TokenService."""
 
-    def __init__(self, issuance: Issuing, administration: Administering) -> None:
-        self._issuance = issuance
-        self._administration = administration
+    def __init__(self, token_issuer: TokenInterface, administrator: AdminInterface) -> None:
+        self._token_issuer = token_issuer
+        self._administrator = administrator
 
-    async def issue(self, visit: Visit) -> Answer:
+    async def issue(self, rpc: RpcContext) -> RpcResult:
         """IssueToken. Raises BrokerError."""
-        asked = parse(token_pb2.IssueTokenRequest, visit.request)
-        wish = TokenWish(
+        asked = parse(token_pb2.IssueTokenRequest, rpc.request)
+        wish = AccessTokenRequest(
             scope=parse_scope(" ".join(asked.scope)),
             ttl_seconds=_positive(asked, "ttl_seconds"),
             user=asked.user or None,
@@ -35,16 +35,16 @@ class TokenDesk:
             audience=asked.audience or None,
             purpose=checked_purpose(asked.purpose, "purpose") if asked.purpose else None,
         )
-        issued = await self._issuance.issue(visit.context, wish)
+        issued = await self._token_issuer.issue(rpc.context, wish)
         reply = token_pb2.IssueTokenResponse(
             token=issued.token, token_id=issued.token_id, expires_in=issued.expires_in, scope=issued.scope
         )
-        return Answer(reply.SerializeToString(), _NO_STORE)
+        return RpcResult(reply.SerializeToString(), _NO_STORE)
 
-    async def introspect(self, visit: Visit) -> Answer:
+    async def introspect(self, rpc: RpcContext) -> RpcResult:
         """IntrospectToken. Raises BrokerError."""
-        asked = parse(token_pb2.IntrospectTokenRequest, visit.request)
-        state = await self._administration.introspect(visit.context, _given(asked.token))
+        asked = parse(token_pb2.IntrospectTokenRequest, rpc.request)
+        state = await self._administrator.introspect(rpc.context, _given(asked.token))
         reply = token_pb2.IntrospectTokenResponse(
             active=state.active,
             subject=state.subject,
@@ -55,13 +55,13 @@ class TokenDesk:
             user=state.user,
             thumbprint=state.thumbprint,
         )
-        return Answer(reply.SerializeToString(), _NO_STORE)
+        return RpcResult(reply.SerializeToString(), _NO_STORE)
 
-    async def revoke(self, visit: Visit) -> Answer:
+    async def revoke(self, rpc: RpcContext) -> RpcResult:
         """RevokeToken. Raises BrokerError."""
-        asked = parse(token_pb2.RevokeTokenRequest, visit.request)
-        await self._administration.revoke(visit.context, _given(asked.token))
-        return Answer(token_pb2.RevokeTokenResponse().SerializeToString())
+        asked = parse(token_pb2.RevokeTokenRequest, rpc.request)
+        await self._administrator.revoke(rpc.context, _given(asked.token))
+        return RpcResult(token_pb2.RevokeTokenResponse().SerializeToString())
 
 
 def _given(token: str) -> str:

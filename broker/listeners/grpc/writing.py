@@ -17,8 +17,8 @@ from broker.listeners.grpc.shapes import (
     EXTRA_JSON,
     MAX_EXACT,
     STRUCT,
+    MessageShape,
     MisfitError,
-    Shape,
     enum_texts,
     is_map,
     shape_of,
@@ -45,13 +45,13 @@ def writer(descriptor: Descriptor) -> Slot:
     if descriptor.full_name == STRUCT:
         return Slot(dict, _exact)
     shape = shape_of(descriptor)
-    if shape is Shape.OBJECT:
+    if shape is MessageShape.OBJECT:
         return Slot(dict, _object_writer(descriptor))
-    if shape is Shape.UNION:
+    if shape is MessageShape.UNION:
         return Slot(None, _union_writer(descriptor))
     (field,) = descriptor.fields
     name = field.name
-    if shape is Shape.ENVELOPE:
+    if shape is MessageShape.ENVELOPE:
         inner = _slot(field)
         return Slot(inner.kind, lambda value: {name: _take(inner, value)})
     items = _single_slot(field)
@@ -140,9 +140,9 @@ def _inner(descriptor: Descriptor) -> Slot:
     it is looked up then: types may hold themselves.
     """
     shape = None if descriptor.full_name == STRUCT else shape_of(descriptor)
-    if shape in (None, Shape.OBJECT):
+    if shape in (None, MessageShape.OBJECT):
         return writer(descriptor)
-    kind = {Shape.UNION: None, Shape.ARRAY: list}.get(shape, dict)
+    kind = {MessageShape.UNION: None, MessageShape.ARRAY: list}.get(shape, dict)
     found: list[Write] = []
 
     def write(value: object) -> object:

@@ -1,4 +1,4 @@
-"""The ASGI application of the HTTPS door: route, hand to the core, render.
+"""The ASGI application of the HTTPS listener: route, hand to the core, render.
 
 Knows: the route table and the two renderings of an error. Must not know: anything the core decides.
 """
@@ -11,12 +11,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from broker.errors import BrokerError, Kind
-from broker.interfaces import Calls
 from broker.listeners.https import errors
 from broker.listeners.https.oauth import OAuth
-from broker.listeners.https.protocol import Presence
-from broker.listeners.https.request import HttpArrival, Message, Receive, Send, bearer_of
+from broker.listeners.https.protocol import DisconnectWatch
+from broker.listeners.https.request import HttpInboundCall, Message, Receive, Send, bearer_of
 from broker.listeners.https.routes import Match, Open, find
+from broker.listeners.interfaces import CallInterface
 from broker.model.call import Reply, StreamReply
 from broker.model.operation import Operation
 from broker.model.request_context import RequestContext
@@ -37,13 +37,13 @@ class BrokenOffError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """What the door needs of the core; plain functions and objects, given by the composition root.
+class HttpsDependencies:
+    """What the listener needs of the core; plain functions and objects, given by the composition root.
 
     `unready` returns what is missing, or an empty string when calls can be served.
     """
 
-    calls: Calls
+    calls: CallInterface
     oauth: OAuth
     read_peer: Callable[[tuple[bytes, ...]], Peer]
     unready: Callable[[], str]
@@ -54,13 +54,13 @@ class Door:
 class HttpsApp:
     """The ASGI callable. One instance serves all connections."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, listener: HttpsDependencies) -> None:
+        self._listener = listener
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        call_id = self._door.new_call_id()
+        call_id = self._listener.new_call_id()
         match = find(scope["method"], scope["raw_path"].decode("latin-1"))
         try:
             await self._serve(scope, receive, send, match, call_id)
@@ -86,8 +86,8 @@ class HttpsApp:
         headers = _headers(scope["headers"])
         context = RequestContext(call_id, self._peer(scope), TRANSPORT)
         if isinstance(authorization, Operation):
-            arrival = self._arrival(scope, receive, match, authorization, headers, context)
-            return self._call(arrival, send, scope["state"]["presence"])
+            inbound = self._inbound(scope, receive, match, authorization, headers, context)
+            return self._call(inbound, send, scope["state"]["disconnect"])
         return self._issue(match.route.path, context, headers, receive, send)
 
     async def _issue(
@@ -98,10 +98,10 @@ class HttpsApp:
         receive: Receive,
         send: Send,
     ) -> None:
-        reply = await self._door.oauth.serve(path, context, headers, receive)
+        reply = await self._listener.oauth.serve(path, context, headers, receive)
         await _respond(send, reply, context.call_id)
 
-    def _arrival(
+    def _inbound(
         self,
         scope: Message,
         receive: Receive,
@@ -109,10 +109,10 @@ class HttpsApp:
         operation: Operation,
         headers: dict[str, str],
         context: RequestContext,
-    ) -> HttpArrival:
+    ) -> HttpInboundCall:
         query = scope["query_string"].decode("latin-1")
         path = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
-        return HttpArrival(
+        return HttpInboundCall(
             context=context,
             operation=operation,
             bearer=bearer_of(headers),
@@ -120,36 +120,36 @@ class HttpsApp:
             path=path,
             headers=headers,
             receive=receive,
-            forwarded=self._door.forwarded,
+            forwarded=self._listener.forwarded,
             whole="whole" in scope["state"],
         )
 
-    async def _call(self, arrival: HttpArrival, send: Send, presence: Presence) -> None:
-        presence.waiting = presence.serving
+    async def _call(self, inbound: HttpInboundCall, send: Send, disconnect: DisconnectWatch) -> None:
+        disconnect.waiting = disconnect.serving
         try:
-            reply = await self._door.calls.run(arrival)
+            reply = await self._listener.calls.run(inbound)
             if isinstance(reply, Reply):
-                presence.waiting = None
-                await _respond(send, reply, arrival.context.call_id)
+                disconnect.waiting = None
+                await _respond(send, reply, inbound.context.call_id)
             else:
-                await _stream(reply, arrival.context.call_id, send)
+                await _stream(reply, inbound.context.call_id, send)
         except asyncio.CancelledError:  # the caller left: the call has ended, upstream and in the log
-            if not presence.gone:
+            if not disconnect.gone:
                 raise
         except BrokenOffError:
-            presence.waiting = None
-            presence.break_off()
-            await _caller_left(arrival.receive)  # until then this reply is one that was not ended
+            disconnect.waiting = None
+            disconnect.break_off()
+            await _caller_left(inbound.receive)  # until then this reply is one that was not ended
         finally:
-            presence.waiting = None
+            disconnect.waiting = None
 
     async def _public(self, path: str, send: Send) -> None:
         if path == "/healthz":
             reply = Reply(200, (("content-type", "application/json"),), b'{"status":"alive"}')
         elif path == "/readyz":
-            reply = _readiness(self._door.unready())
+            reply = _readiness(self._listener.unready())
         else:
-            reply = self._door.oauth.metadata(path)
+            reply = self._listener.oauth.metadata(path)
         await _respond(send, reply, None)
 
     def _peer(self, scope: Message) -> Peer:
@@ -160,7 +160,7 @@ class HttpsApp:
                 "No client certificate came with this connection.",
                 remedy="Connect with the service's X.509-SVID: curl --cert svid.pem --key svid.key …",
             )
-        return self._door.read_peer(chain)
+        return self._listener.read_peer(chain)
 
 
 def _readiness(missing: str) -> Reply:

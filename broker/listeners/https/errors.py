@@ -17,7 +17,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ErrorRow:
     """Status, OpenAI's `type` and `code`."""
 
     status: int
@@ -25,34 +25,34 @@ class Row:
     code: str
 
 
-_UNAUTHORIZED = Row(401, "invalid_request_error", "invalid_api_key")
+_UNAUTHORIZED = ErrorRow(401, "invalid_request_error", "invalid_api_key")
 
-ROWS: dict[Kind, Row] = {
-    Kind.POLICY_DENIED: Row(403, "permission_error", "policy_denied"),
-    Kind.CONTENT_BLOCKED: Row(400, "invalid_request_error", "content_policy_violation"),
-    Kind.BUDGET_EXCEEDED: Row(429, "insufficient_quota", "insufficient_quota"),
-    Kind.RATE_LIMITED: Row(429, "requests", "rate_limit_exceeded"),
-    Kind.UPSTREAM_RATE_LIMITED: Row(429, "requests", "rate_limit_exceeded"),
-    Kind.CONTEXT_LENGTH_EXCEEDED: Row(400, "invalid_request_error", "context_length_exceeded"),
-    Kind.MODEL_RETIRED: Row(404, "invalid_request_error", "model_not_found"),
+ROWS: dict[Kind, ErrorRow] = {
+    Kind.POLICY_DENIED: ErrorRow(403, "permission_error", "policy_denied"),
+    Kind.CONTENT_BLOCKED: ErrorRow(400, "invalid_request_error", "content_policy_violation"),
+    Kind.BUDGET_EXCEEDED: ErrorRow(429, "insufficient_quota", "insufficient_quota"),
+    Kind.RATE_LIMITED: ErrorRow(429, "requests", "rate_limit_exceeded"),
+    Kind.UPSTREAM_RATE_LIMITED: ErrorRow(429, "requests", "rate_limit_exceeded"),
+    Kind.CONTEXT_LENGTH_EXCEEDED: ErrorRow(400, "invalid_request_error", "context_length_exceeded"),
+    Kind.MODEL_RETIRED: ErrorRow(404, "invalid_request_error", "model_not_found"),
     Kind.TOKEN_MISSING: _UNAUTHORIZED,
     Kind.TOKEN_INVALID: _UNAUTHORIZED,
     Kind.TOKEN_EXPIRED: _UNAUTHORIZED,
     Kind.TOKEN_REVOKED: _UNAUTHORIZED,
     Kind.TOKEN_NOT_YOURS: _UNAUTHORIZED,
     Kind.CERTIFICATE_INVALID: _UNAUTHORIZED,
-    Kind.CREDENTIAL_STORE_UNAVAILABLE: Row(503, "server_error", "credential_store_unavailable"),
-    Kind.POLICY_ENGINE_UNAVAILABLE: Row(503, "server_error", "policy_engine_unavailable"),
-    Kind.AUDIT_UNAVAILABLE: Row(503, "server_error", "audit_unavailable"),
-    Kind.UPSTREAM_INTERRUPTED: Row(502, "server_error", "upstream_interrupted"),
-    Kind.UPSTREAM_UNAVAILABLE: Row(502, "server_error", "upstream_unavailable"),
-    Kind.BAD_REQUEST: Row(400, "invalid_request_error", "invalid_request_error"),
-    Kind.NOT_FOUND: Row(404, "invalid_request_error", "not_found"),
-    Kind.TOO_LARGE: Row(400, "invalid_request_error", "invalid_request_error"),
-    Kind.UNSUPPORTED_ENCODING: Row(415, "invalid_request_error", "unsupported_content_encoding"),
-    Kind.CALLER_GONE: Row(499, "invalid_request_error", "caller_gone"),
-    Kind.SHUTTING_DOWN: Row(503, "server_error", "shutting_down"),
-    Kind.INTERNAL: Row(500, "server_error", "internal_error"),
+    Kind.CREDENTIAL_STORE_UNAVAILABLE: ErrorRow(503, "server_error", "credential_store_unavailable"),
+    Kind.POLICY_ENGINE_UNAVAILABLE: ErrorRow(503, "server_error", "policy_engine_unavailable"),
+    Kind.AUDIT_UNAVAILABLE: ErrorRow(503, "server_error", "audit_unavailable"),
+    Kind.UPSTREAM_INTERRUPTED: ErrorRow(502, "server_error", "upstream_interrupted"),
+    Kind.UPSTREAM_UNAVAILABLE: ErrorRow(502, "server_error", "upstream_unavailable"),
+    Kind.BAD_REQUEST: ErrorRow(400, "invalid_request_error", "invalid_request_error"),
+    Kind.NOT_FOUND: ErrorRow(404, "invalid_request_error", "not_found"),
+    Kind.TOO_LARGE: ErrorRow(400, "invalid_request_error", "invalid_request_error"),
+    Kind.UNSUPPORTED_ENCODING: ErrorRow(415, "invalid_request_error", "unsupported_content_encoding"),
+    Kind.CALLER_GONE: ErrorRow(499, "invalid_request_error", "caller_gone"),
+    Kind.SHUTTING_DOWN: ErrorRow(503, "server_error", "shutting_down"),
+    Kind.INTERNAL: ErrorRow(500, "server_error", "internal_error"),
 }
 
 # OAuth's own error names (RFC 6749, 5.2) for the token endpoint.

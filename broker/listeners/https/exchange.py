@@ -10,7 +10,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from broker.listeners.https.gathering import Gathering
+from broker.listeners.https.coalescing import CoalescingTransport
 
 _PRINTABLE = bytes([9, *range(32, 127), *range(128, 256)])
 _BODILESS = frozenset({204, 304})
@@ -22,7 +22,7 @@ class Exchange(RequestResponseCycle):
     a number, and names of headers to be names in lower case: ours, or those that llhttp has let through.
     """
 
-    transport: Gathering  # type: ignore[assignment]  # a transport in all that uvicorn asks of it
+    transport: CoalescingTransport  # type: ignore[assignment]  # a transport in all that uvicorn asks of it
     _left: int | None = None
     """Bytes of the body that are still to be written, where its length was told."""
     _head = b""

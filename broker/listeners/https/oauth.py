@@ -11,12 +11,12 @@ import orjson
 
 from broker.errors import BrokerError, Kind
 from broker.identity.scope import parse_scope
-from broker.interfaces import Administering, Issuing
 from broker.listeners.decode import checked_purpose
 from broker.listeners.https.request import MAX_FORM_BYTES, Receive, read_body
+from broker.listeners.interfaces import AdminInterface, TokenInterface
 from broker.model.call import Reply
 from broker.model.request_context import RequestContext
-from broker.model.token import TokenState, TokenWish
+from broker.model.token import AccessTokenRequest, TokenState
 
 _JSON = (("content-type", "application/json"), ("cache-control", "no-store"), ("pragma", "no-cache"))
 _MAX_FIELDS = 16
@@ -27,14 +27,14 @@ class OAuth:
 
     def __init__(
         self,
-        issuance: Issuing,
-        administration: Administering,
+        token_issuer: TokenInterface,
+        administrator: AdminInterface,
         jwks: dict[str, object],
         issuer: str,
         base_url: str,
     ) -> None:
-        self._issuance = issuance
-        self._administration = administration
+        self._token_issuer = token_issuer
+        self._administrator = administrator
         self._documents = {
             "/.well-known/jwks.json": orjson.dumps(jwks),
             "/.well-known/oauth-authorization-server": orjson.dumps(_metadata(issuer, base_url)),
@@ -51,9 +51,9 @@ class OAuth:
         if not token:
             raise _invalid("token", "it is missing")
         if path == "/oauth/introspect":
-            state = await self._administration.introspect(context, token)
+            state = await self._administrator.introspect(context, token)
             return _json(_state(state))
-        await self._administration.revoke(context, token)
+        await self._administrator.revoke(context, token)
         return Reply(200, _JSON, b"{}")
 
     def metadata(self, path: str) -> Reply:
@@ -63,7 +63,7 @@ class OAuth:
     async def _token(self, context: RequestContext, form: dict[str, str]) -> Reply:
         if form.get("grant_type") != "client_credentials":
             raise _invalid("grant_type", "expected client_credentials")
-        wish = TokenWish(
+        wish = AccessTokenRequest(
             scope=parse_scope(form.get("scope", "")),
             ttl_seconds=_integer(form, "ttl"),
             user=form.get("user") or None,
@@ -71,7 +71,7 @@ class OAuth:
             audience=form.get("audience") or form.get("resource") or None,
             purpose=checked_purpose(form["purpose"], "purpose") if form.get("purpose") else None,
         )
-        issued = await self._issuance.issue(context, wish)
+        issued = await self._token_issuer.issue(context, wish)
         return _json(
             {
                 "access_token": issued.token,

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with what a zero-trust door needs: the peer's certificate, and bounds.
+"""uvicorn's HTTP protocol with what a zero-trust listener needs: the peer's certificate, and bounds.
 
 Knows: one connection's bytes and timers. Must not know: routes. Bounds (deploy/README.md, Hardening): headers
 of 16 KiB and 64 fields, 5 s for the headers, 60 s idle.
@@ -16,8 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.https import errors
+from broker.listeners.https.coalescing import CoalescingTransport
 from broker.listeners.https.exchange import Exchange
-from broker.listeners.https.gathering import Gathering
 from broker.listeners.https.handshake import ServerHandshake
 
 MAX_HEADER_BYTES = 16 * 1024
@@ -37,7 +37,7 @@ class TooManyHeadersError(ValueError):
     """The request's headers pass a bound; the connection ends with 400."""
 
 
-class Presence:
+class DisconnectWatch:
     """Whether the caller of a connection is still there. The `waiting` task, if any, is cancelled when it is
     not: nobody would hear the answer.
     """
@@ -60,7 +60,7 @@ class Presence:
 
 class PeerProtocol(HttpToolsProtocol):
     """Puts into `scope["state"]`: `peer_chain`, what the client has sent of certificates (DER, leaf first),
-    `presence`, and `whole` once the request's body has come to its end.
+    `disconnect`, and `whole` once the request's body has come to its end.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -68,19 +68,19 @@ class PeerProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._in_head = True
         self._header_timer: asyncio.TimerHandle | None = None
-        self._presence = Presence(self._break_off)
+        self._disconnect = DisconnectWatch(self._break_off)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._gathering = Gathering(transport, self.loop)
-        super().connection_made(self._gathering)  # type: ignore[arg-type]  # a transport in all that is asked of it
+        self._coalescing = CoalescingTransport(transport, self.loop)
+        super().connection_made(self._coalescing)  # type: ignore[arg-type]  # a transport in all that is asked of it
         tls = transport.get_extra_info("ssl_object")
         chain = tls.presented_chain() if isinstance(tls, ServerHandshake) else ()
-        self.app_state = {"peer_chain": chain, "presence": self._presence}
+        self.app_state = {"peer_chain": chain, "disconnect": self._disconnect}
         self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._headers_came()
-        self._presence.leave()
+        self._disconnect.leave()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -136,7 +136,7 @@ class PeerProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((self.cycle, self.app))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        task = self._presence.serving = self.loop.create_task(cycle.run_asgi(app))
+        task = self._disconnect.serving = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
@@ -166,7 +166,7 @@ class PeerProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _break_off(self) -> None:
-        self._gathering.close()
+        self._coalescing.close()
 
     def _await_headers(self) -> None:
         self._header_timer = self.loop.call_later(HEADER_SECONDS, self._give_up)

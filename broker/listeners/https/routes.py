@@ -29,13 +29,13 @@ class Open(Enum):
     METADATA = "public keys and endpoints, published for everybody"
 
 
-class Issue(Enum):
+class TokenRoute(Enum):
     """The token endpoint: `data.broker.tokens.decision` decides."""
 
     TOKEN = "token"  # noqa: S105 - a route's name, not a password
 
 
-Authorization = Operation | AdminAction | Issue | Open
+Authorization = Operation | AdminAction | TokenRoute | Open
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/models", Operation.MODELS),
     Route("GET", "/v1/models/{model}", Operation.MODELS_GET),
     Route("DELETE", "/v1/models/{model}", Operation.MODELS_DELETE),
-    Route("POST", "/oauth/token", Issue.TOKEN, Body.FORM),
+    Route("POST", "/oauth/token", TokenRoute.TOKEN, Body.FORM),
     Route("POST", "/oauth/introspect", AdminAction.INTROSPECT, Body.FORM),
     Route("POST", "/oauth/revoke", AdminAction.REVOKE, Body.FORM),
     Route("GET", "/.well-known/jwks.json", Open.METADATA),

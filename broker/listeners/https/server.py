@@ -1,4 +1,4 @@
-"""Runs the HTTPS door: TLS, uvicorn.
+"""Runs the HTTPS listener: TLS, uvicorn.
 
 Knows: sockets and TLS. Must not know: routes.
 """

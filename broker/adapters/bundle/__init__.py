@@ -1,9 +1,0 @@
-"""Signed bundles of policies, in OPA's own format.
-
-Knows: tar, `.manifest`, `.signatures.json`. Must not know: what a policy means, or who evaluates it.
-"""
-
-from broker.adapters.bundle.builder import build
-from broker.adapters.bundle.reader import VerifiedBundle, read
-
-__all__ = ["VerifiedBundle", "build", "read"]

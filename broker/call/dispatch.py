@@ -1,0 +1,105 @@
+"""Steps 8 and 9: a key is leased, the call is sent; where upstream turns the key down, another's turn comes.
+
+Knows: what an answer says about the key it was asked with. Must not know: where keys are kept, how one is
+chosen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import cast
+
+from broker.call.context import CallContext
+from broker.errors import BrokerError
+from broker.model.call import Reply, StreamReply, UpstreamRequest
+from broker.model.secret import Lease
+from broker.model.units import NS_PER_US
+from broker.ports import Clock, KeyPool, Upstream
+from broker.shaping.key_refusal import refusal_code
+from broker.shaping.retry_after import wait_of
+
+UNAUTHORIZED = 401
+_TOO_MANY_REQUESTS = 429
+_ERRORS = 400
+_ABOUT_THE_KEY = frozenset({UNAUTHORIZED, _TOO_MANY_REQUESTS})
+_OTHER_KEYS = 2
+"""How many further keys one call may try: with each one that is turned down, fewer are left for others."""
+
+
+class UpstreamDispatcher:
+    """One instance serves all calls of a process."""
+
+    def __init__(self, keys: KeyPool, upstream: Upstream, clock: Clock) -> None:
+        self._keys = keys
+        self._upstream = upstream
+        self._clock = clock
+
+    async def dispatch(self, context: CallContext, request: UpstreamRequest) -> Reply | StreamReply:
+        """Upstream's answer, whatever it is; `context.lease` is the key that got it. Raises what KeyPool and
+        Upstream raise. What a 401 says never goes to the caller: that is for the pipeline to see to.
+        """
+        lease = await self._lease(context)
+        begun = self._clock.monotonic_ns()
+        answer = await self._send(request, lease, context)
+        if answer.status in _ABOUT_THE_KEY:
+            answer = await self._elsewhere(answer, context, request)
+        context.upstream_us = (self._clock.monotonic_ns() - begun) // NS_PER_US
+        return answer
+
+    async def _lease(self, context: CallContext) -> Lease:
+        decision = context.decided
+        lease = await self._keys.lease(decision.credential, decision.placement, context.model_sent)
+        context.lease = lease
+        return lease
+
+    async def _elsewhere(
+        self, answer: Reply | StreamReply, context: CallContext, request: UpstreamRequest
+    ) -> Reply | StreamReply:
+        """The first answer that is about the call and not about a key, or the last one that there is. The
+        answers before it were whole and refused the call: nothing was spent, nothing has reached the caller.
+        """
+        for _ in range(_OTHER_KEYS):
+            if not self._is_about_the_key(answer, context) or context.held.is_only_key:
+                return answer
+            try:
+                lease = await self._lease(context)
+            except BrokerError:  # the others were turned down, too, in the meantime: this answer stands
+                return answer
+            await _let_go(answer)
+            answer = await self._send(request, lease, context)
+        self._is_about_the_key(answer, context)
+        return answer
+
+    async def _send(
+        self, request: UpstreamRequest, lease: Lease, context: CallContext
+    ) -> Reply | StreamReply:
+        """From here on upstream may be at work on the call, until it is known that it is not."""
+        context.sent = True
+        try:
+            answer = await self._upstream.send(request, lease, context.sends)
+        except BrokerError as error:
+            context.sent = not error.unsent
+            raise
+        except asyncio.CancelledError:  # the caller left, perhaps while there was no connection yet
+            context.sent = context.sends.begun > 0
+            raise
+        context.sent = answer.status < _ERRORS
+        return answer
+
+    def _is_about_the_key(self, answer: Reply | StreamReply, context: CallContext) -> bool:
+        """Whether another key could be answered differently; the pool is then told of this one."""
+        lease = context.held
+        if answer.status == _TOO_MANY_REQUESTS:
+            self._keys.cool_down(lease, context.model_sent, wait_of(answer.headers, self._clock.now_ns()))
+            return True
+        code = refusal_code(answer) if answer.status == UNAUTHORIZED else None
+        if code is not None:
+            self._keys.quarantine(context.decided.credential, lease, code)
+        return code is not None
+
+
+async def _let_go(answer: Reply | StreamReply) -> None:
+    """Nobody will take these events: their connection must not wait for anybody."""
+    if isinstance(answer, StreamReply):
+        await cast("AsyncGenerator[bytes, None]", answer.events).aclose()

@@ -1,0 +1,48 @@
+"""Responses whose cost is not known yet, because upstream still works on them: settled when they are read.
+
+Knows: what each was charged, and against which limits. Must not know: calls, records.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from broker.call.charging import Cost
+from broker.catalog.estimate import Estimate
+from broker.model.charge import Reservation, Unit
+
+_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A response that was charged at most, and what it was estimated at. `charged` stands in the limits."""
+
+    estimate: Estimate
+    charged: Reservation
+    regional: bool
+
+
+class Backlog:
+    """Of the newest 10,000: an older one stays charged at most. Use it from one event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, Unsettled] = OrderedDict()
+
+    def keep(self, response_id: str, unsettled: Unsettled) -> None:
+        """Until its usage is read."""
+        self._waiting[response_id] = unsettled
+        if len(self._waiting) > _MOST:
+            self._waiting.popitem(last=False)
+
+    def take(self, response_id: str | None) -> Unsettled | None:
+        """The response of this id, once."""
+        return self._waiting.pop(response_id, None) if response_id is not None else None
+
+
+def charged(reservation: Reservation, cost: Cost) -> Reservation:
+    """The reservation after it was settled at `cost`."""
+    amounts = {Unit.TOKENS: cost.tokens, Unit.MICRO_USD: cost.micro_usd, Unit.REQUESTS: 1}
+    charges = tuple(charge._replace(amount=amounts[charge.unit]) for charge in reservation.charges)
+    return Reservation(charges, reservation.windows)

@@ -1,0 +1,59 @@
+"""Settings of the listeners: where the broker listens, its certificate, who callers are and the tokens they
+get.
+
+Knows: names, defaults, limits. Must not know: listeners.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from broker.config.section import Section
+from broker.model.units import SECONDS_PER_DAY
+
+
+class ServerSettings(Section):
+    """Where the broker listens."""
+
+    https: str = Field(
+        "127.0.0.1:8443", description="host:port of the HTTPS listener; port 0 picks a free one"
+    )
+    grpc: str = Field("127.0.0.1:8444", description="host:port of the gRPC listener; port 0 picks a free one")
+    console: str = Field(
+        "127.0.0.1:8445",
+        description="host:port of the plain-HTTP listener for /metrics and health; loopback only",
+    )
+    reflection: bool = Field(False, description="serve gRPC reflection; leave off in production")
+    forward_headers: tuple[str, ...] = Field(
+        (), description="further request header prefixes that go upstream, e.g. x-sim- for the simulator"
+    )
+
+
+class TlsSettings(Section):
+    """The listeners' certificate, and whose client certificates are accepted."""
+
+    certificate: Path = Field(
+        description="PEM file: the server's certificate chain; a new one is taken up within 1 s"
+    )
+    key: Path = Field(
+        description="PEM file: the server's private key; with vault.pki_role the broker writes both"
+    )
+    client_ca: Path = Field(
+        description="PEM file: the CAs that issue client certificates; taken up within 1 s"
+    )
+    max_client_life_seconds: int = Field(
+        SECONDS_PER_DAY + 3600,
+        gt=0,
+        description="the longest accepted life of a client certificate, in seconds",
+    )
+
+
+class IdentitySettings(Section):
+    """Who callers are, and the tokens they get."""
+
+    trust_domain: str = Field(description="the SPIFFE trust domain of client certificates")
+    issuer: str = Field(description="the `iss` of tokens: the broker's public HTTPS URL")
+    audience: str = Field("broker", description="the `aud` of tokens")
+    token_key: Path = Field(description="0600 PEM file: the Ed25519 key that signs tokens; made where absent")

@@ -1,0 +1,79 @@
+"""A credential source and a ledger in memory, a clock set by hand, and pools over them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from broker.adapters.keypool import PooledKeys
+from broker.errors import BrokerError, Kind
+from broker.model.pool import Member, Pool
+from broker.model.record import Receipt, Record
+from broker.model.secret import Lease, Secret
+from tests.call.fakes import HandClock
+
+
+class StillClock(HandClock):
+    """Time moves only when a test says so, also for those who sleep."""
+
+    async def sleep(self, seconds: float) -> None:  # noqa: ARG002 - the signature is Clock's
+        await asyncio.sleep(0)
+
+
+@dataclass
+class MemorySource:
+    """Keys by name, each at a version; `away` are not given, for `hanging` there is no answer at all."""
+
+    versions: dict[str, int] = field(default_factory=dict)
+    away: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    hanging: set[str] = field(default_factory=set)
+    answers_after: Callable[[], None] = lambda: None
+
+    async def lease(self, credential: str) -> Lease:
+        self.asked.append(credential)
+        self.answers_after()
+        if credential in self.hanging:
+            await asyncio.sleep(60)
+        if credential in self.away or credential not in self.versions:
+            raise BrokerError(
+                Kind.CREDENTIAL_STORE_UNAVAILABLE, f"no {credential}", remedy="Store it.", retry_after=1
+            )
+        number = self.versions[credential]
+        return Lease(f"memory:{credential}", number, Secret(f"sk-{credential}-{number}"))
+
+
+@dataclass
+class MemoryLedger:
+    """Keeps records; `lost` refuses them."""
+
+    records: list[Record] = field(default_factory=list)
+    lost: bool = False
+
+    async def append(self, record: Record) -> Receipt:
+        await asyncio.sleep(0)
+        if self.lost:
+            raise BrokerError(Kind.AUDIT_UNAVAILABLE, "lost")
+        self.records.append(record)
+        return Receipt("test", len(self.records), b"")
+
+
+class PoolSetup:
+    """One pool, `openai`, of these members, and a lone key, `lone`."""
+
+    def __init__(self, *members: Member) -> None:
+        self.clock = StillClock()
+        self.source = MemorySource({member.key: 1 for member in members} | {"lone": 1})
+        self.ledger = MemoryLedger()
+        self.replaced: list[str] = []
+        pools = [Pool("openai", members)]
+        self.keys = PooledKeys(self.source, pools, self.clock, self.ledger, self.replaced.append)
+
+    def later(self, seconds: float) -> None:
+        self.clock.ns += int(seconds * 1e9)
+
+    async def settle(self) -> None:
+        """Lets the watch over quarantined keys go round."""
+        for _ in range(20):
+            await asyncio.sleep(0)
