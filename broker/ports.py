@@ -102,8 +102,7 @@ class KeyPool(Protocol):
     """Leases one of the keys that a credential stands for. A credential without a pool is one key.
 
     Safe for concurrent use. `lease` never waits for a key in cooldown; it raises BrokerError
-    UPSTREAM_RATE_LIMITED where all keys that fit are in cooldown, with `retry_after` until the first one is
-    back, and
+    UPSTREAM_RATE_LIMITED where all keys that fit are in cooldown, with `retry_after` until one is back, and
     CREDENTIAL_STORE_UNAVAILABLE where none fits the placement, none is left, or its store does not give it.
     The other two return at once and never raise; they mean nothing for a version that is no longer current.
     """

@@ -1,4 +1,4 @@
-"""The HTTPS listener, given the core that both listeners share.
+"""What the HTTPS listener is given, of the core that both listeners share.
 
 Knows: what each listener is given. Must not know: sockets.
 """

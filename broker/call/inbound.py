@@ -1,4 +1,4 @@
-"""A call at a listener's listener, as the path sees it.
+"""A call at a listener, as the path sees it.
 
 Knows: what every transport can tell of a call. Must not know: a transport.
 """
@@ -15,7 +15,7 @@ from broker.model.request_context import RequestContext
 
 
 class InboundCall(Protocol):
-    """A call at a listener's listener. `decode` reads and checks the body; it runs after authentication, a
+    """A call at a listener. `decode` reads and checks the body; it runs after authentication, a
     large body in the caller's lane.
     """
 

@@ -1,4 +1,4 @@
-"""Settings of where a call ends: the upstream, the audit log, the process's own log.
+"""Settings of what is kept: the audit log, owners of stored objects, the process's own log.
 
 Knows: names, defaults, limits. Must not know: adapters.
 """

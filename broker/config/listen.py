@@ -1,5 +1,4 @@
-"""Settings of the listeners: where the broker listens, its certificate, who callers are and the tokens they
-get.
+"""Settings of the listeners: addresses, certificate, who callers are and the tokens they get.
 
 Knows: names, defaults, limits. Must not know: listeners.
 """

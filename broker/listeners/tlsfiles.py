@@ -1,8 +1,6 @@
-"""The listeners' certificate, key and client CAs: read from files, judged, and exchanged while connections go
-on.
+"""The listeners' certificate, key and client CAs: read from files, judged, exchanged in service.
 
-Knows: PEM files, X.509 dates, the standard library's TLS. Must not know: either listener, who writes the
-files.
+Knows: PEM files, X.509 dates, the standard library's TLS. Must not know: either listener, or who writes them.
 """
 
 from __future__ import annotations

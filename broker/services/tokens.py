@@ -1,4 +1,4 @@
-"""Tokens: from a client certificate and a wish, through policy and the log, to a certificate-bound token.
+"""Tokens: from a client certificate, through policy and the log, to a token that is bound to it.
 
 Knows: the order (certificate, policy, record, mint). Must not know: OAuth forms, gRPC messages.
 """

@@ -19,7 +19,7 @@ _UNKNOWN_EVENT = (
 
 
 def refuse_if_asked(overrides: Overrides, store: Store, attempt_key: str, api_key: str) -> None:
-    """Raises the ApiError a override demands. `attempt_key` is what makes two requests attempts of one."""
+    """Raises the ApiError that an override demands. `attempt_key` makes two requests attempts of one."""
     if Override.WRONG_KEY in overrides:
         raise api_error.wrong_key(api_key)
     if Override.LACKS_SCOPE in overrides:

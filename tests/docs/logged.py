@@ -33,10 +33,26 @@ def logged() -> list[Logged]:
 
 
 def _of(path: Path) -> Iterator[tuple[str, str, list[str]]]:
-    for call in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    bound = dict(_bound(tree))
+    for call in ast.walk(tree):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _LEVELS:
-            if "log" not in ast.unparse(call.func.value).rpartition(".")[2]:
+            by = ast.unparse(call.func.value)
+            if "log" not in by.rpartition(".")[2]:
                 continue
             event = call.args[0]
             assert isinstance(event, ast.Constant), f"{path}:{call.lineno}: an event is a name, not made up"
-            yield str(event.value), call.func.attr, [word.arg or "…" for word in call.keywords]
+            yield str(event.value), call.func.attr, [*_names(call), *bound.get(by, ())]
+
+
+def _bound(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
+    """The fields that a logger of this module was bound to, by the name it goes by."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            made = node.value
+            if isinstance(made.func, ast.Attribute) and made.func.attr == "bind":
+                yield from ((ast.unparse(target), _names(made)) for target in node.targets)
+
+
+def _names(call: ast.Call) -> list[str]:
+    return [word.arg or "…" for word in call.keywords]

@@ -279,7 +279,7 @@ async def test_two_tokens_in_one_call_are_refused(scene: GrpcSetup) -> None:
     assert not scene.dependencies.inbounds
 
 
-async def test_inbounds_and_visits_show_no_content(scene: GrpcSetup) -> None:
+async def test_inbound_calls_and_contexts_show_no_content(scene: GrpcSetup) -> None:
     scene.dependencies.answering = answer(b"{}")
     request = pb.CreateEditRequest(model="m", instruction="canary-instruction")
     await scene.openai.CreateEdit(request)

@@ -56,7 +56,7 @@ def test_calls_and_admin_actions_are_where_they_belong() -> None:
     assert {Operation.CHAT, Operation.EDITS, Operation.MODELS_GET} <= operations
 
 
-def test_a_listener_without_a_rule_cannot_be_built() -> None:
+def test_an_rpc_without_a_rule_cannot_be_served() -> None:
     handler: Handler = grpc.unary_unary_rpc_method_handler(lambda request, _context: request)
     with pytest.raises(ValueError, match="without a row"):
         RpcRouter({"/broker.v1.OpenAIService/DeleteEverything": handler})

@@ -6,6 +6,7 @@ import json
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,8 +63,10 @@ def test_dev_json_names_everything_that_exists(broker: RunningBroker) -> None:
 def test_dev_json_names_the_log_and_its_key(broker: RunningBroker) -> None:
     (log,) = json.loads((broker.directory / "dev.json").read_text())["logs"]
     assert list(log) == ["origin", "path", "vkey"]
-    checkpoint = (Path(log["path"]) / "checkpoint").read_text()
-    assert checkpoint.splitlines()[0] == log["origin"]
+    checkpoint, deadline = Path(log["path"]) / "checkpoint", time.monotonic() + 10
+    while not checkpoint.exists() and time.monotonic() < deadline:  # it comes a moment after `ready`
+        time.sleep(0.05)
+    assert checkpoint.read_text().splitlines()[0] == log["origin"]
     assert (Path(log["path"]) / "log.vkey").read_text().strip() == log["vkey"]
 
 

@@ -1,4 +1,4 @@
-"""What the sources of short-lived keys share: asking the issuer, renewing in good time, saying why not.
+"""What the sources of ephemeral keys share: asking the issuer, renewing in good time, saying why not.
 
 Knows: how long a key lives. Must not know: who issues it, or for what it is good.
 """

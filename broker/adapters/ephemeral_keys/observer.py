@@ -1,4 +1,4 @@
-"""What an operator is told of short-lived keys, in figures.
+"""What an operator is told of ephemeral keys, in figures.
 
 Knows: names of credentials, causes, times. Must not know: keys, and how figures are shown.
 """

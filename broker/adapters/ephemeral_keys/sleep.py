@@ -1,4 +1,4 @@
-"""A rest that can be cut short.
+"""A sleep that can be cut short.
 
 Knows: one sleeper. Must not know: what for. Belongs to one event loop.
 """
@@ -11,7 +11,7 @@ from broker.ports import Clock
 
 
 class WakeableSleep:
-    """One task rests here at a time."""
+    """One task sleeps here at a time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -27,6 +27,6 @@ class WakeableSleep:
             self._sleep = None
 
     def end(self) -> None:
-        """Wakes who rests; nothing where nobody does."""
+        """Wakes who sleeps; nothing where nobody does."""
         if self._sleep is not None:
             self._sleep.cancel()

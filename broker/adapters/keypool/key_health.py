@@ -61,11 +61,11 @@ class KeyHealth:
         asked = DEFAULT_COOLDOWN_SECONDS if seconds is None else seconds
         wanted = min(max(asked, LEAST_COOLDOWN_SECONDS), LONGEST_COOLDOWN_SECONDS)
         until = now + int(wanted * NS_PER_SECOND)
-        is_cooling = {name: end for name, end in self._cooling.items() if end > now}
-        is_cooling[model] = max(until, is_cooling.get(model, 0))
-        if len(is_cooling) > _MODELS:
-            del is_cooling[min(is_cooling, key=is_cooling.__getitem__)]
-        self._cooling = is_cooling
+        ends = {name: end for name, end in self._cooling.items() if end > now}
+        ends[model] = max(until, ends.get(model, 0))
+        if len(ends) > _MODELS:
+            del ends[min(ends, key=ends.__getitem__)]
+        self._cooling = ends
 
     def release(self, current: Version) -> None:
         """Another version is there: nothing is known of it, and what is still said of the old one is late."""

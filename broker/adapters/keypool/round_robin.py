@@ -1,6 +1,6 @@
-"""Which key of a pool serves the next call.
+"""Smooth weighted round robin: whose turn it is.
 
-Knows: labels, weights and turns. Must not know: keys, clocks, why a key is not usable.
+Knows: weights and turns. Must not know: keys, clocks, why a key is not usable.
 """
 
 from __future__ import annotations

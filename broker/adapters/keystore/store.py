@@ -1,7 +1,7 @@
 """The keystore's files: one per credential, all its versions, replaced as a whole.
 
 Knows: the file format, atomic and durable replacement. Must not know: caching, event loops, callers. All
-functions block; `vault` runs them in a thread.
+functions block; `source` runs them in a thread.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ import orjson
 import structlog
 
 from broker import strictjson
-from broker.adapters.opa.breaker import Breaker
 from broker.adapters.opa.client import OpaClient, OpaFaultError, Sidecar
 from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion
@@ -28,6 +27,37 @@ _UNVERSIONED = PolicyVersion("unversioned", "")
 _UNKNOWN = PolicyVersion("unknown", "")
 _NOBODY: dict[str, object] = {"id": "spiffe://self.check/nobody", "tenant": "nobody", "actor_chain": []}
 _STRANGER = {"v": 1, "subject": _NOBODY}
+_FAILURES = 5
+
+
+class Breaker:
+    """A circuit breaker. Closed, calls go through; open, they are refused at once and only the
+    probe asks (half-open).
+
+    >>> breaker = Breaker(failures=2)
+    >>> breaker.failed(); breaker.open
+    False
+    >>> breaker.failed(); breaker.open
+    True
+    >>> breaker.succeeded(); breaker.open
+    False
+    """
+
+    def __init__(self, failures: int = _FAILURES) -> None:
+        self._left = self._failures = failures
+
+    @property
+    def open(self) -> bool:
+        """Whether to refuse without asking."""
+        return self._left <= 0
+
+    def failed(self) -> None:
+        """One more failure in a row."""
+        self._left -= 1
+
+    def succeeded(self) -> None:
+        """An answer came: the row is broken, and the breaker closed."""
+        self._left = self._failures
 
 
 class OpaAuthorizer:

@@ -15,7 +15,7 @@ from broker.model.operation import AdminAction, Operation
 from broker.prefilter.rules import FIXED
 
 _LISTED = ("topic.banned", "injection.phrase")  # rules whose words are configuration
-_RESERVED = ("policy.shadow",)  # an action that schemas and roles name and no listener offers yet
+_RESERVED = ("policy.shadow",)  # an action that schemas and roles name and no RPC offers yet
 # fmt: off
 BODY_FIELDS = frozenset(
     {

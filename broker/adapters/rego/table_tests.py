@@ -1,4 +1,4 @@
-"""Trial: do policies hold what their own tests say, read as strictly as a live answer is.
+"""Do policies hold what their own tests say, read as strictly as a live answer is.
 
 Knows: tables and answers. Must not know: who wants to know it.
 """

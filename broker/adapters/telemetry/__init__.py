@@ -1,11 +1,10 @@
 """What the process tells its operator: its own log, and metrics derived from the records."""
 
 from broker.adapters.telemetry.handshakes import RejectedHandshakes
-from broker.adapters.telemetry.issued_keys import IssuedKeyMetrics
+from broker.adapters.telemetry.key_metrics import IssuedKeyMetrics, PooledKeysMetric
 from broker.adapters.telemetry.log import configure_log
 from broker.adapters.telemetry.metrics import MeteredKeys, MeteredLedger, Metrics
 from broker.adapters.telemetry.native import NativeLines
-from broker.adapters.telemetry.pooled import PooledKeysMetric
 
 __all__ = [
     "IssuedKeyMetrics",

@@ -1,5 +1,4 @@
-"""The listeners' certificate from Vault: had before they open, renewed at two thirds of its life, kept in
-files.
+"""The listeners' certificate from Vault: had before they open, renewed in good time, kept in files.
 
 Knows: private keys, files, lives. Must not know: Vault's API, who reads the files.
 

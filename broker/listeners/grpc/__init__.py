@@ -1,5 +1,4 @@
-"""The gRPC listener: broker.v1 over mTLS, TLS 1.3 only, one pipeline behind it. It translates and never
-decides.
+"""The gRPC listener: broker.v1 over mTLS, TLS 1.3 only, one pipeline behind it. It never decides.
 
 Knows: messages, metadata, statuses. Must not know: policy, keys, records.
 

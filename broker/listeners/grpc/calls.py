@@ -54,7 +54,7 @@ class RpcMethod:
 
 @dataclass(slots=True, eq=False)  # not frozen: that would cost four times as much, with each call
 class GrpcInboundCall:
-    """Implements `arrival.InboundCall`; the request is parsed only once its sender is authenticated."""
+    """Implements `call.inbound.InboundCall`; the request is parsed only once its sender is authenticated."""
 
     context: RequestContext
     bearer: str | None

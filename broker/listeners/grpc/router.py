@@ -1,4 +1,4 @@
-"""Every RPC's handler, gathered under its rule. What has no rule has no listener.
+"""Every RPC's handler, gathered under its rule. What has no rule has no handler.
 
 Knows: which servicer serves which RPC. Must not know: sockets, TLS.
 """
@@ -62,7 +62,7 @@ class _Collector:
 
 
 def rpc_router(dependencies: ListenerDependencies, *, reflection: bool) -> RpcRouter:
-    """All listeners of this process. Raises KeyError where a method of our services has no rule."""
+    """The handlers of this process. Raises KeyError where a method of our services has no rule."""
     middleware = RpcMiddleware(dependencies)
     behaviours = _behaviours(dependencies)
     handlers = {

@@ -45,8 +45,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 @dataclass(slots=True, eq=False)  # not frozen: that would cost four times as much, with each call
 class HttpInboundCall:
-    """Implements `arrival.InboundCall` for a `/v1` route. `forwarded` are further header prefixes that go on;
-    `whole` says that the body has arrived.
+    """Implements `call.inbound.InboundCall` for a `/v1` route. `forwarded` are further header prefixes that
+    go on; `whole` says that the body has arrived.
     """
 
     context: RequestContext

@@ -185,14 +185,12 @@ class Accounts:
         return next((trouble for trouble in outcomes if trouble is not None), None)
 
     def _tell(self, trouble: SourceError, project: str) -> None:
-        level = self._log.error if trouble.cause is ErrorCode.FORBIDDEN else self._log.warning
-        level(
-            "account_not_deleted",
-            project=project,
-            cause=trouble.cause.value,
-            why=trouble.message,
-            remedy=trouble.remedy,
-        )
+        cause = trouble.cause.value
+        log = self._log.bind(project=project, cause=cause, why=trouble.message, remedy=trouble.remedy)
+        if trouble.cause is ErrorCode.FORBIDDEN:
+            log.error("account_not_deleted")
+        else:
+            log.warning("account_not_deleted")
 
     def _seconds_left(self) -> float:
         soonest = min((*self._due.values(), *self._sweeps.values()), default=None)

@@ -1,15 +1,21 @@
-"""Figures of short-lived keys: whether they come, when they end, whether something stands in for them.
+"""Figures of keys: whether ephemeral ones come, when they end, what stands in for them; how pools stand.
 
 Knows: Prometheus. Must not know: keys; the labels are names of the configuration and a few causes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from broker.model.pool import PoolStats
 
 
 class IssuedKeyMetrics:
-    """Implements adapters.shortlived.Watch."""
+    """Implements `adapters.ephemeral_keys.IssuerObserver`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._issued = Counter(
@@ -50,3 +56,22 @@ class IssuedKeyMetrics:
 
     def came_back(self, credential: str) -> None:
         self._fallback.labels(credential).set(0)
+
+
+class PooledKeysMetric(Collector):
+    """Counted when asked: a cooldown ends without anybody's saying so."""
+
+    def __init__(self, stats: Callable[[], tuple[PoolStats, ...]]) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """For the registry."""
+        keys = GaugeMetricFamily(
+            "broker_keys",
+            "Keys of each pool: usable, in cooldown for some model, quarantined",
+            labels=["credential", "state"],
+        )
+        for pool in self._stats():
+            for state in ("usable", "cooldown", "quarantined"):
+                keys.add_metric([pool.credential, state], getattr(pool, state))
+        yield keys
