@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from broker.adapters.clock import SystemClock
 from broker.adapters.policyfiles import slicing, statements
 from broker.adapters.policyfiles.source import Module, PolicySource, read_policies
-from broker.adapters.rego import EmbeddedAuthorizer, compiled, lookups, proof
+from broker.adapters.rego import EmbeddedAuthorizer, lookups, proof
 from broker.adapters.rego.compiled import RuleForm
 from broker.adapters.rego.layout import obstacles
 from broker.adapters.rego.origin import Folder
@@ -197,7 +197,7 @@ def _takes_a_chain_apart_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
         apart = chain(*given)  # type: ignore[arg-type]
         return apart and slicing.Chain(apart.others, apart.first)
 
-    monkeypatch.setattr(compiled.slicing, "chain", swapped)
+    monkeypatch.setattr(slicing, "chain", swapped)
 
 
 FAULTS = {

@@ -59,11 +59,9 @@ def compiled(source: PolicySource, form: RuleForm) -> dict[tuple[DecisionPoint, 
     if form is RuleForm.SLICED:
         return {(point, name): _sliced(source, point, name) for point, name in RULES}
     given = (source.modules, source.base, ())
-    modules, base, lookups = (
-        lookups.extract(source.modules, source.base) if form is RuleForm.LOOKUPS else given
-    )
+    modules, base, found = lookups.extract(source.modules, source.base) if form is RuleForm.LOOKUPS else given
     engine = compile_modules(modules, base, [_entrypoint(point, name) for point, name in RULES])
-    everything, longest = Selection.everything(lookups), _longest(source.modules)
+    everything, longest = Selection.everything(found), _longest(source.modules)
     return {
         (point, name): CompiledRule([Reading(engine, _entrypoint(point, name), everything, longest)])
         for point, name in RULES
@@ -86,9 +84,9 @@ def _sliced(source: PolicySource, point: DecisionPoint, name: str) -> CompiledRu
 
 
 def _reading(reached: list[Module], source: PolicySource, entrypoint: str) -> Reading:
-    rewritten, base, lookups = lookups.extract(reached, slicing.mentioned(reached, source.base))
+    rewritten, base, found = lookups.extract(reached, slicing.mentioned(reached, source.base))
     engine = compile_modules(rewritten, base, [entrypoint])
-    return Reading(engine, entrypoint, Selection(reached, lookups), _longest(reached))
+    return Reading(engine, entrypoint, Selection(reached, found), _longest(reached))
 
 
 def _size(modules: Sequence[Module]) -> int:
