@@ -8,36 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from broker.model.operation import Operation
+from broker.model.operation import TRAITS, Operation
 
 Document = Mapping[str, object]
 _OF_RESPONSES = frozenset({Operation.RESPONSES, Operation.RESPONSES_COMPACT})
-FREE_OF_CHARGE = frozenset(
-    {
-        Operation.CHAT_LIST,
-        Operation.CHAT_GET,
-        Operation.CHAT_UPDATE,
-        Operation.CHAT_DELETE,
-        Operation.CHAT_MESSAGES,
-        Operation.MODERATIONS,
-        Operation.RESPONSES_GET,
-        Operation.RESPONSES_DELETE,
-        Operation.RESPONSES_CANCEL,
-        Operation.RESPONSES_INPUT_ITEMS,
-        Operation.RESPONSES_INPUT_TOKENS,
-        Operation.MODELS,
-        Operation.MODELS_GET,
-        Operation.MODELS_DELETE,
-    }
-)
-"""What OpenAI does not bill: to read, change or delete what is stored, to list, to moderate, to count. All
-else, also an operation that is added later, costs what its model does.
-"""
-_CAPS = {  # a parameter of another operation bounds nothing: OpenAI does not read it
-    Operation.CHAT: ("max_completion_tokens", "max_tokens"),
-    Operation.COMPLETIONS: ("max_tokens",),
-    Operation.RESPONSES: ("max_output_tokens",),
-}
+FREE_OF_CHARGE = frozenset(operation for operation in Operation if not TRAITS[operation].billed)
+"""What OpenAI does not bill: to read, change or delete what is stored, to list, to moderate, to count."""
+_CAPS = {operation: TRAITS[operation].bounds for operation in Operation}
 _COMPLETIONS_DEFAULT = 16  # OpenAI's documented default of max_tokens for /v1/completions
 _REFERENCES = ("conversation", "web_search_options")
 _PLAIN_PARTS = frozenset({"text", "input_text", "output_text", "refusal", "summary_text", "reasoning_text"})
@@ -111,7 +88,7 @@ def answers(
 
 def asked_output(operation: Operation, document: Document) -> int | None:
     """The longest answer that the call itself asks for."""
-    caps = (_whole(document.get(name)) for name in _CAPS.get(operation, ()))
+    caps = (_whole(document.get(name)) for name in _CAPS[operation])
     return max((cap for cap in caps if cap is not None), default=None)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Operation(StrEnum):
@@ -28,6 +30,44 @@ class Operation(StrEnum):
     MODELS = "models"
     MODELS_GET = "models.get"
     MODELS_DELETE = "models.delete"
+
+
+class Traits(NamedTuple):
+    """What several parts of the broker must know of an operation. `billed`: OpenAI takes money for it.
+    `bounds`: the fields of its body that bound output tokens, the one to set first; a field of another
+    operation bounds nothing, for OpenAI does not read it. `mentions`: its body can name stored objects, tools
+    or servers.
+    """
+
+    billed: bool
+    bounds: tuple[str, ...] = ()
+    mentions: bool = False
+
+
+_FREE = Traits(billed=False)
+TRAITS: Mapping[Operation, Traits] = {
+    Operation.CHAT: Traits(billed=True, bounds=("max_completion_tokens", "max_tokens"), mentions=True),
+    Operation.CHAT_LIST: _FREE,
+    Operation.CHAT_GET: _FREE,
+    Operation.CHAT_UPDATE: Traits(billed=False, mentions=True),
+    Operation.CHAT_DELETE: _FREE,
+    Operation.CHAT_MESSAGES: _FREE,
+    Operation.COMPLETIONS: Traits(billed=True, bounds=("max_tokens",)),
+    Operation.EDITS: Traits(billed=True),
+    Operation.EMBEDDINGS: Traits(billed=True),
+    Operation.MODERATIONS: _FREE,
+    Operation.RESPONSES: Traits(billed=True, bounds=("max_output_tokens",), mentions=True),
+    Operation.RESPONSES_GET: _FREE,
+    Operation.RESPONSES_DELETE: _FREE,
+    Operation.RESPONSES_CANCEL: _FREE,
+    Operation.RESPONSES_INPUT_ITEMS: _FREE,
+    Operation.RESPONSES_INPUT_TOKENS: Traits(billed=False, mentions=True),
+    Operation.RESPONSES_COMPACT: Traits(billed=True, mentions=True),
+    Operation.MODELS: _FREE,
+    Operation.MODELS_GET: _FREE,
+    Operation.MODELS_DELETE: _FREE,
+}
+"""Every operation has a row: one that lacks it fails where the broker is imported."""
 
 
 class AdminAction(StrEnum):

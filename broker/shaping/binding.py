@@ -10,18 +10,14 @@ from collections.abc import Callable, Sequence
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call
 from broker.model.change import Change, Must
-from broker.model.operation import Operation
+from broker.model.operation import TRAITS, Operation
 from broker.model.subject import Caller
 from broker.shaping.denial import policy_denied
 
 Covers = Callable[[Sequence[str], str, str | None], bool]
 
-_CEILINGS = {
-    Operation.CHAT: ("max_completion_tokens", "max_tokens"),
-    Operation.COMPLETIONS: ("max_tokens",),
-    Operation.RESPONSES: ("max_output_tokens",),
-    Operation.EDITS: ("max_completion_tokens",),  # it becomes a chat
-}
+_EDITED = TRAITS[Operation.CHAT].bounds[:1]  # an edit becomes a chat
+_CEILINGS = {operation: TRAITS[operation].bounds for operation in Operation} | {Operation.EDITS: _EDITED}
 
 
 def bind(call: Call, caller: Caller, covers: Covers) -> dict[str, object]:
@@ -59,7 +55,7 @@ def _user(call: Call, caller: Caller) -> dict[str, object]:
 
 
 def _ceiling(call: Call, caller: Caller) -> dict[str, object]:
-    names = _CEILINGS.get(call.operation, ())
+    names = _CEILINGS[call.operation]
     if caller.max_tokens is None or not names or call.document is None:
         return {}
     asked = [(name, call.document[name]) for name in names if call.document.get(name) is not None]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from broker.model.call import Call
-from broker.model.operation import Operation
+from broker.model.operation import TRAITS, Operation
 from broker.shaping.reference_fields import (
     AT_THE_CALLER,
     BY_ID_ALONE,
@@ -31,15 +31,7 @@ from broker.shaping.reference_fields import (
 Path = tuple[str | int, ...]
 _Node = tuple["_Node", str | int] | None  # a place, as a chain to its parents: most places are never told
 
-_NAMING = frozenset(
-    {
-        Operation.CHAT,
-        Operation.CHAT_UPDATE,
-        Operation.RESPONSES,
-        Operation.RESPONSES_INPUT_TOKENS,
-        Operation.RESPONSES_COMPACT,
-    }
-)
+_NAMING = frozenset(operation for operation in Operation if TRAITS[operation].mentions)
 """The operations whose bodies can name anything; no field of the others takes an id or a tool."""
 _OF_TEXT = frozenset(
     {"model", "max_tokens", "max_completion_tokens", "temperature", "top_p", "n", "seed", "stream", "user"}

@@ -27,7 +27,7 @@ PAGES = tuple(
 )
 """Every document."""
 
-_FENCE = re.compile(r"^(?: {0,3})```(\w*)\n(.*?)^ {0,3}```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^(?: {0,3})```(\w*)[^\n`]*\n(.*?)^ {0,3}```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^(?: {4}.*)?\n)+", re.MULTILINE)
 
 

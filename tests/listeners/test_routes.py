@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from broker.errors import Kind
+from broker.listeners.fields import OPTIONAL, REQUIRED
 from broker.listeners.https import errors
 from broker.listeners.https.routes import ROUTES, Body, Open, TokenRoute, find
 from broker.model.operation import AdminAction, Operation
@@ -21,6 +22,11 @@ def test_every_route_has_an_authorization() -> None:
 def test_every_operation_has_exactly_one_route() -> None:
     served = [route.authorization for route in ROUTES if isinstance(route.authorization, Operation)]
     assert sorted(served) == sorted(Operation)
+
+
+def test_the_fields_of_every_json_body_are_known() -> None:
+    takes_json = {route.authorization for route in ROUTES if route.body is Body.JSON}
+    assert takes_json - (REQUIRED.keys() | OPTIONAL.keys()) == set()
 
 
 def test_reading_routes_have_no_body() -> None:

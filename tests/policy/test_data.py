@@ -19,6 +19,7 @@ from broker.adapters.policyfiles.source import read_policies
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.errors import BrokerError
 from broker.listeners.fields import OPTIONAL, REQUIRED
+from broker.model.operation import Operation
 from broker.prefilter.rules import rules
 from tests.policy.engines import POLICIES, WITH_FIXTURE
 
@@ -239,6 +240,11 @@ def test_data_of_ones_own_is_free_below_own_and_held_to_its_schema_elsewhere(fol
 
 def test_the_shipped_data_is_without_a_mistake() -> None:
     assert mistakes_in_data(read_policies(POLICIES)) == []
+
+
+def test_the_explorer_may_use_every_operation() -> None:
+    shipped = json.loads((POLICIES / "data.json").read_text())
+    assert shipped["roles"]["explorer"]["operations"].keys() == set(Operation)
 
 
 def test_what_the_broker_knows_is_known_to_data() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from array import array
 from math import isclose
 
@@ -11,7 +12,21 @@ import pytest
 from openai import AsyncOpenAI, NotFoundError, PermissionDeniedError
 from openai.types import ModerationImageURLInputParam, ModerationMultiModalInputParam
 
+from broker.listeners.https.routes import ROUTES
+from broker.model.operation import Operation
 from broker.simulator.models import FINE_TUNED
+from broker.simulator.routes import OPERATIONS
+
+GONE = {"/v1/edits"}  # the broker performs it with a chat
+
+
+def test_every_operation_of_the_broker_is_served() -> None:
+    paths = {
+        (route.method, re.sub(r"{\w+}", "x", route.path))
+        for route in ROUTES
+        if isinstance(route.authorization, Operation) and route.path not in GONE
+    }
+    assert all(OPERATIONS.match(method, path) for method, path in paths)
 
 
 async def test_completion_of_several_prompts(sdk: AsyncOpenAI) -> None:

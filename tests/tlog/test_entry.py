@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
@@ -16,6 +18,7 @@ from broker.tlog.malformed import MalformedError
 from broker.tlog.recordkey import RecordVerifier
 from tests.tlog.samples import places, records, signer
 
+BROKER = Path(__file__).parents[2] / "broker"
 PLACE = EntryPlace("i", 7, 1_794_000_000_123_456)
 OUTCOME = Record(RecordType.OUTCOME, call_id="c", status=200, findings=(RecordedFinding("r", "l", "a"),))
 
@@ -54,6 +57,18 @@ def test_every_record_field_can_be_written_and_read_back() -> None:
     record = Record(RecordType.DENIED, **values)  # type: ignore[arg-type]
     assert all(getattr(record, name) is not None for name in Record._fields)
     assert parse_entry(seal(record, PLACE, signer(1))).record == record
+
+
+def test_every_record_field_is_written_somewhere() -> None:
+    written = {
+        keyword.arg
+        for path in BROKER.rglob("*.py")
+        if path.parent.name != "gen"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+    }
+    assert set(Record._fields) - written == set()
 
 
 def test_an_enumeration_is_written_as_its_text() -> None:
