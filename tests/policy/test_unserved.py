@@ -128,8 +128,8 @@ async def test_what_no_key_serves_is_told_at_a_start_and_on_reload_and_rules(fol
     assert warned[0]["what"].startswith("data.json:")
     assert authorizer.problem() == ""
     assert authorizer.version != before
-    with capture_logs() as again:
-        ReloadingAuthorizer(Folder(folder), SystemClock(), lambda: SERVING)
+    with origin.contents() as contents, capture_logs() as again:
+        ReloadingAuthorizer(origin, SystemClock(), lambda: SERVING, proof=await contents.try_them())
     assert [each["event"] for each in again] == ["policy_names_unserved_keys"]
 
 
