@@ -84,8 +84,7 @@ class Broker:
         """Returns once calls are accepted. Raises BrokerError or OSError, naming what is missing."""
         settings = self._settings
         sys.setswitchinterval(_SWITCH_SECONDS)
-        await try_candidates(settings)
-        self._policy = PolicyEngine(settings, self._clock)
+        self._policy = PolicyEngine(settings, self._clock, await try_candidates(settings))
         self._vault = vault_session(settings, self._clock)
         store = credential_source(settings, self._clock, self._vault)
         self._keys = all_keys(settings, store, self._clock, IssuedKeyMetrics(self._metrics.registry))
@@ -121,7 +120,7 @@ class Broker:
         await self._console.start()
         await self._policy.open(self._refusals)
         self._watching = asyncio.create_task(self._supervisor.run())
-        self._metrics.watch(self.unready, self._keys.trouble, self._policy.problem)
+        self._metrics.watch(self.unready, self._keys.trouble, self._policy.problem, self._policy.unsliced)
         self._log.info(
             "started",
             https=self.https_url,

@@ -5,6 +5,7 @@ Knows: which adapter each setting means. Must not know: how a call uses a decisi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from broker.adapters.policyfiles.lint import Mistake
@@ -13,6 +14,7 @@ from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.bundle_server import ServedBundle
 from broker.adapters.rego.origin import Folder, PolicyOrigin, SignedBundle
 from broker.adapters.rego.preflight import try_tested
+from broker.adapters.rego.proof import SlicingProof, already
 from broker.adapters.rego.reloading import ReloadingAuthorizer
 from broker.adapters.rego.unserved import unserved
 from broker.adapters.shadow import ShadowObserver
@@ -28,15 +30,27 @@ if TYPE_CHECKING:
     from broker.adapters.opa import OpaAuthorizer
 
 
-async def try_candidates(settings: Settings) -> None:
+@dataclass(frozen=True, slots=True)
+class TriedPolicies:
+    """In which form each set of policies may be evaluated by the embedded engine: the one that is to rule and
+    the candidate beside it; None where there is none.
+    """
+
+    ruling: SlicingProof | None = None
+    candidate: SlicingProof | None = None
+
+
+async def try_candidates(settings: Settings) -> TriedPolicies:
     """Tries the folders that are about to be loaded. Raises POLICY_ENGINE_UNAVAILABLE, where loading them
     could have ended the process instead.
     """
+    ruling = candidate = None
     if settings.policy.adapter == "embedded":
         with _origin(settings).contents() as contents:
-            await contents.try_them()
+            ruling = await contents.try_them()
     if settings.shadow.directory is not None:
-        await try_tested(settings.shadow.directory)
+        candidate = await try_tested(settings.shadow.directory)
+    return TriedPolicies(ruling, candidate)
 
 
 def told_unserved(settings: Settings) -> list[Mistake]:
@@ -50,14 +64,17 @@ def told_unserved(settings: Settings) -> list[Mistake]:
 class PolicyEngine:
     """What decides, from `open` to `aclose`. Every version that rules is in the log before it does."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        """Raises POLICY_ENGINE_UNAVAILABLE where policies cannot be used, ConfigError without any."""
+    def __init__(self, settings: Settings, clock: Clock, tried: TriedPolicies) -> None:
+        """`tried` is what `try_candidates` found of the same settings. Raises POLICY_ENGINE_UNAVAILABLE where
+        policies cannot be used, ConfigError without any.
+        """
         engine = (
             opa_authorizer(settings.opa, clock)
             if settings.policy.adapter == "opa"
-            else _embedded(settings, clock)
+            else _embedded(settings, clock, tried.ruling)
         )
         self._engine = engine
+        self._tried = tried
         self._bundle = engine if isinstance(engine, ReloadingAuthorizer) else _served(settings, clock)
         self.authorizer: Authorizer = engine
         self.explainer: Explainer = engine
@@ -68,7 +85,7 @@ class PolicyEngine:
     def observer(self, ledger: Ledger) -> DecisionObserver | None:
         """Who sees every decision: the candidate's shadow, where the configuration names a candidate."""
         if self._candidate.directory is not None:
-            candidate = EmbeddedAuthorizer(self._candidate.directory)
+            candidate = EmbeddedAuthorizer(self._candidate.directory, already(self._tried.candidate))
             self._shadow = ShadowObserver(candidate, ledger, self._clock, sample=self._candidate.sample)
         return self._shadow
 
@@ -104,7 +121,13 @@ class PolicyEngine:
         """What a page tells of the policies that rule, and of newer ones that do not."""
         problem = self.problem()
         refused = (("Newer policies are refused", problem),) if problem else ()
-        return (("Policy revision", self.authorizer.version.revision), *refused)
+        unsliced = self.unsliced()
+        slower = (("Policies are evaluated whole", unsliced),) if unsliced else ()
+        return (("Policy revision", self.authorizer.version.revision), *refused, *slower)
+
+    def unsliced(self) -> str:
+        """Why the embedded engine evaluates the policies in a slower form, or an empty string."""
+        return self._engine.unsliced() if isinstance(self._engine, ReloadingAuthorizer) else ""
 
     def unready(self) -> str:
         """What keeps policy from deciding, or an empty string."""
@@ -128,8 +151,8 @@ def _served(settings: Settings, clock: Clock) -> ServedBundle | None:
     return ServedBundle(SignedBundle(policy.bundle, policy.verification_key), clock)
 
 
-def _embedded(settings: Settings, clock: Clock) -> ReloadingAuthorizer:
-    return ReloadingAuthorizer(_origin(settings), clock, lambda: configured_keys(settings))
+def _embedded(settings: Settings, clock: Clock, proof: SlicingProof | None) -> ReloadingAuthorizer:
+    return ReloadingAuthorizer(_origin(settings), clock, lambda: configured_keys(settings), proof)
 
 
 def _origin(settings: Settings) -> PolicyOrigin:

@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from broker.adapters.rego import EmbeddedAuthorizer
+from broker.adapters.rego.proof import prove
 from broker.ports import DecisionPoint
 from tests.policy.documents import call
 
@@ -61,7 +62,7 @@ async def cost(authorizer: EmbeddedAuthorizer, document: dict[str, object], poin
 
 async def main(source: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        authorizer = EmbeddedAuthorizer(crowded(source, Path(scratch)))
+        authorizer = EmbeddedAuthorizer(crowded(source, Path(scratch)), prove)
         for name, document in CASES.items():
             print(f"{name:28} {await cost(authorizer, document, DecisionPoint.CALLS):6.0f} µs")
 

@@ -23,6 +23,7 @@ from broker.adapters.clock import SystemClock
 from broker.adapters.decision_cache import CachingAuthorizer
 from broker.adapters.opa import OpaAuthorizer, Sidecar
 from broker.adapters.rego import EmbeddedAuthorizer
+from broker.adapters.rego.proof import prove
 from broker.identity.revocation import RevocationSet
 from broker.ports import DecisionPoint
 from tests.bench.claims import Claim
@@ -80,7 +81,7 @@ async def kept(scratch: Path) -> Claim:
     data = orjson.loads((policies / "data.json").read_bytes())
     data["roles"]["assistant"]["cache_for"] = 60
     (policies / "data.json").write_bytes(orjson.dumps(data))
-    authorizer = CachingAuthorizer(EmbeddedAuthorizer(policies), RevocationSet(), SystemClock())
+    authorizer = CachingAuthorizer(EmbeddedAuthorizer(policies, prove), RevocationSet(), SystemClock())
     document = call()
     took = await _times({"kept": lambda: authorizer.evaluate(DecisionPoint.CALLS, document)})
     return Claim("a kept decision, p50 µs", median(took["kept"]), 15, at_least=False)
@@ -95,8 +96,8 @@ async def counterfactual(scratch: Path) -> list[Claim]:
     (silent / "denial.rego").write_text(mute)
     claims = []
     for name, document in CASES.items():
-        assert await _changes(EmbeddedAuthorizer(POLICIES), document)
-        assert not await _changes(EmbeddedAuthorizer(silent), document)
+        assert await _changes(EmbeddedAuthorizer(POLICIES, prove), document)
+        assert not await _changes(EmbeddedAuthorizer(silent, prove), document)
         more = [await _fresh(POLICIES, document) - await _fresh(silent, document) for _ in range(5)]
         claims.append(
             Claim(f"a denial by {name} that names the change, more µs", median(more), 50, at_least=False)
@@ -106,7 +107,7 @@ async def counterfactual(scratch: Path) -> list[Claim]:
 
 async def _fresh(policies: Path, document: dict[str, object]) -> float:
     """By an engine of its own, which has kept no answer."""
-    return await cost(EmbeddedAuthorizer(policies), document, DecisionPoint.CALLS)
+    return await cost(EmbeddedAuthorizer(policies, prove), document, DecisionPoint.CALLS)
 
 
 async def _changes(authorizer: EmbeddedAuthorizer, document: dict[str, object]) -> object:

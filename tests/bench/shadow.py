@@ -15,6 +15,7 @@ from pathlib import Path
 
 from broker.adapters.clock import SystemClock
 from broker.adapters.rego import EmbeddedAuthorizer
+from broker.adapters.rego.proof import prove
 from broker.adapters.shadow import QUEUE, ShadowObserver
 from broker.model.decision import CallDecision, Content, PolicyVersion
 from broker.ports import Observation
@@ -43,7 +44,7 @@ async def measure(policies: Path) -> tuple[float, float]:
     paid = waited = 0.0
     with tempfile.TemporaryDirectory() as home:
         async with opened(Path(home)) as log:
-            shadow = ShadowObserver(EmbeddedAuthorizer(policies), log, SystemClock(), sample=1.0)
+            shadow = ShadowObserver(EmbeddedAuthorizer(policies, prove), log, SystemClock(), sample=1.0)
             shadow.start()
             for number in range(ROUNDS):
                 documents = [call(tokens_out=number * QUEUE + each) for each in range(QUEUE)]

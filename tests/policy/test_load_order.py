@@ -12,6 +12,7 @@ PROGRAM = """
 import asyncio
 from pathlib import Path
 from broker.adapters.rego import EmbeddedAuthorizer
+from broker.adapters.rego.proof import prove
 from broker.ports import DecisionPoint
 from tests.policy.documents import call
 
@@ -20,7 +21,7 @@ async def decide(engine, numbers):
         await engine.evaluate(DecisionPoint.CALLS, call("assistant", "gpt-4o", tokens_out=number))
 
 async def main():
-    engine = EmbeddedAuthorizer(Path("policies"))
+    engine = EmbeddedAuthorizer(Path("policies"), prove)
     await decide(engine, range(2048))
     before = int(Path("/proc/self/statm").read_text().split()[1])
     await decide(engine, range(2048, 4096))

@@ -113,8 +113,11 @@ def test_a_store_that_cannot_be_asked_accuses_nobody(folder: Path) -> None:
 
 
 async def test_what_no_key_serves_is_told_at_a_start_and_on_reload_and_rules(folder: Path) -> None:
-    with capture_logs() as quiet:
-        authorizer = ReloadingAuthorizer(Folder(folder), SystemClock(), lambda: SERVING)
+    origin = Folder(folder)
+    with origin.contents() as contents, capture_logs() as quiet:
+        authorizer = ReloadingAuthorizer(
+            origin, SystemClock(), lambda: SERVING, proof=await contents.try_them()
+        )
     assert quiet == []
     _changed(folder, "roles", "batch", "credential", to="opneai")
     before = authorizer.version
@@ -125,8 +128,8 @@ async def test_what_no_key_serves_is_told_at_a_start_and_on_reload_and_rules(fol
     assert warned[0]["what"].startswith("data.json:")
     assert authorizer.problem() == ""
     assert authorizer.version != before
-    with capture_logs() as again:
-        ReloadingAuthorizer(Folder(folder), SystemClock(), lambda: SERVING)
+    with origin.contents() as contents, capture_logs() as again:
+        ReloadingAuthorizer(origin, SystemClock(), lambda: SERVING, proof=await contents.try_them())
     assert [each["event"] for each in again] == ["policy_names_unserved_keys"]
 
 

@@ -9,7 +9,7 @@ that a long text ends the process. OPA has no such weakness.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from broker.adapters.policyfiles.dialect import Foreign, code_of
 from broker.adapters.policyfiles.source import Module
@@ -22,7 +22,7 @@ _REGEX = re.compile(r"(?<![\w.])regex\.")
 _ATOM = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?[:!=]|\{\d*,?\d*\}|.", re.DOTALL)
 
 
-def uses_regex(modules: list[Module]) -> bool:
+def uses_regex(modules: Iterable[Module]) -> bool:
     """Whether a text of the input may be matched by a regular expression."""
     return any(_REGEX.search(code_of(module)) for module in modules)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from broker.adapters.rego.origin import Contents, SignedBundle
 from broker.adapters.rego.policy_watch import PolicyWatch
+from broker.adapters.rego.proof import SlicingProof
 from broker.ports import Clock
 
 
@@ -40,5 +41,5 @@ class ServedBundle:
         """Why the newest bundle is not served, or an empty string."""
         return self._watch.problem()
 
-    async def _adopt(self, contents: Contents) -> None:
+    async def _adopt(self, contents: Contents, _proof: SlicingProof) -> None:
         self._bundle = contents.bundle

@@ -15,6 +15,7 @@ from typing import Protocol
 from broker.adapters.policyfiles.bundle import read
 from broker.adapters.policyfiles.source import unusable
 from broker.adapters.rego.preflight import try_tested
+from broker.adapters.rego.proof import SlicingProof
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
@@ -26,11 +27,11 @@ class Contents:
     directory: Path
     bundle: bytes | None = None
 
-    async def try_them(self) -> None:
-        """Tries them in a process of its own, with their tests, wherever they come from. Raises
-        POLICY_ENGINE_UNAVAILABLE with what is wrong.
+    async def try_them(self) -> SlicingProof:
+        """Tries them in a process of its own, with their tests, wherever they come from. Gives the form in
+        which they may rule. Raises POLICY_ENGINE_UNAVAILABLE with what is wrong.
         """
-        await try_tested(self.directory)
+        return await try_tested(self.directory)
 
 
 class PolicyOrigin(Protocol):

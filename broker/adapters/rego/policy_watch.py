@@ -11,13 +11,16 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from broker.adapters.rego.origin import Contents, PolicyOrigin, Signature
+from broker.adapters.rego.proof import SlicingProof
 from broker.errors import BrokerError
 from broker.ports import Clock
 
 POLL_SECONDS = 0.25
 
-Adopt = Callable[[Contents], Awaitable[None]]
-"""Takes policies that were tried. Raises BrokerError where they may not rule after all."""
+Adopt = Callable[[Contents, SlicingProof], Awaitable[None]]
+"""Takes policies that were tried, and what was proven of them. Raises BrokerError where they may not rule
+after all.
+"""
 
 
 class PolicyWatch:
@@ -67,8 +70,7 @@ class PolicyWatch:
     async def _take(self, adopt: Adopt) -> None:
         try:
             with self._origin.contents() as contents:
-                await contents.try_them()
-                await adopt(contents)
+                await adopt(contents, await contents.try_them())
             self._problem = ""
         except BrokerError as error:
             self._problem = error.message

@@ -1,9 +1,10 @@
 """A candidate is tried in a process of its own before it may rule: some policies make the engine abort.
 
 Knows: how to try policies, as a program (`python -m broker.adapters.rego.preflight DIR [--tests]`) and as a
-function that runs it. Must not know: who wants to use them. Tried are: loading, the self-check, a strict
-reading of what the policies answer for one subject of each role, and, where that is asked, the tables of
-their own tests: all, or those that the release has not run.
+function that runs it. Must not know: who wants to use them. Tried are: loading, whether they answer sliced
+as they do whole (adr/0062), the self-check, a strict reading of what the policies answer for one subject of
+each role, and, where that is asked, the tables of their own tests: all, or those that the release has not
+run.
 """
 
 from __future__ import annotations
@@ -13,12 +14,21 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
-from broker.adapters.policyfiles.source import read_policies, shipped_policies, unusable
+from broker.adapters.policyfiles.source import Module, read_policies, read_tests, shipped_policies, unusable
 from broker.adapters.rego.aborting import suspects
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
-from broker.adapters.rego.table_cases import Basis
+from broker.adapters.rego.compiled import RuleForm
+from broker.adapters.rego.proof import (
+    BEFORE_THEY_RULE_SECONDS,
+    THOROUGH_SECONDS,
+    ProofSetting,
+    SlicingProof,
+    prove,
+)
+from broker.adapters.rego.table_cases import Basis, Case, read_cases, read_fixture
 from broker.adapters.rego.table_tests import TableFailure, as_released, first_of, run_tables
 from broker.errors import BrokerError
 from broker.ports import DecisionPoint
@@ -28,33 +38,41 @@ TIMEOUT_SECONDS = 60.0
 _REFUSED = 1
 _TESTS = "--tests"
 _DUE = "--due"
+_PROVE = "--prove"
 _ROLES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What became of policies that can be used: how many cases of their tables hold, and those that
-    do not.
+    """What became of policies that can be used: the form in which they may rule, how many cases of their
+    tables hold, and those that do not.
     """
 
-    cases: int
-    failures: tuple[TableFailure, ...]
+    proof: SlicingProof
+    cases: int = 0
+    failures: tuple[TableFailure, ...] = ()
 
 
-async def try_policies(directory: Path) -> None:
-    """Raises POLICY_ENGINE_UNAVAILABLE with what is wrong and where; returns where nothing is. Runs
-    no tests.
+async def try_policies(directory: Path) -> SlicingProof:
+    """The form in which they may be evaluated. Raises POLICY_ENGINE_UNAVAILABLE with what is wrong and where.
+    Runs no tests.
     """
-    await _trial(directory)
+    return (await _trial(directory)).proof
 
 
-async def try_tested(directory: Path) -> None:
-    """The same, and a test that fails is wrong, too. Shipped rules that are as the release has them passed
-    their tables when it was made, whatever the data: those are not run again.
+async def proof_of(directory: Path) -> SlicingProof:
+    """The same, proven thoroughly: on the inputs of all their tables, and longer."""
+    return (await _trial(directory, _PROVE)).proof
+
+
+async def try_tested(directory: Path) -> SlicingProof:
+    """The same as `try_policies`, and a test that fails is wrong, too. Shipped rules that are as the release
+    has them passed their tables when it was made, whatever the data: those are not run again.
     """
     trial = await _trial(directory, _DUE)
     if trial.failures:
         raise unusable(f"A test of the policies fails: {first_of(trial.failures)}", _MEND)
+    return trial.proof
 
 
 async def trial_of(directory: Path) -> Preflight:
@@ -84,7 +102,8 @@ async def _trial(directory: Path, *words: str) -> Preflight:
     if child.returncode != 0:
         raise _aborted(directory)
     told = json.loads(said)
-    return Preflight(told["cases"], tuple(TableFailure(**each) for each in told["failures"]))
+    proof = SlicingProof(**(told["proof"] | {"form": RuleForm(told["proof"]["form"])}))
+    return Preflight(proof, told["cases"], tuple(TableFailure(**each) for each in told["failures"]))
 
 
 def _aborted(directory: Path) -> BrokerError:
@@ -101,30 +120,53 @@ _SMALLER = "Run `broker policy check` on it; a rule may not end."
 _OPA = "Undo the last change, and run `opa check --strict` on the policies."
 
 
-def main(directory: Path, tests: frozenset[Basis]) -> int:
+def main(directory: Path, words: frozenset[str]) -> int:
     """Tries the policies; what was found goes to standard output as JSON."""
     try:
-        trial = asyncio.run(_try(directory, tests))
+        trial = asyncio.run(_try(directory, words))
     except BrokerError as error:
         sys.stdout.write(json.dumps({"message": error.message, "remedy": error.remedy}))
         return _REFUSED
-    sys.stdout.write(json.dumps(asdict(trial)))
+    sys.stdout.write(json.dumps(asdict(trial), default=lambda form: form.value))
     return 0
 
 
-def _wanted(directory: Path, words: Sequence[str]) -> frozenset[Basis]:
+def _wanted(directory: Path, words: frozenset[str]) -> frozenset[Basis]:
     """Which kinds of tables are to be run."""
     if _DUE in words and as_released(directory):
         return frozenset({Basis.OWN, Basis.DATA})
-    return frozenset(Basis if {_DUE, _TESTS} & {*words} else ())
+    return frozenset(Basis if {_DUE, _TESTS} & words else ())
 
 
-async def _try(directory: Path, tests: frozenset[Basis]) -> Preflight:
-    authorizer = EmbeddedAuthorizer(directory)
-    for subject in _one_of_each_role(read_policies(directory).base):
+async def _try(directory: Path, words: frozenset[str]) -> Preflight:
+    source, tests = read_policies(directory), _wanted(directory, words)
+    scenes = _scenes(directory, frozenset(Basis) if _PROVE in words else tests)
+    seconds = THOROUGH_SECONDS if _PROVE in words else BEFORE_THEY_RULE_SECONDS
+    authorizer = EmbeddedAuthorizer(source, partial(prove, scenes=scenes, seconds=seconds))
+    proof = authorizer.proof
+    for subject in _one_of_each_role(source.base):
         for point, document in _questions(subject):
             read_decision(point, await authorizer.evaluate(point, document), document)
-    return Preflight(*await run_tables(authorizer, directory, tests)) if tests else Preflight(0, ())
+    return Preflight(proof, *await run_tables(authorizer, directory, tests)) if tests else Preflight(proof)
+
+
+def _scenes(directory: Path, wanted: frozenset[Basis]) -> list[ProofSetting]:
+    """The policies' own data; and that of their tests, where some of these are wanted."""
+    tests = read_tests(directory) if wanted else ()
+    known: dict[bool, dict[DecisionPoint, list[dict[str, object]]]] = {True: {}, False: {}}
+    for case in _cases(tests, wanted):
+        known[case.basis is Basis.DATA].setdefault(case.point, []).append(case.document)
+    fixture = read_fixture(tests) if known[False] else None
+    with_fixture = [ProofSetting(fixture or {}, known[False])] if known[False] else []
+    return [ProofSetting(known=known[True]), *with_fixture]
+
+
+def _cases(tests: Sequence[Module], wanted: frozenset[Basis]) -> list[Case]:
+    """What is no table is told by who runs it."""
+    try:
+        return list(read_cases(tests, wanted))
+    except BrokerError:
+        return []
 
 
 def _one_of_each_role(base: Mapping[str, object]) -> list[str]:
@@ -174,4 +216,4 @@ def _call(operation: str, model: str | None) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), _wanted(Path(sys.argv[1]), sys.argv[2:])))
+    sys.exit(main(Path(sys.argv[1]), frozenset(sys.argv[2:])))

@@ -14,6 +14,7 @@ from broker.adapters.policyfiles.source import read_policies
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
 from broker.adapters.rego.origin import Contents, PolicyOrigin
 from broker.adapters.rego.policy_watch import PolicyWatch
+from broker.adapters.rego.proof import SlicingProof, already
 from broker.adapters.rego.unserved import ConfiguredKeys, unserved
 from broker.model.decision import PolicyVersion
 from broker.ports import Activating, Clock, DecisionPoint, Evaluation
@@ -28,17 +29,24 @@ class ReloadingAuthorizer:
     """
 
     def __init__(
-        self, origin: PolicyOrigin, clock: Clock, keys: Callable[[], ConfiguredKeys] | None = None
+        self,
+        origin: PolicyOrigin,
+        clock: Clock,
+        keys: Callable[[], ConfiguredKeys] | None = None,
+        proof: SlicingProof | None = None,
     ) -> None:
-        """Loads the policies. `keys` are those that may be leased: what policies name beside them is told in
-        the log. Raises POLICY_ENGINE_UNAVAILABLE where they cannot be used.
+        """Loads the policies, in the form that `proof` gives those it was made for, whole without one. `keys`
+        are those that may be leased: what policies name beside them is told in the log. Raises
+        POLICY_ENGINE_UNAVAILABLE where they cannot be used.
         """
         self._keys = keys
         self._log = structlog.get_logger()
-        self._watch = PolicyWatch(origin, clock, origin.signature())
+        seen = origin.signature()
         with origin.contents() as contents:
-            self._engine = self._loaded(contents)
+            self._engine = self._loaded(contents, proof)
             self._bundle = contents.bundle
+        is_proven = self._engine.proof.is_known
+        self._watch = PolicyWatch(origin, clock, seen if is_proven else ())  # the first look proves them
         self._activating: Activating | None = None
 
     @property
@@ -62,6 +70,10 @@ class ReloadingAuthorizer:
         """Why the newest policies do not rule, or an empty string."""
         return self._watch.problem()
 
+    def unsliced(self) -> str:
+        """Why the policies that rule are not evaluated in the quickest form, or an empty string."""
+        return self._engine.proof.why
+
     def unready(self) -> str:
         """Always an empty string: there is always a version that rules."""
         return ""
@@ -80,19 +92,30 @@ class ReloadingAuthorizer:
         """Looks once, now; returns when a change, if there is one, rules or is refused."""
         await self._watch.poll(self._adopt)
 
-    async def _adopt(self, contents: Contents) -> None:
+    async def _adopt(self, contents: Contents, proof: SlicingProof) -> None:
         """The policies rule once this returns. Raises BrokerError where they may not."""
-        engine = await asyncio.to_thread(self._loaded, contents)
+        engine = await asyncio.to_thread(self._loaded, contents, proof)
         if engine.version != self._engine.version:
             if self._activating is not None:
                 await self._activating(engine.version)
             self._engine = engine
             self._log.info("policy_activated", revision=engine.version.revision)
+        elif engine.proof != self._engine.proof:
+            self._engine = engine
         self._bundle = contents.bundle
 
-    def _loaded(self, contents: Contents) -> EmbeddedAuthorizer:
+    def _loaded(self, contents: Contents, proof: SlicingProof | None) -> EmbeddedAuthorizer:
         source = read_policies(contents.directory)
-        engine = EmbeddedAuthorizer(source)
+        engine = EmbeddedAuthorizer(source, already(proof))
+        told = engine.proof
+        if told.why:
+            self._log.warning(
+                "policy_unsliced",
+                revision=source.version.revision,
+                form=told.form.value,
+                why=told.why,
+                remedy=told.remedy,
+            )
         found = unserved(source, self._keys()) if self._keys is not None else []
         if found:
             first, more = found[0], len(found) - 1

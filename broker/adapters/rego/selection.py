@@ -26,6 +26,13 @@ class Selection:
         groups = () if self._reads_all else _groups(paths)
         self._most, self._rest = groups[:1], groups[1:]
 
+    @classmethod
+    def everything(cls, lookups: Sequence[Lookup]) -> Selection:
+        """The whole of any document."""
+        whole = cls((), lookups)
+        whole._reads_all = True
+        return whole
+
     def of(self, document: Mapping[str, object]) -> dict[str, object]:
         """An object of which nothing is there is left out: who reads only below it cannot tell. Nor can it be
         told whether what nobody reads was there.

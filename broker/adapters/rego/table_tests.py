@@ -21,6 +21,7 @@ from broker.adapters.policyfiles.source import (
     shipped_policies,
 )
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
+from broker.adapters.rego.proof import already
 from broker.adapters.rego.table_cases import Basis, Case, basis_of, read_cases, read_fixture
 from broker.errors import BrokerError
 from broker.model.explanation import parse_explanation
@@ -75,7 +76,8 @@ class _Judges:
 
     def _judging(self, source: PolicySource) -> EmbeddedAuthorizer:
         base = {**source.base, **(self._fixture or {})}
-        return EmbeddedAuthorizer(replace(source, base=base, data_files=(), twice=()))
+        known = already(self._data.proof)  # of these policies, or of more rules than these
+        return EmbeddedAuthorizer(replace(source, base=base, data_files=(), twice=()), known)
 
 
 def as_released(policies: Path) -> bool:

@@ -92,6 +92,11 @@ class Metrics(Collector):
             "1 while newer policies than those that rule are refused",
             registry=self.registry,
         )
+        self._unsliced = Gauge(
+            "broker_policy_unsliced",
+            "1 while the policies that rule are evaluated in a slower form (adr/0062)",
+            registry=self.registry,
+        )
         self.registry.register(self)
 
     def watch_space(self, free_bytes: Callable[[], int]) -> None:
@@ -99,7 +104,11 @@ class Metrics(Collector):
         self._free.set_function(lambda: float(free_bytes()))
 
     def watch(
-        self, unready: Callable[[], str], trouble: Callable[[], str], refused: Callable[[], str]
+        self,
+        unready: Callable[[], str],
+        trouble: Callable[[], str],
+        refused: Callable[[], str],
+        unsliced: Callable[[], str],
     ) -> None:
         """From now on the gauges say whether calls can be served, and how the key store and the policies are:
         each function gives what is wrong, or an empty string.
@@ -107,6 +116,7 @@ class Metrics(Collector):
         self._ready.set_function(lambda: float(not unready()))
         self._keys_up.set_function(lambda: float(not trouble()))
         self._refused.set_function(lambda: float(bool(refused())))
+        self._unsliced.set_function(lambda: float(bool(unsliced())))
 
     def count(self, record: Record) -> None:
         """Counts one durable record."""

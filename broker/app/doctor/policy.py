@@ -20,12 +20,19 @@ _SUBJECT = "policy"
 async def check_policy(settings: Settings, clock: Clock) -> AsyncIterator[Check]:
     """The engine that decides, and the candidate beside it, if any."""
     try:
-        await try_candidates(settings)
+        tried = await try_candidates(settings)
     except BrokerError as error:
         yield Check(_SUBJECT, Level.BAD, error.message, error.remedy)
         return
     if settings.policy.adapter == "embedded":
         yield Check(_SUBJECT, Level.GOOD, "The policies load and decide.")
+        if tried.ruling is not None and tried.ruling.why:
+            yield Check(
+                _SUBJECT,
+                Level.WARNING,
+                f"They are evaluated {tried.ruling.form.value}: {tried.ruling.why}.",
+                tried.ruling.remedy,
+            )
         for each in await asyncio.to_thread(told_unserved, settings):
             yield Check(_SUBJECT, Level.WARNING, str(each), each.remedy)
     else:

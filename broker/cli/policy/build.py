@@ -5,6 +5,7 @@ Knows: options and files. Must not know: what is in a bundle.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -21,7 +22,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from broker.adapters.policyfiles.bundle import build as build_bundle
+from broker.adapters.rego.preflight import proof_of
+from broker.adapters.rego.proof import SlicingProof
 from broker.cli.options import Json, PolicyFolder
+from broker.cli.policy.diff_report import open_console
+from broker.cli.policy.output import print_proof, proof_document
+from broker.errors import BrokerError
 
 
 def build(
@@ -34,18 +40,30 @@ def build(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Build a signed bundle. What it holds is not tested here: see `broker policy test`."""
+    """Build a signed bundle. What it holds is not tested here, see `broker policy test`; but the form in
+    which the embedded engine may evaluate it is proven, and written into the manifest.
+    """
     if new_key:
         _make_key(signing_key)
-    raw, version = build_bundle(directory, signing_key.read_bytes(), revision)
+    proof = _proven(directory)
+    raw, version = build_bundle(directory, signing_key.read_bytes(), revision, proof)
     scratch = output.with_suffix(".new")
     scratch.write_bytes(raw)
     scratch.replace(output)
     if as_json:
         said = {"bundle": str(output), "revision": version.revision, "sha256": version.sha256}
-        typer.echo(json.dumps({**said, "bytes": len(raw)}))
+        typer.echo(json.dumps({**said, "bytes": len(raw), "slicing": proof_document(proof)}))
     else:
         typer.echo(f"{output}  {version.revision}  sha256:{version.sha256}  {len(raw)} bytes")
+        print_proof(open_console(), proof)
+
+
+def _proven(directory: Path) -> SlicingProof | None:
+    """None where the embedded engine cannot use them: a bundle may be for OPA alone."""
+    try:
+        return asyncio.run(proof_of(directory))
+    except BrokerError:
+        return None
 
 
 def _make_key(path: Path) -> None:

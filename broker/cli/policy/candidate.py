@@ -24,6 +24,7 @@ from typing import TypeVar
 import orjson
 
 from broker.adapters.rego import EmbeddedAuthorizer
+from broker.adapters.rego.proof import prove
 from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion
 from broker.ports import Authorizer, DecisionPoint
@@ -141,8 +142,8 @@ def _leave_signals_alone() -> None:
 
 @lru_cache(maxsize=1)
 def _load(directory: Path) -> Authorizer:
-    """Once a process."""
-    return EmbeddedAuthorizer(directory)
+    """Once a process: this one is there to be ended by policies."""
+    return EmbeddedAuthorizer(directory, prove)
 
 
 def _evaluate(directory: Path, questions: Sequence[CandidateQuestions]) -> _EngineAnswers | _Unusable:

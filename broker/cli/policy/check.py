@@ -18,12 +18,20 @@ import typer
 from broker.adapters.policyfiles.datacheck import mistakes_in_data
 from broker.adapters.policyfiles.lint import Mistake, find_mistakes, located, places
 from broker.adapters.policyfiles.source import PolicySource, read_policies
-from broker.adapters.rego.preflight import try_policies
+from broker.adapters.rego.preflight import proof_of
+from broker.adapters.rego.proof import SlicingProof
 from broker.cli.options import Json, PolicyFolder
 from broker.cli.policy.diff_report import open_console, print_verdict
 from broker.cli.policy.gate import Outcome
 from broker.cli.policy.opa import OpaOption, find_opa
-from broker.cli.policy.output import NO_OPA, counted, mistake_document, print_mistakes
+from broker.cli.policy.output import (
+    NO_OPA,
+    counted,
+    mistake_document,
+    print_mistakes,
+    print_proof,
+    proof_document,
+)
 from broker.errors import BrokerError
 from broker.ports import DecisionPoint
 
@@ -36,14 +44,15 @@ def check(policies: PolicyFolder = Path("policies"), opa: OpaOption = None, as_j
     answers that are no decisions.
     """
     binary = find_opa(opa)
-    mistakes, files = _found(policies)
+    mistakes, files, proof = _found(policies)
     if binary is not None:
         mistakes += _others(mistakes, binary.check(policies))
     outcome = Outcome.BAD if mistakes else Outcome.GOOD if binary else Outcome.INCOMPLETE
     version = binary.version() if binary else None
     if as_json:
         told = [mistake_document(each) for each in mistakes]
-        typer.echo(json.dumps({"verdict": outcome.value, "mistakes": told, "files": files, "opa": version}))
+        said = {"verdict": outcome.value, "mistakes": told, "files": files, "opa": version}
+        typer.echo(json.dumps({**said, "slicing": proof_document(proof)}))
         raise typer.Exit(outcome.exit_code)
     console = open_console()
     print_mistakes(console, mistakes)
@@ -53,23 +62,25 @@ def check(policies: PolicyFolder = Path("policies"), opa: OpaOption = None, as_j
         outcome,
         f"{counted(len(mistakes), 'mistake')} in {counted(files, 'policy file')}; asked were {asked}",
     )
+    print_proof(console, proof)
     if binary is None:
         console.print(NO_OPA.format(what="checks"))
     raise typer.Exit(outcome.exit_code)
 
 
-def _found(policies: Path) -> tuple[list[Mistake], int]:
-    """What the text and the embedded engine tell, and how many files there are."""
+def _found(policies: Path) -> tuple[list[Mistake], int, SlicingProof | None]:
+    """What the text and the embedded engine tell, how many files there are, and the form they may rule in."""
     try:
         source = read_policies(policies)
     except BrokerError as error:
-        return [_of_reading(error)], 0
+        return [_of_reading(error)], 0, None
     mistakes = find_mistakes(source, policies) + mistakes_in_data(source)
+    proof = None
     try:
-        asyncio.run(try_policies(policies))
+        proof = asyncio.run(proof_of(policies))
     except BrokerError as error:
         mistakes += _others(mistakes, _of_engine(source, error))
-    return mistakes, len(source.modules)
+    return mistakes, len(source.modules), proof
 
 
 def _of_reading(error: BrokerError) -> Mistake:

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.preflight import try_policies
+from broker.adapters.rego.proof import already
 from broker.cli.exitcodes import ExitCode
 from broker.cli.options import Json, Policies
 from broker.cli.policy import question
@@ -97,8 +98,8 @@ def _asked(
 
 
 async def _explained(policies: Path, point: DecisionPoint, document: dict[str, object]) -> Explanation:
-    await try_policies(policies)  # elsewhere: some make the engine abort
-    engine = EmbeddedAuthorizer(policies)
+    proof = await try_policies(policies)  # elsewhere: some make the engine abort
+    engine = EmbeddedAuthorizer(policies, already(proof))
     seen = decided(point, await engine.evaluate(point, document))
     conditions, role, team = parse_explanation(point.value, (await engine.explain(point, document)).result)
     return replace(seen, conditions=conditions, role=role, team=team)

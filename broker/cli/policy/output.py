@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from broker.adapters.policyfiles.lint import Mistake
+from broker.adapters.rego.proof import SlicingProof
 from broker.cli.terminal import printable
 
 NO_OPA = (
@@ -31,6 +32,23 @@ def print_mistakes(console: Console, mistakes: Iterable[Mistake]) -> None:
 def mistake_document(mistake: Mistake) -> dict[str, object]:
     """As JSON values."""
     return asdict(mistake)
+
+
+def print_proof(console: Console, proof: SlicingProof | None) -> None:
+    """In which form the embedded engine will evaluate the policies, and where it is a slower one, why."""
+    if proof is None:
+        return
+    if not proof.why:
+        compared = counted(proof.compared, "input")
+        console.print(f"sliced, the embedded engine answers {compared} as it does whole", style="dim")
+        return
+    console.print(Text(printable(f"evaluated {proof.form.value}: {proof.why}"), style="yellow"))
+    console.print(Text(f"    {printable(proof.remedy)}", style="dim"))
+
+
+def proof_document(proof: SlicingProof | None) -> dict[str, object] | None:
+    """As JSON values."""
+    return asdict(proof) | {"form": proof.form.value} if proof is not None else None
 
 
 def counted(number: int, noun: str) -> str:

@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import tarfile
+from dataclasses import asdict
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -20,6 +21,7 @@ from joserfc.jwk import ECKey, RSAKey
 from broker.adapters.policyfiles.bundle.digest import ALGORITHM, digest
 from broker.adapters.policyfiles.datacheck import refuse_mistaken
 from broker.adapters.policyfiles.source import DATA_SCHEMA, read_policies
+from broker.adapters.rego.proof import SlicingProof
 from broker.errors import bad_request
 from broker.model.decision import PolicyVersion
 
@@ -27,12 +29,15 @@ KEY_ID = "broker"
 MANIFEST, SIGNATURES = ".manifest", ".signatures.json"
 
 
-def build(policies: Path, signing_key: bytes, label: str) -> tuple[bytes, PolicyVersion]:
-    """The bundle's bytes and its version; equal for equal contents and label, but for the signature.
+def build(
+    policies: Path, signing_key: bytes, label: str, proof: SlicingProof | None = None
+) -> tuple[bytes, PolicyVersion]:
+    """The bundle's bytes and its version; equal for equal contents and label, but for the signature and what
+    was proven.
 
-    `signing_key` is a PEM private key, P-256 or RSA; `label` what people call this version. Raises
-    POLICY_ENGINE_UNAVAILABLE where the policies cannot be read or their data is mistaken, BAD_REQUEST for
-    another key or label.
+    `signing_key` is a PEM private key, P-256 or RSA; `label` what people call this version; `proof` stands in
+    the manifest where it is of these policies. Raises POLICY_ENGINE_UNAVAILABLE where the policies cannot be
+    read or their data is mistaken, BAD_REQUEST for another key or label.
     """
     if not label or len(label) > 200 or not label.isprintable():  # noqa: PLR2004 - OpaAuthorizer reads as many
         raise bad_request("The label is not 1 to 200 printable characters.", "Give --revision a short name.")
@@ -45,7 +50,10 @@ def build(policies: Path, signing_key: bytes, label: str) -> tuple[bytes, Policy
         if path.suffix == ".rego" or path.name == "data.json"
     }
     files |= {f"schema/{table}{DATA_SCHEMA}": raw for table, raw in source.schemas}
-    files[MANIFEST] = json.dumps({"revision": f"{label} sha256:{sha256}", "roots": [""]}).encode()
+    manifest: dict[str, object] = {"revision": f"{label} sha256:{sha256}", "roots": [""]}
+    if proof is not None and proof.sha256 == sha256:
+        manifest["metadata"] = {"slicing": asdict(proof) | {"form": proof.form.value}}
+    files[MANIFEST] = json.dumps(manifest).encode()
     files[SIGNATURES] = json.dumps({"signatures": [_signed(files, signing_key)]}).encode()
     return _packed(files), PolicyVersion(label, sha256)
 
