@@ -132,6 +132,19 @@ def test_a_bad_policy_is_refused_and_the_last_good_one_stays(ruled: Ruled) -> No
     assert ready.status_code == 200
 
 
+def test_a_policy_that_cannot_be_sliced_rules_whole_and_all_are_told(ruled: Ruled) -> None:
+    own = ruled.policies / "own/mine.rego"
+    own.parent.mkdir(exist_ok=True)
+    own.write_text(
+        'package broker.own\n\ndenies["mine"] := {"reason": "No.", "changes": []}\n'
+        'if { input.call.operation == "edits" }\n'
+    )
+    ruled.wait(lambda: "broker_policy_unsliced 1.0" in httpx.get(f"{ruled.broker.console}/metrics").text)
+    assert "own/mine.rego:4" in httpx.get(f"{ruled.broker.console}/").text
+    assert "policy_unsliced" in ruled.broker.errors.read_text()
+    assert ruled.chat("explorer").status_code == 200
+
+
 def _withdraw_gpt_4o(data: dict[str, Any]) -> None:
     del data["models"]["gpt-4o"]["exact"]["gpt-4o"]
 

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from broker.adapters.clock import SystemClock
+from broker.adapters.keystore import SealedStore
 from broker.adapters.policyfiles import slicing, statements
 from broker.adapters.policyfiles.source import Module, PolicySource, read_policies
 from broker.adapters.rego import EmbeddedAuthorizer, lookups, proof
@@ -31,6 +32,7 @@ from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint
 from tests.policy.engines import POLICIES, WITH_FIXTURE, ordered
 from tests.sizes import sized
+from tests.vault.serving import configuration
 
 OTHER = "spiffe://dev.broker/ns/demo/sa/batch"
 BASE: dict[str, object] = json.loads((POLICIES / "data.json").read_text())
@@ -380,3 +382,13 @@ def test_check_and_build_tell_and_record_it(misread: Path, tmp_path: Path) -> No
         app, ["policy", "build", str(misread), *words, "-o", str(tmp_path / "b.tar.gz")]
     )
     assert json.loads(built.stdout)["slicing"]["why"] == said["slicing"]["why"]
+
+
+def test_the_doctor_tells_it(misread: Path, tmp_path: Path) -> None:
+    SealedStore(tmp_path / "keys").put("openai", "sk-doctor-0123456789abcdef")
+    sections = {"keys": {"directory": str(tmp_path / "keys")}, "policy": {"directory": str(misread)}}
+    configuration(tmp_path, "https://api.openai.com/v1", sections)
+    done = CliRunner().invoke(app, ["doctor", "--config", str(tmp_path / "broker.toml"), "--json"])
+    (warned,) = [each for each in json.loads(done.output) if "own/mine.rego:4" in each["told"]]
+    assert warned["level"] == "warning"
+    assert warned["remedy"].startswith("Run `opa fmt")

@@ -31,7 +31,7 @@ THOROUGH_SECONDS = 1.5
 _MOST_ENTRIES = 64
 _AN_ERROR = "(an error)"
 _UNKNOWN = "nobody has proven yet that they answer alike when sliced"
-_REPORT = "They rule, right but slower: a decision costs about twice as much. Write the rule in another way."
+_REPORT = "They rule, right but slower: a decision costs up to twice as much. Write the rule in another way."
 
 Known = Mapping[DecisionPoint, Sequence[Document]]
 Rules = Mapping[tuple[DecisionPoint, str], CompiledRule]
