@@ -77,5 +77,10 @@ def bad_request(message: str, remedy: str) -> BrokerError:
     return BrokerError(Kind.BAD_REQUEST, message, remedy=remedy)
 
 
+def store_unavailable(message: str, remedy: str, retry_after: float) -> BrokerError:
+    """A CREDENTIAL_STORE_UNAVAILABLE; `retry_after` in seconds. Neither text may hold anything of a key."""
+    return BrokerError(Kind.CREDENTIAL_STORE_UNAVAILABLE, message, remedy=remedy, retry_after=retry_after)
+
+
 class ConfigError(ValueError):
     """The configuration cannot be used; the message names each key, what is wrong and what to try."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from broker.errors import BrokerError, Kind
+from broker.errors import BrokerError, store_unavailable
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 _VALUE = re.compile(r"[\x21-\x7e]{8,4096}\Z")
@@ -59,4 +59,4 @@ def refuse_reason(reason: str) -> None:
 
 
 def _refusal(message: str, remedy: str) -> BrokerError:
-    return BrokerError(Kind.CREDENTIAL_STORE_UNAVAILABLE, message, remedy=remedy, retry_after=_RETRY_SECONDS)
+    return store_unavailable(message, remedy, _RETRY_SECONDS)

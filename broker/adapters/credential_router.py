@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping
 from typing import Any, Protocol
 
-from broker.errors import BrokerError, Kind
+from broker.errors import store_unavailable
 from broker.model.secret import Lease
 from broker.ports import CredentialSource
 
@@ -92,9 +92,7 @@ class DenyAllSource:
     async def lease(self, credential: str) -> Lease:
         """Refuses: see ports.CredentialSource."""
         del credential
-        raise BrokerError(
-            Kind.CREDENTIAL_STORE_UNAVAILABLE, self._message, remedy=self._remedy, retry_after=60.0
-        )
+        raise store_unavailable(self._message, self._remedy, 60.0)
 
     def revoke(self, credential: str) -> None:
         """Nothing to revoke."""

@@ -5,7 +5,7 @@ Knows: how long a key lives. Must not know: who issues it, or for what it is goo
 
 from broker.adapters.ephemeral_keys.json_client import JsonHttpClient, JsonResponse
 from broker.adapters.ephemeral_keys.observer import SILENT, IssuerObserver
-from broker.adapters.ephemeral_keys.renewed_key import Issued, RenewedKey, RetireReason, unready
+from broker.adapters.ephemeral_keys.renewed_key import Issued, RenewedKey, RetireReason, trouble, unready
 from broker.adapters.ephemeral_keys.source_error import ErrorCode, SourceError, refused
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "RetireReason",
     "SourceError",
     "refused",
+    "trouble",
     "unready",
 ]

@@ -226,4 +226,9 @@ def unready(what: str, keys: Collection[RenewedKey]) -> str:
     """Why none of the keys has ever been there, or an empty string."""
     if any(key.has_begun for key in keys):
         return ""
-    return f"{what} ({'; '.join(key.trouble for key in keys if key.trouble) or 'asking for the first'})"
+    return f"{what} ({trouble(keys) or 'asking for the first'})"
+
+
+def trouble(keys: Collection[RenewedKey]) -> str:
+    """What keeps some of the keys from the next one, or an empty string."""
+    return "; ".join(key.trouble for key in keys if key.trouble)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from broker.errors import BrokerError, Kind
+from broker.errors import BrokerError, store_unavailable
 
 RETRY_SECONDS = 2.0
 
@@ -85,12 +85,7 @@ class SourceError:
 
     def error(self) -> BrokerError:
         """A new CREDENTIAL_STORE_UNAVAILABLE; nothing is chained to it."""
-        return BrokerError(
-            Kind.CREDENTIAL_STORE_UNAVAILABLE,
-            self.message,
-            remedy=self.remedy,
-            retry_after=self.retry_after or RETRY_SECONDS,
-        )
+        return store_unavailable(self.message, self.remedy, self.retry_after or RETRY_SECONDS)
 
 
 def refused(

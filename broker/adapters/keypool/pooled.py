@@ -13,7 +13,7 @@ from contextlib import suppress
 from broker.adapters.keypool.key_health import KeyHealth, Version
 from broker.adapters.keypool.quarantine import Quarantine
 from broker.adapters.keypool.scheduler import RETRY_SECONDS, PoolMember, PoolScheduler
-from broker.errors import BrokerError, Kind
+from broker.errors import BrokerError, store_unavailable
 from broker.model.pool import ANYWHERE, Placement, Pool, PoolStats
 from broker.model.secret import Lease
 from broker.model.units import NS_PER_SECOND
@@ -158,9 +158,8 @@ def _labelled(lease: Lease, entry: PoolMember, *, is_only_key: bool) -> Lease:
 
 
 def _unlabelled(credential: str) -> BrokerError:
-    return BrokerError(
-        Kind.CREDENTIAL_STORE_UNAVAILABLE,
+    return store_unavailable(
         f"Policy places the call, and the credential {credential!r} is one key of no team and no region.",
-        remedy=f"The operator must make it a pool, [pools.{credential}], or correct the grant's placement.",
-        retry_after=RETRY_SECONDS,
+        f"The operator must make it a pool, [pools.{credential}], or correct the grant's placement.",
+        RETRY_SECONDS,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from broker.adapters.keypool.key_health import KeyHealth
 from broker.adapters.keypool.round_robin import WeightedRoundRobin
-from broker.errors import BrokerError, Kind
+from broker.errors import BrokerError, Kind, store_unavailable
 from broker.model.pool import Member, Placement, Pool, PoolStats, fits
 from broker.model.units import NS_PER_SECOND
 
@@ -62,11 +62,10 @@ class PoolScheduler:
         """Kept only where somebody fits: a policy that makes names up does not fill the memory."""
         entries = tuple(entry for entry in self.entries if fits(entry.member, placement))
         if not entries:
-            raise BrokerError(
-                Kind.CREDENTIAL_STORE_UNAVAILABLE,
+            raise store_unavailable(
                 f"No key of the pool {self.credential!r} may serve a call {_named(placement)}.",
-                remedy="The operator must add such a member to the pool, or correct the grant's placement.",
-                retry_after=RETRY_SECONDS,
+                "The operator must add such a member to the pool, or correct the grant's placement.",
+                RETRY_SECONDS,
             )
         return self._rounds.setdefault(
             placement, (entries, WeightedRoundRobin([entry.member.weight for entry in entries]))
@@ -83,11 +82,10 @@ class PoolScheduler:
                 remedy="Try again after `retry-after`; where it happens often, the pool needs more keys.",
                 retry_after=wait / NS_PER_SECOND,
             )
-        return BrokerError(
-            Kind.CREDENTIAL_STORE_UNAVAILABLE,
+        return store_unavailable(
             f"Every key that the pool {self.credential!r} has for this call is quarantined or cannot be had.",
-            remedy="The operator must rotate them: `broker keys rotate` with the names that the log gives.",
-            retry_after=RETRY_SECONDS,
+            "The operator must rotate them: `broker keys rotate` with the names that the log gives.",
+            RETRY_SECONDS,
         )
 
 

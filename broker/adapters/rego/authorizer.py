@@ -50,9 +50,8 @@ class EmbeddedAuthorizer:
         self._version = source.version
         proven = prover(source)
         self._proof = proven.proof
-        if (
-            proven.rules is None and self._proof.form is RuleForm.SLICED
-        ):  # what no decision reaches is Rego, too
+        if proven.rules is None and self._proof.form is RuleForm.SLICED:
+            # what no decision reaches has to be Rego, too
             compile_modules(source.modules, {}, [f"broker/{point.value}/decision" for point in DecisionPoint])
         self._rules = proven.rules or compiled(source, self._proof.form)
         self._answers: dict[tuple[Reading, bytes], Evaluation] = {}
@@ -69,7 +68,7 @@ class EmbeddedAuthorizer:
         return self._proof
 
     async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Evaluation:
-        """See ports.Authorizer. An undefined decision is a Verdict whose result is None."""
+        """See ports.Authorizer. An undefined decision is an Evaluation whose result is None."""
         verdict = Evaluation(None, self._version)
         try:
             for reading in self._rules[point, DECISION].readings:

@@ -140,9 +140,9 @@ def _wanted(directory: Path, words: frozenset[str]) -> frozenset[Basis]:
 
 async def _try(directory: Path, words: frozenset[str]) -> Preflight:
     source, tests = read_policies(directory), _wanted(directory, words)
-    scenes = _scenes(directory, frozenset(Basis) if _PROVE in words else tests)
+    settings = _settings(directory, frozenset(Basis) if _PROVE in words else tests)
     seconds = THOROUGH_SECONDS if _PROVE in words else BEFORE_THEY_RULE_SECONDS
-    authorizer = EmbeddedAuthorizer(source, partial(prove, scenes=scenes, seconds=seconds))
+    authorizer = EmbeddedAuthorizer(source, partial(prove, settings=settings, seconds=seconds))
     proof = authorizer.proof
     for subject in _one_of_each_role(source.base):
         for point, document in _questions(subject):
@@ -150,7 +150,7 @@ async def _try(directory: Path, words: frozenset[str]) -> Preflight:
     return Preflight(proof, *await run_tables(authorizer, directory, tests)) if tests else Preflight(proof)
 
 
-def _scenes(directory: Path, wanted: frozenset[Basis]) -> list[ProofSetting]:
+def _settings(directory: Path, wanted: frozenset[Basis]) -> list[ProofSetting]:
     """The policies' own data; and that of their tests, where some of these are wanted."""
     tests = read_tests(directory) if wanted else ()
     known: dict[bool, dict[DecisionPoint, list[dict[str, object]]]] = {True: {}, False: {}}

@@ -92,24 +92,24 @@ class ProofSetting:
 
 def prove(
     source: PolicySource,
-    scenes: Sequence[ProofSetting] = (ProofSetting(),),
+    settings: Sequence[ProofSetting] = (ProofSetting(),),
     seconds: float = BEFORE_THEY_RULE_SECONDS,
     now: Callable[[], float] = time.process_time,
 ) -> Proven:
-    """Compares on all known inputs of each scene and on generated ones, these for about `seconds` of the
+    """Compares on all known inputs of each setting and on generated ones, these for about `seconds` of the
     processor. Raises POLICY_ENGINE_UNAVAILABLE where the policies cannot be used at all.
     """
-    sources = [_small(replace(source, base={**source.base, **scene.tables})) for scene in scenes]
+    sources = [_small(replace(source, base={**source.base, **setting.tables})) for setting in settings]
     whole = [compiled(each, RuleForm.WHOLE) for each in sources]
-    hindrances, why, remedy = obstacles(source.modules, source.base), "", ""
+    found, why, remedy = obstacles(source.modules, source.base), "", ""
     for form in (RuleForm.SLICED, RuleForm.LOOKUPS):
-        in_the_way = [each for each in hindrances if _rank(each.form) > _rank(form)]
+        in_the_way = [each for each in found if _rank(each.form) > _rank(form)]
         if in_the_way:
             why, remedy = why or str(in_the_way[0]), remedy or in_the_way[0].remedy
             continue
         trials = [
-            _Trial(form, *each, seconds / len(scenes), now)
-            for each in zip(sources, [scene.known for scene in scenes], whole, strict=True)
+            _Trial(form, *each, seconds / len(settings), now)
+            for each in zip(sources, [setting.known for setting in settings], whole, strict=True)
         ]
         difference = next(filter(None, (trial.difference() for trial in trials)), "")
         if not difference:

@@ -3,7 +3,7 @@
 Knows: OpenAI's API reference, "Administration: Project service accounts" and "… service account API keys":
 paths, bodies, replies, pages. Must not know: whose accounts these are, or when they end.
 
-The admin key is leased for each request and held for none. Whatever goes wrong comes back as a Refusal.
+The admin key is leased for each request and held for none. Whatever goes wrong comes back as a SourceError.
 """
 
 from __future__ import annotations

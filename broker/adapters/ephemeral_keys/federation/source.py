@@ -20,6 +20,7 @@ from broker.adapters.ephemeral_keys import (
     RetireReason,
     SourceError,
     refused,
+    trouble,
     unready,
 )
 from broker.adapters.ephemeral_keys.federation.exchange import TokenEndpoint, Trust
@@ -86,7 +87,7 @@ class FederatedKeySource:
 
     def trouble(self) -> str:
         """What keeps some credential from its next key, or an empty string."""
-        return "; ".join(kept.trouble for kept in self._kept.values() if kept.trouble)
+        return trouble(self._kept.values())
 
     async def lease(self, credential: str) -> Lease:
         """See ports.CredentialSource. Answers within 2 s whatever OpenAI does; a dictionary and a clock where

@@ -38,8 +38,8 @@ class SubjectToken:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="subject-token")
 
     async def read(self) -> Secret | SourceError:
-        """The token that is there now; a Refusal where it is missing, no JWT, or past its end: whoever it is
-        shown to would refuse it. Its signature is for them to check. Never raises.
+        """The token that is there now; a SourceError where it is missing, no JWT, or past its end: whoever it
+        is shown to would refuse it. Its signature is for them to check. Never raises.
         """
         reading = asyncio.get_running_loop().run_in_executor(self._thread, self.read_blocking)
         await asyncio.wait({reading}, timeout=_SECONDS)
