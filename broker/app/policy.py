@@ -5,6 +5,7 @@ Knows: which adapter each setting means. Must not know: how a call uses a decisi
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -103,11 +104,12 @@ class PolicyEngine:
 
     async def aclose(self) -> None:
         """Stops watching."""
-        if self._shadow is not None:
-            await self._shadow.aclose()
-        if isinstance(self._bundle, ServedBundle):
-            await self._bundle.aclose()
-        await self._engine.aclose()
+        async with AsyncExitStack() as ends:
+            ends.push_async_callback(self._engine.aclose)
+            if isinstance(self._bundle, ServedBundle):
+                ends.push_async_callback(self._bundle.aclose)
+            if self._shadow is not None:
+                ends.push_async_callback(self._shadow.aclose)
 
     def bundle(self) -> bytes | None:
         """The last good signed bundle, for an OPA to fetch; None where there is none."""
