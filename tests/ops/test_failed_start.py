@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import socket
 import subprocess
 import sys
@@ -25,30 +26,36 @@ from tests.vault.serving import configuration
 
 START_SECONDS = 60
 LISTENERS = ("https", "grpc", "console")
-FAILING = """
+STOPPING_AT = """
 import asyncio, errno, sys
 from broker.app.lifecycle import Lifecycle
 from broker.cli.main import main
 
-add, begin, failing = Lifecycle.add, Lifecycle.begin, sys.argv.pop()
-told = OSError(errno.EIO, "made to fail", failing)
+add, begin, chosen = Lifecycle.add, Lifecycle.begin, sys.argv.pop()
 
-def failing_add(self, part, *how):
+def heed(said):
+    if said == "fail\\n":
+        raise OSError(errno.EIO, "made to fail", chosen)
+
+def stopping_add(self, part, *how):
     add(self, part, *how)
-    if part == failing and sys._getframe(1).f_code.co_name != "begin":
-        raise told
+    if part == chosen and sys._getframe(1).f_code.co_name != "begin":
+        heed(sys.stdin.readline())
 
-async def failing_begin(self, part, *how):
+async def stopping_begin(self, part, *how):
     done = await begin(self, part, *how)
-    if part == failing:
+    if part == chosen:
+        print("begun", flush=True)
         await asyncio.sleep(0.5)  # so that a key is made, or is just being made
-        raise told
+        heed(await asyncio.to_thread(sys.stdin.readline))
     return done
 
-Lifecycle.add, Lifecycle.begin = failing_add, failing_begin
+Lifecycle.add, Lifecycle.begin = stopping_add, stopping_begin
 main()
 """
-"""`broker serve` with the name of a part behind its arguments: the start fails once that part has begun."""
+"""`broker serve` with a part's name behind its arguments: once that has begun, the start waits for a line on
+standard input, and fails where it says so.
+"""
 
 
 def parts() -> list[str]:
@@ -109,11 +116,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield Place(here, {name: f"127.0.0.1:{free_port()}" for name in LISTENERS})
 
 
-def spawn(config: Path, *failing: str) -> subprocess.Popen[str]:
-    """`broker serve`, in a process group of its own; `failing` is the part at which it is to fail."""
-    program = ("-c", FAILING) if failing else PROGRAM
+def spawn(config: Path, *part: str) -> subprocess.Popen[str]:
+    """`broker serve`, in a process group of its own; `part` is the one at which it waits."""
+    program = ("-c", STOPPING_AT) if part else PROGRAM
     return subprocess.Popen(
-        [sys.executable, *program, "serve", "--config", str(config), *failing],
+        [sys.executable, *program, "serve", "--config", str(config), *part],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -122,32 +130,40 @@ def spawn(config: Path, *failing: str) -> subprocess.Popen[str]:
     )
 
 
-def fails(place: Place, config: Path, *failing: str) -> str:
+def fails(place: Place, config: Path, *part: str) -> str:
     """What a start says that fails; by then, nothing of it is left."""
     begun = place.types()
-    process = spawn(config, *failing)
-    said, errors = process.communicate(timeout=START_SECONDS)
-    assert (process.returncode, said) == (3, ""), errors
+    process = spawn(config, *part)
+    said, errors = process.communicate("fail\n", timeout=START_SECONDS)
+    assert (process.returncode, said.replace("begun\n", "")) == (3, ""), errors
     assert [line for line in errors.splitlines() if line.startswith("broker: ")] == errors.splitlines()[-1:]
     for never in ("Traceback", "not_stopped", "Errno", "never awaited", "never retrieved"):
         assert never not in errors, errors
-    assert [pid for pid, stat in stats() if int(stat[GROUP]) == process.pid and stat[STATE] != "Z"] == []
+    leaves_nothing(place, process.pid, begun)
+    return errors
+
+
+def leaves_nothing(place: Place, pid: int, begun: list[RecordType]) -> None:
+    """Neither process nor key; `begun` is what the log had before."""
+    assert [each for each, stat in stats() if int(stat[GROUP]) == pid and stat[STATE] != "Z"] == []
     assert place.here.organization()["accounts"] == []
     new = place.types()[len(begun) :]
     assert new.count(RecordType.START) == new.count(RecordType.CLOSE) <= 1
     assert new[-1:] in ([], [RecordType.CLOSE])
-    return errors
 
 
-def serves(place: Place, config: Path) -> None:
-    """A start right after is ready, and ends as it should."""
-    process = spawn(config)
+def is_ready_and_ends(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     is_ready = "ready\n" in iter(process.stdout.readline, "")
     process.terminate()
     _, errors = process.communicate(timeout=START_SECONDS)
     assert is_ready, errors
     assert process.returncode == 0, errors
+
+
+def serves(place: Place, config: Path) -> None:
+    """A start right after is ready, and ends as it should."""
+    is_ready_and_ends(spawn(config))
     assert place.here.organization()["accounts"] == []
     verified = verify(place.log)
     assert verified.returncode == 0, verified.stdout + verified.stderr
@@ -275,3 +291,31 @@ def test_where_an_address_is_taken_nothing_else_has_begun(place: Place) -> None:
     with taken_port(place) as config:
         fails(place, config)
     assert (len(place.types()), len(place.here.organization()["events"])) == before
+
+
+def test_until_it_is_ready_its_addresses_are_taken_and_refuse(place: Place) -> None:
+    process = spawn(place.config(), "policy")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    for address in place.addresses.values():
+        host, port = address.split(":")
+        with socket.socket() as caller:
+            assert caller.connect_ex((host, int(port))) == errno.ECONNREFUSED
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server((host, int(port)))
+    assert process.stdin is not None
+    process.stdin.write("go on\n")
+    process.stdin.flush()
+    is_ready_and_ends(process)
+
+
+@pytest.mark.parametrize("part", ["log", "space"])
+def test_a_signal_while_it_starts_ends_it_as_any_other(place: Place, part: str) -> None:
+    begun = place.types()
+    process = spawn(place.config(), part)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    process.terminate()
+    _, errors = process.communicate("go on\n", timeout=START_SECONDS)
+    assert process.returncode == 0, errors
+    leaves_nothing(place, process.pid, begun)
