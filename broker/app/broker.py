@@ -74,9 +74,9 @@ class Broker:
         parts.add("keys", keys.aclose, LONG_STEP_SECONDS)
         certificates = Certificates(settings, clock, vault)
         tls = await parts.begin("certificates", certificates.open, certificates.aclose)
+        log = await asyncio.to_thread(AuditLog, settings, clock, vault)
         objects = OwnedObjects(settings, clock)
         await parts.begin("owners", objects.owners.open, objects.owners.close)
-        log = await asyncio.to_thread(AuditLog, settings, clock, vault)
         ledger = self._ledger = await parts.begin("log", log.open, log.aclose, LONG_STEP_SECONDS)
         ledger.failed.add_done_callback(lambda _future: self.log_lost.set())
         await keys.start()  # none is made at OpenAI for a broker whose log does not open

@@ -235,6 +235,13 @@ def owners_that_are_no_file(place: Place) -> Iterator[Path]:
 
 
 @contextmanager
+def keys_in_a_file(place: Place) -> Iterator[Path]:
+    folder = place.here.directory / "no-keys-folder"
+    folder.touch()
+    yield place.config(audit={"keys": str(folder / "keys")})
+
+
+@contextmanager
 def log_in_a_file(place: Place) -> Iterator[Path]:
     folder = place.here.directory / "no-folder"
     folder.touch()
@@ -269,6 +276,7 @@ FAULTS: dict[Callable[[Place], AbstractContextManager[Path]], str] = {
     broken_policy: "broken.rego",
     instance_of_another: "Another process is the broker instance",
     no_certificate: "server.pem",
+    keys_in_a_file: "no-keys-folder",
     owners_that_are_no_file: "objects.sqlite",
     log_in_a_file: "no-folder",
     log_that_was_removed: "it was removed, cut or rolled back",
