@@ -10,7 +10,7 @@ WORKERS ?= 3
 QUICK := budget call catalog identity keystore lanes lifecycle loop money prefilter shaping structure throttling tlog
 # COVERED: what `make coverage` runs, e.g. COVERED="tests/e2e tests/grpc".
 COVERED ?= $(QUICK:%=tests/%)
-# AUDIT_SERVICE: who is asked for vulnerabilities: pypi, osv or esms.
+# AUDIT_SERVICE: who is asked for vulnerabilities: pypi, osv, or a mirror of it: "osv --osv-url URL".
 AUDIT_SERVICE ?= pypi
 DIST ?= dist
 PYTEST := $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile
