@@ -15,7 +15,6 @@ from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 from broker.tlog import base64s
 from broker.tlog.malformed import MalformedError
 
-
 SIGNATURE_BYTES = 64
 
 
