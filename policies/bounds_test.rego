@@ -12,14 +12,14 @@ asked(operation, changes) := inputs.call("modest", object.union({"/call/operatio
 # What the modest's shape sets: the role has ceilings and no caps.
 sends(fields) := {"shape": {"set": fields, "remove": [], "model": null}}
 
-penalties := {"frequency_penalty": -0.5, "presence_penalty": -1}
+penalties := {"frequency_penalty": -0.5, "presence_penalty": -1.5}
 
 sampling := {"temperature": 0.5, "top_p": 0.9}
 
 cases := {
 	"a chat that names nothing": {"input": asked("chat", {"/estimate/tokens_out_max": 16384}), "rule": "granted", "expect": sends(object.union(object.union(penalties, sampling), {"max_completion_tokens": 1000}))},
 	"a chat whose token lets it have less": {"input": asked("chat", {"/estimate/tokens_out_max": 900}), "rule": "granted", "expect": sends(object.union(penalties, sampling))},
-	"a chat that names all of it": {"input": asked("chat", {"/call/parameters": {"max_tokens": 1000, "temperature": 0.5, "top_p": 0, "frequency_penalty": -2, "presence_penalty": -1, "n": 2}, "/estimate/tokens_out_max": 2000}), "rule": "granted", "expect": sends({})},
+	"a chat that names all of it": {"input": asked("chat", {"/call/parameters": {"max_tokens": 1000, "temperature": 0.5, "top_p": 0, "frequency_penalty": -2, "presence_penalty": -1.5, "n": 2}, "/estimate/tokens_out_max": 2000}), "rule": "granted", "expect": sends({})},
 	"a chat that names one": {"input": asked("chat", {"/call/parameters": {"max_tokens": 10, "temperature": 0}, "/estimate/tokens_out_max": 10}), "rule": "granted", "expect": sends(object.union(penalties, {"top_p": 0.9}))},
 	"a chat that names more": {"input": asked("chat", {"/call/parameters": {"max_tokens": 1001}, "/estimate/tokens_out_max": 1001}), "rule": "parameter_over_ceiling"},
 	"completions, whose default is small": {"input": asked("completions", {"/estimate/tokens_out_max": 16}), "rule": "granted", "expect": sends(object.union(penalties, sampling))},
