@@ -16,11 +16,11 @@ from broker.model.record import Record, RecordType
 from broker.tlog import base64s
 from broker.tlog.certification import (
     DOMAIN,
+    SIGNATURE_BYTES,
     Certification,
     KeyUse,
     Statement,
     parse_certification,
-    parse_statement,
 )
 from broker.tlog.certified import Certified
 from broker.tlog.certifier import TrustedCertifier, certifier_name, parse_certifier
@@ -128,8 +128,9 @@ def uncertified(report: Report) -> list[tuple[str, str]]:
 
 @given(statements)
 def test_a_statement_parses_to_itself_and_back_to_the_same_bytes(made: Statement) -> None:
-    assert parse_statement(made.encode()) == made
-    assert parse_statement(made.encode()).encode() == made.encode()
+    read = parse_certification(str(Certification(made, 1, bytes(SIGNATURE_BYTES)))).statement
+    assert read == made
+    assert read.encode() == made.encode()
     assert made.message() == DOMAIN + made.encode()
 
 
