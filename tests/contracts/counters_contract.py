@@ -67,7 +67,7 @@ class CountersContract(PortContract):
     async def test_it_is_the_adapter_that_is_named(self) -> None:
         self.under_test((await self.fresh()).counters)
 
-    @settings(max_examples=sized(80), deadline=None)
+    @settings(max_examples=sized(80))
     @given(steps=STEPS)
     async def test_no_interleaving_passes_a_cap(
         self, steps: list[dict[str, int] | tuple[int, float]]

@@ -54,7 +54,7 @@ class TestMetered(CredentialSourceContract):
         return Before(sealed, MeteredKeys(sealed.vault, Metrics(), SystemClock()))
 
 
-class NoKeys:
+class Keyless:
     """Implements RefusingSetup."""
 
     vault = DenyAllSource("There is no store.", "Configure one.")
@@ -66,5 +66,5 @@ class TestDenyAll(RefusingSourceContract):
     adapter = DenyAllSource
 
     @pytest.fixture
-    def rig(self) -> NoKeys:
-        return NoKeys()
+    def rig(self) -> Keyless:
+        return Keyless()
