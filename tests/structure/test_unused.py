@@ -39,6 +39,11 @@ def words(tree: ast.AST) -> Iterator[str]:
 
 
 @cache
+def read_in(path: str) -> Counter[str]:
+    return Counter(words(modules()[path]))
+
+
+@cache
 def used() -> Counter[str]:
     """How often each name is read in broker/; generated code calls what serves an RPC."""
     generated = [ast.parse(path.read_text()) for path in (ROOT / "broker/gen").rglob("*_grpc.py")]
@@ -67,9 +72,8 @@ def taken() -> frozenset[tuple[str, str]]:
 
 def is_used(path: str, node: Definition) -> bool:
     """Of a module: in it, or elsewhere, by way of its package too."""
-    own = sum(word == node.name for word in words(modules()[path]))
     where = {Path(path).stem, *Path(path).parent.parts}
-    return own > inside(node) or any((place, node.name) in taken() for place in where)
+    return read_in(path)[node.name] > inside(node) or any((place, node.name) in taken() for place in where)
 
 
 def inside(node: Definition) -> int:
@@ -89,8 +93,9 @@ def is_asked_for(path: str, owner: ast.ClassDef, node: Definition) -> bool:
         return True
     if node.name in OF_AN_AWAITABLE and hasattr(made, "__await__"):
         return True
-    known = {*words(modules()[path])}
-    return any(library in known and name.fullmatch(node.name) for library, name in OF_A_LIBRARY.items())
+    return any(
+        library in read_in(path) and name.fullmatch(node.name) for library, name in OF_A_LIBRARY.items()
+    )
 
 
 def public(body: list[ast.stmt]) -> Iterator[Definition]:
