@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 RUN := .venv/bin/python
 # WORKERS: processes that run tests side by side; many tests wait more than they work.
 WORKERS ?= 3
-PYTEST := $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile
+PYTEST := $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 READY := .venv/.ready
 export UV_PYTHON_DOWNLOADS := never
 VAULT := $(if $(shell command -v vault || command -v bao),,.tools/bin/vault)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -159,6 +160,22 @@ async def test_a_candidate_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
         released.set()
         await _until(lambda: shadow.tally.failed == QUEUE + 1)
     assert len(_shadows(tmp_path)) == QUEUE + 1
+
+
+async def test_a_candidate_that_fails_late_is_told_of_once(tmp_path: Path) -> None:
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    released = threading.Event()
+    late = Broken(lambda: released.wait(30) and _raise(ZeroDivisionError()))
+    async with _shadow(tmp_path, late, deadline_seconds=0.05) as shadow:
+        shadow.observe(_seen("c0", ALICE, allow=True))
+        await _until(lambda: shadow.tally.failed == 1)
+        released.set()
+        shadow.observe(_seen("c1", ALICE, allow=True))
+        await _until(lambda: shadow.tally.failed == 2)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert told == []
 
 
 async def test_closing_does_not_wait_for_a_candidate_that_hangs(tmp_path: Path) -> None:
