@@ -16,7 +16,6 @@ from broker.model.record import Record, RecordType
 from broker.tlog import base64s
 from broker.tlog.certification import (
     DOMAIN,
-    SIGNATURE_BYTES,
     Certification,
     KeyUse,
     Statement,
@@ -26,7 +25,7 @@ from broker.tlog.certified import Certified
 from broker.tlog.certifier import TrustedCertifier, certifier_name, parse_certifier
 from broker.tlog.malformed import MalformedError
 from broker.tlog.note import NoteKey, with_signature
-from broker.tlog.recordkey import RecordSigner
+from broker.tlog.recordkey import SIGNATURE_BYTES, RecordSigner
 from broker.tlog.report import Fault, Report, Verdict
 from broker.tlog.verify import verify
 from tests.tlog.samples import MemoryLog, calls, note_signer, numbers, signer, texts
