@@ -8,8 +8,20 @@ files, named here by their path.
 
 from broker.config.credentials import CredentialSettings
 from broker.config.keys import KeysSettings, VaultSettings
-from broker.config.loading import load, parse
+from broker.config.loading import load, load_to_serve, load_with_places, parse_to_serve
 from broker.config.policy import OpaSettings
+from broker.config.problem import LocatedFault
 from broker.config.settings import Settings
 
-__all__ = ["CredentialSettings", "KeysSettings", "OpaSettings", "Settings", "VaultSettings", "load", "parse"]
+__all__ = [
+    "CredentialSettings",
+    "KeysSettings",
+    "LocatedFault",
+    "OpaSettings",
+    "Settings",
+    "VaultSettings",
+    "load",
+    "load_to_serve",
+    "load_with_places",
+    "parse_to_serve",
+]

@@ -6,7 +6,7 @@ other rules can be judged, too. Must not know: any setting, files.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, TypeVar, cast, get_origin
@@ -16,15 +16,16 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from broker.config.fields import keys_at, places_of, section_in
-from broker.config.problem import Fault, Steps, dotted
+from broker.config.problem import SettingFault, Steps, dotted
 from broker.config.section import Section, UnknownValueError
 
 Model = TypeVar("Model", bound=Section)
+Rule = Callable[[Model], Iterator[SettingFault]]
 _OURS = "Value error, "  # what pydantic puts before a message of ours
 _NAME_ITSELF = "[key]"  # what it puts behind a name of a table that is wrong
 
 
-def judged(model: type[Model], values: Mapping[str, Any]) -> tuple[Model, list[Fault]]:
+def judged(model: type[Model], values: Mapping[str, Any]) -> tuple[Model, list[SettingFault]]:
     """The settings, and each value that is wrong. A setting that is wrong or missing is not in them: asking
     for it raises UnknownValueError.
     """
@@ -35,23 +36,30 @@ def judged(model: type[Model], values: Mapping[str, Any]) -> tuple[Model, list[F
     return _right_of(model, values, {fault.at for fault in faults}, ()), faults
 
 
-def _fault(model: type[Section], error: ErrorDetails) -> Fault:
+def rule_faults(rules: Iterable[Rule[Model]], settings: Model) -> Iterator[SettingFault]:
+    """What the rules find. One that asks for a setting that is itself wrong is not judged: that is told."""
+    for rule in rules:
+        with suppress(UnknownValueError):
+            yield from rule(settings)
+
+
+def _fault(model: type[Section], error: ErrorDetails) -> SettingFault:
     at = tuple(step for step in error["loc"] if step != _NAME_ITSELF)
     if error["type"] == "extra_forbidden":
         return _unknown(model, at)
     if error["type"] == "missing":
-        return Fault(at, "missing", "It has no default.")
-    return Fault(at, error["msg"].removeprefix(_OURS))
+        return SettingFault(at, "missing", "It has no default.")
+    return SettingFault(at, error["msg"].removeprefix(_OURS))
 
 
-def _unknown(model: type[Section], at: Steps) -> Fault:
+def _unknown(model: type[Section], at: Steps) -> SettingFault:
     *above, name = at
     known = keys_at(model, tuple(above))
     what = "no such setting" if above else "no such section"
     near = get_close_matches(str(name), known, n=1)
     elsewhere = [] if near else list(places_of(model, str(name)))
     meant = " or ".join([*near, *elsewhere])
-    return Fault(at, what, f"Did you mean {meant}?" if meant else f"Known here: {', '.join(known)}.")
+    return SettingFault(at, what, f"Did you mean {meant}?" if meant else f"Known here: {', '.join(known)}.")
 
 
 def _right_of(model: type[Model], values: Mapping[str, Any], wrong: Collection[Steps], at: Steps) -> Model:

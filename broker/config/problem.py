@@ -20,7 +20,7 @@ _NAME = re.compile(r"[\w ./:-]{1,40}\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SettingFault:
     """What is wrong at one place, and what to try. Neither text quotes a value that could be a secret."""
 
     at: Steps
@@ -28,8 +28,7 @@ class Fault:
     remedy: str = ""
 
     def __str__(self) -> str:
-        place = f"{dotted(self.at)}: " if self.at else ""
-        return " ".join(filter(None, (f"{place}{self.told}.", self.remedy)))
+        return " ".join(filter(None, (f"{self.told}.", self.remedy)))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,20 +43,25 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class LocatedFault:
     """A fault, and where it was written."""
 
     origin: Origin
-    fault: Fault
+    fault: SettingFault
+
+    @property
+    def place(self) -> str:
+        """`broker.toml:12: server.https`"""
+        return ": ".join(filter(None, (str(self.origin), dotted(self.fault.at))))
 
     def __str__(self) -> str:
-        return f"{self.origin}: {self.fault}"
+        return f"{self.place}: {self.fault}"
 
 
 class ConfigurationProblemsError(ConfigError):
     """A configuration that cannot be used, with every mistake in it, in the order of its lines."""
 
-    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+    def __init__(self, source: str, problems: Sequence[LocatedFault]) -> None:
         self.problems = tuple(sorted(problems, key=lambda each: each.origin))
         count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         lines = "".join(f"\n  {problem}" for problem in self.problems)

@@ -15,7 +15,14 @@ from typing import Any
 
 from broker.config.environment import Override
 from broker.config.positions import positions
-from broker.config.problem import NO_LINE, ConfigurationProblemsError, Fault, Origin, Problem, Steps
+from broker.config.problem import (
+    NO_LINE,
+    ConfigurationProblemsError,
+    LocatedFault,
+    Origin,
+    SettingFault,
+    Steps,
+)
 from broker.errors import ConfigError
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
@@ -30,14 +37,14 @@ class Document:
     source: str
     values: Mapping[str, Any]
     origins: Mapping[Steps, Origin]
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[SettingFault, ...] = ()
 
-    def located(self, fault: Fault) -> Problem:
+    def located(self, fault: SettingFault) -> LocatedFault:
         """The fault with the place where it, or the nearest table around it, was written."""
         for length in range(len(fault.at), 0, -1):
             if (origin := self.origins.get(fault.at[:length])) is not None:
-                return Problem(origin, fault)
-        return Problem(Origin(NO_LINE, self.source), fault)
+                return LocatedFault(origin, fault)
+        return LocatedFault(Origin(NO_LINE, self.source), fault)
 
 
 def read(path: Path) -> Document:
@@ -60,7 +67,7 @@ def overridden(document: Document, given: Iterable[Override]) -> Document:
     faults = list(document.faults)
     for each in given:
         if each.why_not:
-            faults.append(Fault(each.at, each.why_not, 'Such as ["one", "two"].'))
+            faults.append(SettingFault(each.at, each.why_not, 'Such as ["one", "two"].'))
         else:
             _put(values, each)
             origins = {at: origin for at, origin in origins.items() if at[: len(each.at)] != each.at}
@@ -106,4 +113,6 @@ def _parsed(path: Path, raw: bytes) -> tuple[Mapping[str, Any], Mapping[Steps, i
 
 
 def _no_toml(path: Path, line: float, told: str, remedy: str = "") -> ConfigError:
-    return ConfigurationProblemsError(str(path), [Problem(Origin(line, str(path)), Fault((), told, remedy))])
+    return ConfigurationProblemsError(
+        str(path), [LocatedFault(Origin(line, str(path)), SettingFault((), told, remedy))]
+    )
