@@ -20,6 +20,7 @@ from broker.adapters.telemetry import (
     NativeLines,
     PooledKeysMetric,
     RejectedHandshakes,
+    ShadowMetric,
 )
 from broker.app.certificates import Certificates
 from broker.app.credentials import all_keys
@@ -152,6 +153,7 @@ class Broker:
     def _measure(self, core: WiredCore, keys: CredentialRouter, policy: PolicyEngine) -> None:
         """What the metrics ask for whenever they are read."""
         self._metrics.registry.register(PooledKeysMetric(core.pools.stats))
+        self._metrics.registry.register(ShadowMetric(policy.shadowed))
         self._metrics.watch_space(lambda: core.space.free_bytes)
         self._metrics.watch(core.unready, keys.trouble, policy.problem, policy.unsliced)
 
