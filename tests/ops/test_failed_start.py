@@ -7,6 +7,7 @@ import errno
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -113,7 +114,9 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with site(tmp_path_factory.mktemp("failing") / "broker") as here:
-        yield Place(here, {name: f"127.0.0.1:{free_port()}" for name in LISTENERS})
+        place = Place(here, {name: f"127.0.0.1:{free_port()}" for name in LISTENERS})
+        serves(place, place.config())
+        yield place
 
 
 def spawn(config: Path, *part: str) -> subprocess.Popen[str]:
@@ -181,8 +184,20 @@ def test_whatever_has_begun_is_undone(place: Place, part: str) -> None:
 
 def test_after_starts_that_failed_one_succeeds(place: Place) -> None:
     serves(place, place.config())
-    made = [event for event in place.here.organization()["events"] if event["what"] == "key_created"]
-    assert len(made) > 1, "none of the starts that failed has made a key"
+
+
+def test_a_key_that_was_made_is_deleted(place: Place) -> None:
+    begun = place.types()
+    process = spawn(place.config(), "listeners")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    deadline = time.monotonic() + 20
+    while not place.here.live() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert place.here.live()
+    _, errors = process.communicate("fail\n", timeout=START_SECONDS)
+    assert process.returncode == 3, errors
+    leaves_nothing(place, process.pid, begun)
 
 
 @contextmanager
