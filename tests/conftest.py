@@ -1,4 +1,4 @@
-"""Shared fixtures: one real `broker dev` for all tests that only call it."""
+"""Shared by all tests: one real `broker dev` for those that only call it, and how properties are tried."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.running import RunningBroker, start_broker
 
+settings.register_profile("broker", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("broker")  # busy machines fail no property
 import_module("broker.listeners.grpc")  # sets grpc's TLS floor, which must happen before grpc is imported
 
 

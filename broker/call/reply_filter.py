@@ -6,7 +6,7 @@ Knows: prefilter and shaping, and which replies would hold up other calls. Must 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -117,15 +117,13 @@ class ReplyFilter:
 
     def _passes(self, answer: Reply, document: object, body: bytes, decision: CallDecision) -> bool:
         """Whether one look is enough to tell that neither headers nor text hold what is to be taken out: most
-        replies are small, and hold nothing. It reads whatever `_inspection` reads.
+        replies are small, and hold nothing.
         """
         compiling = self._compiling(decision, large=False)
         if len(body) > LARGE_BYTES or not compiling.done():
             return False
-        said = members(document, body)
-        parts = shown_together(said)
-        together = [joined(parts)] if parts else []
-        return compiling.result().passes([*texts(said, _as_no_text), *together, _headers(answer)])
+        each, _, together = _read(members(document, body))
+        return compiling.result().passes([*each, *together, _headers(answer)])
 
     async def _found(self, said: Mapping[str, object], size: int, call: Authorized) -> tuple[Finding, ...]:
         """What is to be taken out of a reply. Raises CONTENT_BLOCKED."""
@@ -166,13 +164,18 @@ class ReplyFilter:
         return compiling
 
 
-def _inspection(inspector: Inspector, document: Mapping[str, object]) -> Steps[tuple[Finding, ...]]:
-    found = texts(document, _as_no_text)
+def _read(said: Mapping[str, object]) -> tuple[Sequence[Text], Sequence[Text], Sequence[Text]]:
+    """All that is judged of a reply: each text; and of the parts that clients put together, the one text."""
+    parts = shown_together(said)
+    return texts(said, _as_no_text), parts, [joined(parts)] if parts else []
+
+
+def _inspection(inspector: Inspector, said: Mapping[str, object]) -> Steps[tuple[Finding, ...]]:
+    each, parts, together = _read(said)
     yield
     try:
-        seen = yield from inspector.steps(found)
-        parts = shown_together(document)
-        over = (yield from inspector.steps([joined(parts)])) if parts else ()
+        seen = yield from inspector.steps(each)
+        over = yield from inspector.steps(together)
     except TooManyFindingsError:
         raise _unreadable() from None
     return (*seen, *spread(over, parts)) if over else seen

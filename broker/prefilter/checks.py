@@ -41,25 +41,26 @@ _ALL_DIGITS = frozenset(
     "NO BE DK FI FO GL SD SI AT BA EE LT XK HR CR DE ME RS AE IL CZ SK ES SE TN PT IS BI DJ TL HU PL".split()  # noqa: SIM905 - a list of codes
 )
 _LEADING_DIGITS = {"AD": 8}
-# issuer prefixes (first, last) and the lengths they issue
-_ISSUERS = (
-    (("4", "4"), (13, 16, 19)),  # Visa
-    (("51", "55"), (16,)),  # Mastercard
-    (("2221", "2720"), (16,)),
-    (("34", "34"), (15,)),  # American Express
-    (("37", "37"), (15,)),
-    (("6011", "6011"), (16, 17, 18, 19)),  # Discover
-    (("644", "649"), (16, 17, 18, 19)),
-    (("65", "65"), (16, 17, 18, 19)),
-    (("300", "305"), (14, 16)),  # Diners Club
-    (("36", "36"), (14, 16, 19)),
-    (("38", "39"), (14, 16)),
-    (("3528", "3589"), (16, 17, 18, 19)),  # JCB
-    (("62", "62"), (16, 17, 18, 19)),  # UnionPay
-    (("50", "50"), (13, 15, 16, 18, 19)),  # Maestro
-    (("56", "58"), (13, 15, 16, 18, 19)),
-    (("6304", "6304"), (16, 18, 19)),
-    (("6759", "6763"), (16, 18, 19)),
+# issuer prefixes (first, last), the lengths they issue, and those that they may but hardly do (ISO/IEC 7812):
+# times in nanoseconds, identifiers that count up and codes of products have these, too
+ISSUERS = (
+    (("4", "4"), (13, 16, 19), ()),  # Visa
+    (("51", "55"), (16,), ()),  # Mastercard
+    (("2221", "2720"), (16,), ()),
+    (("34", "34"), (15,), ()),  # American Express
+    (("37", "37"), (15,), ()),
+    (("6011", "6011"), (16, 19), (17, 18)),  # Discover
+    (("644", "649"), (16, 19), (17, 18)),
+    (("65", "65"), (16, 19), (17, 18)),
+    (("300", "305"), (14, 16), ()),  # Diners Club
+    (("36", "36"), (14, 16, 19), ()),
+    (("38", "39"), (14, 16), ()),
+    (("3528", "3589"), (16, 19), (17, 18)),  # JCB
+    (("62", "62"), (16, 19), (17, 18)),  # UnionPay
+    (("50", "50"), (16, 19), (13, 15, 18)),  # Maestro
+    (("56", "58"), (16, 19), (13, 15, 18)),
+    (("6304", "6304"), (16, 19), (18,)),
+    (("6759", "6763"), (16, 19), (18,)),
 )
 _DOUBLED = bytes.maketrans(b"0123456789", b"0246813579")  # the digit sum of twice the digit
 _KEY_PREFIX = re.compile(
@@ -68,6 +69,10 @@ _KEY_PREFIX = re.compile(
 _KEY_WINDOW, _KEY_CHANGES = 20, 3  # random letters and digits change 8.5 times in 20; fewer than 3 in 0.2 %
 _CARD_BEGINS = re.compile(r"(?:[0-9]{4}|[0-9]{6})[ -]|[0-9]{13}")  # as its first group is printed
 _GROUP = 4  # characters, as cards and IBANs are printed
+_EAN = 13  # digits
+_DAY_FIRST = re.compile(
+    r"30(?:0[1-9]|1[0-2])(?:19|20)[0-9]{2}(?:[01][0-9]|2[0-3])(?:[0-5][0-9]){2}"
+)  # 14, as Diners
 _MAX_PHONE, _MIN_PHONE = 15, 8  # ITU-T E.164
 
 
@@ -88,22 +93,38 @@ def luhn(number: str) -> bool:
 
 def payment_card(candidate: str) -> int:
     """The longest beginning, whole groups only and as cards are printed, that is a number of a length its
-    issuer uses.
+    issuer uses; of one it hardly uses, or that is the code of a product, too, only in groups.
 
     >>> payment_card("4111 1111 1111 1111 12"), payment_card("41 11 1111 1111 1111")
     (19, 0)
+    >>> payment_card("6456 9606 1000 0008 96"), payment_card("645696061000000896")
+    (22, 0)
     """
     if not _CARD_BEGINS.match(candidate):  # most of a table of numbers ends here
         return 0
     for end in _group_ends(candidate):
         number = candidate[:end].replace(" ", "").replace("-", "")
-        if len(number) in _lengths(number) and luhn(number) and _is_printed(candidate[:end]):
+        if _is_card(number, candidate[:end]) and luhn(number) and _is_printed(candidate[:end]):
             return end
     return 0
 
 
-def _lengths(number: str) -> tuple[int, ...]:
-    return next((sizes for (first, last), sizes in _ISSUERS if first <= number[: len(first)] <= last), ())
+def _is_card(number: str, written: str) -> bool:
+    """Whether its issuer has cards of this length; a rare one, a time, a product's code only in groups."""
+    issued, rare = _lengths(number)
+    if number != written:
+        return len(number) in issued or len(number) in rare
+    return len(number) in issued and not _is_product(number) and not _DAY_FIRST.fullmatch(number)
+
+
+def _lengths(number: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    found = ((often, rare) for (first, last), often, rare in ISSUERS if first <= number[: len(first)] <= last)
+    return next(found, ((), ()))
+
+
+def _is_product(number: str) -> bool:
+    """Whether it is a right EAN-13, the code below a product's bars (GS1 General Specifications, 7.9)."""
+    return len(number) == _EAN and (sum(map(int, number[::2])) + 3 * sum(map(int, number[1::2]))) % 10 == 0
 
 
 def _group_ends(candidate: str) -> list[int]:

@@ -104,7 +104,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=sized(200), deadline=None)
+@settings(max_examples=sized(200))
 @given(STEPS)
 def test_decisions_with_and_without_the_cache_are_equal(steps: list[object]) -> None:
     asyncio.run(_equal(steps))

@@ -137,7 +137,7 @@ def test_a_window_that_does_not_bound_the_whole_call_refuses_nothing(
     assert ask(operation, document).tokens_in > 0
 
 
-@settings(max_examples=sized(60), deadline=None)
+@settings(max_examples=sized(60))
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
 def test_no_text_of_a_message_goes_uncounted(texts: list[str]) -> None:
     parts = [{"type": "text", "text": text} for text in texts]
@@ -164,7 +164,6 @@ def test_what_is_not_text_is_counted_too(document: dict[str, object], expected: 
         assert counted == expected
 
 
-@settings(deadline=None)  # the first example loads the vocabulary
 @given(st.text(max_size=200))
 def test_token_arrays_are_read_back(text: str) -> None:
     assert decode_tokens(MINI, encoding("o200k_base").encode(text)) == text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.catalog.vocabulary import encoding
@@ -20,7 +20,6 @@ TEXTS = st.text(st.characters(exclude_categories=[]), max_size=200) | st.sampled
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None)  # the first example loads
 @given(text=TEXTS)
 def test_a_text_has_the_same_tokens(name: str, text: str) -> None:
     expected = bpe_openai.get_encoding(name).encode_ordinary(text)
@@ -29,7 +28,6 @@ def test_a_text_has_the_same_tokens(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None)  # the first example loads
 @given(tokens=st.lists(st.integers(0, 100_255) | st.sampled_from([100_257, 199_999, 200_018, 133])))
 def test_tokens_have_the_same_text(name: str, tokens: list[int]) -> None:
     try:

@@ -61,7 +61,7 @@ class CountersContract:
         """Counters that nobody has charged yet."""
         raise NotImplementedError
 
-    @settings(max_examples=sized(80), deadline=None)
+    @settings(max_examples=sized(80))
     @given(steps=STEPS)
     async def test_no_interleaving_passes_a_cap(
         self, steps: list[dict[str, int] | tuple[int, float]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.adapters.ephemeral_keys.dynamic import DynamicKey
@@ -108,7 +108,7 @@ async def live_through(happenings: list[Step]) -> None:
     assert list(history.rig.organization.accounts.values()) == [history.person]
 
 
-@settings(max_examples=sized(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=sized(60))
 @given(st.lists(steps, max_size=12))
 def test_at_the_end_no_key_of_ours_lives(happenings: list[Step]) -> None:
     asyncio.run(live_through(happenings))

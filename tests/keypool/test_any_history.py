@@ -99,4 +99,4 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 TestAnyHistory = AnyHistory.TestCase
-TestAnyHistory.settings = settings(max_examples=sized(60), stateful_step_count=40, deadline=None)
+TestAnyHistory.settings = settings(max_examples=sized(60), stateful_step_count=40)

@@ -322,7 +322,7 @@ async def play(till: Till, scene: Scenario, openai: OpenAI) -> None:
     await asyncio.gather(call, silent, return_exceptions=True)
 
 
-@settings(max_examples=sized(500), deadline=None)
+@settings(max_examples=sized(500))
 @given(scene=scenarios)
 def test_never_less_than_openai_bills_and_more_only_while_it_is_unknown(scene: Scenario) -> None:
     openai = OpenAI(scene)

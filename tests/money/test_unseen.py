@@ -272,7 +272,7 @@ TURNS = st.lists(
 
 
 @given(turns=TURNS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 async def test_never_less_is_reserved_or_charged_than_openai_bills_however_a_conversation_goes(
     turns: list[dict[str, Any]],
 ) -> None:

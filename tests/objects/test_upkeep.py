@@ -309,7 +309,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS)
-@settings(max_examples=sized(25), deadline=None)
+@settings(max_examples=sized(25))
 async def test_after_any_history_a_file_made_anew_says_the_same(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, str]]
 ) -> None:

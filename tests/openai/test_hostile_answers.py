@@ -174,7 +174,7 @@ _VALID = st.sampled_from([OK, CHUNKED + b"2\r\nok\r\n0\r\n\r\n", head(b"content-
 
 # A connection that the server accepted too late, behind the end of a test, is the test's own.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@settings(max_examples=sized(60), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=sized(60), suppress_health_check=list(HealthCheck))
 @given(_VALID, st.lists(st.tuples(st.integers(0, 90), st.integers(0, 3), _PIECES), min_size=1, max_size=4))
 async def test_any_answer_ends_in_a_reply_or_an_error(
     valid: bytes, edits: list[tuple[int, int, bytes]]

@@ -274,7 +274,7 @@ def test_an_error_never_quotes_the_answer() -> None:
         )
 
 
-@settings(max_examples=sized(300), deadline=None)
+@settings(max_examples=sized(300))
 @given(st.sampled_from(sorted(ALLOWED)), JSON)
 def test_garbage_in_any_field_is_a_decision_or_an_error(field: str, garbage: object) -> None:
     with suppress(BrokerError):
@@ -284,7 +284,7 @@ def test_garbage_in_any_field_is_a_decision_or_an_error(field: str, garbage: obj
         assert decision.limits or field == "limits"
 
 
-@settings(max_examples=sized(300), deadline=None)
+@settings(max_examples=sized(300))
 @given(JSON)
 def test_garbage_is_never_an_allowing_decision(garbage: object) -> None:
     for parse in (parse_call_decision, parse_token_decision, parse_admin_decision):

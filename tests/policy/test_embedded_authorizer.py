@@ -191,13 +191,13 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=sized(200), deadline=None)
+@settings(max_examples=sized(200))
 @given(_JSON)
 def test_every_document_comes_back_as_it_went_in(document: object) -> None:
     assert _ECHO.evaluate("t/r", document) == document
 
 
-@settings(max_examples=sized(100), deadline=None)
+@settings(max_examples=sized(100))
 @given(_TEXT)
 def test_data_and_input_spell_a_string_alike(text: str) -> None:
     module = "package t\n\nr if input.text == data.texts.one\n"

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
@@ -294,7 +294,7 @@ def _policies(draw: st.DrawFn) -> dict[str, str]:
     }
 
 
-@settings(max_examples=sized(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=sized(60))
 @given(_policies())
 async def test_whatever_a_policy_looks_like_it_answers_as_it_does_whole(files: dict[str, str]) -> None:
     source = _source(files)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from broker.model.finding import Text
@@ -45,7 +45,6 @@ def released(scanner: StreamFilter, parts: list[str]) -> tuple[int, str | None]:
         return safe, cut.rule
 
 
-@settings(deadline=None)  # the first example compiles
 @given(st.text(max_size=20), st.sampled_from(MATCHES), st.text(max_size=20), st.lists(st.integers(0, 400)))
 def test_no_character_of_a_match_leaves_however_split(
     before: str, sample: tuple[str, str], after: str, cuts: list[int]
@@ -102,7 +101,6 @@ SEEN_AND_UNSEEN = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(SEEN_AND_UNSEEN, max_size=12).map("".join), st.lists(st.integers(0, 900), max_size=12))
 @example(AN_IBAN_IN_A_LONGER_WORD, [23])
 @example("0.5855618635076387", [1, 2, 9])

@@ -40,6 +40,19 @@ def _numbers(tree: ast.Module) -> Iterator[ast.Constant]:
             yield node
 
 
+def test_how_patient_properties_are_is_said_in_one_place() -> None:
+    said = [
+        f"{path}:{word.value.lineno}"
+        for path, tree in modules("tests").items()
+        if path != "tests/conftest.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "settings"
+        for word in node.keywords
+        if word.arg == "deadline"
+    ]
+    assert said == [], "tests/conftest.py has the profile: no deadline, for the machine may be busy"
+
+
 def _named(node: ast.Assign) -> str:
     return node.targets[0].id if isinstance(node.targets[0], ast.Name) else ""
 

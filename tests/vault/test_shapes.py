@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.adapters.vault import keys, token
@@ -40,7 +40,6 @@ def _object(answers: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]
     return answers.filter(lambda answer: isinstance(answer, dict))
 
 
-@settings(deadline=None)
 @given(_object(_READ))
 def test_any_answer_to_a_read_is_a_key_or_refused(answer: dict[str, Any]) -> None:
     with contextlib.suppress(VaultRefusedError):
@@ -49,14 +48,12 @@ def test_any_answer_to_a_read_is_a_key_or_refused(answer: dict[str, Any]) -> Non
         assert answer["data"]["metadata"]["version"] == lease.key_version
 
 
-@settings(deadline=None)
 @given(_object(_LOGIN))
 def test_any_answer_to_a_login_is_a_token_or_refused(answer: dict[str, Any]) -> None:
     with contextlib.suppress(VaultRefusedError):
         assert token._parsed(answer).client_token == answer["auth"]["client_token"]
 
 
-@settings(deadline=None)
 @given(_object(_METADATA))
 def test_any_metadata_are_metadata_or_refused(answer: dict[str, Any]) -> None:
     with contextlib.suppress(VaultRefusedError):
