@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.errors import BrokerError, Kind
@@ -56,7 +56,6 @@ HAPPENINGS = st.builds(
 
 
 @given(HAPPENINGS)
-@settings(deadline=None)
 async def test_a_call_is_recorded_once_whatever_happens(happening: Happening) -> None:
     left = list(happening.answers)
 
