@@ -10,15 +10,16 @@ package broker.output
 # Every name a bound of output tokens goes by; in `ceilings` and `caps` it is always `max_tokens`.
 names := ["max_tokens", "max_completion_tokens", "max_output_tokens"]
 
-# Those an operation obeys, the one to set first.
+# Those an operation obeys, the one to set first. An edit is performed by a chat.
 fields := {
 	"chat": ["max_completion_tokens", "max_tokens"],
 	"completions": ["max_tokens"],
+	"edits": ["max_completion_tokens"],
 	"responses": ["max_output_tokens"],
 }
 
-# What the call carries of them; the estimate takes the largest, whichever the operation obeys.
-carried := [name | some name in names; is_number(input.call.parameters[name])]
+# What the call carries of those that its operation obeys: the others bound nothing, for OpenAI does not read them.
+carried := [name | some name in fields[input.call.operation]; is_number(input.call.parameters[name])]
 
 # The worst case after ceilings and caps.
 worst(role) := (prompts * choices(role)) * limited(role, "max_tokens", asked)
@@ -31,8 +32,7 @@ bound(role) := most if {
 
 # Tokens of one answer: what the call names; otherwise OpenAI's default, which is 16 or all the model can.
 # Undefined where the operation obeys no bound.
-asked := larger(number(names[0]), larger(number(names[1]), number(names[2]))) if {
-	fields[input.call.operation]
+asked := larger(number(carried[0]), number(carried[count(carried) - 1])) if {
 	carried != []
 } else := 16 if {
 	input.call.operation == "completions"

@@ -3,23 +3,31 @@
 # description: >-
 #   A role's `shape`: the user forced, parameters capped, fields stripped (from a call that
 #   carries them), an alias pinned to a version. Its `pins`
-#   name, for an operation, the model used whatever the caller named.
+#   name, for an operation, the model used whatever the caller named. Where a call leaves a number out, its
+#   ceilings are sent as its caps are.
 # schemas:
 #   - input: schema["calls.input"]
 package broker.shape
 
+import data.broker.bounds
 import data.broker.conditions
 import data.broker.output
 
 of(role) := unkept(role) if {
-	not role.shape
+	plain(role)
 	not role.pins[input.call.operation]
 } else := {"model": role.pins[input.call.operation]} if {
-	not role.shape
+	plain(role)
+	unkept(role) == {}
 } else := {
-	"set": {pair[0]: pair[1] | some pair in array.concat(capped(role), array.concat(forced(role), unasked(role)))},
-	"remove": object.get(role.shape, "strip", []),
+	"set": {pair[0]: pair[1] | some pair in array.concat(numbers(role), array.concat(forced(role), unasked(role)))},
+	"remove": object.get(object.get(role, "shape", {}), "strip", []),
 	"model": pinned(role),
+}
+
+plain(role) if {
+	not role.shape
+	not role.requires.ceilings
 }
 
 pinned(role) := role.pins[input.call.operation] if {
@@ -40,32 +48,25 @@ verified := input.token.user if {
 	is_string(input.token.user)
 } else := input.subject.id
 
-# What the call carries is capped down; output tokens are capped also where the call leaves them to a default
-# that is higher.
+numbers(role) := array.concat(capped(role), bounds.unnamed(role, sent(role)))
+
+# What the call carries is capped down.
 capped(role) := [[field, cap] |
 	cap := role.shape.caps[name]
-	some field in bounding(name)
-	too_large(field, cap)
+	some field in carried(name)
+	input.call.parameters[field] > cap
 ]
 
-bounding(name) := [name] if {
-	name != "max_tokens"
-} else := own if {
-	own != []
-} else := [field] if {
-	field := output.fields[input.call.operation][0]
-}
+carried(name) := output.carried if {
+	name == "max_tokens"
+} else := [name] if {
+	is_number(input.call.parameters[name])
+} else := []
 
-# What the call carries of the fields that its operation obeys.
-own := [field | some field in output.fields[input.call.operation]; field in output.carried]
-
-too_large(field, cap) if {
-	output.number(field) > cap
-} else if {
-	own == []
-	field in output.names
-	output.asked > cap
-}
+# The model that upstream is asked for.
+sent(role) := pinned(role) if {
+	pinned(role) != null
+} else := input.call.model
 
 # OpenAI keeps a response unless the call says otherwise: where the role may not have it kept, it is told not to.
 unkept(role) := unstored if {

@@ -36,6 +36,6 @@ cases := {
 	"the default of completions is small": {"input": shaped("completions", "gpt-4o-mini", {}), "rule": "granted", "expect": {"shape": {"set": {"user": "carol"}, "remove": ["logit_bias"], "model": null}}},
 	"the field of responses": {"input": shaped("responses", "gpt-4o-mini", {"max_output_tokens": 4096}), "rule": "granted", "expect": {"shape": {"set": {"max_output_tokens": 1024, "store": false, "user": "carol"}, "remove": ["logit_bias"], "model": null}}},
 	"no field for embeddings": {"input": shaped("embeddings", "text-embedding-3-small", {}), "rule": "granted", "expect": {"shape": {"set": {"user": "carol"}, "remove": ["logit_bias"], "model": null}}},
-	"a pin goes before an alias": {"input": shaped("edits", "gpt-4o", {}), "rule": "granted", "expect": {"shape": {"set": {"user": "carol"}, "remove": ["logit_bias"], "model": "gpt-4o-mini"}}},
+	"a pin goes before an alias, and an edit is capped as a chat": {"input": shaped("edits", "gpt-4o", {}), "rule": "granted", "expect": {"shape": {"set": {"max_completion_tokens": 1024, "user": "carol"}, "remove": ["logit_bias"], "model": "gpt-4o-mini"}}},
 	"a listing has no user": {"input": shaped("models", null, {}), "rule": "granted", "expect": {"shape": {"set": {}, "remove": ["logit_bias"], "model": null}}},
 }

@@ -82,75 +82,46 @@ class TokenInterceptor(
     def __init__(self, tokens: CallTokens) -> None:
         self._tokens = tokens
 
-    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return continuation(self._begun(client_call_details), request)
+    def _begin(self, continuation: Any, asked: Any, request: Any) -> Any:
+        metadata = self._tokens.added_to(asked.metadata)
+        waits, packs = asked.wait_for_ready, asked.compression
+        details = _Details(asked.method, asked.timeout, metadata, asked.credentials, waits, packs)
+        return continuation(details, request)
 
-    def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return continuation(self._begun(client_call_details), request)
-
-    def intercept_stream_unary(
-        self, continuation: Any, client_call_details: Any, request_iterator: Any
-    ) -> Any:
-        return continuation(self._begun(client_call_details), request_iterator)
-
-    def intercept_stream_stream(
-        self, continuation: Any, client_call_details: Any, request_iterator: Any
-    ) -> Any:
-        return continuation(self._begun(client_call_details), request_iterator)
-
-    def _begun(self, asked: Any) -> _Details:
-        return _Details(
-            asked.method,
-            asked.timeout,
-            self._tokens.added_to(asked.metadata),
-            asked.credentials,
-            asked.wait_for_ready,
-            asked.compression,
-        )
+    intercept_unary_unary: Any = _begin
+    intercept_unary_stream: Any = _begin
+    intercept_stream_unary: Any = _begin
+    intercept_stream_stream: Any = _begin
 
 
-async def _begin(tokens: CallTokens, continuation: Any, details: Any, request: Any) -> Any:
-    metadata = await tokens.added_beside(details.metadata)
-    return await continuation(details._replace(metadata=grpc.aio.Metadata(*metadata)), request)
+class _AioInterceptor:
+    """What those for each kind of call share: grpcio takes an interceptor for one kind only."""
 
-
-class _AioUnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):
     def __init__(self, tokens: CallTokens) -> None:
         self._tokens = tokens
 
-    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await _begin(self._tokens, continuation, client_call_details, request)
+    async def begin(self, continuation: Any, asked: Any, request: Any) -> Any:
+        metadata = await self._tokens.added_beside(asked.metadata)
+        return await continuation(asked._replace(metadata=grpc.aio.Metadata(*metadata)), request)
 
 
-class _AioUnaryStream(grpc.aio.UnaryStreamClientInterceptor):
-    def __init__(self, tokens: CallTokens) -> None:
-        self._tokens = tokens
-
-    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await _begin(self._tokens, continuation, client_call_details, request)
+class _AioUnaryUnary(_AioInterceptor, grpc.aio.UnaryUnaryClientInterceptor):
+    intercept_unary_unary: Any = _AioInterceptor.begin
 
 
-class _AioStreamUnary(grpc.aio.StreamUnaryClientInterceptor):
-    def __init__(self, tokens: CallTokens) -> None:
-        self._tokens = tokens
-
-    async def intercept_stream_unary(
-        self, continuation: Any, client_call_details: Any, request_iterator: Any
-    ) -> Any:
-        return await _begin(self._tokens, continuation, client_call_details, request_iterator)
+class _AioUnaryStream(_AioInterceptor, grpc.aio.UnaryStreamClientInterceptor):
+    intercept_unary_stream: Any = _AioInterceptor.begin
 
 
-class _AioStreamStream(grpc.aio.StreamStreamClientInterceptor):
-    def __init__(self, tokens: CallTokens) -> None:
-        self._tokens = tokens
+class _AioStreamUnary(_AioInterceptor, grpc.aio.StreamUnaryClientInterceptor):
+    intercept_stream_unary: Any = _AioInterceptor.begin
 
-    async def intercept_stream_stream(
-        self, continuation: Any, client_call_details: Any, request_iterator: Any
-    ) -> Any:
-        return await _begin(self._tokens, continuation, client_call_details, request_iterator)
+
+class _AioStreamStream(_AioInterceptor, grpc.aio.StreamStreamClientInterceptor):
+    intercept_stream_stream: Any = _AioInterceptor.begin
 
 
 def aio_interceptors(tokens: CallTokens) -> list[grpc.aio.ClientInterceptor]:
-    """One for each kind of call: grpcio takes an interceptor for one kind only."""
+    """One for each kind of call."""
     kinds = (_AioUnaryUnary, _AioUnaryStream, _AioStreamUnary, _AioStreamStream)
     return [kind(tokens) for kind in kinds]

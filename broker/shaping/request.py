@@ -18,7 +18,7 @@ from broker.errors import BrokerError, Kind
 from broker.model.call import Call, UpstreamRequest
 from broker.model.decision import CallDecision, Shape
 from broker.model.finding import Finding
-from broker.model.operation import Operation
+from broker.model.operation import TRAITS, Operation
 from broker.prefilter.redact import Vocabulary, redact
 from broker.shaping import edits
 from broker.shaping.denial import content_blocked
@@ -64,7 +64,8 @@ def shaped(call: Call, shape: Shape) -> Call:
     """
     if call.document is None:
         return call
-    kept = {name: value for name, value in call.document.items() if name not in shape.remove}
+    removed = _removed(call, shape)
+    kept = {name: value for name, value in call.document.items() if name not in removed}
     model = model_sent(call, shape)
     document: dict[str, object] = {**kept, **shape.set, "model": model}
     if call.operation is Operation.EDITS and shape.model is not None:
@@ -95,10 +96,10 @@ def _document(
             raise content_blocked(finding.rule, finding.location, "request")
     if document is None:
         return None
-    forced = {**decision.shape.set, **bound}
+    forced = {**decision.shape.set, **bound, **_lower(decision.shape.set, bound)}
     if decision.shape.model is not None and call.operation is not Operation.EDITS:
         forced["model"] = decision.shape.model
-    removed = [name for name in decision.shape.remove if name in document]
+    removed = [name for name in _removed(call, decision.shape) if name in document]
     if redacted:
         model = find(call.model)
         vocabulary = Vocabulary(partial(decode_tokens, model), partial(encode_tokens, model))
@@ -108,6 +109,21 @@ def _document(
     if call.operation is Operation.EDITS:
         return edits.to_chat(document, _edit_model(decision))
     return None if document is call.document else document
+
+
+def _removed(call: Call, shape: Shape) -> Sequence[str]:
+    """What is taken out; never a bound of its output, by which the call was judged."""
+    bounds = TRAITS[call.operation].bounds
+    return [name for name in shape.remove if name not in bounds]
+
+
+def _lower(decided: Mapping[str, object], bound: Mapping[str, object]) -> Mapping[str, object]:
+    """The numbers of policy that are lower than those of the token: the bounds of both hold."""
+    return {
+        name: value
+        for name, value in decided.items()
+        if isinstance(value, int) and isinstance(most := bound.get(name), int) and value < most
+    }
 
 
 def _asking(call: Call, shaped: Mapping[str, object] | None) -> bytes:

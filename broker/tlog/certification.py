@@ -18,11 +18,10 @@ from enum import StrEnum
 from broker.tlog import base64s, canonical
 from broker.tlog.malformed import MalformedError
 from broker.tlog.note import KEY_BYTES, NoteKey
-from broker.tlog.recordkey import RecordVerifier
+from broker.tlog.recordkey import SIGNATURE_BYTES, RecordVerifier
 
 DOMAIN = b"broker-key-certification/v1\n"
 VERSION = 1
-SIGNATURE_BYTES = 64
 MAX_CERTIFICATION_CHARACTERS = 2048
 
 

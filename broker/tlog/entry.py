@@ -17,11 +17,10 @@ from broker.model.record import Record, RecordedFinding, RecordType
 from broker.model.units import US_PER_SECOND
 from broker.tlog import base64s, canonical
 from broker.tlog.malformed import MalformedError
-from broker.tlog.recordkey import RecordSigner
+from broker.tlog.recordkey import SIGNATURE_BYTES, RecordSigner
 
 VERSION = 1
 MAX_ENTRY_BYTES = 16 * 1024
-SIGNATURE_BYTES = 64
 KID_CHARACTERS = 16
 _SIGNATURE_MEMBER_BYTES = len(',"sig":""') + 86  # 64 bytes are 86 characters of base64url
 
@@ -62,7 +61,7 @@ class Unsigned(NamedTuple):
     seq: int
 
     def sign(self, signer: RecordSigner) -> bytes:
-        """The entry. Takes 30 µs; never raises."""
+        """The entry. Takes 22 µs; never raises."""
         return self.signed(signer.sign(self.message))
 
     def signed(self, sig: bytes) -> bytes:

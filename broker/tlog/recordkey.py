@@ -1,6 +1,7 @@
 """The Ed25519 key that signs records, its short name, and checking what it signed.
 
 Knows keys and signatures over bytes (RFC 8032); must not know where keys are kept or what an entry says.
+libsodium signs, as each call is signed twice and it takes 22 µs for what OpenSSL takes 34 (adr/0069).
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ import hashlib
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
 from broker.tlog import base64s
 from broker.tlog.malformed import MalformedError
+
+SIGNATURE_BYTES = 64
 
 
 class RecordVerifier:
@@ -44,17 +48,17 @@ class RecordVerifier:
 class RecordSigner:
     """The private half. `repr` shows only the kid."""
 
-    __slots__ = ("_key", "kid", "public_key")
+    __slots__ = ("_secret_key", "kid", "public_key")
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
-        self._key = key
-        verifier = RecordVerifier(key.public_key().public_bytes_raw())
+        public_key, self._secret_key = crypto_sign_seed_keypair(key.private_bytes_raw())
+        verifier = RecordVerifier(public_key)
         self.kid = verifier.kid
         self.public_key = verifier.public_key
 
     def sign(self, message: bytes) -> bytes:
         """The 64-byte signature."""
-        return self._key.sign(message)
+        return crypto_sign(message, self._secret_key)[:SIGNATURE_BYTES]
 
     def __repr__(self) -> str:
         return f"RecordSigner(kid={self.kid})"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from zlib import crc32
 
 from broker.tlog.malformed import MalformedError
@@ -37,6 +38,10 @@ class Remembered:
     leaf: bytes = _NO_LEAF
     covered: bool = False
     turn: int = 0
+
+    def then(self, size: int, leaf: bytes, *, covered: bool = False) -> Remembered:
+        """What is remembered after this."""
+        return Remembered(self.origin, size, leaf, covered, self.turn + 1)
 
     def slot(self) -> tuple[int, bytes]:
         """Where in the file it is written, and its 512 bytes."""
@@ -64,5 +69,6 @@ def _slot(data: bytes, origin: str) -> Remembered | None:
     return Remembered(origin, size, leaf, covered, turn)
 
 
+@lru_cache(maxsize=4)  # asked for with each batch
 def _digest(origin: str) -> bytes:
     return hashlib.sha256(origin.encode()).digest()

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.ledger import FileLedger
-from broker.adapters.ledger import ledger as ledger_module
+from broker.adapters.ledger import FileLedger, heartbeat
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, RecordType
 from broker.tlog.report import Verdict
@@ -110,7 +109,7 @@ async def test_disk_that_fails_at_the_start_leaves_no_lock_behind(tmp_path: Path
 
 
 async def test_disk_that_hangs_refuses_its_callers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "STALL_SECONDS", 0.1)
+    monkeypatch.setattr(heartbeat, "STALL_SECONDS", 0.1)
     disk = FaultyDisk()
     async with opened(tmp_path, disk=disk) as log:
         disk.hang.clear()

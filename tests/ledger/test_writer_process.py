@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.ledger import ledger as ledger_module
+from broker.adapters.ledger import heartbeat
 from broker.errors import BrokerError, Kind
 from broker.tlog.report import Verdict
 from tests.ledger.support import entries, intent, ledger, opened, outcome, report
@@ -129,7 +129,7 @@ async def test_a_writer_that_is_stopped_is_told_within_seconds_and_again_when_it
 async def test_a_writer_that_hangs_does_not_hold_up_the_end(
     tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "STALL_SECONDS", 1.0)
+    monkeypatch.setattr(heartbeat, "STALL_SECONDS", 1.0)
     log = ledger(tmp_path)
     await log.open()
     os.kill(started.writer, signal.SIGSTOP)

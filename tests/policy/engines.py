@@ -33,6 +33,7 @@ TABLES = {
             "content",
             "changes",
             "output",
+            "bounds",
             "shape",
             "limits",
             "placement",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import pytest
 from hypothesis import given
@@ -12,12 +13,14 @@ from broker.catalog.estimate import NO_ESTIMATE
 from broker.errors import BrokerError
 from broker.identity.scope import covers
 from broker.model.call import Call
-from broker.model.operation import Operation
+from broker.model.decision import CallDecision, Content, PolicyVersion, Shape
+from broker.model.operation import TRAITS, Operation
 from broker.model.subject import Caller, Peer, Subject
 from broker.shaping import edits
 from broker.shaping.binding import bind
 from broker.shaping.policy_input import call_input
 from broker.shaping.reply import visible_models
+from broker.shaping.request import shaped, upstream_request
 from broker.shaping.sse import EventSplitter, field, is_terminal
 from broker.shaping.usage import usage_of
 
@@ -37,6 +40,10 @@ def call(**document: object) -> Call:
     return Call(
         Operation.CHAT, "POST", "/", b"{}", document, "gpt-4o", user=user if isinstance(user, str) else None
     )
+
+
+def allowed(shape: Shape) -> CallDecision:
+    return CallDecision(True, "granted", "", PolicyVersion("", ""), Content(), shape)
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
@@ -100,6 +107,29 @@ def test_token_ceiling_cannot_be_passed() -> None:
     assert bind(call(max_tokens=64), caller(ceiling=64), covers) == {}
     with pytest.raises(BrokerError):
         bind(call(max_tokens=1, max_completion_tokens=65), caller(ceiling=64), covers)
+
+
+@pytest.mark.parametrize(("cap", "ceiling", "sent"), [(500, 1000, 500), (1000, 500, 500), (None, 500, 500)])
+def test_a_token_with_a_higher_ceiling_does_not_replace_a_roles_cap(
+    cap: int | None, ceiling: int, sent: int
+) -> None:
+    """Whoever asked for a token with a `max_tokens` above the cap was sent with that."""
+    asked = call(messages=[])
+    bound = bind(asked, caller(ceiling=ceiling), covers)
+    decided = allowed(Shape({"max_completion_tokens": cap} if cap else {}))
+    request = upstream_request(asked, decided, (), bound, "c1")
+    assert json.loads(request.body)["max_completion_tokens"] == sent
+
+
+@pytest.mark.parametrize("operation", [each for each in Operation if TRAITS[each].bounds])
+def test_a_bound_of_output_is_never_stripped(operation: Operation) -> None:
+    """The call was judged by it; without it the answer could be as long as the model's longest."""
+    named = dict.fromkeys(TRAITS[operation].bounds, 9)
+    asked = Call(operation, "POST", "/", b"{}", {**named, "seed": 1}, "gpt-4o")
+    shape = Shape(remove=(*named, "seed"))
+    request = upstream_request(asked, allowed(shape), (), {}, "c1")
+    assert json.loads(request.body) == named
+    assert shaped(asked, shape).document == {**named, "model": "gpt-4o"}
 
 
 def test_scope_of_the_token_binds_whatever_policy_says() -> None:

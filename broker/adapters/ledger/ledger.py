@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
 from broker.adapters.ledger.beginning import UNREMEMBERED, UNREMEMBERED_REMEDY, first_records
 from broker.adapters.ledger.channel import Opening
-from broker.adapters.ledger.directory import LogDirectory
+from broker.adapters.ledger.durable import DurableEntries
+from broker.adapters.ledger.heartbeat import Heartbeat
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.link import Writer, WriterLink, WriterProcess
-from broker.adapters.ledger.reading import LiveLog, Page
 from broker.adapters.ledger.segments import SEGMENT_BYTES
 from broker.adapters.ledger.writer import SequencedEntry
 from broker.errors import BrokerError, Kind
@@ -31,12 +30,6 @@ from broker.tlog.malformed import MalformedError
 from broker.tlog.note import NoteSigner
 from broker.tlog.recordkey import RecordVerifier
 from broker.tlog.search import ALL, Search
-
-SCANS = 2
-STALL_SECONDS = 10.0
-QUIET_SECONDS = 2.0
-BEAT_SECONDS = 0.5
-T = TypeVar("T")
 
 
 class FileLedger:
@@ -67,9 +60,7 @@ class FileLedger:
 
         Raises MalformedError for an origin that cannot be a note key's name.
         """
-        self._reader = LogDirectory(directory)
-        self._live = LiveLog(directory)
-        self._scanning = asyncio.Semaphore(SCANS)
+        self._entries = DurableEntries(directory, lambda: self._durable)
         self._opening = Opening(directory, memory, origin, keys, segment_bytes)
         self._vkey = NoteSigner(origin, keys.checkpoint).key
         self._record_key = RecordVerifier(keys.record.public_key().public_bytes_raw())
@@ -81,14 +72,14 @@ class FileLedger:
         self._failure: str | None = None
         self._next = 0
         self._durable = 0
-        self._beats = 0
+        self._heartbeat = Heartbeat(self._ping, self._stalled)
         self._waiting: deque[asyncio.Future[bytes]] = deque()
         self._gathered: list[SequencedEntry] = []
 
     @property
     def ready(self) -> bool:
         """Whether an append can succeed: False within 3 s, too, where the writer does not answer."""
-        return self._open and self._beats * BEAT_SECONDS < QUIET_SECONDS
+        return self._open and not self._heartbeat.quiet
 
     @property
     def _open(self) -> bool:
@@ -133,7 +124,7 @@ class FileLedger:
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[BrokerError] = self._loop.create_future()
         link = WriterLink(
-            self._writer, on_durable=self._acknowledge, on_lost=self._latch, on_heard=self._heard
+            self._writer, on_durable=self._acknowledge, on_lost=self._latch, on_heard=self._heartbeat.heard
         )
         log = await link.open(self._opening)
         if log.unremembered:
@@ -141,7 +132,7 @@ class FileLedger:
         self._next = self._durable = log.size
         self._revoked = log.revoked
         self._link = link
-        self._beat()
+        self._heartbeat.start()
         try:
             own = self._record_key.public_key
             records = first_records(log, self._instance, own, self._certifications)
@@ -176,43 +167,20 @@ class FileLedger:
         return Receipt(self.origin, seq, await durable)
 
     async def read_entry(self, seq: int) -> bytes:
-        """The durable entry `seq`, integrated or not. Raises BrokerError NOT_FOUND, and AUDIT_UNAVAILABLE
-        when the log cannot be read.
-        """
-        if not 0 <= seq < self._durable:
-            raise BrokerError(Kind.NOT_FOUND, "The log has no such entry.", remedy="Ask for a smaller seq.")
-        return await self._read(lambda: self._live.entry(seq))
+        """See `DurableEntries.read_entry`."""
+        return await self._entries.read_entry(seq)
 
     async def of_call(self, call_id: str) -> list[tuple[int, bytes]]:
-        """(seq, entry) of every durable entry of one call, oldest first: by the index, and by a look through
-        what is not indexed yet. Raises BrokerError AUDIT_UNAVAILABLE when the log cannot be read.
-        """
-        end = self._durable
-        async with self._scanning:  # more threads would only wait for each other, and calls for them
-            return await self._read(lambda: self._live.of_call(call_id, end))
+        """See `DurableEntries.of_call`."""
+        return await self._entries.of_call(call_id)
 
-    async def tail(self, after_seq: int, search: Search = ALL) -> AsyncIterator[tuple[int, bytes]]:
-        """(seq, entry) of every durable entry with seq > `after_seq` (-1 for all) that `search` finds, up to
-        those durable now. Raises BrokerError AUDIT_UNAVAILABLE when the log cannot be read.
-        """
-        seq, end = max(0, after_seq + 1), self._durable
-        while seq < end:
-            page = await self._page(seq, end, search)
-            for pair in page.entries:
-                yield pair
-            seq = page.next
-
-    async def _page(self, seq: int, end: int, search: Search) -> Page:
-        return await self._read(lambda: self._live.page(seq, end, search))
+    def tail(self, after_seq: int, search: Search = ALL) -> AsyncIterator[tuple[int, bytes]]:
+        """See `DurableEntries.tail`."""
+        return self._entries.tail(after_seq, search)
 
     async def checkpoint(self) -> bytes:
-        """The newest signed checkpoint; it covers what was durable about a second ago. Raises NOT_FOUND
-        before the first.
-        """
-        signed = await asyncio.to_thread(self._reader.checkpoint)
-        if signed is None:
-            raise BrokerError(Kind.NOT_FOUND, "The log has no checkpoint yet.", remedy="Ask in a second.")
-        return signed
+        """See `DurableEntries.checkpoint`."""
+        return await self._entries.checkpoint()
 
     async def close(self) -> None:
         """Records `close`, integrates everything, writes the final checkpoint and lets the directory go.
@@ -227,7 +195,7 @@ class FileLedger:
                 await self.append(Record(RecordType.CLOSE, call_id=self._instance))
         finally:
             self._link = None
-            self._watchdog.cancel()
+            self._heartbeat.stop()
             self._hand_over(link)
             await link.close()
 
@@ -243,17 +211,6 @@ class FileLedger:
         if self._gathered:
             link.submit(self._gathered)
             self._gathered = []
-
-    async def _read(self, asked: Callable[[], T]) -> T:
-        """From the files, which hold whatever is durable, in a thread."""
-        try:
-            return await asyncio.to_thread(asked)
-        except (MalformedError, OSError) as error:
-            raise BrokerError(
-                Kind.AUDIT_UNAVAILABLE,
-                "The entries of the log cannot be read.",
-                remedy="Run `broker audit verify` on the log directory.",
-            ) from error
 
     def _acknowledge(self, leaves: Sequence[bytes]) -> None:
         """Once for each synced batch. Whoever waits, waits in the order of the entries."""
@@ -285,16 +242,9 @@ class FileLedger:
             remedy="Look at the log's disk, then restart the broker: it recovers the log when it opens it.",
         )
 
-    def _heard(self) -> None:
-        self._beats = 0
-
-    def _beat(self) -> None:
-        """Asks the writer whether it is at work, twice a second. Beats are counted, not time: a machine that
-        slept has missed none. One that never answers hangs in its disk, or was stopped.
-        """
-        if self._beats * BEAT_SECONDS >= STALL_SECONDS:
-            self._latch(f"the disk did not answer within {STALL_SECONDS:.0f} s")
-        if self._link is not None and self._beats == 0:
+    def _ping(self) -> None:
+        if self._link is not None:
             self._link.ping()
-        self._beats += 1
-        self._watchdog = self._loop.call_later(BEAT_SECONDS, self._beat)
+
+    def _stalled(self, seconds: float) -> None:
+        self._latch(f"the disk did not answer within {seconds:.0f} s")

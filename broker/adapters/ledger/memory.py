@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from broker.adapters.filelock import try_lock
@@ -74,11 +73,11 @@ class LogMemory:
 
     def remember(self, size: int, leaf: bytes) -> None:
         """The log's first `size` entries are durable, and `leaf` is the last one's hash."""
-        self._write(replace(self._last, size=size, leaf=leaf, covered=False, turn=self._last.turn + 1))
+        self._write(self._last.then(size, leaf))
 
     def covered(self) -> None:
         """A checkpoint covers all that was remembered, and no more will come; durable when it returns."""
-        self._write(replace(self._last, covered=True, turn=self._last.turn + 1))
+        self._write(self._last.then(self._last.size, self._last.leaf, covered=True))
         self.sync()
 
     def sync(self) -> None:

@@ -145,19 +145,12 @@ class Upkeep:
                 structlog.get_logger().error("object_owners_stalled", why=error.message)
 
     async def _replay(self, begin: int) -> int:
-        batch: list[bytes] = []
-        done = 0
+        batch = _Batch(self._file)
         async for _, entry in self._log.tail(begin - 1, TELLING):
-            batch.append(entry)
-            if len(batch) >= _REPLAYED_AT_ONCE:
-                done += await self._apply(batch)
-                batch = []
-        return done + await self._apply(batch)
-
-    async def _apply(self, entries: list[bytes]) -> int:
-        if entries:
-            await self._in(lambda: self._file.apply(changes(entries)))
-        return len(entries)
+            if batch.is_full_with(entry):
+                await self._in(batch.apply)
+        await self._in(batch.apply)
+        return batch.applied
 
     async def _note_position(self) -> None:
         """What is durable in the log is in the file: the owner before the outcome, a wish right behind it."""
@@ -187,18 +180,35 @@ def replay(file: ObjectsFile, log: LogDirectory, origin: str | None, now: int) -
 
     Raises sqlite3.Error, OSError, and MalformedError for a damaged log.
     """
-    told_of, size = 0, 0
-    batch: list[bytes] = []
+    size, batch = 0, _Batch(file)
     for seq, entry in log.entries():
         size = seq + 1
-        if TELLING.finds(entry):
-            batch.append(entry)
-        if len(batch) >= _REPLAYED_AT_ONCE:
-            file.apply(changes(batch))
-            told_of, batch = told_of + len(batch), []
-    file.apply(changes(batch))
+        if TELLING.finds(entry) and batch.is_full_with(entry):
+            batch.apply()
+    batch.apply()
     if origin is not None:
         file.reached(origin, max(size, file.position(origin)))
     while file.expire(now):
         pass
-    return told_of + len(batch)
+    return batch.applied
+
+
+class _Batch:
+    """Entries on their way from a log into the file; `applied` is how many arrived."""
+
+    def __init__(self, file: ObjectsFile) -> None:
+        self._file = file
+        self._held: list[bytes] = []
+        self.applied = 0
+
+    def is_full_with(self, entry: bytes) -> bool:
+        """Takes the entry; whether it is time to apply what is held."""
+        self._held.append(entry)
+        return len(self._held) >= _REPLAYED_AT_ONCE
+
+    def apply(self) -> None:
+        """Blocking. Raises sqlite3.Error, and MalformedError for a damaged entry."""
+        if self._held:
+            self._file.apply(changes(self._held))
+        self.applied += len(self._held)
+        self._held = []

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from broker import strictjson
-from broker.adapters.policyfiles.dataschema import DataSchema, Flaw, Place
+from broker.adapters.policyfiles.dataschema import DataSchema
 from broker.adapters.policyfiles.dialect import did_you_mean
+from broker.adapters.policyfiles.flaws import Flaw, Place
 from broker.adapters.policyfiles.jsonlines import Lines, lines_of
 from broker.adapters.policyfiles.known import known_names
 from broker.adapters.policyfiles.lint import Mistake

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from broker.adapters.policyfiles.datacheck import at_their_lines
-from broker.adapters.policyfiles.dataschema import Flaw
+from broker.adapters.policyfiles.flaws import Flaw
 from broker.adapters.policyfiles.lint import Mistake
 from broker.adapters.policyfiles.source import PolicySource
 from broker.model.pool import ANYWHERE, Placement, Pool, fits

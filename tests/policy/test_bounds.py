@@ -1,0 +1,77 @@
+"""A bound of a role holds for calls that leave out what it bounds: each key of the schema, each operation."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.adapters.rego import EmbeddedAuthorizer
+from broker.model.answers import parse_call_decision
+from broker.model.operation import TRAITS, Operation
+from broker.ports import DecisionPoint
+from tests.policy.documents import call
+from tests.policy.engines import POLICIES, WITH_FIXTURE
+
+BOUNDS: dict[str, dict[str, Any]] = json.loads((POLICIES / "schema/base.data.json").read_text())[
+    "definitions"
+]["bounds"]["properties"]
+PLACES = {"a ceiling": ("requires", "ceilings"), "a cap": ("shape", "caps")}
+_SAMPLED = frozenset({"chat", "completions", "edits", "responses"})
+# The operations whose body has the field, and where OpenAI takes something though a call says nothing of it.
+TAKEN = {
+    "max_tokens": _SAMPLED,
+    "temperature": _SAMPLED,
+    "top_p": _SAMPLED,
+    "n": _SAMPLED - {"responses"},
+    "best_of": {"completions"},
+    "frequency_penalty": {"chat", "completions"},
+    "presence_penalty": {"chat", "completions"},
+    "dimensions": {"embeddings"},
+    "max_tool_calls": {"responses"},
+}
+NOTHING_TAKEN = {"logprobs", "top_logprobs", "seed"}
+MANY = 16384
+
+
+def test_it_is_known_of_every_bound_what_openai_takes_where_it_is_left_out() -> None:
+    assert set(BOUNDS) == set(TAKEN) | NOTHING_TAKEN
+
+
+def _bounded(folder: Path, place: str, name: str, bound: float) -> EmbeddedAuthorizer:
+    """One role that may do everything, bounded in one respect."""
+    shutil.copytree(WITH_FIXTURE, folder)
+    data = json.loads((folder / "data.json").read_text())
+    outer, inner = PLACES[place]
+    data["roles"]["explorer"] |= {outer: {inner: {name: bound}}, "reaches": {"exact": {}, "patterns": ["*"]}}
+    (folder / "data.json").write_text(json.dumps(data))
+    return EmbeddedAuthorizer(folder)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", BOUNDS)
+async def test_a_bound_holds_for_a_call_that_does_not_name_it(tmp_path: Path, name: str, place: str) -> None:
+    """A role with `requires.ceilings.max_tokens` alone let a call that named none produce all it could."""
+    lowest = BOUNDS[name]["minimum"]
+    authorizer = _bounded(tmp_path / "policies", place, name, lowest)
+    for operation in Operation:
+        document: Any = call("explorer", operation=operation.value, tokens_out=MANY)
+        document["call"] |= {"parameters": {}, "fields": ["model", "tools"]}
+        evaluation = await authorizer.evaluate(DecisionPoint.CALLS, document)
+        decision = parse_call_decision(evaluation.result, evaluation.policy)
+        assert decision.allow, operation
+        field = _field(operation) if name == "max_tokens" else name
+        expected = {field: lowest} if operation.value in TAKEN.get(name, ()) else {}
+        assert {each: value for each, value in decision.shape.set.items() if each != "store"} == expected
+
+
+def _field(operation: Operation) -> str:
+    return next(iter(TRAITS[operation].bounds), "max_completion_tokens")  # an edit is performed by a chat
+
+
+def test_every_operation_that_has_a_bound_of_output_is_bounded() -> None:
+    bounded = {operation.value for operation in Operation if TRAITS[operation].bounds}
+    assert bounded | {"edits"} == TAKEN["max_tokens"]
