@@ -13,7 +13,7 @@ COVERED ?= $(filter-out tests/loop,$(QUICK:%=tests/%))
 # AUDIT_SERVICE: who is asked for vulnerabilities: pypi, osv, or a mirror of it: "osv --osv-url URL".
 AUDIT_SERVICE ?= pypi
 DIST ?= dist
-PYTEST := $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile
+PYTEST := $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 READY := .venv/.ready
 export UV_PYTHON_DOWNLOADS := never
 VAULT := $(if $(shell command -v vault || command -v bao),,.tools/bin/vault)
