@@ -6,19 +6,30 @@ UV_VERSION := 0.13.9
 RUN := .venv/bin/python
 # WORKERS: processes that run tests side by side; many tests wait more than they work.
 WORKERS ?= 3
-PYTEST := $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile
+# QUICK: the folders of tests that start no process and need no server; tests/structure holds it to that.
+QUICK := budget call catalog identity keystore lanes lifecycle loop money prefilter shaping structure throttling tlog
+# COVERED: what `make coverage` runs, e.g. COVERED="tests/e2e tests/grpc"; loop holds times, which measuring changes.
+COVERED ?= $(filter-out tests/loop,$(QUICK:%=tests/%))
+# AUDIT_SERVICE: who is asked for vulnerabilities: pypi, osv, or a mirror of it: "osv --osv-url URL".
+AUDIT_SERVICE ?= pypi
+DIST ?= dist
+PYTEST := $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 READY := .venv/.ready
 export UV_PYTHON_DOWNLOADS := never
 VAULT := $(if $(shell command -v vault || command -v bao),,.tools/bin/vault)
 export GOBIN := $(CURDIR)/.tools/bin
 
-.PHONY: help demo test soak check format lint types imports protos servers bench wheel clean
+.PHONY: help demo quick test soak check coverage lint format types imports dependencies protos protos-check \
+	servers bench wheel sbom audit clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1 - /p' $(MAKEFILE_LIST)
 
 demo: $(READY) ## the main job, end to end, on the embedded default
 	@$(RUN) -m tests.demo
+
+quick: $(READY) ## the tests that need no server: under a minute
+	$(PYTEST) $(QUICK:%=tests/%)
 
 test: $(READY) ## every test; without Go, those that need a server built with it are named and left to CI
 	@if command -v go >/dev/null; then $(MAKE) -s --no-print-directory servers && $(PYTEST); \
@@ -28,10 +39,13 @@ test: $(READY) ## every test; without Go, those that need a server built with it
 soak: $(READY) servers ## the same tests at full size: generated cases, kills, faults; some hours
 	BROKER_TEST_SIZE=full $(PYTEST)
 
-check: $(READY) lint types imports protos-check ## what CI runs; it fails where a real server is missing
+check: $(READY) lint types imports dependencies protos-check sbom ## what CI runs; it fails where a real server is missing
 	$(PYTEST)
 
-lint: $(READY)
+coverage: $(READY) ## lines and branches that the quick tests run; COVERED="tests/e2e ..." for others
+	$(PYTEST) --cov --cov-report=term:skip-covered $(COVERED)
+
+lint: $(READY) ## ruff: style and mistakes
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 
@@ -42,13 +56,17 @@ format: $(READY) ## ruff, in place
 types: $(READY) ## mypy, strict
 	.venv/bin/mypy
 
-imports: $(READY)
+imports: $(READY) ## the arrows between packages
 	.venv/bin/lint-imports
+
+dependencies: $(READY) ## what is imported is declared, what is declared is imported; tests may import dev ones
+	.venv/bin/deptry .
+	.venv/bin/deptry . --exclude '\.venv|\.tools' --ignore DEP002,DEP004
 
 protos: $(READY) ## regenerates broker/gen from protos/
 	$(RUN) protos/generate.py
 
-protos-check: $(READY) .tools/bin/buf
+protos-check: $(READY) .tools/bin/buf ## the protos' style; broker/gen is what they say
 	.tools/bin/buf lint protos
 	$(RUN) protos/generate.py --check
 
@@ -58,12 +76,28 @@ bench: $(READY) ## figures and ratios against the named peers, from one run
 	$(RUN) -m tests.bench
 
 wheel: $(READY) ## dist/: the wheel, and its dependencies with the hashes of uv.lock
-	$(UV) build --wheel --quiet
-	$(UV) export --frozen --quiet --no-dev --no-emit-project --output-file dist/requirements.txt
+	$(UV) build --wheel --quiet --out-dir $(DIST)
+	$(UV) export --frozen --quiet --no-dev --no-emit-project --output-file $(DIST)/requirements.txt
 
-$(READY): pyproject.toml uv.lock
+sbom: $(UV) ## dist/sbom.json: what the wheel runs on, as CycloneDX
+	@mkdir -p $(DIST)
+	$(UV) export --frozen --quiet --no-dev --format cyclonedx1.5 --preview-features sbom-export --output-file $(DIST)/sbom.json
+
+audit: $(READY) ## known vulnerabilities in all of uv.lock; a package that the service does not know is a failure
+	@mkdir -p $(DIST)
+	@$(UV) export --frozen --quiet --all-extras --no-emit-project --output-file $(DIST)/locked.txt
+	@sed 's/ ; .*/ \\/' $(DIST)/locked.txt >$(DIST)/audited.txt # what other platforms need, too: pip-audit would leave it out
+	@.venv/bin/pip-audit --strict --require-hashes --disable-pip --requirement $(DIST)/audited.txt --vulnerability-service $(AUDIT_SERVICE) \
+	|| { echo "audit not passed: a package has a known vulnerability, or $(AUDIT_SERVICE) does not know one, or is not reached (see above)."; \
+	echo "Try: a newer version ($(UV) lock --upgrade-package NAME); another service (make audit AUDIT_SERVICE=osv);"; \
+	echo "or run it where the service can be reached; HTTPS_PROXY counts."; exit 1; }
+
+$(UV):
+	@echo "setting up: uv"
+	@$(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+
+$(READY): pyproject.toml uv.lock | $(UV)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
-	@test -x $(UV) || { echo "setting up: uv"; $(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION); }
 	@echo "setting up: .venv, from uv.lock"
 	@$(UV) sync --frozen --quiet --python $(PYTHON)
 	@touch $(READY)
@@ -96,5 +130,5 @@ MODULE_buf := github.com/bufbuild/buf/cmd/buf@v1.75.0
 .tools/bin:
 	@mkdir -p $@
 
-clean:
+clean: ## away with all that these targets made
 	rm -rf .venv .tools dist

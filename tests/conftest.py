@@ -8,11 +8,17 @@ from importlib import import_module
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.order import turn
 from tests.running import RunningBroker, start_broker
 
 settings.register_profile("broker", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("broker")  # busy machines fail no property
 import_module("broker.listeners.grpc")  # sets grpc's TLS floor, which must happen before grpc is imported
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first."""
+    items.sort(key=lambda item: turn(item.path))
 
 
 @pytest.fixture(scope="session")

@@ -115,6 +115,7 @@ class ShadowObserver:
         await asyncio.wait({asked}, timeout=self._deadline)
         if not asked.done():
             self._late = asked
+            asked.add_done_callback(_disregard)
             return self._record(seen, None)
         failed = asked.cancelled() or asked.exception() is not None
         return self._record(seen, None if failed else asked.result())
@@ -170,6 +171,12 @@ class _Aside:
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop):
             self._loop.run_forever()
+
+
+def _disregard(late: asyncio.Future[CallDecision]) -> None:
+    """Its failure was recorded when it was late: nobody is to be told again that nobody looked at it."""
+    if not late.cancelled():
+        late.exception()
 
 
 def _word(decision: CallDecision) -> str:

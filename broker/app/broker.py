@@ -28,6 +28,7 @@ from broker.adapters.telemetry import (
     NativeLines,
     PooledKeysMetric,
     RejectedHandshakes,
+    ShadowMetric,
 )
 from broker.app.certificates import Certificates
 from broker.app.credentials import all_keys
@@ -189,6 +190,7 @@ class Broker:
         metered = MeteredKeys(self._keys, self._metrics, self._clock)
         self._pools = PooledKeys(metered, settings.key_pools(), self._clock, ledger, self._keys.revoke)
         self._metrics.registry.register(PooledKeysMetric(self._pools.stats))
+        self._metrics.registry.register(ShadowMetric(self._policy.shadowed))
         revocations = RevocationSet(self._ledger.revoked)
         issuer = TokenSigner(self._record.token_key, identity.issuer, identity.audience)
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))

@@ -74,7 +74,7 @@ def _runtime_file() -> Path | None:
 
 
 def login(vault: VaultSettings) -> Login:
-    """How the broker logs in. Raises ConfigError, naming what is missing."""
+    """How the broker logs in. Raises ConfigError where what that way needs is missing."""
     mount = vault.auth_mount or vault.auth
     if vault.auth == "approle" and vault.role_id and vault.wrapped_secret_id:
         return AppRole(vault.role_id, vault.wrapped_secret_id, mount, vault.kept_secret_id or _runtime_file())
@@ -84,4 +84,4 @@ def login(vault: VaultSettings) -> Login:
         return Jwt(vault.role, vault.jwt, mount)
     if vault.auth == "kubernetes":
         return Kubernetes(vault.role, vault.jwt or SERVICE_ACCOUNT_TOKEN, mount)
-    raise ConfigError("\n".join(vault.missing()))
+    raise ConfigError(f"vault.auth: what {vault.auth} needs is missing")

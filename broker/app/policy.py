@@ -5,7 +5,8 @@ Knows: which adapter each setting means. Must not know: how a call uses a decisi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from broker.adapters.policyfiles.lint import Mistake
@@ -112,6 +113,10 @@ class PolicyEngine:
     def bundle(self) -> bytes | None:
         """The last good signed bundle, for an OPA to fetch; None where there is none."""
         return self._bundle.bundle() if self._bundle is not None else None
+
+    def shadowed(self) -> Mapping[str, int]:
+        """How many decisions the candidate was asked about, by what became of them; empty without one."""
+        return asdict(self._shadow.tally) if self._shadow is not None else {}
 
     def problem(self) -> str:
         """Why the newest policies do not rule, or an empty string."""

@@ -72,7 +72,7 @@ def _frontier(input: float, cached: float, output: float, *, fast: float = 2.0, 
 
 _WRITE = 1.25
 FREE = Price(0, 0, 0)
-_TABLE: dict[str, Price] = {
+TABLE: dict[str, Price] = {
     "gpt-6.1-sol": _frontier(2.0, 0.1, 10.0, write=_WRITE),
     "gpt-6.1-terra": _frontier(1.0, 0.05, 5.0, write=_WRITE),
     "gpt-6-astra": _frontier(10.0, 1.0, 50.0, write=_WRITE),
@@ -205,7 +205,7 @@ def known_price(name: str | None) -> Price | None:
         return None
     if name.startswith("ft:"):
         name = ":".join(name.split(":")[:2])
-    return _TABLE.get(name) or _TABLE.get(_SNAPSHOT.sub("", name))
+    return TABLE.get(name) or TABLE.get(_SNAPSHOT.sub("", name))
 
 
 def dearest(prices: Iterable[Price]) -> Price:
@@ -215,11 +215,6 @@ def dearest(prices: Iterable[Price]) -> Price:
     return Price(**parts)
 
 
-def table() -> Iterable[tuple[str, Price]]:
-    """Every row."""
-    return _TABLE.items()
-
-
 def _relatives(name: str) -> list[Price]:
     """The models of the same family (`gpt-4o`), or of the same make (`gpt`), or all."""
     tuned = "ft:" if name.startswith("ft:") else ""
@@ -227,10 +222,10 @@ def _relatives(name: str) -> list[Price]:
     family = first if _DIGIT.search(first) or not more else f"{first}-{more[0]}"
     make = _DIGIT.split(first)[0]
     for kin in (family, make):
-        found = [price for known, price in _TABLE.items() if kin and _is_of(known, tuned + kin)]
+        found = [price for known, price in TABLE.items() if kin and _is_of(known, tuned + kin)]
         if found:
             return found
-    return list(_TABLE.values())
+    return list(TABLE.values())
 
 
 def _base(name: str) -> list[Price]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -23,7 +23,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from broker.adapters.ledger import LogDirectory
+from broker.cli.auditlog import Directory, LogKey, could_not_run, fail, log_key, open_log
+from broker.cli.auditproof import prove, verify_proof
 from broker.cli.exitcodes import ExitCode
 from broker.cli.terminal import printable
 from broker.model.record import RecordType
@@ -38,6 +39,8 @@ from broker.tlog.report import Report, Verdict
 from broker.tlog.verify import verify as verify_log
 
 app = typer.Typer(help="Verify and read the log.", no_args_is_help=True)
+app.command()(prove)
+app.command()(verify_proof)
 
 _EXIT = {
     Verdict.GOOD: ExitCode.FINE,
@@ -46,16 +49,13 @@ _EXIT = {
 }
 _FILE_WIDTH = 280  # columns of a table that goes to a file or another program: nothing is cut
 
-Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The log directory, live or a copy.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document (verify) or JSON lines (show).")]
 
 
 @app.command()
 def verify(
     directory: Directory,
-    vkey: Annotated[
-        str | None, typer.Option(help="The log's public key: a file, or the vkey itself.")
-    ] = None,
+    vkey: LogKey = None,
     since_checkpoint: Annotated[
         Path | None, typer.Option(help="A checkpoint you kept: finds rollback and forks.")
     ] = None,
@@ -74,8 +74,8 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Recompute every hash and check every signature, sequence number and intent of the log in DIR."""
-    log = _open(directory)
-    key = _key(log, vkey)
+    log = open_log(directory)
+    key = log_key(vkey, log)
     since = _kept_checkpoint(since_checkpoint, key)
     certifier = _certifier(certified_by)
     known = _remembered(remembered, key)
@@ -91,7 +91,7 @@ def verify(
                 progress=lambda done, total: progress.update(task, completed=done, total=total),
             )
         except OSError as error:
-            _could_not_run(
+            could_not_run(
                 f"The log cannot be read: {error.strerror}.", "Check the path and your permissions."
             )
     if as_json:
@@ -118,7 +118,7 @@ def show(
     conditions = {name: value for name, value in wanted.items() if value is not None}
     found = (
         (data, entry)
-        for data, entry in ((data, parse_entry(data)) for _, data in _open(directory).entries())
+        for data, entry in ((data, parse_entry(data)) for _, data in open_log(directory).entries())
         if all(getattr(entry.record, name) == value for name, value in conditions.items())
     )
     try:
@@ -128,36 +128,11 @@ def show(
         else:
             _print_entries(entry for _, entry in islice(found, limit))
     except MalformedError as error:
-        _fail(f"The log is damaged: {error}.", "Run `broker audit verify` on it.", ExitCode.BAD)
+        fail(f"The log is damaged: {error}.", "Run `broker audit verify` on it.", ExitCode.BAD)
     except BrokenPipeError:
         _end_quietly()
     except OSError as error:
-        _could_not_run(f"The log cannot be read: {error.strerror}.", "Check the path and your permissions.")
-
-
-def _open(directory: Path) -> LogDirectory:
-    if not any((directory / name).exists() for name in ("checkpoint", "wal", "tile")):
-        _could_not_run(
-            "There is no log in this directory.",
-            "Give the directory that holds `checkpoint` and `tile`; `logs` in dev.json names it.",
-        )
-    return LogDirectory(directory)
-
-
-def _key(log: LogDirectory, vkey: str | None) -> NoteKey:
-    """The key from the option (a file or the text itself), else from the directory."""
-    try:
-        is_file = vkey is not None and "+" not in vkey
-        text = log.vkey() if vkey is None else Path(vkey).read_text("utf-8").strip() if is_file else vkey
-        if text is None:
-            _could_not_run("The directory has no log.vkey.", "Give the log's public key with --vkey.")
-        return NoteKey.parse(text)
-    except MalformedError as error:
-        _could_not_run(f"The log's public key is {error}.", "Give a file, or text like `name+1a2b3c4d+AbC…`.")
-    except (OSError, UnicodeDecodeError):
-        _could_not_run(
-            "The file with the log's public key cannot be read.", "Check the path given with --vkey."
-        )
+        could_not_run(f"The log cannot be read: {error.strerror}.", "Check the path and your permissions.")
 
 
 def _kept_checkpoint(path: Path | None, key: NoteKey) -> Checkpoint | None:
@@ -166,12 +141,12 @@ def _kept_checkpoint(path: Path | None, key: NoteKey) -> Checkpoint | None:
     try:
         return open_checkpoint(path.read_bytes(), key)
     except MalformedError as error:
-        _could_not_run(
+        could_not_run(
             f"The earlier checkpoint is not usable: {error}.",
             "Give a checkpoint file of this very log, unchanged, and the vkey it was signed with.",
         )
     except OSError:
-        _could_not_run(
+        could_not_run(
             "The earlier checkpoint cannot be read.", "Check the path given with --since-checkpoint."
         )
 
@@ -182,12 +157,12 @@ def _remembered(path: Path | None, key: NoteKey) -> Remembered | None:
     try:
         return parse_remembered(path.read_bytes(), key.name)
     except MalformedError as error:
-        _could_not_run(
+        could_not_run(
             f"What is remembered is not usable: {error}.",
             "Give the file remembered-… of this very log, from the folder of its keys.",
         )
     except OSError:
-        _could_not_run("What is remembered cannot be read.", "Check the path given with --remembered.")
+        could_not_run("What is remembered cannot be read.", "Check the path given with --remembered.")
 
 
 def _certifier(path: Path | None) -> TrustedCertifier | None:
@@ -196,12 +171,12 @@ def _certifier(path: Path | None) -> TrustedCertifier | None:
     try:
         return parse_certifier(path.read_bytes())
     except MalformedError as error:
-        _could_not_run(
+        could_not_run(
             f"The certifier's public keys are not usable: {error}.",
             "Give PEM public keys (Ed25519), or what `vault read -format=json transit/keys/broker` prints.",
         )
     except OSError:
-        _could_not_run(
+        could_not_run(
             "The certifier's public keys cannot be read.", "Check the path given with --certified-by."
         )
 
@@ -285,12 +260,3 @@ def _print_entries(entries: Iterator[Entry]) -> None:
 def _end_quietly() -> None:
     """The reader has enough (`| head`): nothing went wrong, and what is still buffered goes nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _could_not_run(what: str, remedy: str) -> NoReturn:
-    _fail(what, remedy, ExitCode.COULD_NOT_RUN)
-
-
-def _fail(what: str, remedy: str, code: ExitCode) -> NoReturn:
-    sys.stderr.write(f"{what} {remedy}\n")
-    raise typer.Exit(code)

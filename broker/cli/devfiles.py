@@ -16,7 +16,7 @@ from broker.adapters.keystore import SealedStore
 from broker.adapters.pki import DevPki
 from broker.adapters.policyfiles.source import shipped_policies
 from broker.app import Broker
-from broker.config import Settings, parse
+from broker.config import Settings, parse_to_serve
 from broker.errors import ConfigError
 
 TRUST_DOMAIN = "dev.broker"
@@ -97,7 +97,7 @@ def configuration(places: DevPaths, addresses: Addresses, upstream: str, policie
             "keys": places.keys / "log",
         },
     }
-    return parse(values, "broker dev")
+    return parse_to_serve(values, "broker dev")
 
 
 def import_upstream_key(places: DevPaths, source: str | Path | None) -> None:

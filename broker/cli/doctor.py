@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from broker.app.doctor import Check, Level, VaultProof, examine
+from broker.app.doctor import Check, Level, VaultProof, check_places, examine
 from broker.cli.exitcodes import ExitCode
 from broker.cli.options import Json
-from broker.config import Settings, load
+from broker.config import Settings, load_with_places
 from broker.errors import ConfigError
 
 _STYLES = {Level.GOOD: "green", Level.WARNING: "yellow", Level.BAD: "bold red", Level.UNKNOWN: "magenta"}
@@ -49,12 +49,14 @@ def doctor(
     if not config.is_file():
         raise ConfigError(f"{config}: no such file. Try: broker doctor --config /etc/broker/broker.toml")
     try:
-        settings = load(config)
+        settings, misplaced = load_with_places(config)
     except ConfigError as error:
         checks = [Check("configuration", Level.BAD, str(error))]
     else:
         proof = VaultProof(token_file, wrapped_secret_id)
-        checks = asyncio.run(_examined(settings, proof, credential or ["openai"]))
+        found = asyncio.run(_examined(settings, proof, credential or ["openai"]))
+        complete = Check("configuration", Level.GOOD, "The configuration is complete.")
+        checks = [*(list(check_places(misplaced, found)) or [complete]), *found]
     _show_json(checks) if as_json else _show(checks)
     levels = {check.level for check in checks}
     if Level.BAD in levels:
@@ -64,8 +66,7 @@ def doctor(
 
 
 async def _examined(settings: Settings, proof: VaultProof, credentials: Sequence[str]) -> list[Check]:
-    first = Check("configuration", Level.GOOD, "The configuration is complete.")
-    return [first] + [check async for check in examine(settings, proof, credentials)]
+    return [check async for check in examine(settings, proof, credentials)]
 
 
 def _show_json(checks: Sequence[Check]) -> None:

@@ -16,7 +16,7 @@ from broker.adapters.process import end_within, harden
 from broker.adapters.telemetry import NativeLines, configure_log
 from broker.app import Broker
 from broker.cli.exitcodes import ExitCode
-from broker.config import Settings, load
+from broker.config import Settings, load_to_serve
 
 Announce = Callable[[Broker], None]
 STOP_SECONDS = 25.0
@@ -32,7 +32,7 @@ def serve(
     """Serves until SIGTERM or SIGINT, and has ended 25 s after it. Exit 1 when the log can no longer be
     written, or something hung at the end.
     """
-    settings = load(config)
+    settings = load_to_serve(config)
     run(lambda stop: serve_until(settings, stop, _accepting, _ready))
 
 

@@ -4,7 +4,7 @@ Knows: the broker's token endpoint and how a token travels. Must not know: anyth
 
     credentials = Credentials("svc.pem", "svc.key", "ca.pem")
 
-    # the OpenAI SDK, sync or async (needs the `openai` package)
+    # the OpenAI SDK, sync or async (the extra `openai`)
     client = openai_client("https://broker:8443", credentials, TokenRequest(scope="chat:gpt-4o"))
 
     # any httpx client

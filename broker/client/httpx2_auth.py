@@ -1,4 +1,4 @@
-"""The broker's token for clients of httpx2, which the OpenAI SDK brings from version 3 on.
+"""The broker's token for clients of httpx2, which the OpenAI SDK brings from version 3 on; extra `httpx2`.
 
 Knows: httpx2's protocol, which is httpx's with classes of its own. Must not know: how a token is had.
 """

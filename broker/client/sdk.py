@@ -1,4 +1,4 @@
-"""The OpenAI SDK, ready to call through the broker. `openai` is imported when asked for, not before.
+"""The OpenAI SDK, ready to call through the broker. `openai` is an extra, imported when asked for.
 
 Knows: the SDK's constructors. Must not know: anything of its calls.
 """
@@ -28,7 +28,7 @@ def openai_client(
 ) -> OpenAI:
     """`openai.OpenAI` whose calls go through the broker; `options` are those of its constructor.
 
-    Raises ImportError where `openai` is not installed.
+    Raises ImportError where the extra `openai` is not installed.
     """
     from openai import OpenAI  # noqa: PLC0415 - an optional dependency
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from broker.config.names import LogOrigin
 from broker.config.section import Section
 
 
@@ -18,7 +19,7 @@ class AuditSettings(Section):
 
     adapter: Literal["files"] = Field("files", description="the ledger: files (tlog-tiles in a folder)")
     directory: Path = Field(description="the folder of the log; one broker process writes it")
-    origin: str = Field(description="the log's origin line, unique to it, e.g. broker.example.com/log1")
+    origin: LogOrigin = Field(description="the log's origin line, unique to it, e.g. broker.example.com/log1")
     keys: Path = Field(description="the folder of the 0600 keys that sign records and checkpoints")
     refusals_recorded: int = Field(
         100,

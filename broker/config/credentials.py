@@ -1,17 +1,16 @@
 """Settings of credentials that are not stored: keys that the broker makes at OpenAI, and its own identity.
 
-Knows: names, defaults, limits, what each way needs. Must not know: OpenAI's APIs.
+Knows: names, defaults, limits. Must not know: OpenAI's APIs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints
 
+from broker.config.addresses import SafeUrl
 from broker.config.section import Section
 from broker.model.units import SECONDS_PER_DAY
 
@@ -22,18 +21,8 @@ _IDENTIFIER = r"^[A-Za-z0-9_-]{1,128}$"
 class IssuerSettings(Section):
     """An API of OpenAI that issues keys or tokens."""
 
-    url: str = Field(description="its URL")
+    url: SafeUrl = Field(description="its URL")
     ca: Path | None = Field(None, description="PEM file: the CA of its certificate; absent: public CAs")
-
-    @field_validator("url")
-    @classmethod
-    def _https(cls, url: str) -> str:
-        """https, or this machine: an admin key or a token must not cross the network in the clear."""
-        parts = urlsplit(url)
-        loopback = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1"}
-        if not (loopback or (parts.scheme == "https" and parts.hostname)):
-            raise ValueError("give an https URL (plain http is for 127.0.0.1 alone)")
-        return url
 
 
 class CredentialSettings(Section):
@@ -72,26 +61,11 @@ class CredentialSettings(Section):
         description="workload_identity: a stored key for the time without tokens; absent: calls are refused",
     )
 
-    def missing(self, name: str) -> Iterator[str]:
-        """Each setting that is needed and absent, or of no use, and why."""
-        needed = {
-            "dynamic_key": ("project",),
-            "workload_identity": ("subject_token", "identity_provider_id", "service_account_id"),
-        }
-        for way, settings in needed.items():
-            for setting in settings:
-                given = getattr(self, setting) is not None
-                if given is not (way == self.upstream_auth):
-                    why = "of no use" if given else "needed"
-                    yield f"credentials.{name}.{setting}: {why} where upstream_auth is {self.upstream_auth}"
-        if self.fallback is not None and self.upstream_auth != "workload_identity":
-            yield f"credentials.{name}.fallback: of no use where upstream_auth is {self.upstream_auth}"
-
 
 class DynamicKeysSettings(IssuerSettings):
     """OpenAI's admin API: used where a credential's upstream_auth is dynamic_key."""
 
-    url: str = Field("https://api.openai.com/v1", description="the base URL of OpenAI's admin API")
+    url: SafeUrl = Field("https://api.openai.com/v1", description="the base URL of OpenAI's admin API")
     admin_credential: str = Field(
         "openai-admin", min_length=1, description="the admin key's name in the store; no call can lease it"
     )
@@ -103,6 +77,6 @@ class DynamicKeysSettings(IssuerSettings):
 class WorkloadIdentitySettings(IssuerSettings):
     """OpenAI's token endpoint: used where a credential's upstream_auth is workload_identity."""
 
-    url: str = Field(
+    url: SafeUrl = Field(
         "https://auth.openai.com/oauth/token", description="where tokens are exchanged (RFC 8693)"
     )

@@ -1,17 +1,17 @@
 """Settings of where the real OpenAI keys are: a sealed file, or Vault and how the broker logs in there.
 
-Knows: names, defaults, limits, what each way to log in needs. Must not know: stores.
+Knows: names, defaults, limits. Must not know: stores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Self
-from urllib.parse import urlsplit
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
+from broker.config.addresses import HttpsOrigins
+from broker.config.names import ServerNames
 from broker.config.section import Section
 from broker.model.units import SECONDS_PER_DAY
 
@@ -33,17 +33,11 @@ class KeysSettings(Section):
         description="how long a key may stay in memory, and be used while its store is away",
     )
 
-    @model_validator(mode="after")
-    def _sealed_is_complete(self) -> Self:
-        if self.adapter == "sealed" and self.directory is None:
-            raise ValueError("the sealed store needs `directory`, the folder of the keystore")
-        return self
-
 
 class VaultSettings(Section):
     """Vault: used where keys.adapter is vault, and for what `certify` and `pki_role` say."""
 
-    addresses: tuple[str, ...] = Field(
+    addresses: HttpsOrigins = Field(
         (), description="https origins of one cluster's nodes or its load balancer; asked in this order"
     )
     namespace: str | None = Field(None, description="the namespace (Enterprise, OpenBao), e.g. teams/broker")
@@ -94,33 +88,6 @@ class VaultSettings(Section):
         min_length=1,
         description="the role that signs the listeners' certificate; absent: files are yours",
     )
-    server_names: tuple[str, ...] = Field(
+    server_names: ServerNames = Field(
         (), description="pki_role: the DNS names and IP addresses that clients reach the broker by"
     )
-
-    @field_validator("addresses")
-    @classmethod
-    def _https_origins(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        """Only https: a token must not cross the network in the clear."""
-        for address in addresses:
-            parts = urlsplit(address)
-            if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
-                raise ValueError("give origins such as https://vault.example.org:8200")
-        return addresses
-
-    def missing(self) -> Iterator[str]:
-        """Each setting that is needed and absent, and why; for a broker that uses Vault."""
-        if not self.addresses:
-            yield "vault.addresses: needed where Vault is used, e.g. https://vault.example.org:8200"
-        if (self.certificate is None) is not (self.key is None):
-            yield "vault.certificate, vault.key: a certificate and its private key go together"
-        needed = {
-            "approle": ("role_id", "wrapped_secret_id"),
-            "cert": ("certificate", "key"),
-            "jwt": ("jwt",),
-        }
-        for name in needed.get(self.auth, ()):
-            if getattr(self, name) is None:
-                yield f"vault.{name}: needed where vault.auth is {self.auth}"
-        if self.pki_role is not None and not self.server_names:
-            yield "vault.server_names: needed with vault.pki_role, e.g. broker.example.org"

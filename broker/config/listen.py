@@ -9,6 +9,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from broker.config.addresses import ListenAddress
+from broker.config.names import TrustDomain
 from broker.config.section import Section
 from broker.model.units import SECONDS_PER_DAY
 
@@ -16,11 +18,13 @@ from broker.model.units import SECONDS_PER_DAY
 class ServerSettings(Section):
     """Where the broker listens."""
 
-    https: str = Field(
+    https: ListenAddress = Field(
         "127.0.0.1:8443", description="host:port of the HTTPS listener; port 0 picks a free one"
     )
-    grpc: str = Field("127.0.0.1:8444", description="host:port of the gRPC listener; port 0 picks a free one")
-    console: str = Field(
+    grpc: ListenAddress = Field(
+        "127.0.0.1:8444", description="host:port of the gRPC listener; port 0 picks a free one"
+    )
+    console: ListenAddress = Field(
         "127.0.0.1:8445",
         description="host:port of the plain-HTTP listener for /metrics and health; loopback only",
     )
@@ -52,7 +56,7 @@ class TlsSettings(Section):
 class IdentitySettings(Section):
     """Who callers are, and the tokens they get."""
 
-    trust_domain: str = Field(description="the SPIFFE trust domain of client certificates")
+    trust_domain: TrustDomain = Field(description="the SPIFFE trust domain of client certificates")
     issuer: str = Field(description="the `iss` of tokens: the broker's public HTTPS URL")
     audience: str = Field("broker", description="the `aud` of tokens")
     token_key: Path = Field(description="0600 PEM file: the Ed25519 key that signs tokens; made where absent")

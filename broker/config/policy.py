@@ -6,11 +6,12 @@ Knows: names, defaults, limits. Must not know: engines.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
+from broker.config.addresses import HttpOrigin
 from broker.config.section import Section
 
 
@@ -28,7 +29,7 @@ TimeZone = Annotated[str, AfterValidator(_time_zone)]
 class OpaSettings(Section):
     """The OPA sidecar: used where policy.adapter is opa."""
 
-    url: str = Field("http://127.0.0.1:8181", description="where OPA answers; https with `ca`")
+    url: HttpOrigin = Field("http://127.0.0.1:8181", description="where OPA answers; https with `ca`")
     deadline_ms: int = Field(50, gt=0, le=5000, description="the longest wait for one decision")
     ca: Path | None = Field(None, description="PEM file: the CA of OPA's certificate")
     certificate: Path | None = Field(None, description="PEM file: the broker's certificate towards OPA")
@@ -62,15 +63,6 @@ class PolicySettings(Section):
         None, description="PEM file: the public key of who signs bundles; without it no bundle is used"
     )
     time_zone: TimeZone = Field("UTC", description="where `input.time.weekday` and `.clock` are read")
-
-    @model_validator(mode="after")
-    def _sources(self) -> Self:
-        """Exactly one source for the embedded engine, and no bundle that nobody could have signed."""
-        if self.adapter == "embedded" and (self.directory is None) is (self.bundle is None):
-            raise ValueError("the embedded engine needs either `directory` or `bundle`")
-        if self.bundle is not None and self.verification_key is None:
-            raise ValueError("`bundle` needs `verification_key`: an unsigned bundle is never used")
-        return self
 
 
 class LimitsSettings(Section):

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from broker.config.addresses import HttpUrl, HttpUrls
 from broker.config.section import Section
 
 
@@ -16,8 +17,8 @@ class UpstreamSettings(Section):
     """The OpenAI API."""
 
     adapter: Literal["openai"] = Field("openai", description="the upstream: openai (HTTP)")
-    base_url: str = Field("https://api.openai.com/v1", description="the base URL of the OpenAI API")
-    regions: dict[str, str] = Field(
+    base_url: HttpUrl = Field("https://api.openai.com/v1", description="the base URL of the OpenAI API")
+    regions: HttpUrls = Field(
         {},
         description='region to base URL, for pool members of a region: eu = "https://eu.api.openai.com/v1"',
     )

@@ -151,8 +151,3 @@ def is_terminal(event: bytes) -> bool:
         return True
     kind = field(event, b"event") if b"event:" in event else None
     return kind in _TERMINAL_TYPES or kind == b"error"
-
-
-def is_error(event: bytes) -> bool:
-    """Whether this is upstream's error event: a stream that ends with it is a broken one."""
-    return b"event:" in event and field(event, b"event") == b"error"

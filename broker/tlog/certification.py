@@ -36,7 +36,7 @@ class KeyUse(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Statement:
     """`public_key` (Ed25519, 32 bytes) signs what `use` says, for the log `origin`, from `not_before` (unix
-    seconds) on. `instance` is the process that had it certified. `parse_statement(s.encode()) == s`.
+    seconds) on. `instance` is the process that had it certified.
     """
 
     use: KeyUse
@@ -102,11 +102,6 @@ def key_id(use: KeyUse, public_key: bytes, origin: str) -> str:
         return NoteKey(origin, public_key).key_id.hex()
     jwk = canonical.encode({"crv": "Ed25519", "kty": "OKP", "x": base64s.to_url(public_key)})
     return base64s.to_url(hashlib.sha256(jwk).digest())
-
-
-def parse_statement(data: bytes) -> Statement:
-    """The statement whose byte form is exactly `data`. Raises MalformedError."""
-    return _statement(canonical.decode(data))
 
 
 def parse_certification(text: str) -> Certification:

@@ -86,11 +86,6 @@ def place(record: Record, at: EntryPlace, kid: str) -> Unsigned:
     return Unsigned(message, at.seq)
 
 
-def seal(record: Record, at: EntryPlace, signer: RecordSigner) -> bytes:
-    """The signed entry of `record` at this place. Raises MalformedError as `place` does."""
-    return place(record, at, signer.kid).sign(signer)
-
-
 def parse_entry(data: bytes) -> Entry:
     """The entry whose byte form is exactly `data`.
 

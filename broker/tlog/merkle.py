@@ -77,7 +77,7 @@ def range_hash(start: int, end: int, node: NodeHash) -> bytes:
     if size & (size - 1) == 0:
         level = size.bit_length() - 1
         return node(level, start >> level)
-    middle = start + _split(size)
+    middle = start + split(size)
     return hash_node(range_hash(start, middle, node), range_hash(middle, end, node))
 
 
@@ -88,34 +88,13 @@ def inclusion_proof(index: int, size: int, node: NodeHash) -> list[bytes]:
     proof: list[bytes] = []
     start, end = 0, size
     while end - start > 1:
-        middle = start + _split(end - start)
+        middle = start + split(end - start)
         if index < middle:
             proof.append(range_hash(middle, end, node))
             end = middle
         else:
             proof.append(range_hash(start, middle, node))
             start = middle
-    return proof[::-1]
-
-
-def consistency_proof(old: int, new: int, node: NodeHash) -> list[bytes]:
-    """PROOF(old, D[new]) of RFC 6962, section 2.1.2; empty when `old` is 0 or equals `new`."""
-    if not 0 <= old <= new:
-        raise MalformedError("a consistency proof from a tree that is larger")
-    if old in {0, new}:
-        return []
-    proof: list[bytes] = []
-    start, end = 0, new
-    while old != end:
-        middle = start + _split(end - start)
-        if old <= middle:
-            proof.append(range_hash(middle, end, node))
-            end = middle
-        else:
-            proof.append(range_hash(start, middle, node))
-            start = middle
-    if start > 0:
-        proof.append(range_hash(start, end, node))
     return proof[::-1]
 
 
@@ -138,35 +117,6 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
         raise MalformedError("an inclusion proof that does not reach the root")
 
 
-def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, proof: Sequence[bytes]) -> None:
-    """RFC 9162, section 2.1.4.2. Raises MalformedError unless the new tree begins with the old one."""
-    if not 0 <= old <= new:
-        raise MalformedError("a consistency proof from a tree that is larger")
-    if old in {0, new}:
-        if proof or (old == 0 and old_root != EMPTY_ROOT) or (old == new and old_root != new_root):
-            raise MalformedError("trees that are not consistent")
-        return
-    position, last = old - 1, new - 1
-    while position & 1:
-        position, last = position >> 1, last >> 1
-    path = list(proof) if position else [old_root, *proof]
-    if not path:
-        raise MalformedError("a consistency proof that is too short")
-    old_value = new_value = path[0]
-    for sibling in path[1:]:
-        if last == 0:
-            raise MalformedError("a consistency proof that is too long")
-        if position & 1 or position == last:
-            old_value, new_value = hash_node(sibling, old_value), hash_node(sibling, new_value)
-            while position & 1 == 0 and position != 0:
-                position, last = position >> 1, last >> 1
-        else:
-            new_value = hash_node(new_value, sibling)
-        position, last = position >> 1, last >> 1
-    if last != 0 or old_value != old_root or new_value != new_root:
-        raise MalformedError("trees that are not consistent")
-
-
-def _split(size: int) -> int:
+def split(size: int) -> int:
     """The largest power of two smaller than `size` (size > 1)."""
     return 1 << ((size - 1).bit_length() - 1)

@@ -46,6 +46,8 @@ class MemorySetup:
 class TestMemoryCounters(CountersContract):
     """The contract."""
 
+    adapter = MemoryCounters
+
     async def fresh(self) -> CountersSetup:
         return MemorySetup()
 

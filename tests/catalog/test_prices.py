@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from broker.catalog.cost import MAX_AMOUNT, Tier, Tokens, cost, tier_of
 from broker.catalog.models import _TABLE
-from broker.catalog.prices import LONG_TOKENS, PRICE_VERSION, Price, known_price, price_of, table
+from broker.catalog.prices import LONG_TOKENS, PRICE_VERSION, TABLE, Price, known_price, price_of
 
-ROWS = [*table()]
+ROWS = [*TABLE.items()]
 MILLION = 1_000_000
 
 

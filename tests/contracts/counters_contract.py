@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from broker.errors import BrokerError, Kind
 from broker.model.charge import Charge, Reservation, Unit
 from broker.ports import Counters
+from tests.contracts.port_contract import PortContract
 from tests.sizes import sized
 
 MINUTE = 60
@@ -54,12 +55,17 @@ AMOUNTS = st.dictionaries(st.sampled_from(sorted(CAPS)), st.integers(0, 12), min
 STEPS = st.lists(st.one_of(AMOUNTS, st.tuples(st.integers(0, 9), st.floats(0, 1))), max_size=40)
 
 
-class CountersContract:
+class CountersContract(PortContract):
     """Needs `fresh()`."""
+
+    port = Counters
 
     async def fresh(self) -> CountersSetup:
         """Counters that nobody has charged yet."""
         raise NotImplementedError
+
+    async def test_it_is_the_adapter_that_is_named(self) -> None:
+        self.under_test((await self.fresh()).counters)
 
     @settings(max_examples=sized(80))
     @given(steps=STEPS)

@@ -12,22 +12,30 @@ import pytest
 from broker.errors import BrokerError, Kind
 from broker.model.credential import KeyState, KeyVersion
 from broker.ports import CredentialSource
+from tests.contracts.port_contract import PortContract
 
 FIRST = "sk-contract-first-0000"
 SECOND = "sk-contract-second-0000"
 
 
-class SourceSetup(Protocol):
-    """A source of keys under test, with what only its operator can do. It knows `openai` and `other`."""
+class RefusingSetup(Protocol):
+    """A source of keys under test, which need not have any."""
 
     @property
     def vault(self) -> CredentialSource: ...
+
+
+class SourceSetup(RefusingSetup, Protocol):
+    """One with what only its operator can do. It knows `openai` and `other`."""
 
     def store(self, credential: str, key: str) -> None:
         """Makes `key` the newest version of `credential`."""
 
     def lock(self) -> None:
         """Makes the source unusable: sealed, away, or without its own key."""
+
+    async def pass_ceiling(self) -> None:
+        """Lets as much time go by as no lease is held for, as far as the source can tell."""
 
 
 class StoreSetup(SourceSetup, Protocol):
@@ -49,7 +57,33 @@ class StoreSetup(SourceSetup, Protocol):
         """Lets a second go by, as far as the vault can tell."""
 
 
-class CredentialSourceContract:
+class RefusingSourceContract(PortContract):
+    """Needs a fixture `rig`: RefusingSetup. What is true also of a source without a key."""
+
+    port = CredentialSource
+
+    async def test_it_is_the_adapter_that_is_named(self, rig: RefusingSetup) -> None:
+        self.under_test(rig.vault)
+
+    @pytest.mark.parametrize("name", ["../openai", "", "a/b", "A", "a" * 64, "a\0b", "a\n", "%2e%2e"])
+    async def test_a_name_that_could_be_a_path_is_refused(self, rig: RefusingSetup, name: str) -> None:
+        await self._refused(rig, name)
+
+    async def test_an_unknown_credential_is_refused_with_a_remedy(self, rig: RefusingSetup) -> None:
+        await self._refused(rig, "nobody")
+
+    async def _refused(self, rig: RefusingSetup, credential: str) -> BrokerError:
+        with pytest.raises(BrokerError) as caught:
+            await rig.vault.lease(credential)
+        error = caught.value
+        assert error.kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
+        assert error.retry_after is not None
+        assert error.retry_after > 0
+        assert error.remedy
+        return error
+
+
+class CredentialSourceContract(RefusingSourceContract):
     """Needs a fixture `rig`: SourceSetup."""
 
     async def test_a_key_is_known_by_its_place_alone(self, rig: SourceSetup) -> None:
@@ -66,10 +100,6 @@ class CredentialSourceContract:
         leases = [await rig.vault.lease(name) for name in ("openai", "other")]
         assert [lease.secret.reveal() for lease in leases] == [FIRST, SECOND]
 
-    @pytest.mark.parametrize("name", ["../openai", "", "a/b", "A", "a" * 64, "a\0b", "a\n", "%2e%2e"])
-    async def test_a_name_that_could_be_a_path_is_refused(self, rig: SourceSetup, name: str) -> None:
-        await self._refused(rig, name)
-
     async def test_a_cancelled_call_does_not_cancel_the_others(self, rig: SourceSetup) -> None:
         rig.store("openai", FIRST)
         first, second = (asyncio.ensure_future(rig.vault.lease("openai")) for _ in range(2))
@@ -81,10 +111,6 @@ class CredentialSourceContract:
         rig.store("openai", FIRST)
         leases = await asyncio.gather(*(rig.vault.lease("openai") for _ in range(50)))
         assert {lease.secret.reveal() for lease in leases} == {FIRST}
-
-    async def test_an_unknown_credential_is_refused_with_a_remedy(self, rig: SourceSetup) -> None:
-        rig.store("openai", FIRST)
-        await self._refused(rig, "nobody")
 
     async def test_a_locked_store_is_refused_and_not_remembered(self, rig: SourceSetup) -> None:
         rig.store("openai", FIRST)
@@ -99,15 +125,16 @@ class CredentialSourceContract:
         for text in (repr(lease), str(lease), repr(rig.vault), repr(error), str(error)):
             assert FIRST not in text
 
-    async def _refused(self, rig: SourceSetup, credential: str) -> BrokerError:
-        with pytest.raises(BrokerError) as caught:
-            await rig.vault.lease(credential)
-        error = caught.value
-        assert error.kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
-        assert error.retry_after is not None
-        assert error.retry_after > 0
-        assert error.remedy
-        return error
+    async def test_an_unknown_credential_is_refused_beside_a_known_one(self, rig: SourceSetup) -> None:
+        rig.store("openai", FIRST)
+        await self._refused(rig, "nobody")
+
+    async def test_a_lease_never_outlives_its_ceiling(self, rig: SourceSetup) -> None:
+        rig.store("openai", FIRST)
+        await rig.vault.lease("openai")
+        rig.lock()
+        await rig.pass_ceiling()
+        await self._refused(rig, "openai")
 
 
 class KeyStoreSourceContract(CredentialSourceContract):

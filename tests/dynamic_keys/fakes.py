@@ -78,6 +78,9 @@ class DynamicSetup:
         """The next key of the credential is to be this one."""
         self.next_values[credential] = key
 
+    async def pass_ceiling(self) -> None:
+        await self.clock.advance(2 * LIFE)
+
     def lock(self) -> None:
         self.wire.fault = Fault.UNREACHABLE
 

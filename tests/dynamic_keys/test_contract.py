@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from broker.adapters.ephemeral_keys.dynamic import DynamicKey
+from broker.adapters.ephemeral_keys.dynamic import DynamicKey, DynamicKeySource
 from tests.contracts.credential_source_contract import CredentialSourceContract
 from tests.dynamic_keys.fakes import PROJECT, DynamicSetup
 from tests.ephemeral_keys.network import Fault
@@ -22,3 +22,5 @@ async def rig() -> AsyncIterator[DynamicSetup]:
 
 class TestDynamic(CredentialSourceContract):
     """The contract."""
+
+    adapter = DynamicKeySource

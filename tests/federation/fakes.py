@@ -70,6 +70,9 @@ class FederatedSetup:
     def store(self, credential: str, key: str) -> None:
         self.next_values[f"svc_acct_{credential}"] = key
 
+    async def pass_ceiling(self) -> None:
+        await self.clock.advance(2 * LIFE)
+
     def lock(self) -> None:
         self.wire.fault = Fault.UNREACHABLE
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.adapters.ephemeral_keys.federation import FederatedKeySource
 from tests.contracts.credential_source_contract import CredentialSourceContract
 from tests.federation.fakes import FederatedSetup
 
@@ -20,3 +21,5 @@ async def rig(tmp_path: Path) -> AsyncIterator[FederatedSetup]:
 
 class TestFederated(CredentialSourceContract):
     """The contract."""
+
+    adapter = FederatedKeySource

@@ -61,5 +61,8 @@ class SealedSetup:
     async def pass_second(self) -> None:
         self.clock.ns += 1_000_000_000
 
+    async def pass_ceiling(self) -> None:
+        self.clock.ns += 61_000_000_000
+
     def file(self, credential: str) -> Path:
         return self.directory / f"{credential}.sealed.json"

@@ -21,6 +21,8 @@ from tests.keystore.fakes import KEY, SealedSetup
 class TestSealedKeystore(KeyStoreSourceContract):
     """The contract."""
 
+    adapter = SealedKeySource
+
 
 async def _refused(vault: SealedKeySource, credential: str = "openai") -> str:
     with pytest.raises(BrokerError) as caught:

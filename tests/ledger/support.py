@@ -16,6 +16,7 @@ from pathlib import Path
 from socket import socket
 
 from broker.adapters.ledger import Disk, FileLedger, LogDirectory, LogKeys
+from broker.adapters.ledger.wal import BATCH
 from broker.adapters.ledger.writer_service import write_log
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import Entry, parse_entry
@@ -161,6 +162,11 @@ def outcome(call_id: str) -> Record:
 def entries(home: Path) -> list[Entry]:
     """Everything the log in `home` holds, parsed."""
     return [parse_entry(data) for _, data in LogDirectory(home / "log").entries()]
+
+
+def batches(home: Path) -> int:
+    """How many frames the write-ahead log has: each was synced once, as a whole."""
+    return sum(path.read_bytes().count(BATCH) for path in (home / "log/wal").glob("0*"))
 
 
 def report(home: Path) -> Report:

@@ -143,3 +143,49 @@ def test_show_of_a_damaged_log_exits_1(home: Path) -> None:
     done = _run("show", home / "log")
     assert done.exit_code == 1
     assert "audit verify" in done.stderr
+
+
+def test_a_proof_needs_the_logs_key_and_nothing_else(home: Path, tmp_path: Path) -> None:
+    proof = tmp_path / "intent.tlog-proof"
+    done = _run("prove", home / "log", 2)
+    assert done.exit_code == 0, done.output
+    proof.write_bytes(done.stdout_bytes)
+    vkey = (home / "log/log.vkey").read_text().strip()
+    checked = _run("verify-proof", proof, "--vkey", vkey)
+    assert checked.exit_code == 0, checked.output
+    assert "proven: entry 2 (intent) of broker.example/test-log, 8 entries" in checked.stdout
+    document = json.loads(_run("verify-proof", proof, "--vkey", vkey, "--json").stdout)
+    shown = _run("show", home / "log", "--json", "--call-id", "c1", "--type", "intent").stdout
+    assert document["entry"] == json.loads(shown)
+    assert (document["proven"], document["seq"], document["size"]) == (True, 2, 8)
+
+
+def test_a_forged_proof_exits_1_and_one_that_is_none_too(home: Path, tmp_path: Path) -> None:
+    proof = tmp_path / "forged.tlog-proof"
+    vkey = (home / "log/log.vkey").read_text().strip()
+    honest = _run("prove", home / "log", 2).stdout_bytes
+    for forged in (honest.replace(b"index 2", b"index 3"), b"no proof"):
+        proof.write_bytes(forged)
+        done = _run("verify-proof", proof, "--vkey", vkey)
+        assert (done.exit_code, "Not proven" in done.stderr) == (1, True)
+    assert _run("verify-proof", tmp_path / "nowhere", "--vkey", vkey).exit_code == 3
+
+
+def test_an_entry_that_is_not_there_or_not_covered_yet_is_told(home: Path, tmp_path: Path) -> None:
+    assert _run("prove", home / "log", 8).exit_code == 3
+
+    async def live() -> Result:
+        async with opened(tmp_path / "live") as log:
+            await asyncio.sleep(1.2)
+            await asyncio.gather(*(log.append(intent(f"c{number}")) for number in range(50)))
+            return await asyncio.to_thread(_run, "prove", tmp_path / "live/log", 51)
+
+    done = asyncio.run(live())
+    assert (done.exit_code, "in a second" in done.stderr) in [(2, True), (0, False)]
+
+
+def test_a_damaged_log_proves_nothing(home: Path) -> None:
+    bundle = home / "log/tile/entries/000.p/8"
+    bundle.write_bytes(bundle.read_bytes().replace(b"alice", b"mallo"))
+    done = _run("prove", home / "log", 2)
+    assert (done.exit_code, "broker audit verify" in done.stderr) == (1, True)

@@ -15,10 +15,10 @@ from broker.adapters.ledger.wal import Snapshot
 from broker.adapters.ledger.writer import SequencedEntry
 from broker.errors import BrokerError, Kind
 from broker.model.record import RecordType
-from broker.tlog.entry import EntryPlace, Unsigned, parse_entry, seal
+from broker.tlog.entry import EntryPlace, Unsigned, parse_entry
 from broker.tlog.malformed import MalformedError
 from tests.ledger.support import intent
-from tests.tlog.samples import signer
+from tests.tlog.samples import seal, signer
 
 messages = st.builds(WriterMessage, st.sampled_from(MessageType), st.binary(max_size=300))
 placed = st.builds(

@@ -13,7 +13,7 @@ from broker.adapters.ledger import LogDirectory, LogKeys
 from broker.adapters.ledger.wal import encode_batch
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, Record, RecordType
-from broker.tlog.entry import EntryPlace, seal
+from broker.tlog.entry import EntryPlace
 from broker.tlog.merkle import hash_leaf
 from broker.tlog.report import Verdict
 from tests.ledger.support import (
@@ -28,7 +28,7 @@ from tests.ledger.support import (
     outcome,
     report,
 )
-from tests.tlog.samples import signer
+from tests.tlog.samples import seal, signer
 
 
 def _types(home: Path) -> list[str]:

@@ -18,11 +18,11 @@ from broker.adapters.ledger import Disk, FileLedger, LogDirectory, indexer
 from broker.adapters.ledger.callindex import INDEX, CallIndex, bundles_of
 from broker.adapters.ledger.wal import Snapshot, encode_batch, entries_after, parse_segment
 from broker.model.record import Record, RecordType
-from broker.tlog.entry import EntryPlace, parse_entry, seal
+from broker.tlog.entry import EntryPlace, parse_entry
 from broker.tlog.search import Search, call_id_of
 from broker.tlog.tile import WIDTH
 from tests.ledger.support import intent, opened, outcome
-from tests.tlog.samples import signer
+from tests.tlog.samples import seal, signer
 
 
 @pytest.fixture(autouse=True)

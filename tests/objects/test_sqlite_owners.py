@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,16 @@ import pytest
 from broker.adapters.clock import SystemClock
 from broker.adapters.objects import SqliteObjectOwners
 from broker.errors import BrokerError, Kind
+from tests.contracts.object_owners_contract import ObjectOwnersContract, OpensOwners
+
+
+@asynccontextmanager
+async def _open(folder: Path) -> AsyncIterator[SqliteObjectOwners]:
+    owners = await _opened(folder)
+    try:
+        yield owners
+    finally:
+        await owners.close()
 
 
 @pytest.fixture
@@ -27,26 +38,19 @@ async def _opened(folder: Path) -> SqliteObjectOwners:
     return owners
 
 
-async def test_what_is_remembered_is_its_owners(owners: SqliteObjectOwners) -> None:
-    await owners.remember("a", ["resp_1", "msg_1"], "resp_1")
-    for _ in range(2):  # the second time without a look at the file
-        assert await owners.belong("a", {"resp_1", "msg_1", "resp_2"}) == {"resp_1": True, "msg_1": True}
-    assert await owners.belong("b", ["resp_1"]) == {"resp_1": False}
+class TestSqlite(ObjectOwnersContract):
+    """The contract."""
 
+    adapter = SqliteObjectOwners
 
-async def test_what_has_an_owner_keeps_it(owners: SqliteObjectOwners) -> None:
-    await owners.remember("a", ["resp_1"], None)
-    await owners.remember("b", ["resp_1"], None)
-    assert await owners.belong("a", ["resp_1"]) == {"resp_1": True}
-    assert await owners.belong("b", ["resp_1"]) == {"resp_1": False}
+    @pytest.fixture
+    def open_owners(self) -> OpensOwners:
+        return _open
 
-
-async def test_what_is_forgotten_is_nobodys_with_all_its_parts(owners: SqliteObjectOwners) -> None:
-    await owners.remember("a", ["resp_1", "msg_1"], "resp_1")
-    await owners.remember("a", ["resp_2"], "resp_2")
-    await owners.belong("a", ["resp_1", "msg_1", "resp_2"])
-    await owners.forget("resp_1")
-    assert await owners.belong("a", ["resp_1", "msg_1", "resp_2"]) == {"resp_2": True}
+    def lose(self, folder: Path) -> None:
+        with sqlite3.connect(folder / "objects.sqlite") as other:
+            other.execute("alter table objects rename to lost")
+        other.close()
 
 
 async def test_it_is_on_the_disk_when_remember_returns(tmp_path: Path) -> None:

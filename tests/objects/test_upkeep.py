@@ -16,13 +16,14 @@ from broker.adapters.objects.store import KEEP_SECONDS
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.stored import Adopted, Context, Gone, Keeping, Made
-from broker.tlog.entry import EntryPlace, seal
+from broker.tlog.entry import EntryPlace
 from broker.tlog.malformed import MalformedError
 from broker.tlog.objects import ADOPTED, FORGOTTEN, TELLING, changes
 from broker.tlog.recordkey import RecordSigner
 from broker.tlog.search import ALL, Search
 from tests.call.fakes import HandClock
 from tests.sizes import sized
+from tests.tlog.samples import seal
 
 DAY = 86_400
 SIGNER = RecordSigner(Ed25519PrivateKey.from_private_bytes(b"k" * 32))

@@ -151,10 +151,12 @@ class RunningOpa:
 
 
 @contextmanager
-def running_opa(directory: Path, *options: str, scheme: str = "http") -> Iterator[RunningOpa]:
-    """OPA with the project's policies; ended afterwards."""
+def running_opa(
+    directory: Path, *options: str, scheme: str = "http", policies: Path = POLICIES
+) -> Iterator[RunningOpa]:
+    """OPA with the project's policies, or others; ended afterwards."""
     bundle = directory / "bundle.tar.gz"
-    build(POLICIES, bundle)
+    build(policies, bundle)
     with _serving(directory) as files:
         opa = RunningOpa(bundle, files, options=options, scheme=scheme)
         opa.start()

@@ -143,6 +143,22 @@ def test_a_configuration_that_cannot_be_used_is_bad(home: Path) -> None:
     assert "vault.role_id" in found(done, "bad")[0]["told"]
 
 
+def test_a_path_that_no_closer_look_is_for_is_told_with_its_line(home: Path) -> None:
+    file = home / "broker.toml"
+    text = "\n".join(
+        f'token_key = "{home}/broker.toml/token.pem"' if line.startswith("token_key") else line
+        for line in file.read_text().splitlines()
+    )
+    file.write_text(text)
+    done = run(home, "--json")
+    (check,) = found(done, "bad")
+    line = next(n for n, each in enumerate(text.splitlines(), 1) if each.startswith("token_key"))
+    assert check["told"].startswith(
+        f"{file}:{line}: identity.token_key: {home}/broker.toml/token.pem cannot be made"
+    )
+    assert (check["subject"], done.exit_code) == ("configuration", 1)
+
+
 def test_a_missing_configuration_could_not_be_looked_at(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["doctor", "--config", str(tmp_path / "none.toml")])
     assert done.exit_code != 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,16 +98,16 @@ def test_settings_cannot_be_changed(loaded: Load) -> None:
 )
 def test_a_wrong_key_is_refused_by_its_name(loaded: Load, text: str, named: str) -> None:
     said = refusal(loaded, text)
-    assert f"  {named}: " in said
+    assert f": {named}: " in said
     assert "README" in said
 
 
 @pytest.mark.parametrize("use", ["certify = true", 'pki_role = "broker"'])
 def test_whatever_uses_vault_needs_to_know_where_it_is(loaded: Load, use: str) -> None:
     said = refusal(loaded, MINIMAL + f"[vault]\n{use}")
-    assert "  vault.addresses: needed where Vault is used" in said
-    assert "  vault.role_id: needed where vault.auth is approle" in said
-    assert ("  vault.server_names: needed with vault.pki_role" in said) is use.startswith("pki_role")
+    assert ": vault.addresses: needed where Vault is used" in said
+    assert ": vault.role_id: needed where vault.auth is approle" in said
+    assert (": vault.server_names: needed with vault.pki_role" in said) is use.startswith("pki_role")
 
 
 IN_VAULT = (
@@ -120,7 +121,7 @@ addresses = ["https://vault.example.org:8200"]
 
 def test_the_sealed_store_needs_its_folder(loaded: Load) -> None:
     said = refusal(loaded, MINIMAL.replace('directory = "keys"', ""))
-    assert "  keys: " in said
+    assert ": keys: " in said
     assert "`directory`" in said
 
 
@@ -134,7 +135,7 @@ def test_the_sealed_store_needs_its_folder(loaded: Load) -> None:
         ('auth = "cert"\ncertificate = "c.pem"', ["vault.key"]),
         ('auth = "jwt"', ["vault.jwt"]),
         ('auth = "kubernetes"', []),
-        ('auth = "kubernetes"\nkey = "c.key"', ["vault.certificate, vault.key"]),
+        ('auth = "kubernetes"\nkey = "c.key"', ["vault.certificate"]),
         ('auth = "jwt"\njwt = "f"', []),
     ],
 )
@@ -143,7 +144,7 @@ def test_what_a_way_to_log_in_to_vault_needs_is_named(loaded: Load, further: str
         assert loaded(IN_VAULT + further).keys.directory is None
         return
     said = refusal(loaded, IN_VAULT + further)
-    assert all(f"  {name}: " in said for name in missing), said
+    assert all(f": {name}: " in said for name in missing), said
     assert "Value error" not in said
 
 
@@ -155,7 +156,7 @@ def test_vault_is_spoken_to_over_https_only(loaded: Load, address: str) -> None:
 
 def test_a_vault_without_address_is_named(loaded: Load) -> None:
     text = IN_VAULT.replace('"https://vault.example.org:8200"', "")
-    assert "  vault.addresses: needed where Vault is used" in refusal(loaded, text)
+    assert ": vault.addresses: needed where Vault is used" in refusal(loaded, text)
 
 
 def test_a_vault_section_beside_the_sealed_store_needs_nothing(loaded: Load) -> None:
@@ -170,6 +171,143 @@ def test_the_error_does_not_repeat_the_value(loaded: Load) -> None:
 @pytest.mark.parametrize("text", ["", "[server", "https = "])
 def test_a_file_that_is_not_a_configuration_is_refused(loaded: Load, text: str) -> None:
     assert "broker.toml" in refusal(loaded, text)
+
+
+def test_every_mistake_is_told_at_once_with_its_line(
+    loaded: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whatever is wrong elsewhere: what does not go together is told beside values that are wrong."""
+    monkeypatch.setenv("BROKER__UPSTREAM__ATTEMPTS", "99")
+    monkeypatch.setenv("BROKER__CONTENT__BANNED_TOPICS", "one, two")
+    monkeypatch.setenv("BROKER__SERVRE__HTTPS", "127.0.0.1:1")
+    text = MINIMAL.replace('client_ca = "ca.pem"\n', "").replace("[policy]", "[policy]\nbundle = 'b'")
+    text += """[server]
+https = "0.0.0.0:9000"
+grpc = "127.0.0.1:9000"
+console = "nowhere"
+[upstream]
+base_url = "api.openai.com"
+[[pools.openai.members]]
+key = "a"
+[[pools.openai.members]]
+kee = "b"
+[credentials.chat]
+upstream_auth = "dynamic_key"
+[vault]
+certify_seconds = 'x'
+pki_role = 'r'
+"""
+    said = refusal(loaded, text)
+    for written, told in (
+        ("[tls]", "tls.client_ca: missing"),
+        ("bundle = 'b'", "policy.bundle: the embedded engine needs either `directory` or `bundle`, not both"),
+        ('grpc = "127.0.0.1:9000"', "server.grpc: the address is that of server.https, too"),
+        ('console = "nowhere"', "server.console: not an address host:port"),
+        ('base_url = "api.openai.com"', "upstream.base_url: not a URL"),
+        ('kee = "b"', "pools.openai.members.1.kee: no such setting. Did you mean key?"),
+        ("[credentials.chat]", "credentials.chat.project: needed where upstream_auth is dynamic_key"),
+        ("certify_seconds = 'x'", "vault.certify_seconds: "),
+        ("[vault]", "vault.addresses: needed where Vault is used"),
+        ("BROKER__UPSTREAM__ATTEMPTS", "upstream.attempts: "),
+        ("BROKER__CONTENT__BANNED_TOPICS", "content.banned_topics: not JSON"),
+        ("BROKER__SERVRE__HTTPS", "servre: no such section. Did you mean server?"),
+    ):
+        where = written if written in os.environ else f"{tmp_path}/broker.toml:{_line(text, written)}"
+        assert f"\n  {where}: {told}" in said
+    second = _line(text, 'kee = "b"') - 1
+    assert f"\n  {tmp_path}/broker.toml:{second}: pools.openai.members.1.key: missing" in said
+    assert "17 mistakes:" in said
+
+
+def _line(text: str, written: str) -> int:
+    return text.splitlines().index(written) + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[server]\nhttps = ", 2),
+        ("a = 1\n\n[a]\n", 3),
+        ('a = 1\nb = "\n', 2),
+        ("[server", 1),
+        ("a = " + "[" * 3000, None),
+        ("a = " + "1" * 5000, None),
+    ],
+)
+def test_a_text_that_is_no_toml_is_told_with_its_line(
+    loaded: Load, tmp_path: Path, text: str, line: int | None
+) -> None:
+    where = tmp_path / "broker.toml" if line is None else f"{tmp_path}/broker.toml:{line}"
+    assert f"\n  {where}: " in refusal(loaded, text)
+
+
+def test_a_byte_that_is_no_utf8_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "broker.toml"
+    path.write_bytes(b"[server]\n# \xff\n")
+    with pytest.raises(ConfigError, match=r"broker.toml:2: a byte that is no UTF-8"):
+        load(path)
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1:1",
+        "[::1]:0",
+        "::1:80",
+        ":8443",
+        "localhost:65535",
+        "b-1.example.org:1",
+        "127.1:1",
+        "[::]:1",
+    ],
+)
+def test_an_address_that_can_be_is_taken(loaded: Load, address: str) -> None:
+    assert loaded(MINIMAL + f"[server]\nhttps = '{address}'").server.https == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "8443",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "127.0.0.300:1",
+        "a b:1",
+        "[::1:1",
+        "[::g]:1",
+        "-a:1",
+    ],
+)
+def test_an_address_that_cannot_be_is_refused(loaded: Load, address: str) -> None:
+    assert ": server.https: " in refusal(loaded, MINIMAL + f"[server]\nhttps = '{address}'")
+
+
+@pytest.mark.parametrize(
+    ("grpc", "apart"),
+    [
+        ("127.0.0.1:8443", False),
+        ("0.0.0.0:8443", False),
+        ("[::]:8443", False),
+        (":8443", False),
+        ("localhost:8443", False),
+        ("127.0.0.2:8443", True),
+        ("[::1]:8443", True),
+    ],
+)
+def test_two_listeners_have_no_address_in_common(loaded: Load, grpc: str, *, apart: bool) -> None:
+    text = MINIMAL + f"[server]\ngrpc = '{grpc}'"
+    if apart:
+        assert loaded(text).server.grpc == grpc
+    else:
+        line = len(text.splitlines())
+        assert f":{line}: server.grpc: the address is that of server.https" in refusal(loaded, text)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -27,10 +27,11 @@ def config_of(home: Path, opa: str | None = None, **server: str) -> Path:
     places = DevPaths(home)
     places.prepare()
     import_upstream_key(places, "sk-sim-" + "a1B2" * 8)
-    free = dict.fromkeys(LISTENERS, "127.0.0.1:0") | server
-    made = configuration(places, Addresses(**free), "http://127.0.0.1:9/v1", None)
+    free = Addresses(**dict.fromkeys(LISTENERS, "127.0.0.1:0"))
+    made = configuration(places, free, "http://127.0.0.1:9/v1", None)
     config = home / "broker.toml"
     sections = made.model_dump(mode="json", exclude_none=True)
+    sections["server"] |= server
     if opa is not None:
         sections["policy"]["adapter"], sections["opa"] = "opa", {"url": opa}
     config.write_text(_toml(sections))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -107,6 +108,47 @@ def test_what_only_who_changes_the_broker_reads_is_not_inside(installed: Install
     names = zipfile.ZipFile(installed.wheel).namelist()
     assert [name for name in names if name.endswith(".md") and not name.startswith("broker/policies/")] == []
     assert [name for name in names if "/adr/" in name] == []
+
+
+def test_a_program_of_a_client_is_type_checked_against_it(installed: Installed, tmp_path: Path) -> None:
+    assert "broker/py.typed" in zipfile.ZipFile(installed.wheel).namelist()
+    right = """
+from broker.client import Credentials, Token, TokenRequest, issue_token
+
+me = Credentials("svc.pem", "svc.key", "ca.pem")
+token: Token = issue_token("https://broker:8443", me, TokenRequest(scope="chat:gpt-4o"))
+"""
+    assert _type_errors(installed, tmp_path / "right.py", right) == []
+    wrong = _type_errors(installed, tmp_path / "wrong.py", right.replace("token: Token", "token: int"))
+    assert len(wrong) == 1
+    assert "[assignment]" in wrong[0]
+
+
+def _type_errors(installed: Installed, path: Path, program: str) -> list[str]:
+    """What mypy says of a program that stands where the checkout cannot be found."""
+    path.write_text(program)
+    python = installed.command.parent / "python"
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--python-executable", python, path.name],
+        check=False,
+        cwd=path.parent,
+        env=_bare(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if ": error:" in line]
+
+
+def test_the_extras_that_the_pages_name_are_offered(installed: Installed) -> None:
+    archive = zipfile.ZipFile(installed.wheel)
+    (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+    offered = set(re.findall(r"^Provides-Extra: (\S+)$", archive.read(metadata).decode(), re.MULTILINE))
+    assert offered == {"httpx2", "openai"}
+    named = re.findall(r"\.whl\[(\w+)\]", (ROOT / "protos/python.md").read_text())
+    assert named
+    assert set(named) <= offered
 
 
 def _policies() -> list[Path]:

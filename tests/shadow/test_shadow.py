@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from broker.adapters.ledger import FileLedger
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.shadow import QUEUE, ShadowObserver, ShadowTally
+from broker.adapters.telemetry import ShadowMetric
 from broker.errors import BrokerError, Kind
 from broker.model.decision import CallDecision, Content, PolicyVersion
 from broker.model.record import Receipt, Record, RecordType
@@ -158,6 +162,22 @@ async def test_a_candidate_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
     assert len(_shadows(tmp_path)) == QUEUE + 1
 
 
+async def test_a_candidate_that_fails_late_is_told_of_once(tmp_path: Path) -> None:
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    released = threading.Event()
+    late = Broken(lambda: released.wait(30) and _raise(ZeroDivisionError()))
+    async with _shadow(tmp_path, late, deadline_seconds=0.05) as shadow:
+        shadow.observe(_seen("c0", ALICE, allow=True))
+        await _until(lambda: shadow.tally.failed == 1)
+        released.set()
+        shadow.observe(_seen("c1", ALICE, allow=True))
+        await _until(lambda: shadow.tally.failed == 2)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert told == []
+
+
 async def test_closing_does_not_wait_for_a_candidate_that_hangs(tmp_path: Path) -> None:
     released = threading.Event()
     async with _shadow(tmp_path, Broken(lambda: released.wait(60)), deadline_seconds=0.01) as shadow:
@@ -214,6 +234,26 @@ async def test_a_share_is_sampled(
 async def ledger(tmp_path: Path) -> AsyncIterator[FileLedger]:
     async with opened(tmp_path) as log:
         yield log
+
+
+async def test_what_became_of_each_decision_is_a_metric(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    async with _shadow(tmp_path, Broken(lambda: None)) as shadow:
+        registry.register(ShadowMetric(lambda: asdict(shadow.tally)))
+        for number in range(QUEUE + 3):  # none is asked about before the loop goes on
+            shadow.observe(_seen(f"c{number}", ALICE, allow=True))
+        await _until(lambda: shadow.tally.failed == QUEUE)
+        told = {
+            word: registry.get_sample_value("broker_shadow_decisions_total", {"outcome": word})
+            for word in ShadowTally.__dataclass_fields__
+        }
+    assert told == {"agreed": 0, "allow_to_deny": 0, "deny_to_allow": 0, "failed": QUEUE, "dropped": 3}
+
+
+def test_without_a_candidate_there_is_no_metric_of_one() -> None:
+    registry = CollectorRegistry()
+    registry.register(ShadowMetric(dict))
+    assert [*registry.collect()] == []
 
 
 @pytest.mark.parametrize("sample", [-0.1, 1.1, float("nan")])

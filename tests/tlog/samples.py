@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.tlog.checkpoint import Checkpoint, sign_checkpoint
-from broker.tlog.entry import EntryPlace, seal
+from broker.tlog.entry import EntryPlace, place
 from broker.tlog.frontier import Frontier
 from broker.tlog.merkle import hash_leaf
 from broker.tlog.note import NoteSigner
@@ -38,6 +38,11 @@ places = st.builds(EntryPlace, texts, numbers, st.integers(0, 2**48))
 def signer(seed: int) -> RecordSigner:
     """A record key of its own for every seed."""
     return RecordSigner(Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32))
+
+
+def seal(record: Record, at: EntryPlace, by: RecordSigner) -> bytes:
+    """The signed entry of `record` at this place. Raises MalformedError."""
+    return place(record, at, by.kid).sign(by)
 
 
 def note_signer(seed: int = 100, name: str = "log.example/test") -> NoteSigner:
@@ -78,8 +83,8 @@ class MemoryLog:
 
     def add(self, record: Record, by: RecordSigner | None = None, seq: int | None = None) -> None:
         """Signs and appends."""
-        place = EntryPlace("i", len(self.entries) if seq is None else seq, 1_700_000_000_000_000)
-        self.entries.append(seal(record, place, by or self._signer))
+        at = EntryPlace("i", len(self.entries) if seq is None else seq, 1_700_000_000_000_000)
+        self.entries.append(seal(record, at, by or self._signer))
 
     def publish(self) -> None:
         """Writes the tiles and the checkpoint of what `entries` holds now, as an honest writer would."""

@@ -20,13 +20,12 @@ from broker.tlog.certification import (
     KeyUse,
     Statement,
     parse_certification,
-    parse_statement,
 )
 from broker.tlog.certified import Certified
 from broker.tlog.certifier import TrustedCertifier, certifier_name, parse_certifier
 from broker.tlog.malformed import MalformedError
 from broker.tlog.note import NoteKey, with_signature
-from broker.tlog.recordkey import RecordSigner
+from broker.tlog.recordkey import SIGNATURE_BYTES, RecordSigner
 from broker.tlog.report import Fault, Report, Verdict
 from broker.tlog.verify import verify
 from tests.tlog.samples import MemoryLog, calls, note_signer, numbers, signer, texts
@@ -128,8 +127,9 @@ def uncertified(report: Report) -> list[tuple[str, str]]:
 
 @given(statements)
 def test_a_statement_parses_to_itself_and_back_to_the_same_bytes(made: Statement) -> None:
-    assert parse_statement(made.encode()) == made
-    assert parse_statement(made.encode()).encode() == made.encode()
+    read = parse_certification(str(Certification(made, 1, bytes(SIGNATURE_BYTES)))).statement
+    assert read == made
+    assert read.encode() == made.encode()
     assert made.message() == DOMAIN + made.encode()
 
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from broker.errors import Kind
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.tlog import canonical
-from broker.tlog.entry import MAX_ENTRY_BYTES, EntryPlace, parse_entry, seal
+from broker.tlog.entry import MAX_ENTRY_BYTES, EntryPlace, parse_entry
 from broker.tlog.malformed import MalformedError
 from broker.tlog.recordkey import RecordVerifier
-from tests.tlog.samples import places, records, signer
+from tests.tlog.samples import places, records, seal, signer
 
 BROKER = Path(__file__).parents[2] / "broker"
 PLACE = EntryPlace("i", 7, 1_794_000_000_123_456)

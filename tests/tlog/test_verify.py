@@ -6,10 +6,10 @@ import pytest
 
 from broker.model.record import Record, RecordType
 from broker.tlog.checkpoint import Checkpoint, open_checkpoint
-from broker.tlog.entry import EntryPlace, seal
+from broker.tlog.entry import EntryPlace
 from broker.tlog.report import Fault, Verdict
 from broker.tlog.tile import encode_bundle, parse_bundle
-from tests.tlog.samples import MemoryLog, calls, faults, note_signer, signer, verified
+from tests.tlog.samples import MemoryLog, calls, faults, note_signer, seal, signer, verified
 
 FULL = "tile/entries/000"
 

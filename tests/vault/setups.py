@@ -146,3 +146,6 @@ class VaultSetup:
 
     async def pass_second(self) -> None:
         self.clock.ns += 1_000_000_000
+
+    async def pass_ceiling(self) -> None:
+        self.clock.ns += 61_000_000_000

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from broker.adapters.vault import VaultKeySource
 from tests.contracts.credential_source_contract import KeyStoreSourceContract
 from tests.vault.server import RealVault
 from tests.vault.setups import VaultSetup
@@ -23,3 +24,5 @@ async def rig(server: RealVault) -> AsyncIterator[VaultSetup]:
 
 class TestVault(KeyStoreSourceContract):
     """The contract."""
+
+    adapter = VaultKeySource

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from broker.adapters.ledger.wal import Segment, entries_after, parse_segment
 from broker.tlog.malformed import MalformedError
+from broker.tlog.merkle import HASH_BYTES
 from broker.tlog.tile import ENTRIES, WIDTH, Tile, parse_entries
 
 CHECKPOINT = "checkpoint"
@@ -59,6 +60,15 @@ class LogDirectory:
     def tile(self, tile: Tile) -> bytes | None:
         """The tile's or bundle's file; None when there is none."""
         return _read(self.root / tile.path)
+
+    def hashes(self, tile: Tile) -> bytes:
+        """The hashes of a tile that the log has, or had until it became full. Raises MalformedError when
+        missing.
+        """
+        content = self.tile(tile)
+        if content is None and (content := self.tile(tile.full())) is None:
+            raise MalformedError(f"the tile {tile.path} is missing")
+        return content[: tile.width * HASH_BYTES]
 
     def paths(self) -> Iterator[str]:
         """Every file under `tile/`, whatever its name."""

@@ -119,8 +119,12 @@ class OpaAuthorizer:
 
     async def _ask(self, path: str, document: Mapping[str, object]) -> Evaluation:
         try:
+            question = orjson.dumps({"input": document})
+        except orjson.JSONEncodeError:  # no fault of OPA's: others' calls go on
+            raise _unaskable() from None
+        try:
             async with asyncio.timeout(self._deadline):
-                answer = await self._client.ask(path, orjson.dumps({"input": document}))
+                answer = await self._client.ask(path, question)
             verdict = self._read(answer)
         except TimeoutError:
             raise self._failed(f"no answer within {self._deadline * MS_PER_SECOND:g} ms") from None
@@ -128,8 +132,6 @@ class OpaAuthorizer:
             raise self._failed(f"no connection ({type(error).__name__})") from None
         except OpaFaultError as error:
             raise self._failed(str(error)) from None
-        except orjson.JSONEncodeError:
-            raise self._failed("the input is not JSON") from None
         self._breaker.succeeded()
         if verdict.policy != self._version:
             await self._adopt(verdict.policy)
@@ -205,4 +207,12 @@ def _away() -> BrokerError:
         "The policy engine (OPA) could not decide.",
         remedy="Try again; the operator's log says what is wrong.",
         retry_after=_RETRY_AFTER,
+    )
+
+
+def _unaskable() -> BrokerError:
+    return BrokerError(
+        Kind.POLICY_ENGINE_UNAVAILABLE,
+        "The policy engine (OPA) cannot be asked about this call: the input is not JSON.",
+        remedy="Send numbers that JSON readers agree on: whole ones of at most 64 bits.",
     )

@@ -5,6 +5,7 @@ from broker.adapters.telemetry.key_metrics import IssuedKeyMetrics, PooledKeysMe
 from broker.adapters.telemetry.log import configure_log
 from broker.adapters.telemetry.metrics import MeteredKeys, MeteredLedger, Metrics
 from broker.adapters.telemetry.native import NativeLines
+from broker.adapters.telemetry.shadow_metric import ShadowMetric
 
 __all__ = [
     "IssuedKeyMetrics",
@@ -14,5 +15,6 @@ __all__ = [
     "NativeLines",
     "PooledKeysMetric",
     "RejectedHandshakes",
+    "ShadowMetric",
     "configure_log",
 ]

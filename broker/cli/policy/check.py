@@ -18,7 +18,7 @@ import typer
 from broker.adapters.policyfiles.datacheck import mistakes_in_data
 from broker.adapters.policyfiles.lint import Mistake, find_mistakes, located, places
 from broker.adapters.policyfiles.source import PolicySource, read_policies
-from broker.adapters.rego.preflight import proof_of
+from broker.adapters.rego.preflight import proof_of, try_policies
 from broker.adapters.rego.proof import SlicingProof
 from broker.cli.options import Json, PolicyFolder
 from broker.cli.policy.diff_report import open_console, print_verdict
@@ -77,7 +77,8 @@ def _found(policies: Path) -> tuple[list[Mistake], int, SlicingProof | None]:
     mistakes = find_mistakes(source, policies) + mistakes_in_data(source)
     proof = None
     try:
-        proof = asyncio.run(proof_of(policies))
+        # what is to be mended is not proven thoroughly: its author waits
+        proof = asyncio.run(try_policies(policies) if mistakes else proof_of(policies))
     except BrokerError as error:
         mistakes += _others(mistakes, _of_engine(source, error))
     return mistakes, len(source.modules), proof

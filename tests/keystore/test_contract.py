@@ -1,0 +1,41 @@
+"""The sealed keystore as an operator works on it: the contract that Vault also keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from broker.adapters.keystore import SealedStore
+from tests.contracts.key_store_contract import KeyStoreContract
+from tests.keystore.fakes import SealedSetup
+
+
+class SealedKeys:
+    """Implements KeysSetup over a real folder."""
+
+    def __init__(self, directory: Path) -> None:
+        self._source = SealedSetup(directory)
+        self.keys = SealedStore(directory)
+
+    def another(self) -> SealedStore:
+        return SealedStore(self._source.directory)
+
+    async def leased(self, credential: str) -> tuple[str, int]:
+        await self._source.pass_second()
+        lease = await self._source.vault.lease(credential)
+        return lease.secret.reveal(), lease.key_version
+
+    def lock(self) -> None:
+        self._source.lock()
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> SealedKeys:
+    return SealedKeys(tmp_path / "keys")
+
+
+class TestSealedStore(KeyStoreContract):
+    """The contract."""
+
+    adapter = SealedStore
