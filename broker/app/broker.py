@@ -25,10 +25,10 @@ from broker.adapters.telemetry import (
 from broker.app.certificates import Certificates
 from broker.app.credentials import all_keys
 from broker.app.keys import credential_source, vault_session
-from broker.app.lifecycle import LONG_STEP_SECONDS, Lifecycle
 from broker.app.listeners import Listeners, ServedInterfaces, https_dependencies
 from broker.app.log import AuditLog
 from broker.app.objects import OwnedObjects
+from broker.app.parts import LONG_STEP_SECONDS, StartedParts
 from broker.app.policy import PolicyEngine, try_candidates
 from broker.app.wiring import PluggedAdapters, WiredCore
 from broker.call.stream_supervisor import StreamSupervisor
@@ -48,7 +48,7 @@ class Broker:
         self._settings = settings
         self._clock = SystemClock()
         self._metrics = Metrics()
-        self._parts = Lifecycle()
+        self._parts = StartedParts()
         self._listeners = Listeners(settings, native)
         self.log_lost = asyncio.Event()
         """Set when the log can no longer be made durable: end the process, start it again."""

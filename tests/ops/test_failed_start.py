@@ -29,10 +29,10 @@ START_SECONDS = 60
 LISTENERS = ("https", "grpc", "console")
 STOPPING_AT = """
 import asyncio, errno, sys
-from broker.app.lifecycle import Lifecycle
+from broker.app.parts import StartedParts
 from broker.cli.main import main
 
-add, begin, chosen = Lifecycle.add, Lifecycle.begin, sys.argv.pop()
+add, begin, chosen = StartedParts.add, StartedParts.begin, sys.argv.pop()
 
 def heed(said):
     if said == "fail\\n":
@@ -51,7 +51,7 @@ async def stopping_begin(self, part, *how):
         heed(await asyncio.to_thread(sys.stdin.readline))
     return done
 
-Lifecycle.add, Lifecycle.begin = stopping_add, stopping_begin
+StartedParts.add, StartedParts.begin = stopping_add, stopping_begin
 main()
 """
 """`broker serve` with a part's name behind its arguments: once that has begun, the start waits for a line on

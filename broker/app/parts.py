@@ -22,7 +22,7 @@ End = Callable[[], Coroutine[object, object, object]]
 """How a part ends. It may be asked of a part that began only partly, or not at all."""
 
 
-class Lifecycle:
+class StartedParts:
     """The parts of one process, on one event loop. A start that fails and a stop both end with `end`."""
 
     def __init__(self) -> None:
