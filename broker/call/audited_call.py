@@ -1,125 +1,139 @@
-"""Steps 7, 11 and 12: the intent that opens a call and the outcome and settlement that close it, once.
+"""Steps 11 and 12: the outcome and the settlement that close a call whose intent is recorded, once.
 
-Knows: that a call which opened must close. Must not know: how records are stored or limits counted.
+Knows: that a call which opened must close, and how far it came. Must not know: how records are stored or
+limits counted.
 """
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import dataclass
 
 from broker.call.charging import NOTHING, CallEnd, Cost, charge
-from broker.call.context import CallContext
-from broker.call.records import intent, outcome
+from broker.call.lifecycle import Event, Lifecycle, State
+from broker.call.phases import Answered, Authorized, Sent
+from broker.call.records import outcome
 from broker.call.unsettled import Backlog, Unsettled, charged
-from broker.errors import BrokerError, Kind
-from broker.model.call import Reply, StreamReply
+from broker.errors import Kind
 from broker.model.charge import Reservation, Unit
+from broker.model.sends import Sends
 from broker.ports import Clock, Counters, Ledger
 
 _NOTHING = {Unit.REQUESTS: 0, Unit.TOKENS: 0, Unit.MICRO_USD: 0}
 _ERRORS = 400
 
 
+@dataclass(frozen=True, slots=True)
+class AuditPorts:
+    """Where calls are recorded and settled. `backlog`: what is not settled yet."""
+
+    ledger: Ledger
+    counters: Counters
+    clock: Clock
+    backlog: Backlog
+
+
 class AuditedCall:
-    """The open side of one call. After `open`, exactly one `close` takes effect; further ones do nothing."""
+    """A call with an intent: exactly one `close` takes effect; further ones do nothing. `call` is what was
+    authorized, `sends` how often it went upstream.
+    """
 
     def __init__(
-        self,
-        ledger: Ledger,
-        counters: Counters,
-        clock: Clock,
-        context: CallContext,
-        reservation: Reservation,
-        backlog: Backlog,
+        self, ports: AuditPorts, lifecycle: Lifecycle, call: Authorized, reservation: Reservation
     ) -> None:
-        self._ledger = ledger
-        self._counters = counters
-        self._clock = clock
-        self._context = context
+        self._ports = ports
+        self._lifecycle = lifecycle
+        self.call = call
         self._reservation = reservation
-        self._backlog = backlog
-        self._answer: Reply | StreamReply | None = None
-        self._closed = False
+        self.sends = Sends()
+        self._sent: Sent | None = None
+        self._answered: Answered | None = None
 
-    def answered(self, answer: Reply | StreamReply) -> None:
-        """Upstream has answered: its status and request id belong into the outcome, however the call ends."""
-        self._answer = answer
+    def sent(self, sent: Sent) -> None:
+        """From here on upstream may be at work on the call, until it is known that it is not."""
+        self._lifecycle.take(Event.SENT)
+        self._sent = sent
 
-    async def open(self) -> None:
-        """The intent is durable when this returns. Where it cannot be, the reservation is given back."""
-        try:
-            await self._ledger.append(intent(self._context))
-        except BrokerError:
-            self._closed = True
-            await self._counters.settle(self._reservation, _NOTHING)
-            raise
-        except asyncio.CancelledError:  # the entry is on its way to the disk all the same
-            await asyncio.shield(self.close(error=Kind.CALLER_GONE))
-            raise
+    def unsent(self) -> None:
+        """Upstream has nothing of it after all."""
+        self._lifecycle.take(Event.UNSENT)
+
+    def refused(self) -> None:
+        """Upstream answered with an error: it is not at work on it."""
+        self._lifecycle.take(Event.REFUSED)
+
+    def answered(self, answered: Answered) -> None:
+        """Upstream has answered: the outcome tells, however the call ends. Of the further pages of a listing
+        it tells the time only.
+        """
+        self._lifecycle.take(Event.ANSWERED)
+        first = self._answered
+        self._answered = first._replace(upstream_us=answered.upstream_us) if first else answered
+
+    async def give_up(self) -> None:
+        """The intent could not be recorded: the reservation is given back."""
+        self._lifecycle.take(Event.UNRECORDED)
+        await self._ports.counters.settle(self._reservation, _NOTHING)
 
     async def close(self, *, digest: bytes | None = None, error: Kind | None = None) -> None:
         """The outcome is durable when this returns. `digest` is the SHA-256 of the bytes that go to the
         caller, `error` why the call ended badly.
         """
-        if self._closed:
+        if self._lifecycle.over:
             return
-        self._closed = True
-        answer = self._answer
-        cost = self._cost(error)
+        ending = self._ending(error)
+        self._lifecycle.take(Event.CLOSED)
+        cost = self._cost(ending)
         record = outcome(
-            self._context,
-            status=answer.status if answer is not None else 0,
-            request_id=_header(answer, "x-request-id"),
+            self.call,
+            self._sent,
+            self._answered,
+            attempts=self.sends.begun,
             digest=digest,
             error=error,
             cost=cost,
-            now_ns=self._clock.monotonic_ns(),
+            now_ns=self._ports.clock.monotonic_ns(),
         )
+        self._lifecycle.check(record.type)
         try:
-            await self._ledger.append(record)
+            await self._ports.ledger.append(record)
         finally:
             used = {Unit.REQUESTS: 1, Unit.TOKENS: cost.tokens, Unit.MICRO_USD: cost.micro_usd}
-            await self._counters.settle(self._reservation, used)
-            if self._context.meter.response_id is not None:
-                await self._settle_later(self._context.meter.response_id, cost)
+            await self._ports.counters.settle(self._reservation, used)
+            if self.call.meter.response_id is not None:
+                await self._settle_later(self.call.meter.response_id, cost)
 
-    def _cost(self, error: Kind | None) -> Cost:
+    def _cost(self, ending: CallEnd) -> Cost:
         """What is charged for the call: see `charging`. Every call that has an intent is one request."""
-        meter, ending = self._context.meter, self._ending(error)
         if ending is CallEnd.UNSENT:
             return NOTHING
+        meter = self.call.meter
         return charge(meter.estimate, ending, meter.usage, meter.delivered, regional=self._regional)
 
     @property
     def _regional(self) -> bool:
-        return self._context.lease is not None and self._context.lease.region is not None
+        return self._sent is not None and self._sent.lease.region is not None
 
     async def _settle_later(self, response_id: str, cost: Cost) -> None:
         """A response that upstream may be at work on is kept; one whose usage was now read is settled."""
-        meter = self._context.meter
+        meter, backlog = self.call.meter, self._ports.backlog
         if meter.estimate.terms.billed:
             if not cost.exact:
                 charges = charged(self._reservation, cost)
-                self._backlog.keep(response_id, Unsettled(meter.estimate, charges, self._regional))
-        elif meter.read.tokens_in is not None and (waiting := self._backlog.take(response_id)):
+                backlog.keep(response_id, Unsettled(meter.estimate, charges, self._regional))
+        elif meter.read.tokens_in is not None and (waiting := backlog.take(response_id)):
             known = charge(
                 waiting.estimate, CallEnd.WHOLE, meter.read, meter.delivered, regional=waiting.regional
             )
             used = {Unit.TOKENS: known.tokens, Unit.MICRO_USD: known.micro_usd}
-            await self._counters.settle(waiting.charged, used)
+            await self._ports.counters.settle(waiting.charged, used)
 
     def _ending(self, error: Kind | None) -> CallEnd:
-        answer = self._answer
-        if answer is None:
-            return CallEnd.LEFT if self._context.sent else CallEnd.UNSENT
-        if answer.status >= _ERRORS:
+        """How far the call came."""
+        answered = self._answered
+        if answered is None:
+            return CallEnd.LEFT if self._lifecycle.state is State.SENT else CallEnd.UNSENT
+        if answered.status >= _ERRORS:
             return CallEnd.REFUSED
-        if isinstance(answer, Reply) or error is None:
+        if answered.whole or error is None:
             return CallEnd.WHOLE
         return CallEnd.BROKEN if error is Kind.UPSTREAM_INTERRUPTED else CallEnd.LEFT
-
-
-def _header(answer: Reply | StreamReply | None, name: str) -> str | None:
-    if answer is None:
-        return None
-    return next((value for key, value in answer.headers if key == name), None)

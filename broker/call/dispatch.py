@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import cast
 
-from broker.call.context import CallContext
+from broker.call.audited_call import AuditedCall
+from broker.call.phases import Answered, Authorized, Sent
 from broker.errors import BrokerError
 from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.secret import Lease
@@ -35,68 +36,72 @@ class UpstreamDispatcher:
         self._upstream = upstream
         self._clock = clock
 
-    async def dispatch(self, context: CallContext, request: UpstreamRequest) -> Reply | StreamReply:
-        """Upstream's answer, whatever it is; `context.lease` is the key that got it. Raises what KeyPool and
-        Upstream raise. What a 401 says never goes to the caller: that is for the pipeline to see to.
+    async def dispatch(self, audited: AuditedCall, request: UpstreamRequest) -> Reply | StreamReply:
+        """Upstream's answer, whatever it is; `audited` is told. Raises what KeyPool and Upstream raise. What
+        a 401 says never goes to the caller: that is for the pipeline to see to.
         """
-        lease = await self._lease(context)
+        lease = await self._lease(audited.call)
         begun = self._clock.monotonic_ns()
-        answer = await self._send(request, lease, context)
+        answer = await self._send(request, lease, audited)
         if answer.status in _ABOUT_THE_KEY:
-            answer = await self._elsewhere(answer, context, request)
-        context.upstream_us = (self._clock.monotonic_ns() - begun) // NS_PER_US
+            answer = await self._elsewhere(answer, lease, audited, request)
+        audited.answered(_answered(answer, (self._clock.monotonic_ns() - begun) // NS_PER_US))
         return answer
 
-    async def _lease(self, context: CallContext) -> Lease:
-        decision = context.decided
-        lease = await self._keys.lease(decision.credential, decision.placement, context.model_sent)
-        context.lease = lease
-        return lease
+    async def _lease(self, call: Authorized) -> Lease:
+        return await self._keys.lease(call.decision.credential, call.decision.placement, call.model_sent)
 
     async def _elsewhere(
-        self, answer: Reply | StreamReply, context: CallContext, request: UpstreamRequest
+        self, answer: Reply | StreamReply, lease: Lease, audited: AuditedCall, request: UpstreamRequest
     ) -> Reply | StreamReply:
         """The first answer that is about the call and not about a key, or the last one that there is. The
         answers before it were whole and refused the call: nothing was spent, nothing has reached the caller.
         """
         for _ in range(_OTHER_KEYS):
-            if not self._is_about_the_key(answer, context) or context.held.is_only_key:
+            if not self._is_about_the_key(answer, lease, audited.call) or lease.is_only_key:
                 return answer
             try:
-                lease = await self._lease(context)
+                lease = await self._lease(audited.call)
             except BrokerError:  # the others were turned down, too, in the meantime: this answer stands
                 return answer
             await _let_go(answer)
-            answer = await self._send(request, lease, context)
-        self._is_about_the_key(answer, context)
+            answer = await self._send(request, lease, audited)
+        self._is_about_the_key(answer, lease, audited.call)
         return answer
 
     async def _send(
-        self, request: UpstreamRequest, lease: Lease, context: CallContext
+        self, request: UpstreamRequest, lease: Lease, audited: AuditedCall
     ) -> Reply | StreamReply:
         """From here on upstream may be at work on the call, until it is known that it is not."""
-        context.sent = True
+        audited.sent(Sent(lease))
         try:
-            answer = await self._upstream.send(request, lease, context.sends)
+            answer = await self._upstream.send(request, lease, audited.sends)
         except BrokerError as error:
-            context.sent = not error.unsent
+            if error.unsent:
+                audited.unsent()
             raise
         except asyncio.CancelledError:  # the caller left, perhaps while there was no connection yet
-            context.sent = context.sends.begun > 0
+            if not audited.sends.begun:
+                audited.unsent()
             raise
-        context.sent = answer.status < _ERRORS
+        if answer.status >= _ERRORS:
+            audited.refused()
         return answer
 
-    def _is_about_the_key(self, answer: Reply | StreamReply, context: CallContext) -> bool:
+    def _is_about_the_key(self, answer: Reply | StreamReply, lease: Lease, call: Authorized) -> bool:
         """Whether another key could be answered differently; the pool is then told of this one."""
-        lease = context.held
         if answer.status == _TOO_MANY_REQUESTS:
-            self._keys.cool_down(lease, context.model_sent, wait_of(answer.headers, self._clock.now_ns()))
+            self._keys.cool_down(lease, call.model_sent, wait_of(answer.headers, self._clock.now_ns()))
             return True
         code = refusal_code(answer) if answer.status == UNAUTHORIZED else None
         if code is not None:
-            self._keys.quarantine(context.decided.credential, lease, code)
+            self._keys.quarantine(call.decision.credential, lease, code)
         return code is not None
+
+
+def _answered(answer: Reply | StreamReply, upstream_us: int) -> Answered:
+    request_id = next((value for key, value in answer.headers if key == "x-request-id"), None)
+    return Answered(answer.status, request_id, isinstance(answer, Reply), upstream_us)
 
 
 async def _let_go(answer: Reply | StreamReply) -> None:

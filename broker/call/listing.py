@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
-from broker.call.context import CallContext
+from broker.call.audited_call import AuditedCall
 from broker.call.dispatch import UpstreamDispatcher
 from broker.call.ownership import Ownership
 from broker.errors import BrokerError, Kind
@@ -33,7 +33,7 @@ class Listing:
         self._ownership = ownership
 
     async def own(
-        self, context: CallContext, request: UpstreamRequest, first: Reply | StreamReply
+        self, audited: AuditedCall, request: UpstreamRequest, first: Reply | StreamReply
     ) -> Reply | StreamReply:
         """The page the caller asked for, of its own objects alone; another answer of upstream as it is.
         Raises BAD_REQUEST where they are too far apart to be found: then none is shown.
@@ -45,11 +45,11 @@ class Listing:
                 return answer
             listed = [each for each in page["data"] if isinstance(each, dict)]  # type: ignore[attr-defined]
             ids = [str(each.get("id")) for each in listed]
-            mine = await self._ownership.own(context, ids)
+            mine = await self._ownership.own(audited.call, ids)
             entries += [each for each in listed if each.get("id") in mine]
             if len(entries) > asked or not page.get("has_more") or not ids:
                 return replace(answer, body=_shown(page, entries, asked))
-            answer = await self._dispatcher.dispatch(context, _next(request, ids[-1]))
+            answer = await self._dispatcher.dispatch(audited, _next(request, ids[-1]))
         raise BrokerError(
             Kind.BAD_REQUEST,
             f"Your stored chats are not among the newest {MOST_PAGES * _LARGEST} that match.",

@@ -18,9 +18,9 @@ _LONGEST_ID = 128
 class Meter:
     """The mutable facts of one call. `usage_added`: upstream is asked for usage, which the caller did not."""
 
-    def __init__(self) -> None:
-        self.estimate: Estimate = NO_ESTIMATE
-        self.usage_added = False
+    def __init__(self, estimate: Estimate = NO_ESTIMATE, *, usage_added: bool = False) -> None:
+        self.estimate = estimate
+        self.usage_added = usage_added
         self.usage: Usage = NO_USAGE
         self.delivered = Delivered(self._tokens_of)
         self.response_id: str | None = None

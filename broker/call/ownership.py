@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from broker.call.context import CallContext
+from broker.call.call_objects import CallObjects
+from broker.call.phases import Authorized, Decided
 from broker.catalog.estimate import Estimate
 from broker.catalog.reserve import context_of, going_on
 from broker.errors import BrokerError, Kind
 from broker.model.operation import Operation
-from broker.model.stored import Context, Keeping
+from broker.model.stored import Context
 from broker.ports import ObjectOwners
-from broker.shaping.made import CHATS, is_over, keeps, made, may_make
-from broker.shaping.mentions import Path
+from broker.shaping.made import is_over
+from broker.shaping.mentions import Mentions, Path
 
 _DELETING = frozenset({Operation.CHAT_DELETE, Operation.RESPONSES_DELETE})
 _READ = frozenset({"previous_response_id", "item"})
@@ -29,85 +30,71 @@ class Ownership:
     def __init__(self, owners: ObjectOwners) -> None:
         self._owners = owners
 
-    async def admit(self, call_context: CallContext) -> Sequence[Path]:
-        """What has to be left out of the request: ids of others beside texts that say all themselves. Raises
-        NOT_FOUND where the call names an object that is not its owner's, whoever's it is, if anybody's.
+    async def admit(self, decided: Decided) -> tuple[CallObjects, Sequence[Path]]:
+        """The call's objects, and what has to be left out of the request: ids of others beside texts that say
+        all themselves. Raises NOT_FOUND where the call names an object that is not its owner's, whoever's it
+        is, if anybody's.
         """
-        call, mentions = call_context.accepted, call_context.mentions
-        call_context.kept = keeps(call, call_context.decided)
-        call_context.may_make = may_make(call, kept=call_context.kept)
+        asked, decision, _ = decided
+        inspected, mentions = asked.inspected, asked.mentions
+        owner = decision.owner or inspected.authenticated.caller.subject.id
+        objects = CallObjects(inspected.call, decision, mentions, owner)
         if not (mentions.references or mentions.retold):
-            return ()
-        lent = call_context.decided.lent
+            return objects, ()
         ids = {each.id for each in mentions.references} | {each.id for each in mentions.retold}
-        own = await self._owners.belong(call_context.owner, ids)
+        own = await self._owners.belong(owner, ids)
         for reference in mentions.references:
-            if not own.get(reference.id, False) and reference.id not in lent:
+            if not own.get(reference.id, False) and reference.id not in decision.lent:
                 raise _not_found(reference.where)
-        call_context.object_id = call.target
-        return [each.path for each in mentions.retold if own.get(each.id) is False]
+        return objects, [each.path for each in mentions.retold if own.get(each.id) is False]
 
-    async def going_on(self, call_context: CallContext, worst: Estimate) -> Estimate:
+    async def going_on(self, mentions: Mentions, worst: Estimate) -> Estimate:
         """The estimate, with what is known of the responses that the call goes on from."""
-        ids = {each.id for each in call_context.mentions.references if each.kind in _READ}
+        ids = {each.id for each in mentions.references if each.kind in _READ}
         if not ids or not worst.terms.billed:
             return worst
         return going_on(worst, await self._owners.contexts(ids))
 
-    async def learn(self, call_context: CallContext, document: object) -> None:
+    async def learn(self, call: Authorized, document: object) -> None:
         """A reply or an event may leave when this returns: what it says was made has an owner."""
-        if not call_context.may_make:
+        objects = call.objects
+        if not objects.may_make:
             return
-        fresh = [
-            each
-            for each in made(call_context.operation, document, kept=call_context.kept)
-            if each not in call_context.made
-        ]
-        context, told_before = _context(call_context), call_context.object_id in call_context.made
+        fresh = objects.fresh(document)
+        context, told_before = _context(call), objects.about in objects.made
         if fresh:
-            if call_context.object_id is None and call_context.kept:
-                call_context.object_id = fresh[0]
-            keeping = _keeping(call_context)
-            await self._owners.remember(call_context.owner, fresh, call_context.object_id, keeping, context)
-            call_context.made.update(dict.fromkeys(fresh, keeping))
-        if context is None or call_context.object_id is None:
+            objects.begin(fresh)
+            await self._owners.remember(objects.owner, fresh, objects.about, objects.keeping, context)
+            objects.remembered(fresh)
+        if context is None or objects.about is None:
             return
-        if (told_before and is_over(document)) or await self._reads_first(call_context):
-            await self._owners.measured(call_context.object_id, context)
+        if (told_before and is_over(document)) or await self._reads_first(call.operation, objects.about):
+            await self._owners.measured(objects.about, context)
 
-    async def _reads_first(self, call_context: CallContext) -> bool:
+    async def _reads_first(self, operation: Operation, object_id: str) -> bool:
         """Whether the call reads a response that was at work when it was made (`background`), and only now
         tells what was used.
         """
-        reads = call_context.operation is Operation.RESPONSES_GET and call_context.object_id is not None
-        return reads and None in await self._owners.contexts([str(call_context.object_id)])
+        return operation is Operation.RESPONSES_GET and None in await self._owners.contexts([object_id])
 
-    async def deleted(self, call_context: CallContext, status: int) -> None:
+    async def deleted(self, call: Authorized, status: int) -> None:
         """Upstream has answered: what it deleted is nobody's any more."""
-        if call_context.operation in _DELETING and status in _SUCCESS and call_context.object_id is not None:
-            await self._owners.forget(call_context.object_id)
+        if call.operation in _DELETING and status in _SUCCESS and call.objects.about is not None:
+            await self._owners.forget(call.objects.about)
 
-    async def own(self, call_context: CallContext, ids: Sequence[str]) -> frozenset[str]:
+    async def own(self, call: Authorized, ids: Sequence[str]) -> frozenset[str]:
         """Those of `ids` that are the caller's."""
-        found = await self._owners.belong(call_context.owner, ids)
+        found = await self._owners.belong(call.objects.owner, ids)
         return frozenset(each for each, mine in found.items() if mine)
 
 
-def _context(call_context: CallContext) -> Context | None:
+def _context(call: Authorized) -> Context | None:
     """What is read where another call goes on from what this one makes, as far as upstream has told."""
-    meter = call_context.meter
+    meter = call.meter
     usage = meter.usage if meter.estimate.terms.billed else meter.read
-    if not call_context.kept or usage.tokens_in is None or usage.tokens_out is None:
+    if not call.objects.kept or usage.tokens_in is None or usage.tokens_out is None:
         return None
     return context_of(meter.estimate, usage.model, usage.tokens_in + usage.tokens_out)
-
-
-def _keeping(call_context: CallContext) -> Keeping:
-    """How long OpenAI keeps what this call makes."""
-    kept = call_context.operation in CHATS or any(
-        each.kind == "conversation" for each in call_context.mentions.references
-    )
-    return Keeping.UNTIL_DELETED if kept else Keeping.USUAL
 
 
 def _not_found(where: str) -> BrokerError:

@@ -13,14 +13,16 @@ from datetime import date
 from functools import partial
 from hashlib import sha256
 
-from broker.call.audited_call import AuditedCall
+from broker.call.admission import Admission
+from broker.call.audited_call import AuditedCall, AuditPorts
 from broker.call.authorization import CallAuthorizer
-from broker.call.context import CallContext, Commit
 from broker.call.dispatch import UNAUTHORIZED, UpstreamDispatcher
 from broker.call.inbound import InboundCall
 from broker.call.listing import Listing
+from broker.call.metering import Meter
+from broker.call.naming import Commit, call_names
 from broker.call.ownership import Ownership
-from broker.call.records import denied
+from broker.call.phases import Admitted, Authenticated, Decoded, Inspected
 from broker.call.stages import Stages
 from broker.call.stream_supervisor import StreamSupervisor
 from broker.call.streaming import stream
@@ -32,7 +34,7 @@ from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
 from broker.identity.scope import covers
 from broker.model.call import Reply, StreamReply, UpstreamRequest
-from broker.model.charge import Charge, Reservation, Unit
+from broker.model.charge import Charge, Unit
 from broker.model.decision import CallDecision
 from broker.model.operation import Operation
 from broker.model.units import NS_PER_DAY, NS_PER_SECOND
@@ -74,7 +76,7 @@ class Pipeline:
         self._call_authorizer = call_authorizer
         self._commit = commit
         self._supervisor = supervisor
-        self._backlog = Backlog()
+        self._audit = AuditPorts(ports.ledger, ports.counters, ports.clock, Backlog())
         self._dispatcher = UpstreamDispatcher(ports.keys, ports.upstream, ports.clock)
         self._ownership = Ownership(ports.owners)
         self._listing = Listing(self._dispatcher, self._ownership)
@@ -83,89 +85,91 @@ class Pipeline:
         """Takes one call from the listener to its reply. Raises BrokerError, by then recorded where the
         caller was authenticated: a `denied` where nothing was sent, an `outcome` where something was.
         """
-        clock = self._ports.clock
+        clock, context = self._ports.clock, inbound.context
         started = clock.monotonic_ns()
         caller = self._authentication.authenticate(  # 2 authenticate
-            inbound.context.peer, inbound.bearer, clock.now_ns() // NS_PER_SECOND
+            context.peer, inbound.bearer, clock.now_ns() // NS_PER_SECOND
         )
-        context, held = CallContext(inbound, caller, self._commit, started), self._supervisor.held()
+        authenticated = Authenticated(
+            context.call_id, context.transport, inbound.operation, caller, started, self._commit
+        )
+        admission, held = Admission(self._audit, authenticated), self._supervisor.held()
         try:
             with held:
-                request, reservation = await self._admit(context, inbound)  # 1, 3 – 6
+                admitted = await self._admit(admission, authenticated, inbound)  # 1, 3 – 6
         except BaseException as error:
-            record = denied(context, _refusal(error), clock.monotonic_ns())
-            await asyncio.shield(self._ports.ledger.append(record))
+            await asyncio.shield(admission.deny(_refusal(error)))
             raise
-        audited = AuditedCall(
-            self._ports.ledger, self._ports.counters, clock, context, reservation, self._backlog
-        )
-        await audited.open()  # 7 record the intent
+        audited = await admission.open(admitted)  # 7 record the intent
         try:
             with held:
-                return await self._perform(context, request, audited)  # 8 – 12
+                return await self._perform(audited, admitted.request)  # 8 – 12
         except BaseException as error:
             await asyncio.shield(audited.close(error=_refusal(error).kind))
             raise
 
-    async def _admit(self, context: CallContext, inbound: InboundCall) -> tuple[UpstreamRequest, Reservation]:
+    async def _admit(
+        self, admission: Admission, authenticated: Authenticated, inbound: InboundCall
+    ) -> Admitted:
         """Steps 1 and 3 to 6: everything that can say no before anything is spent."""
-        call = context.call = await inbound.decode(self._stages.lane(context.caller))  # 1 decode
-        context.inspected(await self._stages.inspect(call, context.caller))  # 3 inspect
-        context.mentions = await self._stages.mentions(call, context.caller)
-        bound = bind(call, context.caller, covers)
+        stages, caller = self._stages, authenticated.caller
+        call = await inbound.decode(stages.lane(caller))  # 1 decode
+        admission.reached(Decoded(authenticated, call))
+        findings = await stages.inspect(call, caller)  # 3 inspect
+        names = call_names(caller, call, findings, self._commit)
+        inspected = admission.reached(Inspected(authenticated, call, findings, names))
+        mentions = await stages.mentions(call, caller)
+        bound = bind(call, caller, covers)
         today = date.fromordinal(_EPOCH + self._ports.clock.now_ns() // NS_PER_DAY)
-        estimate = await self._stages.estimate(call, context.caller, today)  # 4 estimate
-        decision = await self._call_authorizer.decide(context, call, estimate)  # 5 decide
-        left_out = await self._ownership.admit(context)
-        regional = decision.placement.region is not None
+        estimate = await stages.estimate(call, caller, today)  # 4 estimate
+        decided = await self._call_authorizer.decide(admission, inspected, mentions, estimate)  # 5 decide
+        objects, left_out = await self._ownership.admit(decided)
+        decision, regional = decided.decision, decided.decision.placement.region is not None
         if decision.shape.reprices or regional:
             altered = shaped(call, decision.shape)
-            estimate = await self._stages.estimate(altered, context.caller, today, regional=regional)
-        if context.mentions.references:
-            estimate = await self._ownership.going_on(context, estimate)
-        context.meter.estimate = estimate
-        request = await self._stages.request(context, decision, bound, left_out)
-        context.meter.usage_added = request.usage_added
+            estimate = await stages.estimate(altered, caller, today, regional=regional)
+        if mentions.references:
+            estimate = await self._ownership.going_on(mentions, estimate)
+        request = await stages.request(decided, bound, left_out)
         charges = _charges(decision, reserve(estimate, decision.unseen_tokens, regional=regional))
         try:
-            return request, await self._ports.counters.reserve(charges)  # 6 reserve
+            reservation = await self._ports.counters.reserve(charges)  # 6 reserve
         except BrokerError as error:
             raise with_unseen(error, estimate) from None
+        meter = Meter(estimate, usage_added=request.usage_added)
+        return Admitted(decided, objects, meter, request, reservation)
 
-    async def _perform(
-        self, context: CallContext, request: UpstreamRequest, audited: AuditedCall
-    ) -> Reply | StreamReply:
+    async def _perform(self, audited: AuditedCall, request: UpstreamRequest) -> Reply | StreamReply:
         """Steps 8 to 12: the call itself."""
-        answer = await self._dispatcher.dispatch(context, request)  # 8 lease, 9 send
-        audited.answered(answer)
-        if context.operation is Operation.CHAT_LIST:
-            answer = await self._listing.own(context, request, answer)
+        call = audited.call
+        answer = await self._dispatcher.dispatch(audited, request)  # 8 lease, 9 send
+        if call.operation is Operation.CHAT_LIST:
+            answer = await self._listing.own(audited, request, answer)
         if answer.status == UNAUTHORIZED:
             raise key_refused()
         if isinstance(answer, StreamReply):
-            return self._stream(answer, context, audited)
-        reply = await self._stages.replies.filter(answer, context)  # 10 filter
-        if context.may_make:
-            await self._ownership.learn(context, await self._stages.replies.document(reply, context.caller))
-        await self._ownership.deleted(context, reply.status)
-        context.reply_bytes = len(reply.body)
-        lane, size = self._stages.lane(context.caller), len(reply.body)
-        digest = await lane.once(size, lambda: sha256(reply.body).digest())
+            return self._stream(answer, audited)
+        reply = await self._stages.replies.filter(answer, call)  # 10 filter
+        if call.objects.may_make:
+            await self._ownership.learn(call, await self._stages.replies.document(reply, call.caller))
+        await self._ownership.deleted(call, reply.status)
+        size = len(reply.body)
+        call.reply.passed(size)
+        digest = await self._stages.lane(call.caller).once(size, lambda: sha256(reply.body).digest())
         await audited.close(digest=digest)  # 11 record, 12 settle
         return reply
 
-    def _stream(self, answer: StreamReply, context: CallContext, audited: AuditedCall) -> StreamReply:
+    def _stream(self, answer: StreamReply, audited: AuditedCall) -> StreamReply:
         """Steps 10 to 12 happen while the events are taken: see `streaming`."""
-        answer = self._stages.replies.judge_headers(answer, context)
-        context.forget_body()
-        places = self._stages.replies.places(context.decided)
-        headers = (*answer.headers, *deprecation_headers(find(context.accepted.model)))
-        now_ns, recheck = self._ports.clock.now_ns, self._authentication.rechecking(context.caller)
+        call, replies = audited.call, self._stages.replies
+        answer = replies.judge_headers(answer, call)
+        headers = (*answer.headers, *deprecation_headers(find(call.model)))
+        now_ns, recheck = self._ports.clock.now_ns, self._authentication.rechecking(call.caller)
         handle = self._supervisor.handle(
-            lambda: recheck(now_ns() // NS_PER_SECOND), lambda: self._call_authorizer.again(context)
+            lambda: recheck(now_ns() // NS_PER_SECOND), lambda: self._call_authorizer.again(call)
         )
-        learn = partial(self._ownership.learn, context)
-        return StreamReply(answer.status, headers, stream(answer, context, places, audited, handle, learn))
+        learn, places = partial(self._ownership.learn, call), replies.places(call.decision)
+        return StreamReply(answer.status, headers, stream(answer, places, audited, handle, learn))
 
 
 def _refusal(error: BaseException) -> BrokerError:

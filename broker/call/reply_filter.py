@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from broker.call.context import CallContext
+from broker.call.phases import Authorized
 from broker.catalog.estimate import deprecation_headers
 from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
@@ -48,23 +48,22 @@ class ReplyFilter:
         self._lanes = lanes
         self._compiled: dict[tuple[tuple[str, ...], tuple[str, ...], bool], asyncio.Task[Inspector]] = {}
 
-    async def filter(self, answer: Reply, context: CallContext) -> Reply:
+    async def filter(self, answer: Reply, call: Authorized) -> Reply:
         """Step 10 for a whole reply, without what policy takes out of it: bytes stay where that is nothing.
         Raises CONTENT_BLOCKED where its text or a header holds what policy cuts.
         """
-        decision, call = context.decided, context.accepted
-        body = answer.body
+        decision, body = call.decision, answer.body
         if call.operation is Operation.MODELS and answer.status == _SUCCESS:
-            body = visible_models(body, lambda name: _sees(decision, context.caller, name))
-        document = await self._document(body, context.caller)
+            body = visible_models(body, lambda name: _sees(decision, call.caller, name))
+        document = await self._document(body, call.caller)
         passes = not decision.filters or self._passes(answer, document, body, decision)
         if not passes:
-            answer = self.judge_headers(answer, context)
-        await self._metered(document, len(body), context)
+            answer = self.judge_headers(answer, call)
+        await self._metered(document, len(body), call)
         if document is None and body and (answer.status == _SUCCESS or body.lstrip()[:1] in _OPENS_JSON):
             raise _unreadable()
-        if not passes and (found := await self._found(members(document, body), len(body), context)):
-            document, body = await self._redacted(document, body, found, context)
+        if not passes and (found := await self._found(members(document, body), len(body), call)):
+            document, body = await self._redacted(document, body, found, call)
         if call.operation is Operation.EDITS:
             body = edit_reply(document, body)
         return Reply(answer.status, (*answer.headers, *deprecation_headers(find(call.model))), body)
@@ -73,20 +72,20 @@ class ReplyFilter:
         """What a whole reply says, or None where it is no JSON."""
         return await self._document(reply.body, caller)
 
-    def judge_headers(self, answer: Answer, context: CallContext) -> Answer:
+    def judge_headers(self, answer: Answer, call: Authorized) -> Answer:
         """Step 10 for what is passed on beside the body: the answer without the headers in which something is
         to be redacted. Raises CONTENT_BLOCKED.
         """
-        if not context.decided.filters:
+        if not call.decision.filters:
             return answer
-        inspector = self._inspector_now(context.decided)
+        inspector = self._inspector_now(call.decision)
         if not inspector.inspect([_headers(answer)]):  # one look is cheaper than ten
             return answer
         said = [Text((HEADERS, name), f"{name}: {value}") for name, value in answer.headers]
-        found = _judged(inspector.inspect(said), context)
+        found = _judged(inspector.inspect(said), call)
         if not found:
             return answer
-        context.blocked = True  # one of them may be upstream's request id
+        call.reply.block()  # one of them may be upstream's request id
         dropped = {finding.path[1] for finding in found}
         return replace(answer, headers=tuple(each for each in answer.headers if each[0] not in dropped))
 
@@ -109,12 +108,12 @@ class ReplyFilter:
             return await self._lane(caller).once(len(body), partial(parse_reply, body))
         return parse_reply(body)
 
-    async def _metered(self, document: object, size: int, context: CallContext) -> None:
+    async def _metered(self, document: object, size: int, call: Authorized) -> None:
         """What a whole reply tells of its cost; its texts are counted where it does not."""
-        meter = context.meter
+        meter = call.meter
         meter.told(document)
         if meter.estimate.terms.tools or not meter.usage.counts:
-            await self._lane(context.caller).once(size, partial(meter.delivered.take, document))
+            await self._lane(call.caller).once(size, partial(meter.delivered.take, document))
 
     def _passes(self, answer: Reply, document: object, body: bytes, decision: CallDecision) -> bool:
         """Whether one look is enough to tell that neither headers nor text hold what is to be taken out: most
@@ -126,22 +125,20 @@ class ReplyFilter:
         each, _, together = _read(members(document, body))
         return compiling.result().passes([*each, *together, _headers(answer)])
 
-    async def _found(
-        self, said: Mapping[str, object], size: int, context: CallContext
-    ) -> tuple[Finding, ...]:
+    async def _found(self, said: Mapping[str, object], size: int, call: Authorized) -> tuple[Finding, ...]:
         """What is to be taken out of a reply. Raises CONTENT_BLOCKED."""
-        inspector = await self._inspector_for(context.decided, large=size > LARGE_BYTES)
-        return _judged(await self._lane(context.caller).run(size, _inspection(inspector, said)), context)
+        inspector = await self._inspector_for(call.decision, large=size > LARGE_BYTES)
+        return _judged(await self._lane(call.caller).run(size, _inspection(inspector, said)), call)
 
     async def _redacted(
-        self, document: object, body: bytes, found: tuple[Finding, ...], context: CallContext
+        self, document: object, body: bytes, found: tuple[Finding, ...], call: Authorized
     ) -> tuple[object, bytes]:
         """The reply without what was found; its records repeat no name that held some of it."""
-        lane = self._lane(context.caller)
+        lane = self._lane(call.caller)
         taken = await lane.once(len(body), lambda: redacted_reply(document, body, found))
         said, left = usage_of(document), usage_of(taken[0])
         if (said.model, said.finish_reason) != (left.model, left.finish_reason):
-            context.blocked = True
+            call.reply.block()
         return taken
 
     def _inspector_now(self, decision: CallDecision) -> Finder:
@@ -184,15 +181,15 @@ def _inspection(inspector: Inspector, said: Mapping[str, object]) -> Steps[tuple
     return (*seen, *spread(over, parts)) if over else seen
 
 
-def _judged(found: tuple[Finding, ...], context: CallContext) -> tuple[Finding, ...]:
+def _judged(found: tuple[Finding, ...], call: Authorized) -> tuple[Finding, ...]:
     """What was found in a reply, where all of it is to be taken out. Raises CONTENT_BLOCKED."""
-    cuts = context.decided.cuts
+    cuts = call.decision.cuts
     cut = [finding for finding in found if cuts(finding.rule)]
     for finding in cut or found:
         action = Action.BLOCK if cut else Action.REDACT
-        context.found_in_reply(finding.rule, finding.location, action)
+        call.reply.found(finding.rule, finding.location, action)
     if cut:
-        context.blocked = True
+        call.reply.block()
         raise content_blocked(cut[0].rule, cut[0].location, "reply")
     return found
 

@@ -10,7 +10,7 @@ from datetime import date
 from functools import partial
 from urllib.parse import unquote_plus
 
-from broker.call.context import CallContext
+from broker.call.phases import Decided
 from broker.call.reply_filter import ReplyFilter
 from broker.catalog.count import decode_tokens
 from broker.catalog.estimate import Estimate, check_retired, estimate
@@ -18,7 +18,6 @@ from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
 from broker.lanes import LARGE_BYTES, Lane, Lanes, Steps, finished
 from broker.model.call import Call, UpstreamRequest
-from broker.model.decision import CallDecision
 from broker.model.finding import Finding, Path, Text
 from broker.model.operation import Operation
 from broker.model.subject import Caller
@@ -72,17 +71,14 @@ class Stages:
         return estimate(call, ceiling, regional=regional)
 
     async def request(
-        self,
-        context: CallContext,
-        decision: CallDecision,
-        bound: Mapping[str, object],
-        left_out: Sequence[Path],
+        self, decided: Decided, bound: Mapping[str, object], left_out: Sequence[Path]
     ) -> UpstreamRequest:
         """Step 9's request, shaped and redacted. Raises as `shaping.request.upstream_request` does."""
-        call, size = context.accepted, len(context.accepted.body)
-        facts = call, decision, context.findings, bound, context.call_id, left_out
+        authenticated, call, findings, _ = decided.asked.inspected
+        facts = call, decided.decision, findings, bound, authenticated.call_id, left_out
+        size = len(call.body)
         if size > LARGE_BYTES:
-            return await self.lane(context.caller).once(size, partial(upstream_request, *facts))
+            return await self.lane(authenticated.caller).once(size, partial(upstream_request, *facts))
         return upstream_request(*facts)
 
 

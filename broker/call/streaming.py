@@ -13,10 +13,10 @@ from functools import partial
 from hashlib import sha256
 
 from broker.call.audited_call import AuditedCall
-from broker.call.context import CallContext
 from broker.call.continuation import Continuation
+from broker.call.phases import Authorized
 from broker.call.stream_supervisor import StreamHandle
-from broker.errors import BrokerError, Kind
+from broker.errors import BrokerError
 from broker.lanes import Breath
 from broker.model.call import Events, StreamReply
 from broker.model.decision import Action
@@ -109,7 +109,6 @@ class Gate:
 
 def stream(
     answer: StreamReply,
-    context: CallContext,
     places: Places | None,
     audited: AuditedCall,
     handle: StreamHandle,
@@ -127,21 +126,20 @@ def stream(
             handle.release()
             await asyncio.shield(audited.close(error=handle.gone))
 
-    return Events(_watched(answer, context, places, audited, handle, learn), ended)
+    return Events(_watched(answer, places, audited, handle, learn), ended)
 
 
 async def _watched(
     answer: StreamReply,
-    context: CallContext,
     places: Places | None,
     audited: AuditedCall,
     handle: StreamHandle,
     learn: Learn,
 ) -> AsyncGenerator[bytes, None]:
-    gate = Gate(places, partial(_cut, context))
-    digest = sha256()
-    breath = Breath()
-    going = Continuation(context.meter, places)
+    call = audited.call
+    gate = Gate(places, partial(_cut, call))
+    digest, breath = sha256(), Breath()
+    going = Continuation(call.meter, places)
     document: object = None
     failure: BrokerError | None = None
     delivered, over = 0, False
@@ -155,14 +153,14 @@ async def _watched(
                     data, beside = parts(event, first=first)
                     first = False
                     document = _document(data)
-                    context.meter.streamed(document)
-                if (shown := _shown(event, document, context)) is None:
+                    call.meter.streamed(document)
+                if (shown := _shown(event, document, call)) is None:
                     continue
                 digest.update(shown)
                 if strings is not None:
                     free = gate.go_on(shown, strings)
                 else:
-                    if context.may_make:
+                    if call.objects.may_make:
                         await learn(document)
                     failure = _failure(document)
                     free = gate.admit(shown, document, beside)
@@ -184,7 +182,7 @@ async def _watched(
                     delivered += len(released)
                     yield released
     except BrokerError as error:
-        context.blocked = context.blocked or error.kind is Kind.CONTENT_BLOCKED
+        call.reply.ended_by(error)
         await asyncio.shield(audited.close(digest=digest.digest(), error=error.kind))
         raise recounted(error, delivered) from None
     finally:
@@ -192,17 +190,17 @@ async def _watched(
         await asyncio.shield(audited.close(digest=digest.digest(), error=handle.gone))
 
 
-def _shown(event: bytes, document: object, context: CallContext) -> bytes | None:
+def _shown(event: bytes, document: object, call: Authorized) -> bytes | None:
     """The event as its caller is to see it, counted; None where it is not to."""
-    shown = unasked(event, document) if context.meter.usage_added else event
-    context.reply_bytes += len(shown or b"")
+    shown = unasked(event, document) if call.meter.usage_added else event
+    call.reply.passed(len(shown or b""))
     return shown
 
 
-def _cut(context: CallContext, rule: str, where: str) -> BrokerError:
+def _cut(call: Authorized, rule: str, where: str) -> BrokerError:
     """Why the stream ends here; its outcome will tell."""
-    context.found_in_reply(rule, where, Action.BLOCK)
-    return reply_cut(context.decided, rule, where)
+    call.reply.found(rule, where, Action.BLOCK)
+    return reply_cut(call.decision, rule, where)
 
 
 async def _farewell(events: AsyncIterator[bytes]) -> None:

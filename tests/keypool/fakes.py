@@ -46,17 +46,19 @@ class MemorySource:
 
 @dataclass
 class MemoryLedger:
-    """Keeps records; `lost` refuses them."""
+    """Keeps records, also of a caller that leaves meanwhile; `lost` refuses them."""
 
     records: list[Record] = field(default_factory=list)
     lost: bool = False
 
     async def append(self, record: Record) -> Receipt:
-        await asyncio.sleep(0)
         if self.lost:
+            await asyncio.sleep(0)
             raise BrokerError(Kind.AUDIT_UNAVAILABLE, "lost")
         self.records.append(record)
-        return Receipt("test", len(self.records), b"")
+        place = len(self.records)
+        await asyncio.sleep(0)
+        return Receipt("test", place, b"")
 
 
 class PoolSetup:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
-from typing import cast
 
 import orjson
 import pytest
 
-from broker.call.context import CallContext
+from broker.call.audited_call import AuditedCall
 from broker.call.dispatch import UpstreamDispatcher
 from broker.errors import BrokerError, Kind
 from broker.model.call import Events, Reply, StreamReply, UpstreamRequest
-from broker.model.pool import ANYWHERE, Member, PoolStats
+from broker.model.pool import Member, PoolStats
+from broker.model.record import Record
 from broker.model.secret import Lease
 from broker.model.sends import Sends
-from tests.keypool.fakes import PoolSetup
+from tests.call.opened import REQUEST, opened
+from tests.keypool.fakes import MemoryLedger, PoolSetup
 
-REQUEST = UpstreamRequest("POST", "/v1/chat/completions", b"{}", (), stream=False)
 OK = Reply(200, (), b"{}")
 LIMITED = Reply(429, (("retry-after", "7"),), b"{}")
 REFUSED = Reply(401, (), orjson.dumps({"error": {"code": "invalid_api_key", "message": "sk-…"}}))
@@ -42,19 +41,10 @@ class ScriptedUpstream:
         return answer
 
 
-def context() -> CallContext:
-    """As much of a context as these steps read."""
-    decided = SimpleNamespace(credential="openai", placement=ANYWHERE)
-    return cast("CallContext", _Passing(decided))
-
-
-class _Passing(SimpleNamespace):
-    def __init__(self, decided: object) -> None:
-        super().__init__(decided=decided, model_sent="gpt-4o", lease=None, upstream_us=None, sends=Sends())
-
-    @property
-    def held(self) -> Lease:
-        return cast("Lease", self.lease)
+async def recorded(call: AuditedCall, ledger: MemoryLedger) -> Record:
+    """The outcome of the call."""
+    await call.close()
+    return ledger.records[-1]
 
 
 def staged(upstream: ScriptedUpstream) -> tuple[UpstreamDispatcher, PoolSetup]:
@@ -66,21 +56,24 @@ def staged(upstream: ScriptedUpstream) -> tuple[UpstreamDispatcher, PoolSetup]:
 async def test_the_next_key_answers_at_once(turned_down: Reply) -> None:
     upstream = ScriptedUpstream(a=turned_down, b=OK)
     dispatcher, rig = staged(upstream)
-    call = context()
+    ledger = MemoryLedger()
+    call = await opened(ledger)
     assert await dispatcher.dispatch(call, REQUEST) is OK
     assert upstream.asked == ["a", "b"]
-    assert call.held.member == "b"
-    assert call.upstream_us == 0
-    assert call.sends.begun == 2
+    outcome = await recorded(call, ledger)
+    assert outcome.key_ref == "memory:b"
+    assert outcome.t_upstream_us == 0
+    assert outcome.attempts == 2
     await rig.keys.aclose()
 
 
 async def test_one_call_tries_three_keys_and_no_more() -> None:
     upstream = ScriptedUpstream(a=REFUSED, b=LIMITED, c=REFUSED, d=OK)
     dispatcher, rig = staged(upstream)
-    call = context()
+    ledger = MemoryLedger()
+    call = await opened(ledger)
     assert await dispatcher.dispatch(call, REQUEST) is REFUSED
-    assert (upstream.asked, call.held.member) == (["a", "b", "c"], "c")
+    assert (upstream.asked, (await recorded(call, ledger)).key_ref) == (["a", "b", "c"], "memory:c")
     assert rig.keys.stats() == (PoolStats("openai", 1, 1, 2),)
     await rig.keys.aclose()
 
@@ -88,9 +81,10 @@ async def test_one_call_tries_three_keys_and_no_more() -> None:
 async def test_the_last_key_s_answer_stands() -> None:
     upstream = ScriptedUpstream(a=REFUSED, b=LIMITED)
     dispatcher, rig = staged(upstream)
-    call = context()
+    ledger = MemoryLedger()
+    call = await opened(ledger)
     assert await dispatcher.dispatch(call, REQUEST) is LIMITED
-    assert (upstream.asked, call.held.member) == (["a", "b"], "b")
+    assert (upstream.asked, (await recorded(call, ledger)).key_ref) == (["a", "b"], "memory:b")
     await rig.keys.aclose()
 
 
@@ -98,20 +92,22 @@ async def test_where_the_others_cannot_be_had_the_first_answer_stands() -> None:
     upstream = ScriptedUpstream(a=LIMITED, b=OK)
     dispatcher, rig = staged(upstream)
     rig.source.away.add("b")
-    call = context()
+    ledger = MemoryLedger()
+    call = await opened(ledger)
     assert await dispatcher.dispatch(call, REQUEST) is LIMITED
-    assert (upstream.asked, call.held.member) == (["a"], "a")
+    assert (upstream.asked, (await recorded(call, ledger)).key_ref) == (["a"], "memory:a")
 
 
 async def test_an_error_of_the_second_key_is_the_calls() -> None:
     broken = BrokerError(Kind.UPSTREAM_UNAVAILABLE, "gone")
     upstream = ScriptedUpstream(a=LIMITED, b=broken)
     dispatcher, _ = staged(upstream)
-    call = context()
+    ledger = MemoryLedger()
+    call = await opened(ledger)
     with pytest.raises(BrokerError) as caught:
         await dispatcher.dispatch(call, REQUEST)
     assert caught.value is broken
-    assert call.held.member == "b"
+    assert (await recorded(call, ledger)).key_ref == "memory:b"
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 500, 503])
@@ -119,7 +115,7 @@ async def test_an_answer_about_the_call_is_the_calls(status: int) -> None:
     answer = Reply(status, (), b"{}")
     upstream = ScriptedUpstream(a=answer, b=OK)
     dispatcher, _ = staged(upstream)
-    assert await dispatcher.dispatch(context(), REQUEST) is answer
+    assert await dispatcher.dispatch(await opened(), REQUEST) is answer
     assert upstream.asked == ["a"]
 
 
@@ -127,14 +123,14 @@ async def test_a_key_without_the_scope_of_this_call_stays_in_service() -> None:
     body = {"error": {"code": None, "message": "You have … Missing scopes: api.responses.write. Check …"}}
     upstream = ScriptedUpstream(a=Reply(401, (), orjson.dumps(body)), b=OK)
     dispatcher, rig = staged(upstream)
-    assert (await dispatcher.dispatch(context(), REQUEST)).status == 401
+    assert (await dispatcher.dispatch(await opened(), REQUEST)).status == 401
     assert rig.keys.stats() == (PoolStats("openai", 2, 0, 0),)
 
 
 @pytest.mark.parametrize("body", [b"", b"no json", b"[]", b'{"error": 1}', b'{"error": {"code": ["x"]}}'])
 async def test_a_401_that_says_nothing_of_use_is_about_the_key(body: bytes) -> None:
     dispatcher, rig = staged(ScriptedUpstream(a=Reply(401, (), body), b=OK))
-    assert await dispatcher.dispatch(context(), REQUEST) is OK
+    assert await dispatcher.dispatch(await opened(), REQUEST) is OK
     assert rig.keys.stats() == (PoolStats("openai", 1, 0, 1),)
     await rig.keys.aclose()
 
@@ -151,6 +147,6 @@ async def test_a_stream_that_is_not_taken_is_ended() -> None:
 
     refused = StreamReply(401, (), Events(none(), end))  # type: ignore[arg-type]
     dispatcher, rig = staged(ScriptedUpstream(a=refused, b=OK))
-    assert await dispatcher.dispatch(context(), REQUEST) is OK
+    assert await dispatcher.dispatch(await opened(), REQUEST) is OK
     assert ended == [True]
     await rig.keys.aclose()

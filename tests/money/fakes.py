@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from broker.adapters.counters.memory import MemoryCounters
-from broker.call.context import CallContext
+from broker.call.admission import Admission
+from broker.call.inbound import InboundCall
+from broker.call.phases import Admitted, Asked, Authenticated, Authorized, Decided, Inspected
 from broker.call.pipeline import Pipeline, Ports
 from broker.call.stages import Stages
 from broker.call.stream_supervisor import StreamSupervisor
@@ -29,6 +31,7 @@ from broker.model.secret import Lease, Secret
 from broker.model.sends import Sends
 from broker.model.subject import Caller, Peer, Subject
 from broker.prefilter.inspector import Inspector
+from broker.shaping.mentions import Mentions
 from tests.call.fakes import HandClock
 from tests.keypool.fakes import MemoryLedger
 from tests.objects.memory import MemoryOwners
@@ -182,11 +185,11 @@ class Allowing:
     cut: tuple[str, ...] = ()
     lent: frozenset[str] = frozenset()
     unseen_tokens: int | None = None
-    context: CallContext | None = None
 
-    async def decide(self, context: CallContext, call: Call, estimate: object) -> CallDecision:
-        del call, estimate
-        self.context = context
+    async def decide(
+        self, admission: Admission, inspected: Inspected, mentions: Mentions, estimate: object
+    ) -> Decided:
+        del estimate
         limits = (
             Limit("money", Unit.MICRO_USD, self.cap, 86_400),
             Limit("tokens", Unit.TOKENS, 10**15, 86_400),
@@ -197,10 +200,23 @@ class Allowing:
             credential="openai", placement=self.placement, cut=self.cut, lent=self.lent,
             unseen_tokens=self.unseen_tokens,
         )  # fmt: skip
-        context.decision = decision
-        return decision
+        asked = Asked(inspected, mentions, {}, b"{}", None, "commitment")
+        return admission.reached(Decided(asked, decision, 0))
 
-    async def again(self, context: CallContext) -> None: ...
+    async def again(self, call: Authorized) -> None: ...
+
+
+class Watched(Pipeline):
+    """The path, which shows what it estimated a call at in the end."""
+
+    estimate: Estimate | None = None
+
+    async def _admit(
+        self, admission: Admission, authenticated: Authenticated, inbound: InboundCall
+    ) -> Admitted:
+        admitted = await super()._admit(admission, authenticated, inbound)
+        self.estimate = admitted.meter.estimate
+        return admitted
 
 
 class Till:
@@ -216,7 +232,7 @@ class Till:
         self.allowing = Allowing()
         self.supervisor = StreamSupervisor(self.clock, lambda: 0)
         self.owners = MemoryOwners()
-        self.pipeline = Pipeline(
+        self.pipeline = Watched(
             Ports(self.keys, self.upstream, self.ledger, self.counters, self.owners, self.clock),
             cast("Authentication", self.trusting),
             _STAGES,
@@ -270,8 +286,8 @@ class Till:
     @property
     def estimate(self) -> Estimate:
         """What the last call was estimated at."""
-        assert self.allowing.context is not None
-        return self.allowing.context.meter.estimate
+        assert self.pipeline.estimate is not None
+        return self.pipeline.estimate
 
     @property
     def money(self) -> int:

@@ -406,7 +406,7 @@ async def test_what_waits_to_be_settled_is_bounded() -> None:
         return reply({**RESPONSE, "id": f"resp_{json.loads(request.body)['input']}", "status": "queued"})
 
     till = Till(script)
-    backlog = till.pipeline._backlog
+    backlog = till.pipeline._audit.backlog
     for number in range(3):
         await till.run(Operation.RESPONSES, {**ASKED, "input": str(number)})
     assert len(backlog._waiting) == 3

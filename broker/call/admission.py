@@ -1,0 +1,86 @@
+"""A call before its intent: it ends with a `denied`, or its intent opens it (step 7).
+
+Knows: how far the call has come. Must not know: what a step does, how records are stored or limits counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+from broker.call.audited_call import AuditedCall, AuditPorts
+from broker.call.lifecycle import Event, Lifecycle
+from broker.call.phases import (
+    Admitted,
+    Asked,
+    Authenticated,
+    Authorized,
+    Decided,
+    Decoded,
+    Inspected,
+    Reached,
+)
+from broker.call.records import denied, facts, intent
+from broker.call.reply_summary import ReplySummary
+from broker.errors import BrokerError, Kind
+from broker.shaping.request import model_sent
+
+Phase = TypeVar("Phase", Decoded, Inspected, Asked, Decided)
+
+
+class Admission:
+    """Of one call. Exactly one of `deny` and `open` takes effect."""
+
+    __slots__ = ("_lifecycle", "_ports", "_reached")
+
+    def __init__(self, ports: AuditPorts, authenticated: Authenticated) -> None:
+        self._ports = ports
+        self._lifecycle = Lifecycle()
+        self._reached: Reached = authenticated
+
+    def reached(self, phase: Phase) -> Phase:
+        """The call has come this far: a `denied` will tell."""
+        self._reached = phase
+        return phase
+
+    async def deny(self, error: BrokerError) -> None:
+        """The call goes nowhere, which is recorded when this returns."""
+        self._lifecycle.take(Event.DENIED)
+        record = denied(self._reached, error, self._ports.clock.monotonic_ns())
+        self._lifecycle.check(record.type)
+        await self._ports.ledger.append(record)
+
+    async def open(self, admitted: Admitted) -> AuditedCall:
+        """The intent is durable when this returns. Where it cannot be, the reservation is given back."""
+        self._lifecycle.take(Event.AUTHORIZED)
+        call = _authorized(admitted)
+        audited = AuditedCall(self._ports, self._lifecycle, call, admitted.reservation)
+        record = intent(admitted, call.facts)
+        self._lifecycle.check(record.type)
+        try:
+            await self._ports.ledger.append(record)
+        except BrokerError:
+            await audited.give_up()
+            raise
+        except asyncio.CancelledError:  # the entry is on its way to the disk all the same
+            await asyncio.shield(audited.close(error=Kind.CALLER_GONE))
+            raise
+        self._lifecycle.take(Event.RECORDED)
+        return audited
+
+
+def _authorized(admitted: Admitted) -> Authorized:
+    asked, decision, _ = admitted.decided
+    inspected, call = asked.inspected, asked.inspected.call
+    return Authorized(
+        inspected.authenticated,
+        decision,
+        inspected.findings,
+        asked.question,
+        call.model,
+        model_sent(call, decision.shape),
+        facts(admitted.decided),
+        admitted.meter,
+        admitted.objects,
+        ReplySummary(),
+    )
