@@ -18,11 +18,11 @@ from broker.adapters.rego.origin import Folder, PolicyOrigin, SignedBundle
 from broker.adapters.rego.preflight import try_tested
 from broker.adapters.rego.proof import SlicingProof, already
 from broker.adapters.rego.reloading import ReloadingAuthorizer
-from broker.adapters.rego.unserved import unserved
+from broker.adapters.rego.unserved import credentials_of, unserved
 from broker.adapters.shadow import ShadowObserver
 from broker.app.keys import configured_keys
 from broker.config import OpaSettings, Settings
-from broker.errors import ConfigError
+from broker.errors import BrokerError, ConfigError
 from broker.model.decision import PolicyVersion
 from broker.model.record import Record, RecordType
 from broker.model.units import MS_PER_SECOND
@@ -61,6 +61,17 @@ def told_unserved(settings: Settings) -> list[Mistake]:
         return []
     with _origin(settings).contents() as contents:
         return unserved(read_policies(contents.directory), configured_keys(settings))
+
+
+def named_credentials(settings: Settings) -> list[str]:
+    """The credentials that roles of the policies name, where this process can read them. Blocking."""
+    if settings.policy.adapter != "embedded":
+        return []
+    try:
+        with _origin(settings).contents() as contents:
+            return credentials_of(read_policies(contents.directory))
+    except BrokerError:
+        return []  # what is wrong with the policies is told elsewhere
 
 
 class PolicyEngine:
