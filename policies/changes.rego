@@ -49,12 +49,13 @@ usable(role) := [model | some model in {name |
 	some name in grants.listed(data.models[chosen])
 }]
 
-# Everything but operation, model and content. Few roles have `requires`, and one look tells.
-others(role) := [] if {
+# Everything but operation, model and content; `beyond` is what the call reaches and the role does not name. Few roles
+# have `requires`, and one look tells.
+others(role, beyond) := [] if {
 	not role.requires
 	conditions.within_cap(role)
-	conditions.within_reach(role)
-} else := array.concat(user(role), array.concat(window(role), array.concat(parameters(role), reach(role))))
+	beyond == []
+} else := array.concat(user(role), array.concat(window(role), array.concat(parameters(role), reach(beyond))))
 
 # --- user and time
 
@@ -98,9 +99,9 @@ shortened(role) := {} if {
 
 # --- what the call reaches
 
-reach(role) := [] if {
-	conditions.within_reach(role)
-} else := [{"field": "call", "must": "absent", "values": conditions.beyond(role)}]
+reach(beyond) := [] if {
+	beyond == []
+} else := [{"field": "call", "must": "absent", "values": beyond}]
 
 # --- content
 

@@ -30,7 +30,7 @@ model_granted(role) if {
 } else if {
 	granted := models(role)
 	some pattern in granted.patterns
-	glob.match(pattern, null, input.call.model)
+	grants.fits(pattern, input.call.model)
 } else if {
 	input.call.model == null
 	data.model_optional[input.call.operation]

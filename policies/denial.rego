@@ -23,7 +23,10 @@ decision := {
 # rules, which both engines evaluate once; undefined where no change would do.
 named := changes.named(grants.role)
 
-others := changes.others(grants.role)
+others := changes.others(grants.role, beyond)
+
+# Patterns are tried on each word that the call reaches: once.
+beyond := conditions.beyond(grants.role)
 
 judged := content.actions(grants.role)
 
@@ -73,7 +76,7 @@ failed := ["operation_not_granted", "The subject's role does not name this opera
 } else := ["parameter_over_ceiling", "A parameter is over the ceiling of the subject's role."] if {
 	not conditions.within_ceilings(grants.role)
 } else := ["reach_not_granted", "The call reaches what the subject's role does not name in `reaches`."] if {
-	not conditions.within_reach(grants.role)
+	not beyond == []
 } else := ["output_over_cap", "The call could produce more tokens than the role's max_output_tokens."] if {
 	not others == []
 } else := ["content_blocked", "The call carries content that the role may not send."] if {

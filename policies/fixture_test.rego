@@ -167,6 +167,7 @@ roles := {
 		"content": "standard",
 		"limits": {"requests/minute": {"unit": "requests", "cap": 600, "window_seconds": 60}},
 		"credential": "openai",
+		"reaches": {"exact": {}, "patterns": ["server:*.mcp.*.example.*", "server:**one*", "server:*two**"]},
 		"requires": {"ceilings": {"max_tokens": 700, "temperature": 1.5}},
 		"shape": {"caps": {"max_tokens": 1000, "temperature": 0.5}, "strip": ["temperature"]},
 		"token": {"default_seconds": 300, "max_seconds": 900},

@@ -26,6 +26,8 @@ cases := {
 	"in the background": {"input": reaching("assistant", "responses", ["background"]), "rule": "reach_not_granted", "expect": denied(["background"])},
 	"a tool of a pattern": {"input": reaching("explorer", "responses", ["tool:web_search_preview"]), "rule": "granted"},
 	"a tool and its server": {"input": reaching("explorer", "responses", ["server:mcp.example.org", "tool:mcp"]), "rule": "reach_not_granted", "expect": denied(["server:mcp.example.org", "tool:mcp"])},
+	"patterns of three stars": {"input": reaching("stripped", "chat", ["server:eu.mcp.a.example.org", "server:xonex", "server:two"]), "rule": "granted"},
+	"patterns of three stars, in another order": {"input": reaching("stripped", "chat", ["server:a.example.eu.mcp.org", "server:tow"]), "rule": "reach_not_granted", "expect": denied(["server:a.example.eu.mcp.org", "server:tow"])},
 	"one of two": {"input": reaching("explorer", "responses", ["model:gpt-image-1", "store"]), "rule": "reach_not_granted", "expect": denied(["model:gpt-image-1"])},
 	"what an emergency's role does not name": {"input": inputs.call("clerk", {"/call/model": "gpt-5", "/call/purpose": "the claims site is down", "/call/reaches": ["store"]}), "rule": "model_not_granted"},
 	"an input from before there was such a field": {"input": json.patch(inputs.call("assistant", {}), [{"op": "remove", "path": "/call/reaches"}]), "rule": "granted"},

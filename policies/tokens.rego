@@ -120,7 +120,7 @@ held(models, asked) := {asked | grants.holds(models, asked)} | narrower(models, 
 
 narrower(models, asked) := {model |
 	some model in everything(models)
-	glob.match(asked, null, model)
+	grants.fits(asked, model)
 }
 
 everything(models) := {model | some model in grants.listed(models)}

@@ -62,6 +62,11 @@ def _most(_: Node, demand: object, value: object, place: Place) -> Iterator[Flaw
         yield Flaw(place, f"{told(place)} is too long.", f"Write {demand} characters at most, or several.")
 
 
+def _many(_: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
+    if isinstance(demand, int) and isinstance(value, list) and len(value) > demand:
+        yield Flaw(place, f"{told(place)} has {len(value)}.", f"Write {demand} at most.")
+
+
 def _pattern(node: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     if isinstance(value, str) and not re.search(str(demand), value):
         yield Flaw(place, f"{told(place)} is {brief(value)}.", f"Write {meaning(node)}.")
@@ -109,6 +114,7 @@ VALUE_JUDGES: Mapping[str, ValueJudge] = {
     "minProperties": _least,
     "minItems": _least,
     "maxLength": _most,
+    "maxItems": _many,
     "pattern": _pattern,
     "x-format": _format,
     "x-ascending": _ascending,

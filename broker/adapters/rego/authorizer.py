@@ -14,6 +14,7 @@ import orjson
 from broker.adapters.policyfiles import dialect, patterns
 from broker.adapters.policyfiles.datacheck import refuse_mistaken
 from broker.adapters.policyfiles.source import PolicySource, read_policies, unusable
+from broker.adapters.rego import reached
 from broker.adapters.rego.compiled import DECISION, EXPLANATION, Reading, RuleForm, compile_modules, compiled
 from broker.adapters.rego.engine import EngineError
 from broker.adapters.rego.proof import Prover, SlicingProof, unproven
@@ -55,6 +56,7 @@ class EmbeddedAuthorizer:
             compile_modules(source.modules, {}, [f"broker/{point.value}/decision" for point in DecisionPoint])
         self._rules = proven.rules or compiled(source, self._proof.form)
         self._answers: dict[tuple[Reading, bytes], Evaluation] = {}
+        self._most_words = reached.most_words(source.base)
         self._refuse_unless_it_denies()
 
     @property
@@ -71,6 +73,7 @@ class EmbeddedAuthorizer:
         """See ports.Authorizer. An undefined decision is an Evaluation whose result is None."""
         verdict = Evaluation(None, self._version)
         try:
+            self._refuse_too_many(document)
             for reading in self._rules[point, DECISION].readings:
                 verdict = self._answered(reading, document)
                 if verdict.result is not None:
@@ -85,9 +88,17 @@ class EmbeddedAuthorizer:
         The result is None where the policies explain nothing. Raises as `evaluate` does; keeps nothing.
         """
         try:
+            self._refuse_too_many(document)
             return Evaluation(self._rules[point, EXPLANATION].answer(document), self._version)
         except (EngineError, orjson.JSONEncodeError) as error:
             raise self._undecided(point, error) from None
+
+    def _refuse_too_many(self, document: Mapping[str, object]) -> None:
+        if (many := reached.words(document)) > self._most_words:
+            raise EngineError(
+                f"the call reaches {many} tools, servers, models and hosts, of which {self._most_words} "
+                "can be judged in time"
+            )
 
     def _undecided(self, point: DecisionPoint, error: Exception) -> BrokerError:
         why = error if isinstance(error, EngineError) else "the input is not JSON"
