@@ -72,6 +72,7 @@ class ShadowObserver:
         self._queue: asyncio.Queue[Observation] = asyncio.Queue(QUEUE)
         self._late: asyncio.Future[CallDecision] | None = None
         self._counts = dict.fromkeys(ShadowTally.__dataclass_fields__, 0)
+        self._worker: asyncio.Task[None] | None = None
 
     @property
     def tally(self) -> ShadowTally:
@@ -94,6 +95,8 @@ class ShadowObserver:
 
     async def aclose(self) -> None:
         """Stops. What still waits is dropped, and a candidate that does not return is left behind."""
+        if self._worker is None:
+            return
         self._worker.cancel()
         await asyncio.wait({self._worker})
         self._counts["dropped"] += self._queue.qsize()
