@@ -6,13 +6,14 @@ Knows: in which order it is judged, and the process's environment. Must not know
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from broker.config.environment import overrides
 from broker.config.judging import judged
 from broker.config.pairs import pair_faults
+from broker.config.phrases import phrase_faults
 from broker.config.places import place_faults
 from broker.config.problem import ConfigurationProblemsError, LocatedFault, SettingFault, Steps
 from broker.config.reading import Document, overridden, read
@@ -42,14 +43,20 @@ def load_with_places(path: Path) -> tuple[Settings, list[LocatedFault]]:
     wrong; that tells of the paths, too.
     """
     document, settings, faults = _judged(read(path))
-    misplaced = list(place_faults(settings))
+    misplaced = list(_start_faults(settings))
     _accepted(document, settings, [*faults, *misplaced] if faults else ())
     return settings, _located(document, misplaced)
 
 
 def _to_serve(written: Document) -> Settings:
     document, settings, faults = _judged(written)
-    return _accepted(document, settings, [*faults, *place_faults(settings)])
+    return _accepted(document, settings, [*faults, *_start_faults(settings)])
+
+
+def _start_faults(settings: Settings) -> Iterator[SettingFault]:
+    """What only a start would fail at."""
+    yield from place_faults(settings)
+    yield from phrase_faults(settings)
 
 
 def _judged(written: Document) -> tuple[Document, Settings, list[SettingFault]]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
+
+_HALF_RANGE = 2**63
 
 
 class UnknownValueError(AttributeError):
@@ -18,6 +20,14 @@ class Section(BaseModel):
     """One table of the TOML file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        """TOML's integers have 64 bits, which `tomllib` does not hold them to."""
+        if isinstance(value, int) and not -_HALF_RANGE <= value < _HALF_RANGE:
+            raise ValueError("a number of more than 64 bits")
+        return value
 
     if not TYPE_CHECKING:  # a type checker shall go on to find settings that do not exist
 

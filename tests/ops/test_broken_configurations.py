@@ -7,6 +7,7 @@ too.
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from broker.config import files as judges
 from broker.config.places import PLACES, PathSetting
 from broker.config.problem import Steps, dotted
 from broker.errors import ConfigError
+from broker.prefilter.inspector import Inspector
 from tests.docs.tables import settings
 
 CANARY = "sk-proj-" + "Ab1_" * 12
@@ -80,6 +82,8 @@ def _value(value: Any) -> str:
     """JSON writes these values as TOML does, but for a table."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(key)} = {_value(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     return json.dumps(value, default=str)
 
 
@@ -204,6 +208,10 @@ def out_of_bounds(field: FieldInfo) -> Iterator[object]:
     """A value beyond each bound, and one that has none of the forms that a setting can have."""
     composed: dict[Any, object] = {tuple: ["\x7f"], dict: {"a": "\x7f"}}
     formless = composed.get(get_origin(field.annotation), "\x7f")
+    if field.annotation is int:
+        yield 10**30
+    if field.annotation is float:
+        yield math.nan
     for bound in field.metadata:
         match bound:
             case Ge(ge=int() | float() as limit):
@@ -255,7 +263,7 @@ def test_a_variable_that_is_wrong_is_named(
     values = [wrong_type(FIELDS[at]), *out_of_bounds(FIELDS[at])]
     told = [value for value in values if not (isinstance(value, int) and _takes_text(FIELDS[at]))]
     for value in told:
-        monkeypatch.setenv(variable, value if isinstance(value, str) else json.dumps(value))
+        monkeypatch.setenv(variable, value if isinstance(value, str) else _value(value))
         said = refusal(tmp_path, written(sealed(home)).text)
         assert f"\n  {variable}: {dotted(at)}: " in said
         assert ", 1 mistake:" in said
@@ -321,8 +329,8 @@ def test_every_path_of_the_settings_is_looked_at() -> None:
     assert paths == {place.name for place in PLACES} | {"credentials.<name>.subject_token"}
 
 
-NEVER_A_FOLDER = (judges.read_file, judges.later_file, judges.made_file, judges.authorities)
-MUST_BE_THERE = (judges.read_file, judges.read_folder, judges.authorities)
+NEVER_A_FOLDER = (judges.read_file, judges.later_file, judges.made_file, judges.certificates)
+MUST_BE_THERE = (judges.read_file, judges.read_folder, judges.certificates)
 MADE = (judges.made_file, judges.made_folder, judges.later_folder)
 
 
@@ -337,8 +345,8 @@ def flaws(place: PathSetting) -> Iterator[tuple[str, str]]:
         yield "file/none", "is not there"
     if place.judge in MADE:
         yield "file/new/one", "is no folder"
-    if place.judge is judges.authorities:
-        yield "file", "holds no CA certificate in PEM"
+    if place.judge is judges.certificates:
+        yield "file", "holds no certificate in PEM"
 
 
 PATHS = [(place, path, told) for place in PLACES for path, told in flaws(place)]
@@ -384,10 +392,16 @@ def test_every_path_missing_is_told_at_once(home: Path, tmp_path: Path) -> None:
     assert f", {len(wrong) + 1} mistakes:" in said
 
 
-def test_a_certificate_and_a_key_that_do_not_belong_together_are_told(home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("at", [("opa", "key"), ("tls", "key")], ids=dotted)
+def test_a_certificate_and_a_key_that_do_not_belong_together_are_told(
+    home: Path, tmp_path: Path, at: Steps
+) -> None:
     sections = in_vault(home)
-    put(sections, ("opa", "key"), DevPki.load_or_create(home / "pki").server().key)
-    assert "opa.key: " in refusal(tmp_path, written(sections).text)
+    put(sections, at, DevPki.load_or_create(home / "pki").workload("another").key)
+    made = written(sections)
+    said = refusal(tmp_path, made.text)
+    assert f"\n  {tmp_path}/broker.toml:{made.lines[at]}: {dotted(at)}: " in said
+    assert "is no plain private key (PEM) of that certificate" in said
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read whatever it likes")
@@ -396,6 +410,35 @@ def test_a_path_that_may_not_be_read_is_told(home: Path, tmp_path: Path) -> None
     sections = sealed(home)
     put(sections, ("tls", "key"), tmp_path / "key.pem")
     assert "cannot be read by this user" in refusal(tmp_path, written(sections).text)
+
+
+# Phrases
+
+
+@pytest.mark.parametrize("name", ["banned_topics", "injection_phrases"])
+@pytest.mark.parametrize(
+    "phrases",
+    [["x" * 401], ["\ufdfa" * 100], [f"word{number:05}" for number in range(1200)], ["a b " * 90] * 9],
+)
+def test_phrases_that_the_matcher_cannot_take_are_told(
+    home: Path, tmp_path: Path, name: str, phrases: list[str]
+) -> None:
+    sections = sealed(home)
+    put(sections, ("content", name), [f"{number} {phrase}" for number, phrase in enumerate(phrases)])
+    made = written(sections)
+    said = refusal(tmp_path, made.text)
+    assert f"\n  {tmp_path}/broker.toml:{made.lines['content', name]}: content.{name}: " in said
+    assert "Give fewer, or shorter ones." in said
+
+
+def test_phrases_that_are_taken_can_be_looked_for(home: Path, tmp_path: Path) -> None:
+    """At the bounds, deeper in the stack than a start is."""
+    phrases = ["x" * 400, *(f"word{number:05}" for number in range(900)), "", "(", "\u200b"]
+    sections = sealed(home)
+    put(sections, ("content", "banned_topics"), phrases)
+    (tmp_path / "broker.toml").write_text(written(sections).text)
+    content = load_to_serve(tmp_path / "broker.toml").content
+    Inspector(content.banned_topics, content.injection_phrases)
 
 
 # Secrets, and whatever else

@@ -1,4 +1,4 @@
-"""What is wrong at the paths that a configuration names, where no closer look has told it.
+"""What a start would fail at, paths above all, where no closer look has told it.
 
 Knows: which part looks closer at which section. Must not know: files.
 """

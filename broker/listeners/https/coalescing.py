@@ -6,7 +6,12 @@ Knows: transports. Must not know: what is written.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Any
+
+_DELIVERY_SECONDS = 0.2
+_NO_LINGERING = struct.pack("ii", 1, 0)  # a close sends RST (tcp(7))
 
 
 class CoalescingTransport:
@@ -33,6 +38,20 @@ class CoalescingTransport:
         """After what was written."""
         self.flush()
         self._transport.close()
+
+    def cut(self) -> None:
+        """Resets the connection once what was written can have arrived: where a reply has neither length nor
+        chunks, as in HTTP/1.0, nothing else tells that it is not whole.
+        """
+        self.flush()
+        self._loop.call_later(_DELIVERY_SECONDS, self._reset)
+
+    def _reset(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING
+            )
+            self._transport.abort()
 
     def write_last(self, data: bytes) -> None:
         """Sent at once, with what was written before: nothing follows for now."""

@@ -166,7 +166,11 @@ class PeerProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _break_off(self) -> None:
-        self._coalescing.close()
+        """A reply in chunks lacks its last; one of HTTP/1.0 ends with its connection, whole or not."""
+        if self.scope["http_version"] == "1.0":
+            self._coalescing.cut()
+        else:
+            self._coalescing.close()
 
     def _await_headers(self) -> None:
         self._header_timer = self.loop.call_later(HEADER_SECONDS, self._give_up)
