@@ -69,6 +69,8 @@ def overridden(document: Document, given: Iterable[Override]) -> Document:
     for each in (leaf for one in given for leaf in _leaves(one)):
         if each.why_not:
             faults.append(SettingFault(each.at, each.why_not, 'Such as ["one", "two"], or {"key": "value"}.'))
+        elif each.value == {} and _is_table(values, each.at):
+            continue  # nothing, laid over a table
         else:
             _put(values, each)
             origins = {at: origin for at, origin in origins.items() if at[: len(each.at)] != each.at}
@@ -80,11 +82,17 @@ def overridden(document: Document, given: Iterable[Override]) -> Document:
 
 def _leaves(override: Override) -> Iterator[Override]:
     """One for each value of a table: of the file's table and this one, the keys of both count."""
-    if not isinstance(override.value, dict) or len(override.at) > _DEEPEST:
+    if not (isinstance(override.value, dict) and override.value) or len(override.at) > _DEEPEST:
         yield override
         return
     for key, value in override.value.items():
         yield from _leaves(Override(override.variable, (*override.at, key), value))
+
+
+def _is_table(values: object, at: Steps) -> bool:
+    for step in at:
+        values = values.get(step) if isinstance(values, dict) else None
+    return isinstance(values, dict)
 
 
 def _put(values: dict[Any, Any], override: Override) -> None:

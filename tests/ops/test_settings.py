@@ -343,6 +343,33 @@ def test_a_variable_of_a_whole_section_is_laid_over_the_files(
     assert "\n  BROKER__SERVER: server.htps: no such setting. Did you mean https?" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BROKER__", "1"),
+        ("BROKER__SERVER__", "1"),
+        ("BROKER__SERVER__HTTPS__X", "1"),
+        ("BROKER__SERVER", '{"https": {"a": {}}}'),
+        ("BROKER__SERVER", '{"a":' * 900 + "1" + "}" * 900),
+        ("BROKER__SERVER", "[" * 100_000),
+        ("BROKER__SERVER", "null"),
+        ("BROKER__SERVER", "127.0.0.1"),
+        ("BROKER__POOLS__OPENAI", "a"),
+    ],
+)
+def test_a_variable_that_makes_no_sense_is_named(
+    loaded: Load, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert f"\n  {name}: " in refusal(loaded, MINIMAL)
+
+
+def test_a_variable_of_an_empty_table_changes_nothing(loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKER__KEYS", "{}")
+    monkeypatch.setenv("BROKER__SERVER", "{}")
+    assert loaded(MINIMAL).keys.directory == Path("keys")
+
+
 def test_the_environment_may_give_what_the_file_lacks(loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROKER__TLS__CLIENT_CA", "other.pem")
     assert loaded(MINIMAL.replace('client_ca = "ca.pem"', "")).tls.client_ca == Path("other.pem")
