@@ -6,6 +6,7 @@ Knows: names of credentials. Must not know: how any source has its keys.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 from broker.errors import store_unavailable
@@ -66,9 +67,10 @@ class CredentialRouter:
             await source.start()
 
     async def aclose(self) -> None:
-        """The store last, for the same reason."""
-        for source in (*self._distinct, self._store):
-            await source.aclose()
+        """The store last, for the same reason; each, also where another one fails."""
+        async with AsyncExitStack() as ends:
+            for source in (self._store, *self._distinct):
+                ends.push_async_callback(source.aclose)
 
     def unready(self) -> str:
         """What has kept every call from a key since the start, or an empty string: one source that works

@@ -72,6 +72,7 @@ class ShadowObserver:
         self._queue: asyncio.Queue[Observation] = asyncio.Queue(QUEUE)
         self._late: asyncio.Future[CallDecision] | None = None
         self._counts = dict.fromkeys(ShadowTally.__dataclass_fields__, 0)
+        self._worker: asyncio.Task[None] | None = None
 
     @property
     def tally(self) -> ShadowTally:
@@ -94,6 +95,8 @@ class ShadowObserver:
 
     async def aclose(self) -> None:
         """Stops. What still waits is dropped, and a candidate that does not return is left behind."""
+        if self._worker is None:
+            return
         self._worker.cancel()
         await asyncio.wait({self._worker})
         self._counts["dropped"] += self._queue.qsize()
@@ -112,10 +115,10 @@ class ShadowObserver:
     async def _judged(self, seen: Observation) -> Record:
         """What the candidate would have ruled, as a record."""
         asked = self._aside.ask(self._decide(seen))
+        asked.add_done_callback(_seen_to)
         await asyncio.wait({asked}, timeout=self._deadline)
         if not asked.done():
             self._late = asked
-            asked.add_done_callback(_disregard)
             return self._record(seen, None)
         failed = asked.cancelled() or asked.exception() is not None
         return self._record(seen, None if failed else asked.result())
@@ -173,10 +176,10 @@ class _Aside:
             self._loop.run_forever()
 
 
-def _disregard(late: asyncio.Future[CallDecision]) -> None:
-    """Its failure was recorded when it was late: nobody is to be told again that nobody looked at it."""
-    if not late.cancelled():
-        late.exception()
+def _seen_to(asked: asyncio.Future[CallDecision]) -> None:
+    """A failure is recorded; where it comes late, or after the end, asyncio is not to tell of it, too."""
+    if not asked.cancelled():
+        asked.exception()
 
 
 def _word(decision: CallDecision) -> str:

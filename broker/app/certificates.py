@@ -23,6 +23,7 @@ class Certificates:
         self._files = TlsFiles(tls.certificate, tls.key, tls.client_ca)
         self._clock = clock
         self._issued = self._from_vault(settings, session)
+        self._in_use: TlsInUse | None = None
 
     async def open(self) -> TlsInUse:
         """What the listeners present; it follows the files. Raises BrokerError where they cannot be used, or
@@ -30,17 +31,18 @@ class Certificates:
         """
         if self._issued is not None:
             await self._issued.ensure()
-        self._in_use = TlsInUse(self._files, self._clock)
-        self._in_use.start()
+        in_use = self._in_use = TlsInUse(self._files, self._clock)
+        in_use.start()
         if self._issued is not None:
             self._issued.start()
-        return self._in_use
+        return in_use
 
     async def aclose(self) -> None:
         """Stops renewing and following."""
         if self._issued is not None:
             await self._issued.aclose()
-        await self._in_use.aclose()
+        if self._in_use is not None:
+            await self._in_use.aclose()
 
     def _from_vault(self, settings: Settings, session: Session | None) -> ServerCertificate | None:
         if settings.vault.pki_role is None or session is None:

@@ -1,15 +1,83 @@
-"""What the HTTPS listener is given, of the core that both listeners share.
+"""The three listeners: their addresses, taken before anything else begins, and what is served there.
 
-Knows: what each listener is given. Must not know: sockets.
+Knows: what each listener is given, of the core that they share. Must not know: how any of it is done.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 
+from broker.adapters.telemetry import NativeLines, RejectedHandshakes
+from broker.config import Settings
+from broker.console.app import ConsoleApp, Status
 from broker.listeners.grpc.dependencies import ListenerDependencies
-from broker.listeners.https.app import HttpsDependencies
+from broker.listeners.grpc.server import GrpcServer
+from broker.listeners.https.app import HttpsApp, HttpsDependencies
 from broker.listeners.https.oauth import OAuth
+from broker.listeners.https.server import HttpServer, tls_context
+from broker.listeners.sockets import BoundSocket
+from broker.listeners.tlsfiles import TlsInUse
+
+CLOSE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServedInterfaces:
+    """What is served over HTTPS, over gRPC and on the console."""
+
+    https: HttpsDependencies
+    grpc: ListenerDependencies
+    status: Status
+
+
+class Listeners:
+    """The addresses are this process's from `bind` to `release`; connections are accepted from `open` to
+    `aclose`.
+    """
+
+    def __init__(self, settings: Settings, native: NativeLines) -> None:
+        self._server = settings.server
+        self._native = native
+        self._bound: list[BoundSocket] = []
+        self._stops: list[Callable[[], Coroutine[object, object, None]]] = []
+
+    async def bind(self) -> None:
+        """Raises OSError, naming the address that cannot be had."""
+        for address in (self._server.https, self._server.grpc, self._server.console):
+            self._bound.append(BoundSocket(address))
+        https, grpc, console = self._bound
+        self.https_url = f"https://{https.address}"
+        self.grpc_address = grpc.named
+        self.console_url = f"http://{console.address}"
+
+    async def release(self) -> None:
+        """Gives the addresses up."""
+        for each in self._bound:
+            each.close()
+
+    async def open(self, served: ServedInterfaces, tls: TlsInUse, rejected: RejectedHandshakes) -> None:
+        """Returns once connections are accepted. Raises OSError, and BrokerError where gRPC's is not safe."""
+        over_https, over_grpc, on_console = self._bound
+        https = HttpServer(HttpsApp(served.https), over_https, tls_context(tls, rejected.of("https")))
+        grpc = GrpcServer(served.grpc, tls, over_grpc, reflection=self._server.reflection)
+        console = HttpServer(ConsoleApp(served.status), on_console, None)
+        self._stops = [https.stop, partial(grpc.stop, CLOSE_SECONDS), console.stop]
+        await grpc.start()
+        self._native.follow(rejected.of("grpc"))
+        await https.start()
+        await console.start()
+
+    async def aclose(self) -> None:
+        """Accepts no more, and lets calls under way end for at most 10 s."""
+        ended = await asyncio.gather(*(stop() for stop in self._stops), return_exceptions=True)
+        self._native.leave()
+        for error in ended:
+            if error is not None:
+                raise error
 
 
 def https_dependencies(

@@ -6,6 +6,7 @@ Knows: what is certified before what is used. Must not know: what a record says.
 from __future__ import annotations
 
 import secrets
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -31,6 +32,7 @@ class AuditLog:
         self._keys = LogKeys.load_or_create(self._audit.keys)
         self.token_key = load_or_create_ed25519(settings.identity.token_key)
         self._certifying = self._certifier(settings, session)
+        self._ledger: FileLedger | None = None
 
     async def open(self) -> FileLedger:
         """The open ledger; by then every key that is used is certified, where that is asked for. Raises
@@ -43,7 +45,7 @@ class AuditLog:
                 KeyUse.TOKEN: self.token_key,
             }
             await self._certifying.certify({use: _public(key) for use, key in used.items()})
-        self._ledger = FileLedger(
+        ledger = self._ledger = FileLedger(
             self._audit.directory,
             origin=self._audit.origin,
             keys=self._keys,
@@ -52,10 +54,10 @@ class AuditLog:
             clock=self._clock,
             certifications=self._certifying.new if self._certifying is not None else (),
         )
-        await self._ledger.open()
+        await ledger.open()
         if self._certifying is not None:
             await self._certifying.start()
-        return self._ledger
+        return ledger
 
     def token_certification(self) -> str | None:
         """What certifies the key that signs tokens; after `open`."""
@@ -63,9 +65,11 @@ class AuditLog:
 
     async def aclose(self) -> None:
         """Closes the ledger, and has its last checkpoint certified."""
-        await self._ledger.close()
-        if self._certifying is not None:
-            await self._certifying.aclose()
+        async with AsyncExitStack() as ends:
+            if self._certifying is not None:
+                ends.push_async_callback(self._certifying.aclose)
+            if self._ledger is not None:
+                ends.push_async_callback(self._ledger.close)
 
     def _certifier(self, settings: Settings, session: Session | None) -> Certifying | None:
         vault = settings.vault

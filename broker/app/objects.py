@@ -25,7 +25,7 @@ def bounds(settings: Settings) -> RetentionBounds:
 
 
 class OwnedObjects:
-    """`owners` may be opened before the log, and is of use to calls after `open`."""
+    """`owners` may be opened before the log, and is of use to calls after `follow`."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._path = place(settings)
@@ -34,15 +34,14 @@ class OwnedObjects:
         self._upkeep: Upkeep | None = None
         self.owners = SqliteObjectOwners(self._path, clock, self._bounds.keep_seconds)
 
-    async def open(self, log: FileLedger) -> None:
+    async def follow(self, log: FileLedger) -> None:
         """The file tells what the log does when this returns. Raises BrokerError AUDIT_UNAVAILABLE."""
         upkeep = Upkeep(self._path, log, self._clock, self._bounds, self.owners.look_again)
         await upkeep.open()
         upkeep.start()
         self._upkeep = upkeep
 
-    async def aclose(self) -> None:
+    async def unfollow(self) -> None:
         """Before the log closes, after the last call."""
         if self._upkeep is not None:
             await self._upkeep.aclose()
-        await self.owners.close()

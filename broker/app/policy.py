@@ -6,6 +6,7 @@ Knows: which adapter each setting means. Must not know: how a call uses a decisi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,11 +18,11 @@ from broker.adapters.rego.origin import Folder, PolicyOrigin, SignedBundle
 from broker.adapters.rego.preflight import try_tested
 from broker.adapters.rego.proof import SlicingProof, already
 from broker.adapters.rego.reloading import ReloadingAuthorizer
-from broker.adapters.rego.unserved import unserved
+from broker.adapters.rego.unserved import credentials_of, unserved
 from broker.adapters.shadow import ShadowObserver
 from broker.app.keys import configured_keys
 from broker.config import OpaSettings, Settings
-from broker.errors import ConfigError
+from broker.errors import BrokerError, ConfigError
 from broker.model.decision import PolicyVersion
 from broker.model.record import Record, RecordType
 from broker.model.units import MS_PER_SECOND
@@ -60,6 +61,17 @@ def told_unserved(settings: Settings) -> list[Mistake]:
         return []
     with _origin(settings).contents() as contents:
         return unserved(read_policies(contents.directory), configured_keys(settings))
+
+
+def named_credentials(settings: Settings) -> list[str]:
+    """The credentials that roles of the policies name, where this process can read them. Blocking."""
+    if settings.policy.adapter != "embedded":
+        return []
+    try:
+        with _origin(settings).contents() as contents:
+            return credentials_of(read_policies(contents.directory))
+    except BrokerError:
+        return []  # what is wrong with the policies is told elsewhere
 
 
 class PolicyEngine:
@@ -104,11 +116,12 @@ class PolicyEngine:
 
     async def aclose(self) -> None:
         """Stops watching."""
-        if self._shadow is not None:
-            await self._shadow.aclose()
-        if isinstance(self._bundle, ServedBundle):
-            await self._bundle.aclose()
-        await self._engine.aclose()
+        async with AsyncExitStack() as ends:
+            ends.push_async_callback(self._engine.aclose)
+            if isinstance(self._bundle, ServedBundle):
+                ends.push_async_callback(self._bundle.aclose)
+            if self._shadow is not None:
+                ends.push_async_callback(self._shadow.aclose)
 
     def bundle(self) -> bytes | None:
         """The last good signed bundle, for an OPA to fetch; None where there is none."""

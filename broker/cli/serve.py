@@ -54,8 +54,9 @@ async def serve_until(settings: Settings, stop: asyncio.Event, accepting: Announ
 
 
 async def _lived(broker: Broker, stop: asyncio.Event, accepting: Announce, ready: Announce) -> bool:
-    await broker.start()
+    """A start that fails is undone as every broker ends."""
     try:
+        await broker.start()
         accepting(broker)
         telling = asyncio.create_task(_tell_ready(broker, ready))
         gc.collect()

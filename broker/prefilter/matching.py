@@ -20,6 +20,9 @@ from broker.prefilter.rules import Rule
 CONTEXT = 2
 """Characters before a match that may rule it out, at most."""
 _JOINED_BEFORE, _JOINED_AFTER = r"(?<![A-Za-z0-9][-_])(?<![0-9]\.)", r"(?![-_][A-Za-z0-9])(?!\.[0-9])"
+# behind a decimal comma, in a sentence; in a list, another comma or its end comes next
+_FRACTION = "|".join(f"(?<=[0-9],[0-9]{{{digits}}})" for digits in range(13, 20))
+_NO_FRACTION = f"(?!(?:{_FRACTION})[ .%])"
 _LABEL_BEFORE = r"(?<![0-9][-_])(?<![0-9]\.)"  # a word may stand there: `card-…`, `pan_…`
 _JOINTS = r"[-_.]\Z"
 _WINDOW = 32_768
@@ -34,7 +37,9 @@ class Matcher:
         self.rule = rule
         before = _LABEL_BEFORE if rule.labelled else _JOINED_BEFORE
         self._before = (f"(?<![{rule.before}])" if rule.before else "") + before * rule.unjoined
-        self._after = (f"(?![{rule.after}])" if rule.after else "") + _JOINED_AFTER * rule.unjoined
+        self._after = (f"(?![{rule.after}])" if rule.after else "") + (
+            _JOINED_AFTER + _NO_FRACTION
+        ) * rule.unjoined
         self._strict = re.compile(f"{self._before}{rule.core.full}{self._after}{rule.rest}")
         self._ends = re.compile(self._after)
         self.bare_opening = self._opening(rule.core)

@@ -212,6 +212,27 @@ def test_whatever_hangs_the_process_has_ended_in_time(tmp_path: Path, what: str)
     assert "sleep" in said or 'File "<string>"' in said
 
 
+@pytest.mark.parametrize("what", HANGS)
+def test_a_start_that_fails_has_ended_in_time_whatever_hangs(tmp_path: Path, what: str) -> None:
+    failing = (
+        "from broker.app.listeners import Listeners\n"
+        "async def open(*_): raise OSError(5, 'made to fail')\n"
+        "Listeners.open = open"
+    )
+    free = ["--https", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--console", "127.0.0.1:0"]
+    command = [
+        sys.executable,
+        *_hanging(f"{HANGS[what]}\n{failing}"),
+        "dev",
+        "--dir",
+        str(tmp_path / "b"),
+        *free,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "Timeout (0:00:06)!" in done.stderr
+
+
 def test_the_systemd_unit_waits_longer_than_the_broker_takes_to_end() -> None:
     unit = Path("deploy/systemd/broker.service").read_text()
     [patience] = [line for line in unit.splitlines() if line.startswith("TimeoutStopSec=")]

@@ -16,6 +16,7 @@ from broker.gen.broker.v1 import audit_pb2_grpc, openai_pb2_grpc, token_pb2_grpc
 from broker.identity.certificate import CertificateReader
 from broker.listeners.grpc.dependencies import ListenerDependencies
 from broker.listeners.grpc.server import GrpcServer
+from broker.listeners.sockets import BoundSocket
 from broker.listeners.tlsfiles import TlsFiles, TlsInUse
 from tests.grpc.fakes import FakeServices
 from tests.grpc.pki import Authority, Pair
@@ -93,7 +94,10 @@ def workload(authority: Authority) -> Pair:
 async def scene(authority: Authority, files: TlsFiles, workload: Pair) -> AsyncIterator[GrpcSetup]:
     dependencies = FakeServices()
     server = GrpcServer(
-        dependencies_of(dependencies), TlsInUse(files, SystemClock()), "127.0.0.1:0", reflection=True
+        dependencies_of(dependencies),
+        TlsInUse(files, SystemClock()),
+        BoundSocket("127.0.0.1:0"),
+        reflection=True,
     )
     await server.start()
     credentials = channel_credentials(authority, workload)

@@ -42,6 +42,7 @@ import grpc.aio, asyncio
 from pathlib import Path
 from broker.listeners.grpc.server import GrpcServer
 from broker.adapters.clock import SystemClock
+from broker.listeners.sockets import BoundSocket
 from broker.listeners.tlsfiles import TlsFiles, TlsInUse
 from broker.listeners.grpc.tls12 import OldTlsError
 from tests.grpc.conftest import dependencies_of
@@ -49,7 +50,7 @@ from tests.grpc.fakes import FakeServices
 
 async def main():
     tls = TlsInUse(TlsFiles(*map(Path, {paths!r})), SystemClock())
-    server = GrpcServer(dependencies_of(FakeServices()), tls, "127.0.0.1:0")
+    server = GrpcServer(dependencies_of(FakeServices()), tls, BoundSocket("127.0.0.1:0"))
     try:
         await server.start()
     except OldTlsError as error:

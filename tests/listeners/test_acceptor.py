@@ -15,7 +15,8 @@ import pytest
 from broker.adapters.clock import SystemClock
 from broker.adapters.pki import DevPki
 from broker.listeners.https import acceptor
-from broker.listeners.https.server import HttpServer, bind, tls_context
+from broker.listeners.https.server import HttpServer, tls_context
+from broker.listeners.sockets import BoundSocket
 from broker.listeners.tlsfiles import TlsFiles, TlsInUse
 
 WAITING = 40
@@ -87,9 +88,9 @@ async def listener(tmp_path: Path) -> AsyncIterator[Endpoint]:
     pki = DevPki.load_or_create(tmp_path / "pki")
     server = pki.server()
     tls = TlsInUse(TlsFiles(server.cert, server.key, pki.ca), SystemClock())
-    listener = bind("127.0.0.1:0")
+    listener = BoundSocket("127.0.0.1:0")
     serving = HttpServer(hello, listener, tls_context(tls, lambda _why: None))
-    port = listener.getsockname()[1]
+    port = listener.socket.getsockname()[1]
     await serving.start()
     yield Endpoint(port, ssl.create_default_context(cafile=str(pki.ca)))
     await serving.stop()

@@ -21,7 +21,8 @@ from broker.identity.certificate import CertificateReader
 from broker.listeners.grpc.server import GrpcServer
 from broker.listeners.https.app import HttpsApp, HttpsDependencies
 from broker.listeners.https.oauth import OAuth
-from broker.listeners.https.server import HttpServer, address_of, bind, tls_context
+from broker.listeners.https.server import HttpServer, tls_context
+from broker.listeners.sockets import BoundSocket
 from broker.listeners.tlsfiles import TlsFiles, TlsInUse, authority_problem
 from tests.grpc.conftest import dependencies_of
 from tests.grpc.fakes import FakeServices
@@ -84,15 +85,15 @@ async def listeners(tmp_path: Path) -> AsyncIterator[Listeners]:
     with capture_logs() as told:
         tls = TlsInUse(TlsFiles(own.certificate, own.key, bundle), SystemClock())
     assert {line["event"] for line in told} == {"client_ca_skipped"}
-    dependencies, socket = dependencies_of(FakeServices()), bind("127.0.0.1:0")
+    dependencies, socket = dependencies_of(FakeServices()), BoundSocket("127.0.0.1:0")
     reader = CertificateReader(NAMES, 86_400)
     oauth = OAuth(dependencies.token_issuer, dependencies.administrator, {}, "https://x", "https://x")
     listener = HttpsDependencies(
         dependencies.calls, oauth, reader.read, dependencies.unready, dependencies.new_call_id
     )
-    running = Listeners(address_of(socket), "", tmp_path, server_ca.certificate)
+    running = Listeners(socket.address, "", tmp_path, server_ca.certificate)
     https = HttpServer(HttpsApp(listener), socket, tls_context(tls, running.rejected.append))
-    over_grpc = GrpcServer(dependencies, tls, "127.0.0.1:0")
+    over_grpc = GrpcServer(dependencies, tls, BoundSocket("127.0.0.1:0"))
     await https.start()
     await over_grpc.start()
     running.grpc = over_grpc.address

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from broker.listeners.https.server import HttpServer, bind
+from broker.listeners.https.server import HttpServer
+from broker.listeners.sockets import BoundSocket
 
 Headers = list[tuple[bytes, bytes]]
 LENGTH: Headers = [(b"content-length", b"2")]
@@ -22,9 +23,9 @@ async def answer(request: bytes, headers: Headers, *parts: bytes, status: int = 
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    listener = bind("127.0.0.1:0")
+    listener = BoundSocket("127.0.0.1:0")
     server = HttpServer(app, listener, None)
-    port = listener.getsockname()[1]
+    port = listener.socket.getsockname()[1]
     await server.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:

@@ -14,7 +14,8 @@ import pytest
 
 from broker.adapters.policyfiles.bundle import build
 from broker.console.app import ConsoleApp, Status
-from broker.listeners.https.server import HttpServer, address_of, bind
+from broker.listeners.https.server import HttpServer
+from broker.listeners.sockets import BoundSocket
 from tests.opa.sidecar import POLICIES, ROOT, free_port, opa_binary
 
 pytestmark = pytest.mark.servers
@@ -35,10 +36,10 @@ def signed(tmp_path: Path) -> Path:
 
 
 async def test_the_shipped_opa_yaml_works_unmodified(signed: Path) -> None:
-    sock = bind("127.0.0.1:0")
+    sock = BoundSocket("127.0.0.1:0")
     console = HttpServer(ConsoleApp(Status((), lambda: "", lambda: b"", signed.read_bytes)), sock, None)
     await console.start()
-    url = f"http://{address_of(sock)}"
+    url = f"http://{sock.address}"
     port = free_port()
     shipped = ROOT / "deploy/opa/opa.yaml"  # as it is; only the port of this test's console differs
     [said] = re.findall(r"^#   opa run (.*)$", shipped.read_text(), re.MULTILINE)
@@ -60,11 +61,11 @@ async def test_the_shipped_opa_yaml_works_unmodified(signed: Path) -> None:
 
 
 async def test_an_unchanged_bundle_is_not_sent_again(signed: Path) -> None:
-    sock = bind("127.0.0.1:0")
+    sock = BoundSocket("127.0.0.1:0")
     console = HttpServer(ConsoleApp(Status((), lambda: "", lambda: b"", signed.read_bytes)), sock, None)
     await console.start()
     try:
-        async with httpx.AsyncClient(base_url=f"http://{address_of(sock)}") as client:
+        async with httpx.AsyncClient(base_url=f"http://{sock.address}") as client:
             first = await client.get("/bundles/broker.tar.gz")
             assert first.status_code == 200
             assert hashlib.sha256(first.content).hexdigest() in first.headers["etag"]

@@ -17,7 +17,7 @@ from tests.policy.engines import TABLES, WITH_FIXTURE, cases, ordered
 from tests.policy.generated import Generator
 from tests.sizes import sized
 
-GENERATED = sized(750, 15_000)
+GENERATED = sized(400, 15_000)
 
 
 def _value(modules: list[Module], document: object) -> object:

@@ -294,7 +294,7 @@ def _policies(draw: st.DrawFn) -> dict[str, str]:
     }
 
 
-@settings(max_examples=sized(60))
+@settings(max_examples=sized(25, 600))
 @given(_policies())
 async def test_whatever_a_policy_looks_like_it_answers_as_it_does_whole(files: dict[str, str]) -> None:
     source = _source(files)

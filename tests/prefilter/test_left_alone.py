@@ -63,6 +63,9 @@ _media = st.builds(
 def test_a_floats_fraction_is_no_payment_card(value: float) -> None:
     for text in (f"value {value} end", f"[{value}, {value!r}]", f"{value:f}", f"{value}."):
         assert in_text(text) == text
+    comma = f"{value}".replace(".", ",")
+    for text in (f"Wert {comma} von", f"Es sind {comma}.", f"um {comma} % mehr", f"{comma}%"):
+        assert in_text(text) == text
     assert redacted({"x": value}) == {"x": value}
 
 
@@ -303,7 +306,8 @@ def test_redaction_keeps_the_shape_and_json_within_strings(value: object, ascii_
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(
-    "around", ["{}", "card: {}.", "no.{}", "(${}$)", "x {} 12/27", '"{}"', "1,{},07", "<{}>"]
+    "around",
+    ["{}", "card: {}.", "no.{}", "(${}$)", "x {} 12/27", '"{}"', "1,{},07", "<{}>", "1,{}\n", "1,{};"],
 )
 def test_cards_in_usual_groupings_are_found(card: str, around: str) -> None:
     assert "[REDACTED:pii.payment_card]" in in_text(around.format(card))

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from broker.cli.policy import app
 from broker.errors import Kind
 from broker.model.record import Record, RecordedFinding, RecordType
+from tests.commands import Done, typed
 from tests.ledger.support import ROOT, opened
 
 ALICE = "spiffe://d/sa/alice"
@@ -179,6 +180,11 @@ def broker(*words: object) -> subprocess.CompletedProcess[str]:
         timeout=120,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+
+
+def said(*words: object) -> Done:
+    """The same, without a process of its own."""
+    return typed("policy", *words)
 
 
 def reported(*words: object) -> tuple[int, dict[str, object]]:

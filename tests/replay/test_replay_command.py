@@ -19,6 +19,7 @@ from tests.replay.support import (
     no_token,
     policies,
     reported,
+    said,
     token,
     written,
 )
@@ -87,7 +88,7 @@ async def test_a_reviewed_flip_passes_and_an_expired_review_does_not(tmp_path: P
         allow_list.write_text(json.dumps({"flips": [{**entry, "reviewed_by": "carol", "until": until}]}))
         done, report = reported(*words)
         assert (done, report["verdict"]) == (code, verdict)
-    printed = broker(*words).stdout
+    printed = said(*words).stdout
     assert "expired on 2020-01-01 and not counted" in printed
     assert "carol" in printed
 
@@ -143,7 +144,7 @@ async def test_a_finding_that_the_candidate_does_not_judge_is_not_evaluated(tmp_
 async def test_a_decision_that_is_no_decision_is_not_an_allow(tmp_path: Path) -> None:
     log = await written(tmp_path, denied("c1"))
     candidate = policies(tmp_path / "p", models=MODELS, allow='"yes"')
-    done = broker("replay", "--log", log, "--policies", candidate)
+    done = said("replay", "--log", log, "--policies", candidate)
     assert done.returncode == 2
     assert "`broker.calls.allow` is not of type bool" in done.stdout
 
@@ -152,7 +153,7 @@ async def test_nothing_to_replay_exits_2(tmp_path: Path) -> None:
     log = await written(tmp_path, allowed("c1"))
     candidate = policies(tmp_path / "p", models=MODELS)
     assert reported("replay", "--log", log, "--policies", candidate, "--since", "1h")[0] == 0
-    done = broker("replay", "--log", log, "--policies", candidate, "--until", "1h")
+    done = said("replay", "--log", log, "--policies", candidate, "--until", "1h")
     assert done.returncode == 2
     assert "nothing to compare" in done.stdout
 
@@ -161,7 +162,7 @@ async def test_a_candidate_that_cannot_be_loaded_exits_3_with_file_and_line(tmp_
     log = await written(tmp_path, allowed("c1"))
     candidate = policies(tmp_path / "p", models=MODELS)
     (candidate / "admin.rego").write_text("package broker.admin\n\ndefault decision := {\n")
-    done = broker("replay", "--log", log, "--policies", candidate)
+    done = said("replay", "--log", log, "--policies", candidate)
     assert (done.returncode, done.stdout) == (3, "")
     assert "admin.rego:3" in done.stderr
     assert "opa check" in done.stderr
@@ -184,7 +185,7 @@ async def test_what_could_not_run_exits_3_with_what_to_try(
     await written(tmp_path, allowed("c1"))
     policies(tmp_path / "p", models=MODELS)
     monkeypatch.chdir(tmp_path)
-    done = broker("replay", *words)
+    done = said("replay", *words)
     assert (done.returncode, done.stdout) == (3, "")
     assert told in done.stderr
 
@@ -193,13 +194,13 @@ async def test_a_damaged_log_exits_3(tmp_path: Path) -> None:
     log = await written(tmp_path, allowed("c1"))
     bundle = next((log / "tile/entries").rglob("*.p/*"))
     bundle.write_bytes(bundle.read_bytes().replace(b'"v":1}', b'"v":2}'))
-    done = broker("replay", "--log", log, "--policies", policies(tmp_path / "p", models=MODELS))
+    done = said("replay", "--log", log, "--policies", policies(tmp_path / "p", models=MODELS))
     assert done.returncode == 3
     assert "broker audit verify" in done.stderr
 
 
 async def test_names_do_not_steer_the_terminal(tmp_path: Path) -> None:
     log = await written(tmp_path, denied("c1\x1b[2J", model="gpt-4o", rule="[red]x"))
-    printed = broker("replay", "--log", log, "--policies", policies(tmp_path / "p", models=MODELS)).stdout
+    printed = said("replay", "--log", log, "--policies", policies(tmp_path / "p", models=MODELS)).stdout
     assert "\x1b" not in printed
     assert "[red]x" in printed

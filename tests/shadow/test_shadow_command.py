@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from broker.model.record import Record, RecordType
-from tests.replay.support import ALICE, BOB, allowed, broker, denied, reported, written
+from tests.replay.support import ALICE, BOB, allowed, broker, denied, reported, said, written
 
 
 def _shadow(
@@ -90,12 +90,12 @@ async def test_each_candidate_is_told_apart(tmp_path: Path) -> None:
 async def test_no_shadow_records_exit_2(tmp_path: Path) -> None:
     log = await written(tmp_path, allowed("c1"), _shadow("c1", "allow", "allow"))
     assert reported("shadow", "report", "--log", log, "--since", "1h")[0] == 0
-    done = broker("shadow", "report", "--log", log, "--until", "1h")
+    done = said("shadow", "report", "--log", log, "--until", "1h")
     assert done.returncode == 2
     assert "nothing to compare" in done.stdout
 
 
 def test_no_log_exits_3(tmp_path: Path) -> None:
-    done = broker("shadow", "report", "--log", tmp_path)
+    done = said("shadow", "report", "--log", tmp_path)
     assert (done.returncode, done.stdout) == (3, "")
     assert "There is no log" in done.stderr

@@ -166,6 +166,14 @@ def test_a_sealed_vault_is_told(server: RealVault, config: Path, own: tuple[str,
     assert (done.exit_code, "sealed" in found(done, "bad")[0]["told"]) == (1, True)
 
 
+def test_each_key_that_policies_name_is_looked_for(config: Path, own: tuple[str, str]) -> None:
+    """Issue 12, A.9: a credential that nobody had put into Vault was found missing by its first call."""
+    data = config.parent / "policies/data.json"
+    data.write_text(data.read_text().replace('"credential": "openai"', '"credential": "claims"', 1))
+    told = [check["told"] for check in found(ask(config, "--json", *own), "warning")]
+    assert "Policies name 'claims'. Vault has no key at secret/openai/claims." in told
+
+
 def test_a_missing_or_quarantined_key_is_told(server: RealVault, config: Path, own: tuple[str, str]) -> None:
     with key_store(server) as store:
         store.quarantine("openai", "lost laptop")

@@ -87,8 +87,12 @@ class WriterLink(asyncio.Protocol):
         self._answer: asyncio.Future[WriterMessage] = loop.create_future()
         self._ended: asyncio.Future[None] = loop.create_future()
         ours, theirs = socketpair()
-        with theirs:
-            await asyncio.to_thread(self._writer.start, theirs)
+        try:
+            with theirs:
+                await asyncio.to_thread(self._writer.start, theirs)
+        except OSError:
+            ours.close()
+            raise
         self._transport, _ = await loop.create_unix_connection(lambda: self, sock=ours)
         self._transport.write(opening.message().encode())
         try:

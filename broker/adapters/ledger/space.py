@@ -53,6 +53,7 @@ class SpaceWatch:
         self.free_bytes = 0
         """As of the last look."""
         self._full = False
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Looks once, and from then on every 2 s."""
@@ -61,8 +62,9 @@ class SpaceWatch:
 
     async def aclose(self) -> None:
         """Ends it."""
-        self._watching.cancel()
-        await asyncio.wait({self._watching})
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
 
     def problem(self) -> str:
         """Why no call is begun, or an empty string."""

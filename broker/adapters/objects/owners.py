@@ -52,18 +52,20 @@ class SqliteObjectOwners:
         self._waiting: list[_Waiting] = []
         self._storing: asyncio.Task[None] | None = None
         self._own: OrderedDict[str, str] = OrderedDict()
+        self._opened: list[tuple[ThreadPoolExecutor, ObjectsFile]] = []
 
     async def open(self) -> None:
         """Opens the file, making it where it is missing. Raises BrokerError AUDIT_UNAVAILABLE."""
-        self._writer = await self._in(self._writing, partial(ObjectsFile, self._path, self._keep))
-        self._reader = await self._in(self._reading, partial(ObjectsFile, self._path, self._keep))
+        self._writer = await self._open_in(self._writing)
+        self._reader = await self._open_in(self._reading)
 
     async def close(self) -> None:
-        """Stores what waits and lets the file go."""
+        """Stores what waits and lets the file go, as far as it was opened."""
         if self._storing is not None:
             await self._storing
-        await self._in(self._writing, self._writer.close)
-        await self._in(self._reading, self._reader.close)
+        while self._opened:
+            executor, file = self._opened.pop()
+            await self._in(executor, file.close)
         self._writing.shutdown()
         self._reading.shutdown()
 
@@ -144,6 +146,11 @@ class SqliteObjectOwners:
     def _commit(self, batch: list[_Waiting]) -> None:
         """Blocking, on the writer's thread; durable when it returns (synchronous=FULL)."""
         self._writer.apply((waiting.change, waiting.second) for waiting in batch)
+
+    async def _open_in(self, executor: ThreadPoolExecutor) -> ObjectsFile:
+        file = await self._in(executor, partial(ObjectsFile, self._path, self._keep))
+        self._opened.append((executor, file))
+        return file
 
     async def _in(self, executor: ThreadPoolExecutor, run: Callable[[], _Result]) -> _Result:
         try:

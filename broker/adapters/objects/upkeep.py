@@ -78,17 +78,15 @@ class Upkeep:
 
     async def open(self) -> None:
         """The file tells all that the log does, and carries out what was wished meanwhile. Raises BrokerError
-        AUDIT_UNAVAILABLE where log or file cannot be read: then no call may be served.
+        AUDIT_UNAVAILABLE where log or file cannot be read: then no call may be served, and the file is let
+        go.
         """
         self._file = await self._in(lambda: ObjectsFile(self._path, self._bounds.keep_seconds))
-        begin, end = await self._in(lambda: self._file.position(self._log.origin)), self._log.size
-        begin = begin if begin <= end else 0  # the position is of a longer log: this is another one
-        replayed = await self._replay(begin)
-        await self._in(lambda: self._file.reached(self._log.origin, end))
-        if begin == 0 and replayed:
-            structlog.get_logger().warning("object_owners_rebuilt", told=replayed)
-        await self.carry_out()
-        await self.prune()
+        try:
+            await self._catch_up()
+        except BaseException:
+            await self._in(self._file.close)
+            raise
 
     def start(self) -> None:
         """Looks for wishes once a second from now on."""
@@ -127,6 +125,16 @@ class Upkeep:
             excess, forgotten = excess - gone, forgotten + gone
         if forgotten:
             self._look_again()
+
+    async def _catch_up(self) -> None:
+        begin, end = await self._in(lambda: self._file.position(self._log.origin)), self._log.size
+        begin = begin if begin <= end else 0  # the position is of a longer log: this is another one
+        replayed = await self._replay(begin)
+        await self._in(lambda: self._file.reached(self._log.origin, end))
+        if begin == 0 and replayed:
+            structlog.get_logger().warning("object_owners_rebuilt", told=replayed)
+        await self.carry_out()
+        await self.prune()
 
     async def _run(self) -> None:
         noted = pruned = self._now

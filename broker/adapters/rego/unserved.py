@@ -33,6 +33,12 @@ def unserved(source: PolicySource, keys: ConfiguredKeys) -> list[Mistake]:
     return at_their_lines(source, _flaws(source.base, keys))
 
 
+def credentials_of(source: PolicySource) -> list[str]:
+    """The credentials that roles name, sorted."""
+    named = (_object(role).get("credential") for role in _object(source.base.get("roles")).values())
+    return sorted({credential for credential in named if isinstance(credential, str)})
+
+
 def _flaws(base: _Table, keys: ConfiguredKeys) -> Iterator[Flaw]:
     grants, roles, seen = _object(base.get("grants")), _object(base.get("roles")), set()
     for name, role in roles.items():

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-_LIBRARIES = ("uvicorn.error", "asyncio", "grpc", "grpc._cython.cygrpc", "grpc.aio")
+LIBRARIES = ("uvicorn.error", "asyncio", "grpc", "grpc._cython.cygrpc", "grpc.aio")
 
 
 def configure_log(level: str, style: str) -> None:
@@ -34,7 +34,7 @@ def configure_log(level: str, style: str) -> None:
         cache_logger_on_first_use=False,
     )
     handler = _LibraryHandler()
-    for name in _LIBRARIES:
+    for name in LIBRARIES:
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False

@@ -12,6 +12,7 @@ from broker.app.doctor.check import Check, Level
 from broker.app.doctor.sources import check_sources, stored
 from broker.app.doctor.vault import VaultProof, check_vault
 from broker.app.keys import keystore
+from broker.app.policy import named_credentials
 from broker.config import Settings
 from broker.errors import BrokerError, ConfigError
 from broker.model.credential import KeyState
@@ -29,7 +30,8 @@ def check_keys(settings: Settings, proof: VaultProof, credentials: Sequence[str]
         elif settings.keys.adapter == "sealed":
             yield from _sealed(SealedStore(keystore(settings)), credentials)
         if settings.uses_vault:
-            yield from check_vault(settings, proof, credentials)
+            named = sorted(stored(settings, named_credentials(settings)) - set(credentials))
+            yield from check_vault(settings, proof, credentials, named)
     except ConfigError as error:
         yield Check(_SUBJECT, Level.BAD, str(error))
 

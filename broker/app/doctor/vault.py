@@ -36,8 +36,12 @@ class VaultProof:
     wrapped_secret_id: Path | None = None
 
 
-def check_vault(settings: Settings, proof: VaultProof, credentials: Sequence[str]) -> Iterator[Check]:
-    """The login and the policy. Blocking."""
+def check_vault(
+    settings: Settings, proof: VaultProof, credentials: Sequence[str], named: Sequence[str]
+) -> Iterator[Check]:
+    """The login, the policy and each key: `credentials` must be there, `named` are those that the broker's
+    own policies name besides. Blocking.
+    """
     vault = settings.vault
     where, by = cluster(vault), login(vault)
     if isinstance(by, AppRole):
@@ -57,6 +61,7 @@ def check_vault(settings: Settings, proof: VaultProof, credentials: Sequence[str
     try:
         with Examiner(where, asking, names_of(vault)) as examiner:
             yield from _examined(examiner, settings, credentials)
+            yield from _named(examiner, named if settings.keys.adapter == "vault" else ())
     except (BrokerError, OSError) as error:
         yield Check(_SUBJECT, Level.BAD, str(error))
 
@@ -76,6 +81,16 @@ def _examined(examiner: Examiner, settings: Settings, credentials: Sequence[str]
         key = examiner.key(credential)
         if isinstance(key, VaultError):
             yield Check(_SUBJECT, Level.BAD, key.message, key.remedy)
+        else:
+            yield Check(_SUBJECT, Level.GOOD, f"The key {credential} can be leased, version {key}.")
+
+
+def _named(examiner: Examiner, credentials: Sequence[str]) -> Iterator[Check]:
+    """A call that they decide for is refused without it, and no other; so it is told, as of another store."""
+    for credential in credentials:
+        key = examiner.key(credential)
+        if isinstance(key, VaultError):
+            yield Check(_SUBJECT, Level.WARNING, f"Policies name {credential!r}. {key.message}", key.remedy)
         else:
             yield Check(_SUBJECT, Level.GOOD, f"The key {credential} can be leased, version {key}.")
 

@@ -14,6 +14,7 @@ import grpc.aio
 from broker.listeners.grpc.dependencies import ListenerDependencies
 from broker.listeners.grpc.router import rpc_router
 from broker.listeners.grpc.tls12 import refuse_if_spoken
+from broker.listeners.sockets import BoundSocket
 from broker.listeners.tlsfiles import TlsInUse, TlsMaterial
 from broker.model.units import MS_PER_SECOND
 
@@ -39,32 +40,36 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 
 
 class GrpcServer:
-    """Serves broker.v1 on `address` (`host:port`; port 0 picks a free one), mTLS, TLS 1.3 only."""
+    """Serves broker.v1 on the address of `listener`, mTLS, TLS 1.3 only.
+
+    gRPC takes no socket and listens as it binds, so it gets the address when it starts to accept.
+    """
 
     def __init__(
-        self, dependencies: ListenerDependencies, tls: TlsInUse, address: str, *, reflection: bool = False
+        self,
+        dependencies: ListenerDependencies,
+        tls: TlsInUse,
+        listener: BoundSocket,
+        *,
+        reflection: bool = False,
     ) -> None:
-        self._host = address.rpartition(":")[0]
+        self.address = listener.named
+        """`host:port` as bound."""
+        self._listener = listener
+        self._tls = tls
         most = min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SPARE_FILES)
         self._server = grpc.aio.server(options=(*OPTIONS, ("grpc.max_allowed_incoming_connections", most)))
         self._server.add_generic_rpc_handlers((rpc_router(dependencies, reflection=reflection),))
-        try:
-            self._port = self._server.add_secure_port(address, _credentials(tls))
-        except RuntimeError:  # gRPC says no more
-            raise OSError(errno.EADDRINUSE, "the gRPC listener cannot listen there", address) from None
-
-    @property
-    def address(self) -> str:
-        """`host:port` as bound."""
-        return f"{self._host}:{self._port}"
 
     async def start(self) -> None:
-        """Returns once connections are accepted. Raises OldTlsError, and serves nothing, when the port
-        would speak TLS 1.2.
+        """Returns once connections are accepted. Raises OSError with the address where it was lost, and
+        OldTlsError, and serves nothing, when the port would speak TLS 1.2.
         """
+        self._listener.hand_over(self._listen)
         await self._server.start()
+        host, _, port = self.address.rpartition(":")
         try:
-            await refuse_if_spoken(self._host.strip("[]"), self._port)
+            await refuse_if_spoken(host.strip("[]"), int(port))
         except BaseException:
             await self._server.stop(None)
             raise
@@ -72,6 +77,12 @@ class GrpcServer:
     async def stop(self, grace_seconds: float) -> None:
         """Stops accepting, lets calls under way end for at most `grace_seconds`, then cancels them."""
         await self._server.stop(grace_seconds)
+
+    def _listen(self, address: str) -> None:
+        try:
+            self._server.add_secure_port(address, _credentials(self._tls))
+        except RuntimeError:  # gRPC says no more
+            raise OSError(errno.EADDRINUSE, "the gRPC listener cannot listen there", address) from None
 
 
 def _credentials(tls: TlsInUse) -> grpc.ServerCredentials:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 
+from broker.errors import ConfigError
+
 _HANDSHAKE = b"\x16"
 _SECONDS = 5.0
 
 
-class OldTlsError(RuntimeError):
+class OldTlsError(ConfigError):
     """The listener would accept TLS 1.2."""
 
 

@@ -16,10 +16,13 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from broker.listeners.sockets import BoundSocket
+
 HANDSHAKE_SECONDS = 5.0
 WAITING_BY_ADDRESS = 1024
 WAITING = 4096
 """Connections that have not finished their handshake, of one address and in all."""
+_BACKLOG = 2048
 _AT_ONCE = 64
 _SPARE_FILES = 4  # one file descriptor in so many may be a connection that waits
 
@@ -39,11 +42,12 @@ class Acceptor:
 
     def __init__(
         self,
-        listener: socket.socket,
+        listener: BoundSocket,
         tls: ssl.SSLContext | None,
         new_protocol: Callable[[], asyncio.Protocol],
     ) -> None:
-        self._listener = listener
+        self._bound = listener
+        self._listener = listener.socket
         self._tls = tls
         self._new_protocol = new_protocol
         self._most = min(WAITING, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SPARE_FILES)
@@ -51,15 +55,15 @@ class Acceptor:
         self._by_address: dict[str, dict[_Stranger, None]] = {}
 
     def start(self) -> None:
-        """Accepts from now on."""
+        """Accepts from now on. Raises OSError."""
         self._loop = asyncio.get_running_loop()
-        self._listener.listen(2048)
+        self._bound.listen(_BACKLOG)
         self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def stop(self) -> None:
         """Accepts no more; who has not finished the handshake is closed."""
         self._loop.remove_reader(self._listener.fileno())
-        self._listener.close()
+        self._bound.close()
         for stranger in list(self._strangers):
             self._drop(stranger)
 

@@ -6,8 +6,6 @@ Knows: sockets and TLS. Must not know: routes.
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ import uvicorn
 from broker.listeners.https.acceptor import Acceptor
 from broker.listeners.https.handshake import Rejected, observe
 from broker.listeners.https.protocol import PeerProtocol
+from broker.listeners.sockets import BoundSocket
 from broker.listeners.tlsfiles import TlsInUse
 
 IDLE_SECONDS = 60
@@ -47,9 +46,9 @@ class _Server(uvicorn.Server):
 
 
 class HttpServer:
-    """An ASGI application on a listening socket; `tls` None means plain HTTP (loopback listeners only)."""
+    """An ASGI application on an address; `tls` None means plain HTTP (loopback listeners only)."""
 
-    def __init__(self, app: Any, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, app: Any, listener: BoundSocket, tls: ssl.SSLContext | None) -> None:
         config = uvicorn.Config(
             app,
             http=PeerProtocol,
@@ -69,7 +68,7 @@ class HttpServer:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Returns once connections are accepted."""
+        """Returns once connections are accepted. Raises OSError with the address where it was lost."""
         self._task = asyncio.create_task(self._server.serve(sockets=[]))
         while not self._server.started:
             if self._task.done():
@@ -88,27 +87,3 @@ class HttpServer:
         self._server.should_exit = True
         if self._task is not None:
             await self._task
-
-
-def bind(address: str) -> socket.socket:
-    """A listening TCP socket on `host:port`; port 0 picks a free one. Raises OSError with the address."""
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host.strip("[]"), int(port)))
-    except OSError as error:
-        listener.close()
-        raise OSError(error.errno, error.strerror, address) from None
-    except (ValueError, OverflowError):
-        listener.close()
-        raise OSError(errno.EINVAL, "not an address host:port", address) from None
-    listener.setblocking(False)
-    return listener
-
-
-def address_of(listener: socket.socket) -> str:
-    """`host:port` of a bound socket."""
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,156 @@
+"""The core, wired once: adapters into ports, ports into the path, the path into what the listeners call.
+
+Knows: what is plugged into what. Must not know: how a part does its work, when it begins or ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from broker.adapters.clock import SystemClock
+from broker.adapters.counters import MemoryCounters
+from broker.adapters.credential_router import CredentialRouter
+from broker.adapters.decision_cache import CachingAuthorizer
+from broker.adapters.keyfile import load_or_create_secret
+from broker.adapters.keypool import PooledKeys
+from broker.adapters.ledger import FileLedger
+from broker.adapters.ledger.space import SpaceWatch
+from broker.adapters.repeated_refusals import CountedRefusals
+from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics
+from broker.app.log import AuditLog
+from broker.app.policy import PolicyEngine
+from broker.call.authorization import CallAuthorizer
+from broker.call.pipeline import Pipeline, Ports
+from broker.call.stages import Stages
+from broker.call.stream_supervisor import StreamSupervisor
+from broker.config import Settings
+from broker.identity.authentication import Authentication
+from broker.identity.certificate import CertificateReader
+from broker.identity.revocation import RevocationSet
+from broker.identity.token import TokenSigner
+from broker.listeners.grpc.dependencies import ListenerDependencies
+from broker.listeners.throttling import Throttle, ThrottledAdmin, ThrottledCalls, ThrottledTokens
+from broker.ports import Authorizer, ObjectOwners, Upstream
+from broker.prefilter.inspector import Inspector
+from broker.services.administrator import Administrator
+from broker.services.policy_explainer import PolicyExplainer
+from broker.services.tokens import TokenIssuer
+from broker.tlog.commitment import MASTER_BYTES, Committer
+
+
+@dataclass(frozen=True, slots=True)
+class PluggedAdapters:
+    """What stands behind the ports. The ledger is open."""
+
+    clock: SystemClock
+    metrics: Metrics
+    policy: PolicyEngine
+    keys: CredentialRouter
+    log: AuditLog
+    ledger: FileLedger
+    owners: ObjectOwners
+    upstream: Upstream
+
+
+class WiredCore:
+    """`dependencies` is what callers reach. `space`, `refusals`, `pools` and `supervisor` begin and end with
+    the process; no call may be served before.
+    """
+
+    def __init__(self, settings: Settings, plugged: PluggedAdapters) -> None:
+        """Raises OSError and BrokerError where the key of commitments cannot be read or made. Blocking."""
+        clock, self._plugged = plugged.clock, plugged
+        self.space = _space(settings, plugged)
+        self.refusals = CountedRefusals(self.space, clock, recorded=settings.audit.refusals_recorded)
+        metered = MeteredKeys(plugged.keys, plugged.metrics, clock)
+        self.pools = PooledKeys(metered, settings.key_pools(), clock, self.refusals, plugged.keys.revoke)
+        revocations = RevocationSet(plugged.ledger.revoked)
+        self.issuer = TokenSigner(plugged.log.token_key, settings.identity.issuer, settings.identity.audience)
+        authorizer = CachingAuthorizer(plugged.policy.authorizer, revocations, clock)
+        call_authorizer = CallAuthorizer(
+            authorizer, clock, _zone(settings), plugged.policy.observer(self.refusals)
+        )
+        self.supervisor = StreamSupervisor(clock, call_authorizer.circumstances)
+        content = settings.content
+        stages = Stages(Inspector(content.banned_topics, content.injection_phrases))
+        committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
+        pipeline = Pipeline(
+            self._ports(),
+            Authentication(self.issuer, revocations),
+            stages,
+            call_authorizer,
+            committer.commit,
+            self.supervisor,
+        )
+
+        def conceal(name: str, text: str) -> str:
+            return committer.commit(None, name, text.encode()) if stages.finds(text) else text
+
+        self.dependencies = self._dependencies(settings, pipeline, authorizer, revocations, conceal)
+
+    def unready(self) -> str:
+        """What keeps calls from being served, or an empty string."""
+        plugged = self._plugged
+        if not plugged.ledger.ready:
+            return "audit log"
+        return self.space.problem() or plugged.policy.unready() or plugged.keys.unready()
+
+    def trouble(self) -> str:
+        """What keeps some call from a key; it makes the broker not unready (adr/0015, adr/0016)."""
+        return "; ".join(filter(None, (self._plugged.keys.trouble(), self.pools.problem())))
+
+    def _ports(self) -> Ports:
+        plugged = self._plugged
+        return Ports(
+            keys=self.pools,
+            upstream=plugged.upstream,
+            ledger=self.refusals,
+            counters=MemoryCounters(plugged.clock),
+            owners=plugged.owners,
+            clock=plugged.clock,
+        )
+
+    def _dependencies(
+        self,
+        settings: Settings,
+        pipeline: Pipeline,
+        authorizer: Authorizer,
+        revocations: RevocationSet,
+        conceal: Callable[[str, str], str],
+    ) -> ListenerDependencies:
+        identity, limits, zone = settings.identity, settings.limits, _zone(settings)
+        clock, ledger, policy = self._plugged.clock, self.refusals, self._plugged.policy
+        throttle = Throttle(ledger, clock, per_second=limits.refusals_per_second, burst=limits.refusals_burst)
+        tokens = TokenIssuer(authorizer, ledger, self.issuer, clock, identity.audience, zone, conceal)
+        administrator = Administrator(
+            authorizer, ledger, self._plugged.ledger, self.issuer, revocations, clock, zone
+        )
+        reader = CertificateReader(identity.trust_domain, settings.tls.max_client_life_seconds)
+        return ListenerDependencies(
+            calls=ThrottledCalls(pipeline, throttle),
+            token_issuer=ThrottledTokens(tokens, throttle),
+            administrator=ThrottledAdmin(administrator, throttle),
+            policy_explainer=PolicyExplainer(authorizer, policy.explainer, administrator, policy.problem),
+            read_peer=reader.read,
+            unready=self.unready,
+            new_call_id=lambda: f"call_{clock.random_bytes(16).hex()}",
+            forwarded=settings.server.forward_headers,
+        )
+
+
+def _space(settings: Settings, plugged: PluggedAdapters) -> SpaceWatch:
+    """What is recorded goes to the log, which is measured and whose disk is watched."""
+    audit = settings.audit
+    return SpaceWatch(
+        MeteredLedger(plugged.ledger, plugged.metrics),
+        audit.directory,
+        plugged.clock,
+        warn_bytes=audit.warn_free_bytes,
+        floor_bytes=audit.floor_free_bytes,
+    )
+
+
+def _zone(settings: Settings) -> ZoneInfo:
+    return ZoneInfo(settings.policy.time_zone)
