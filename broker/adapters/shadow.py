@@ -115,10 +115,10 @@ class ShadowObserver:
     async def _judged(self, seen: Observation) -> Record:
         """What the candidate would have ruled, as a record."""
         asked = self._aside.ask(self._decide(seen))
+        asked.add_done_callback(_seen_to)
         await asyncio.wait({asked}, timeout=self._deadline)
         if not asked.done():
             self._late = asked
-            asked.add_done_callback(_disregard)
             return self._record(seen, None)
         failed = asked.cancelled() or asked.exception() is not None
         return self._record(seen, None if failed else asked.result())
@@ -176,10 +176,10 @@ class _Aside:
             self._loop.run_forever()
 
 
-def _disregard(late: asyncio.Future[CallDecision]) -> None:
-    """Its failure was recorded when it was late: nobody is to be told again that nobody looked at it."""
-    if not late.cancelled():
-        late.exception()
+def _seen_to(asked: asyncio.Future[CallDecision]) -> None:
+    """A failure is recorded; where it comes late, or after the end, asyncio is not to tell of it, too."""
+    if not asked.cancelled():
+        asked.exception()
 
 
 def _word(decision: CallDecision) -> str:

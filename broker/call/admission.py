@@ -9,7 +9,7 @@ import asyncio
 from typing import TypeVar
 
 from broker.call.audited_call import AuditedCall, AuditPorts
-from broker.call.lifecycle import Event, Lifecycle
+from broker.call.lifecycle import Lifecycle
 from broker.call.phases import (
     Admitted,
     Asked,
@@ -20,7 +20,7 @@ from broker.call.phases import (
     Inspected,
     Reached,
 )
-from broker.call.records import denied, facts, intent
+from broker.call.records import denied, intent
 from broker.call.reply_summary import ReplySummary
 from broker.errors import BrokerError, Kind
 from broker.shaping.request import model_sent
@@ -45,17 +45,17 @@ class Admission:
 
     async def deny(self, error: BrokerError) -> None:
         """The call goes nowhere, which is recorded when this returns."""
-        self._lifecycle.take(Event.DENIED)
+        self._lifecycle.take("denied")
         record = denied(self._reached, error, self._ports.clock.monotonic_ns())
         self._lifecycle.check(record.type)
         await self._ports.ledger.append(record)
 
     async def open(self, admitted: Admitted) -> AuditedCall:
         """The intent is durable when this returns. Where it cannot be, the reservation is given back."""
-        self._lifecycle.take(Event.AUTHORIZED)
+        self._lifecycle.take("authorized")
         call = _authorized(admitted)
         audited = AuditedCall(self._ports, self._lifecycle, call, admitted.reservation)
-        record = intent(admitted, call.facts)
+        record = intent(admitted)
         self._lifecycle.check(record.type)
         try:
             await self._ports.ledger.append(record)
@@ -65,21 +65,26 @@ class Admission:
         except asyncio.CancelledError:  # the entry is on its way to the disk all the same
             await asyncio.shield(audited.close(error=Kind.CALLER_GONE))
             raise
-        self._lifecycle.take(Event.RECORDED)
+        self._lifecycle.take("recorded")
         return audited
 
 
 def _authorized(admitted: Admitted) -> Authorized:
-    asked, decision, _ = admitted.decided
-    inspected, call = asked.inspected, asked.inspected.call
+    asked, decision, policy_us = admitted.decided
+    authenticated, call, findings, head, _ = asked.inspected
     return Authorized(
-        inspected.authenticated,
+        authenticated,
+        authenticated.operation,
+        authenticated.caller,
         decision,
-        inspected.findings,
+        findings,
         asked.question,
         call.model,
         model_sent(call, decision.shape),
-        facts(admitted.decided),
+        head,
+        call.stream,
+        asked.input_commitment,
+        policy_us,
         admitted.meter,
         admitted.objects,
         ReplySummary(),

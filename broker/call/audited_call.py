@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from broker.call.charging import NOTHING, CallEnd, Cost, charge
-from broker.call.lifecycle import Event, Lifecycle, State
+from broker.call.lifecycle import Lifecycle
 from broker.call.phases import Answered, Authorized, Sent
 from broker.call.records import outcome
 from broker.call.unsettled import Backlog, Unsettled, charged
 from broker.errors import Kind
-from broker.model.charge import Reservation, Unit
+from broker.model.charge import Reservation, Unit, amounts
 from broker.model.sends import Sends
 from broker.ports import Clock, Counters, Ledger
 
-_NOTHING = {Unit.REQUESTS: 0, Unit.TOKENS: 0, Unit.MICRO_USD: 0}
+_NOTHING = amounts(0, 0, 0)
 _ERRORS = 400
 
 
@@ -37,6 +37,8 @@ class AuditedCall:
     authorized, `sends` how often it went upstream.
     """
 
+    __slots__ = ("_answered", "_lifecycle", "_ports", "_reservation", "_sent", "call", "sends")
+
     def __init__(
         self, ports: AuditPorts, lifecycle: Lifecycle, call: Authorized, reservation: Reservation
     ) -> None:
@@ -50,28 +52,28 @@ class AuditedCall:
 
     def sent(self, sent: Sent) -> None:
         """From here on upstream may be at work on the call, until it is known that it is not."""
-        self._lifecycle.take(Event.SENT)
+        self._lifecycle.take("sent")
         self._sent = sent
 
     def unsent(self) -> None:
         """Upstream has nothing of it after all."""
-        self._lifecycle.take(Event.UNSENT)
+        self._lifecycle.take("unsent")
 
     def refused(self) -> None:
         """Upstream answered with an error: it is not at work on it."""
-        self._lifecycle.take(Event.REFUSED)
+        self._lifecycle.take("refused")
 
     def answered(self, answered: Answered) -> None:
         """Upstream has answered: the outcome tells, however the call ends. Of the further pages of a listing
         it tells the time only.
         """
-        self._lifecycle.take(Event.ANSWERED)
+        self._lifecycle.take("answered")
         first = self._answered
         self._answered = first._replace(upstream_us=answered.upstream_us) if first else answered
 
     async def give_up(self) -> None:
         """The intent could not be recorded: the reservation is given back."""
-        self._lifecycle.take(Event.UNRECORDED)
+        self._lifecycle.take("unrecorded")
         await self._ports.counters.settle(self._reservation, _NOTHING)
 
     async def close(self, *, digest: bytes | None = None, error: Kind | None = None) -> None:
@@ -81,7 +83,7 @@ class AuditedCall:
         if self._lifecycle.over:
             return
         ending = self._ending(error)
-        self._lifecycle.take(Event.CLOSED)
+        self._lifecycle.take("closed")
         cost = self._cost(ending)
         record = outcome(
             self.call,
@@ -97,7 +99,7 @@ class AuditedCall:
         try:
             await self._ports.ledger.append(record)
         finally:
-            used = {Unit.REQUESTS: 1, Unit.TOKENS: cost.tokens, Unit.MICRO_USD: cost.micro_usd}
+            used = amounts(1, cost.tokens, cost.micro_usd)
             await self._ports.counters.settle(self._reservation, used)
             if self.call.meter.response_id is not None:
                 await self._settle_later(self.call.meter.response_id, cost)
@@ -131,7 +133,7 @@ class AuditedCall:
         """How far the call came."""
         answered = self._answered
         if answered is None:
-            return CallEnd.LEFT if self._lifecycle.state is State.SENT else CallEnd.UNSENT
+            return CallEnd.LEFT if self._lifecycle.state == "sent" else CallEnd.UNSENT
         if answered.status >= _ERRORS:
             return CallEnd.REFUSED
         if answered.whole or error is None:

@@ -67,7 +67,7 @@ class CallAuthorizer:
 
     def _asked(self, inspected: Inspected, mentions: Mentions, estimate: Estimate) -> Asked:
         """The question, and what of it is recorded."""
-        authenticated, call, findings, names = inspected
+        authenticated, call, findings, head, _ = inspected
         document = call_input(
             authenticated.caller,
             call,
@@ -85,7 +85,7 @@ class CallAuthorizer:
             document,
             bytes(memoryview(as_bytes)),  # without the 3 KiB that orjson reserved behind it
             recorded_call(document, _own(inspected, mentions), {str(each.path[0]) for each in findings}),
-            authenticated.commit(names.user, "input", as_bytes),
+            authenticated.commit(head.user, "input", as_bytes),
         )
 
     async def _ask(self, document: dict[str, object], findings: Sequence[Finding]) -> CallDecision:
@@ -101,11 +101,11 @@ def _read(verdict: Evaluation, found: frozenset[str]) -> CallDecision:
 
 def _own(inspected: Inspected, mentions: Mentions) -> dict[str, object]:
     """What of the question is the caller's own, as a record may hold it."""
-    _, call, findings, names = inspected
+    _, call, findings, head, purpose = inspected
     own: dict[str, object] = {
-        "model": names.model,
-        "user": names.user if call.user else None,
-        "purpose": names.purpose,
+        "model": head.model_requested,
+        "user": head.user if call.user else None,
+        "purpose": purpose,
     }
     if mentions.reaches and findings:  # what was found may stand in a name that it reaches
         own["reaches"] = sorted({masked(reach) for reach in mentions.reaches})
@@ -114,15 +114,14 @@ def _own(inspected: Inspected, mentions: Mentions) -> dict[str, object]:
 
 def _observed(decided: Decided) -> Observation:
     asked, decision, _ = decided
-    authenticated, names = asked.inspected.authenticated, asked.inspected.names
-    subject = authenticated.caller.subject
+    head = asked.inspected.head
     return Observation(
-        call_id=authenticated.call_id,
-        user=names.user,
-        subject=subject.id,
-        tenant=subject.tenant,
-        operation=authenticated.operation.value,
-        model=names.model,
+        call_id=head.call_id,
+        user=head.user,
+        subject=head.subject,
+        tenant=head.tenant,
+        operation=head.operation,
+        model=head.model_requested,
         document=asked.document,
         enforced=decision,
     )

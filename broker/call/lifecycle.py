@@ -12,99 +12,57 @@ raises: it is a defect of ours.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
+from typing import Literal
 
 from broker.model.record import RecordType
 
-
-class State(StrEnum):
-    """Where a call is."""
-
-    AUTHENTICATED = "authenticated"
-    """Who calls is known. It has spent nothing, and nothing is recorded of it."""
-    AUTHORIZED = "authorized"
-    """All said yes; its worst case is reserved, its intent on its way to the log."""
-    RECORDED = "recorded"
-    """Its intent is durable. Upstream has nothing of it."""
-    SENT = "sent"
-    """Upstream may be at work on it."""
-    REFUSED = "refused"
-    """Upstream refused it, and is not at work on it. Another key may be tried."""
-    ANSWERED = "answered"
-    """It has its answer, which is passed on."""
-    PAGING = "paging"
-    """It has its answer, a listing, and upstream is asked for the next page."""
-    DENIED = "denied"
-    CLOSED = "closed"
-    UNRECORDED = "unrecorded"
-    """Its intent could not be recorded, so it was given up, and what was reserved given back."""
-
-
-class Event(StrEnum):
-    """What can happen to a call."""
-
-    DENIED = "denied"
-    """A step said no, or failed; the caller left."""
-    AUTHORIZED = "authorized"
-    RECORDED = "recorded"
-    UNRECORDED = "unrecorded"
-    SENT = "sent"
-    """From here on upstream may have it."""
-    UNSENT = "unsent"
-    """It is known that upstream has nothing of it."""
-    REFUSED = "refused"
-    """Upstream answered with an error."""
-    ANSWERED = "answered"
-    """An answer of upstream's stands: no other key is tried."""
-    CLOSED = "closed"
-    """It is over, however it went."""
-
+State = Literal[
+    "authenticated",  # who calls is known; it has spent nothing, and nothing is recorded of it
+    "denied",
+    "authorized",  # all said yes; its worst case is reserved, its intent on its way to the log
+    "unrecorded",  # its intent could not be recorded: it was given up, and what was reserved given back
+    "recorded",  # its intent is durable; upstream has nothing of it
+    "sent",  # upstream may be at work on it
+    "refused",  # upstream refused it, and is not at work on it; another key may be tried
+    "answered",  # it has its answer, which is passed on
+    "paging",  # its answer is a listing, and upstream is asked for the next page
+    "closed",
+]
+Event = Literal[
+    "denied",  # a step said no, or failed, or the caller left
+    "authorized",
+    "recorded",
+    "unrecorded",
+    "sent",  # from here on upstream may have it
+    "unsent",  # it is known that upstream has nothing of it
+    "refused",  # upstream answered with an error
+    "answered",  # this answer stands: no other key is tried
+    "closed",  # it is over, however it went
+]
 
 TRANSITIONS: Mapping[State, Mapping[Event, State]] = {
-    State.AUTHENTICATED: {
-        Event.DENIED: State.DENIED,
-        Event.AUTHORIZED: State.AUTHORIZED,
+    "authenticated": {"denied": "denied", "authorized": "authorized"},
+    "denied": {},
+    "authorized": {"recorded": "recorded", "unrecorded": "unrecorded", "closed": "closed"},
+    "unrecorded": {},
+    "recorded": {"sent": "sent", "closed": "closed"},
+    "sent": {"unsent": "recorded", "refused": "refused", "answered": "answered", "closed": "closed"},
+    "refused": {"sent": "sent", "answered": "answered", "closed": "closed"},
+    "answered": {"sent": "paging", "closed": "closed"},
+    "paging": {
+        "sent": "paging",
+        "unsent": "paging",
+        "refused": "paging",
+        "answered": "answered",
+        "closed": "closed",
     },
-    State.AUTHORIZED: {
-        Event.RECORDED: State.RECORDED,
-        Event.UNRECORDED: State.UNRECORDED,
-        Event.CLOSED: State.CLOSED,
-    },
-    State.RECORDED: {
-        Event.SENT: State.SENT,
-        Event.CLOSED: State.CLOSED,
-    },
-    State.SENT: {
-        Event.UNSENT: State.RECORDED,
-        Event.REFUSED: State.REFUSED,
-        Event.ANSWERED: State.ANSWERED,
-        Event.CLOSED: State.CLOSED,
-    },
-    State.REFUSED: {
-        Event.SENT: State.SENT,
-        Event.ANSWERED: State.ANSWERED,
-        Event.CLOSED: State.CLOSED,
-    },
-    State.ANSWERED: {
-        Event.SENT: State.PAGING,
-        Event.CLOSED: State.CLOSED,
-    },
-    State.PAGING: {
-        Event.SENT: State.PAGING,
-        Event.UNSENT: State.PAGING,
-        Event.REFUSED: State.PAGING,
-        Event.ANSWERED: State.ANSWERED,
-        Event.CLOSED: State.CLOSED,
-    },
-    State.DENIED: {},
-    State.CLOSED: {},
-    State.UNRECORDED: {},
+    "closed": {},
 }
 
 RECORDS: Mapping[State, RecordType] = {
-    State.DENIED: RecordType.DENIED,
-    State.AUTHORIZED: RecordType.INTENT,
-    State.CLOSED: RecordType.OUTCOME,
+    "denied": RecordType.DENIED,
+    "authorized": RecordType.INTENT,
+    "closed": RecordType.OUTCOME,
 }
 """What is recorded of a call as it comes into this state; nothing in all others."""
 
@@ -119,7 +77,7 @@ class Lifecycle:
     __slots__ = ("_state",)
 
     def __init__(self) -> None:
-        self._state = State.AUTHENTICATED
+        self._state: State = "authenticated"
 
     @property
     def state(self) -> State:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from broker.model.call import Call
 from broker.model.finding import Finding
@@ -21,19 +20,14 @@ NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z")
 _MAX_USER = 256
 
 
-class Names(NamedTuple):
-    """What a call says of itself, as records may hold it: for whom it is, which model it asks for, and why it
-    breaks the glass.
-    """
-
-    user: str
-    model: str | None = None
-    purpose: str | None = None
+Names = tuple[str, str | None, str | None]
+"""What a call says of itself, as records may hold it: for whom it is, which model it asks for, and why it
+breaks the glass."""
 
 
-def caller_names(caller: Caller, commit: Commit) -> Names:
+def caller_name(caller: Caller, commit: Commit) -> str:
     """Of a call that is not decoded: the user that the token is bound to, or the subject itself."""
-    return Names(_user(caller.user or caller.subject.id, commit))
+    return _user(caller.user or caller.subject.id, commit)
 
 
 def call_names(caller: Caller, call: Call, findings: Sequence[Finding] | None, commit: Commit) -> Names:
@@ -42,7 +36,7 @@ def call_names(caller: Caller, call: Call, findings: Sequence[Finding] | None, c
     """
     if findings is not None and not findings:
         model = recordable(call.model, commit) if call.model else None
-        return Names(_user(call.user or caller.user or caller.subject.id, commit), model, call.purpose)
+        return _user(call.user or caller.user or caller.subject.id, commit), model, call.purpose
 
     def found_in(*fields: str) -> bool:
         return findings is None or any(each.path[0] in fields for each in findings)
@@ -56,7 +50,7 @@ def call_names(caller: Caller, call: Call, findings: Sequence[Finding] | None, c
         model = commit(None, "name", model.encode()) if found_in("model") else recordable(model, commit)
     if purpose is not None and found_in(PURPOSE):
         purpose = commit(None, "purpose", purpose.encode())
-    return Names(user, model or None, purpose)
+    return user, model or None, purpose
 
 
 def recordable(text: str, commit: Commit) -> str:

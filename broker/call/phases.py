@@ -11,14 +11,13 @@ from typing import NamedTuple
 
 from broker.call.call_objects import CallObjects
 from broker.call.metering import Meter
-from broker.call.naming import Commit, Names
+from broker.call.naming import Commit
 from broker.call.reply_summary import ReplySummary
 from broker.model.call import Call, UpstreamRequest
 from broker.model.charge import Reservation
 from broker.model.decision import CallDecision
 from broker.model.finding import Finding
 from broker.model.operation import Operation
-from broker.model.record import Record
 from broker.model.secret import Lease
 from broker.model.subject import Caller
 from broker.shaping.mentions import Mentions
@@ -42,13 +41,31 @@ class Decoded(NamedTuple):
     call: Call
 
 
+class RecordHead(NamedTuple):
+    """What each record of a call says first, after its type: the same fields, in the same order, as `Record`
+    has them. `user` and `model_requested` are names as a record may hold them.
+    """
+
+    call_id: str
+    user: str
+    subject: str
+    actor_chain: tuple[str, ...]
+    tenant: str
+    cert_sha256: str
+    token_id: str
+    transport: str
+    operation: str
+    model_requested: str | None
+
+
 class Inspected(NamedTuple):
-    """3: the rules have looked at every text of the call."""
+    """3: the rules have looked at every text of the call. `purpose` is as a record may hold it."""
 
     authenticated: Authenticated
     call: Call
     findings: tuple[Finding, ...]
-    names: Names
+    head: RecordHead
+    purpose: str | None
 
 
 class Asked(NamedTuple):
@@ -89,30 +106,25 @@ class Admitted(NamedTuple):
 
 class Authorized(NamedTuple):
     """7: the intent is written, and the call may go upstream. It holds nothing of the call's body nor of what
-    its intent has told: a stream may last long. `facts` is what every record of the call says; `meter`,
-    `objects` and `reply` go on counting, each by itself.
+    its intent alone has told: a stream may last long. `meter`, `objects` and `reply` go on counting, each by
+    itself.
     """
 
     authenticated: Authenticated
+    operation: Operation
+    caller: Caller
     decision: CallDecision
     findings: tuple[Finding, ...]
     question: bytes
     model: str | None
     model_sent: str | None
-    facts: Record
+    head: RecordHead
+    stream: bool
+    input_commitment: str
+    policy_us: int
     meter: Meter
     objects: CallObjects
     reply: ReplySummary
-
-    @property
-    def caller(self) -> Caller:
-        """Who calls."""
-        return self.authenticated.caller
-
-    @property
-    def operation(self) -> Operation:
-        """What is called."""
-        return self.authenticated.operation
 
 
 class Sent(NamedTuple):

@@ -20,9 +20,10 @@ from broker.call.dispatch import UNAUTHORIZED, UpstreamDispatcher
 from broker.call.inbound import InboundCall
 from broker.call.listing import Listing
 from broker.call.metering import Meter
-from broker.call.naming import Commit, call_names
+from broker.call.naming import Commit
 from broker.call.ownership import Ownership
-from broker.call.phases import Admitted, Authenticated, Decoded, Inspected
+from broker.call.phases import Admitted, Authenticated, Decoded
+from broker.call.records import inspected
 from broker.call.stages import Stages
 from broker.call.stream_supervisor import StreamSupervisor
 from broker.call.streaming import stream
@@ -34,7 +35,7 @@ from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
 from broker.identity.scope import covers
 from broker.model.call import Reply, StreamReply, UpstreamRequest
-from broker.model.charge import Charge, Unit
+from broker.model.charge import Charge, amounts
 from broker.model.decision import CallDecision
 from broker.model.operation import Operation
 from broker.model.units import NS_PER_DAY, NS_PER_SECOND
@@ -116,13 +117,12 @@ class Pipeline:
         call = await inbound.decode(stages.lane(caller))  # 1 decode
         admission.reached(Decoded(authenticated, call))
         findings = await stages.inspect(call, caller)  # 3 inspect
-        names = call_names(caller, call, findings, self._commit)
-        inspected = admission.reached(Inspected(authenticated, call, findings, names))
+        seen = admission.reached(inspected(authenticated, call, findings))
         mentions = await stages.mentions(call, caller)
         bound = bind(call, caller, covers)
         today = date.fromordinal(_EPOCH + self._ports.clock.now_ns() // NS_PER_DAY)
         estimate = await stages.estimate(call, caller, today)  # 4 estimate
-        decided = await self._call_authorizer.decide(admission, inspected, mentions, estimate)  # 5 decide
+        decided = await self._call_authorizer.decide(admission, seen, mentions, estimate)  # 5 decide
         objects, left_out = await self._ownership.admit(decided)
         decision, regional = decided.decision, decided.decision.placement.region is not None
         if decision.shape.reprices or regional:
@@ -182,8 +182,8 @@ def _refusal(error: BaseException) -> BrokerError:
 
 def _charges(decision: CallDecision, worst: Reserve) -> Sequence[Charge]:
     """Every limit of the decision, charged with the worst case of this call."""
-    amounts = {Unit.REQUESTS: 1, Unit.TOKENS: worst.tokens, Unit.MICRO_USD: worst.micro_usd}
+    used = amounts(1, worst.tokens, worst.micro_usd)
     return [
-        Charge(limit.key, limit.unit, amounts[limit.unit], limit.cap, limit.window_seconds)
+        Charge(limit.key, limit.unit, used[limit.unit], limit.cap, limit.window_seconds)
         for limit in decision.limits
     ]

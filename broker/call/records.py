@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from broker.call.call_objects import CallObjects
 from broker.call.charging import Cost
-from broker.call.naming import NAME, Names, call_names, caller_names, recordable, said
+from broker.call.naming import NAME, call_names, caller_name, recordable, said
 from broker.call.phases import (
     Admitted,
     Answered,
@@ -23,6 +23,7 @@ from broker.call.phases import (
     Decoded,
     Inspected,
     Reached,
+    RecordHead,
     Sent,
 )
 from broker.call.reply_summary import MAX_FINDINGS
@@ -45,45 +46,60 @@ class _KnownCall(NamedTuple):
     authenticated: Authenticated
     call: Call | None
     findings: tuple[Finding, ...]
-    names: Names
+    head: RecordHead
     asked: Asked | None = None
     decided: Decided | None = None
 
 
+def inspected(authenticated: Authenticated, call: Call, findings: tuple[Finding, ...]) -> Inspected:
+    """The call after the rules have looked at it: what its records may repeat of it stands from here on."""
+    user, model, purpose = call_names(authenticated.caller, call, findings, authenticated.commit)
+    return Inspected(authenticated, call, findings, _head(authenticated, user, model), purpose)
+
+
 def denied(reached: Reached, error: BrokerError, now_ns: int) -> Record:
     """The call went nowhere: who asked for what, and why not."""
-    known = _known(reached)
-    decision = known.decided.decision if known.decided else None
-    return _facts(known)._replace(
-        type=RecordType.DENIED,
-        findings=_findings(known.findings, decision),
+    authenticated, call, findings, head, asked, decided = _known(reached)
+    decision = decided.decision if decided else None
+    return Record(
+        RecordType.DENIED,
+        *head,
+        stream=call.stream if call else None,
         decision="deny" if error.kind in (Kind.POLICY_DENIED, Kind.CONTENT_BLOCKED) else "refuse",
         reason=error.kind.value,
         rule=error.rule or (decision.rule if decision else None),
+        policy_revision=decision.policy.revision if decision else None,
+        policy_sha256=decision.policy.sha256 if decision else None,
+        input_commitment=asked.input_commitment if asked else None,
+        policy_input=asked.policy_input if asked else None,
+        findings=_findings(findings, decision),
+        t_policy_us=decided.policy_us if decided else None,
+        t_total_us=_since_start(authenticated, now_ns),
         error=error.param,
-        policy_input=known.asked.policy_input if known.asked else None,
-        t_total_us=_since_start(known.authenticated, now_ns),
     )
 
 
-def facts(decided: Decided) -> Record:
-    """What every record of a call says once policy has answered; each puts in its own type."""
-    return _facts(_KnownCall(*decided.asked.inspected, decided.asked, decided))
-
-
-def intent(admitted: Admitted, common: Record) -> Record:
-    """The call is about to reach upstream. `common` is what `facts` says of it."""
-    asked, decision, _ = admitted.decided
-    (authenticated, call, findings, names), commit = asked.inspected, asked.inspected.authenticated.commit
-    return common._replace(
-        findings=_findings(findings, decision),
+def intent(admitted: Admitted) -> Record:
+    """The call is about to reach upstream."""
+    asked, decision, policy_us = admitted.decided
+    authenticated, call, findings, head, purpose = asked.inspected
+    request = authenticated.commit(head.user, "request", sha256(call.body).digest()) if call.body else None
+    return Record(
+        RecordType.INTENT,
+        *head,
+        stream=call.stream,
         decision="allow",
         rule=decision.rule,
-        alert=decision.alert,
-        purpose=names.purpose,
+        policy_revision=decision.policy.revision,
+        policy_sha256=decision.policy.sha256,
+        input_commitment=asked.input_commitment,
         policy_input=asked.policy_input,
+        findings=_findings(findings, decision),
+        t_policy_us=policy_us,
+        request_commitment=request,
+        alert=decision.alert,
+        purpose=purpose,
         object_id=_about(admitted.objects, authenticated),
-        request_commitment=commit(names.user, "request", sha256(call.body).digest()) if call.body else None,
     )
 
 
@@ -101,32 +117,38 @@ def outcome(
     """The call is over. Its `status` is the HTTP status that upstream gave, 0 where it gave none."""
     usage, objects, reply, commit = call.meter.usage, call.objects, call.reply, call.authenticated.commit
     served, finished, blocked = usage.model, usage.finish_reason, reply.blocked
-    request_id = answered.request_id if answered else None
-    return call.facts._replace(
-        type=RecordType.OUTCOME,
+    request_id, made = answered.request_id if answered else None, objects.made
+    return Record(
+        RecordType.OUTCOME,
+        *call.head,
+        model_served=said(served, commit, blocked=blocked) if served else None,
+        stream=call.stream,
+        policy_revision=call.decision.policy.revision,
+        policy_sha256=call.decision.policy.sha256,
+        input_commitment=call.input_commitment,
         findings=_findings(call.findings, call.decision, reply.findings),
         key_ref=sent.lease.key_ref if sent else None,
         key_version=sent.lease.key_version if sent else None,
-        model_served=said(served, commit, blocked=blocked) if served else None,
         status=answered.status if answered else 0,
-        attempts=attempts,
         finish_reason=said(finished, commit, blocked=blocked) if finished else None,
         tokens_in=usage.tokens_in,
         tokens_out=usage.tokens_out,
         tokens_cached=usage.tokens_cached,
-        cost_micro_usd=cost.micro_usd,
-        cost_exact=cost.exact,
-        price_version=PRICE_VERSION,
         bytes=reply.size,
+        t_policy_us=call.policy_us,
         t_upstream_us=answered.upstream_us if answered else None,
         t_total_us=_since_start(call.authenticated, now_ns),
         upstream_request_id=said(request_id, commit, blocked=blocked) if request_id else None,
         error=error.value if error else None,
+        response_commitment=commit(call.head.user, "response", digest) if digest else None,
+        attempts=attempts,
+        cost_micro_usd=cost.micro_usd,
+        cost_exact=cost.exact,
+        price_version=PRICE_VERSION,
         object_id=_about(objects, call.authenticated),
-        object_owner=objects.owner if objects.made else None,
-        objects=_parts(objects) if objects.made else None,
-        object_until=0 if Keeping.UNTIL_DELETED in objects.made.values() else None,
-        response_commitment=commit(call.facts.user, "response", digest) if digest else None,
+        object_owner=objects.owner if made else None,
+        objects=_parts(objects) if made else None,
+        object_until=0 if made and Keeping.UNTIL_DELETED in made.values() else None,
     )
 
 
@@ -144,39 +166,32 @@ def _parts(objects: CallObjects) -> tuple[str, ...] | None:
 def _known(reached: Reached) -> _KnownCall:
     match reached:
         case Authenticated():
-            return _KnownCall(reached, None, (), caller_names(reached.caller, reached.commit))
+            user = caller_name(reached.caller, reached.commit)
+            return _KnownCall(reached, None, (), _head(reached, user, None))
         case Decoded(authenticated, call):
-            return _KnownCall(
-                authenticated, call, (), call_names(authenticated.caller, call, None, authenticated.commit)
-            )
+            user, model, _ = call_names(authenticated.caller, call, None, authenticated.commit)
+            return _KnownCall(authenticated, call, (), _head(authenticated, user, model))
         case Inspected():
-            return _KnownCall(*reached)
+            return _KnownCall(*reached[:4])
         case Asked():
-            return _KnownCall(*reached.inspected, reached)
+            return _KnownCall(*reached.inspected[:4], reached)
         case Decided():
-            return _KnownCall(*reached.asked.inspected, reached.asked, reached)
+            return _KnownCall(*reached.asked.inspected[:4], reached.asked, reached)
 
 
-def _facts(known: _KnownCall) -> Record:
-    authenticated, call, _, names, asked, decided = known
+def _head(authenticated: Authenticated, user: str, model: str | None) -> RecordHead:
     caller = authenticated.caller
-    return Record(
-        type=RecordType.INTENT,
-        call_id=authenticated.call_id,
-        user=names.user,
-        subject=caller.subject.id,
-        actor_chain=caller.subject.actor_chain,
-        tenant=caller.subject.tenant,
-        cert_sha256=caller.peer.cert_sha256,
-        token_id=caller.token_id,
-        transport=authenticated.transport,
-        operation=authenticated.operation.value,
-        model_requested=names.model,
-        stream=call.stream if call else None,
-        policy_revision=decided.decision.policy.revision if decided else None,
-        policy_sha256=decided.decision.policy.sha256 if decided else None,
-        input_commitment=asked.input_commitment if asked else None,
-        t_policy_us=decided.policy_us if decided else None,
+    return RecordHead(
+        authenticated.call_id,
+        user,
+        caller.subject.id,
+        caller.subject.actor_chain,
+        caller.subject.tenant,
+        caller.peer.cert_sha256,
+        caller.token_id,
+        authenticated.transport,
+        authenticated.operation.value,
+        model,
     )
 
 

@@ -74,7 +74,7 @@ class Stages:
         self, decided: Decided, bound: Mapping[str, object], left_out: Sequence[Path]
     ) -> UpstreamRequest:
         """Step 9's request, shaped and redacted. Raises as `shaping.request.upstream_request` does."""
-        authenticated, call, findings, _ = decided.asked.inspected
+        authenticated, call, findings, *_ = decided.asked.inspected
         facts = call, decided.decision, findings, bound, authenticated.call_id, left_out
         size = len(call.body)
         if size > LARGE_BYTES:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from broker.call.charging import Cost
 from broker.catalog.estimate import Estimate
-from broker.model.charge import Reservation, Unit
+from broker.model.charge import Reservation, amounts
 
 _MOST = 10_000
 
@@ -43,6 +43,6 @@ class Backlog:
 
 def charged(reservation: Reservation, cost: Cost) -> Reservation:
     """The reservation after it was settled at `cost`."""
-    amounts = {Unit.TOKENS: cost.tokens, Unit.MICRO_USD: cost.micro_usd, Unit.REQUESTS: 1}
-    charges = tuple(charge._replace(amount=amounts[charge.unit]) for charge in reservation.charges)
+    used = amounts(1, cost.tokens, cost.micro_usd)
+    charges = tuple(charge._replace(amount=used[charge.unit]) for charge in reservation.charges)
     return Reservation(charges, reservation.windows)

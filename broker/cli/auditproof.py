@@ -30,7 +30,7 @@ Seq = Annotated[int, typer.Argument(min=0, help="The entry's number: `seq` in wh
 OneDocument = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 
-def prove(directory: Directory, seq: Seq, vkey: LogKey = None) -> None:
+def prove(directory: Directory, seq: Seq, vkey: LogKey = None, as_json: OneDocument = False) -> None:
     """Print the entry SEQ with the proof that it is in the log (C2SP tlog-proof): to check it, nobody needs
     more than the log's public key.
     """
@@ -41,7 +41,8 @@ def prove(directory: Directory, seq: Seq, vkey: LogKey = None) -> None:
         fail(f"The log is damaged: {error}.", "Run `broker audit verify` on it.", ExitCode.BAD)
     except OSError as error:
         could_not_run(f"The log cannot be read: {error.strerror}.", "Check the path and your permissions.")
-    sys.stdout.buffer.write(proof.encode())
+    text = proof.encode().decode()
+    sys.stdout.write(json.dumps({"seq": seq, "proof": text}) + "\n" if as_json else text)
 
 
 def verify_proof(proof: ProofFile, vkey: TrustedKey, as_json: OneDocument = False) -> None:

@@ -70,10 +70,10 @@ def made_folder(path: Path, mode: int | None) -> Flaw:
     return _no_folder(path, mode) or _forbidden(path, os.W_OK | os.X_OK, "written to")
 
 
-def authorities(path: Path, mode: int | None) -> Flaw:
-    """A PEM file with the CAs of a server."""
+def certificates(path: Path, mode: int | None) -> Flaw:
+    """A PEM file with a certificate, or with CAs."""
     unread = read_file(path, mode)
-    told = f"{quoted(path)} holds no CA certificate in PEM"
+    told = f"{quoted(path)} holds no certificate in PEM"
     return unread or _unusable(lambda: ssl.create_default_context(cafile=path), told)
 
 

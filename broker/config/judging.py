@@ -23,6 +23,11 @@ Model = TypeVar("Model", bound=Section)
 Rule = Callable[[Model], Iterator[SettingFault]]
 _OURS = "Value error, "  # what pydantic puts before a message of ours
 _NAME_ITSELF = "[key]"  # what it puts behind a name of a table that is wrong
+_KINDS = {
+    "model_type": "not a table",
+    "dict_type": "not a table",
+    "tuple_type": "not a list",
+}  # in TOML's words
 
 
 def judged(model: type[Model], values: Mapping[str, Any]) -> tuple[Model, list[SettingFault]]:
@@ -49,7 +54,7 @@ def _fault(model: type[Section], error: ErrorDetails) -> SettingFault:
         return _unknown(model, at)
     if error["type"] == "missing":
         return SettingFault(at, "missing", "It has no default.")
-    return SettingFault(at, error["msg"].removeprefix(_OURS))
+    return SettingFault(at, _KINDS.get(error["type"]) or error["msg"].removeprefix(_OURS))
 
 
 def _unknown(model: type[Section], at: Steps) -> SettingFault:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
+from pathlib import Path
 
 from broker.config.files import (
     Judge,
-    authorities,
+    certificates,
     flaw,
     later_file,
     later_folder,
@@ -24,7 +25,7 @@ from broker.config.files import (
     read_folder,
 )
 from broker.config.judging import rule_faults
-from broker.config.problem import SettingFault
+from broker.config.problem import SettingFault, Steps
 from broker.config.settings import Settings
 
 _REMEDY = "Check the path, and who may use it."
@@ -88,11 +89,11 @@ def _by(way: str, settings: Settings) -> bool:
 _dynamic, _federated = partial(_by, "dynamic_key"), partial(_by, "workload_identity")
 
 PLACES = (
-    PathSetting("tls.certificate", read_file, _given),
+    PathSetting("tls.certificate", certificates, _given),
     PathSetting("tls.certificate", made_file, _issued),
     PathSetting("tls.key", read_file, _given),
     PathSetting("tls.key", made_file, _issued),
-    PathSetting("tls.client_ca", read_file, _always),
+    PathSetting("tls.client_ca", certificates, _always),
     PathSetting("identity.token_key", made_file, _always),
     PathSetting("policy.directory", read_folder, _embedded),
     PathSetting("policy.bundle", read_file, _embedded),
@@ -100,19 +101,19 @@ PLACES = (
     PathSetting("policy.verification_key", read_file, _signed),
     PathSetting("policy.verification_key", later_file, _opa),
     PathSetting("shadow.directory", read_folder, _always),
-    PathSetting("opa.ca", authorities, _opa_tls),
-    PathSetting("opa.certificate", read_file, _opa_tls),
+    PathSetting("opa.ca", certificates, _opa_tls),
+    PathSetting("opa.certificate", certificates, _opa_tls),
     PathSetting("opa.key", read_file, _opa_tls),
     PathSetting("keys.directory", later_folder, _sealed),
-    PathSetting("vault.ca", authorities, _vault),
+    PathSetting("vault.ca", certificates, _vault),
     PathSetting("vault.certificate", later_file, _vault),
     PathSetting("vault.key", later_file, _vault),
     PathSetting("vault.wrapped_secret_id", later_file, _vault),
     PathSetting("vault.kept_secret_id", later_file, _vault),
     PathSetting("vault.jwt", later_file, _vault),
-    PathSetting("dynamic_keys.ca", authorities, _dynamic),
+    PathSetting("dynamic_keys.ca", certificates, _dynamic),
     PathSetting("dynamic_keys.instance", made_file, _dynamic),
-    PathSetting("workload_identity.ca", authorities, _federated),
+    PathSetting("workload_identity.ca", certificates, _federated),
     PathSetting("audit.directory", made_folder, _always),
     PathSetting("audit.keys", made_folder, _always),
 )
@@ -121,17 +122,26 @@ PLACES = (
 def place_faults(settings: Settings) -> Iterator[SettingFault]:
     """Each path that a start would fail at, or that could never be of use. Blocking."""
     yield from rule_faults([place.faults for place in PLACES], settings)
-    yield from rule_faults([_opa_pair, _subject_tokens], settings)
+    yield from rule_faults([_own_pair, _opa_pair, _subject_tokens], settings)
 
 
 def _opa_pair(settings: Settings) -> Iterator[SettingFault]:
     opa = settings.opa
-    if not _opa_tls(settings) or opa.certificate is None or opa.key is None:
-        return
-    if flaw(opa.certificate, read_file) is None and flaw(opa.key, read_file) is None:
-        told = pair_flaw(opa.certificate, opa.key)
+    if _opa_tls(settings) and opa.certificate is not None and opa.key is not None:
+        yield from _pair(("opa", "key"), opa.certificate, opa.key)
+
+
+def _own_pair(settings: Settings) -> Iterator[SettingFault]:
+    if _given(settings):
+        yield from _pair(("tls", "key"), settings.tls.certificate, settings.tls.key)
+
+
+def _pair(at: Steps, certificate: Path, key: Path) -> Iterator[SettingFault]:
+    """Of two files that can be used each: whether they belong together."""
+    if flaw(certificate, certificates) is None and flaw(key, read_file) is None:
+        told = pair_flaw(certificate, key)
         if told is not None:
-            yield SettingFault(("opa", "key"), told, "Put a pair there that belongs together.")
+            yield SettingFault(at, told, "Put a pair there that belongs together.")
 
 
 def _subject_tokens(settings: Settings) -> Iterator[SettingFault]:

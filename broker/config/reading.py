@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from copy import deepcopy
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,8 @@ from broker.config.problem import (
 from broker.errors import ConfigError
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+_DEEPEST = 8  # tables, more than settings have
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,13 @@ def read(path: Path) -> Document:
 
 def overridden(document: Document, given: Iterable[Override]) -> Document:
     """The document with the environment over it."""
-    values, origins = deepcopy(dict(document.values)), dict(document.origins)
+    values, origins = dict(document.values), dict(document.origins)
     faults = list(document.faults)
-    for each in given:
+    for each in (leaf for one in given for leaf in _leaves(one)):
         if each.why_not:
-            faults.append(SettingFault(each.at, each.why_not, 'Such as ["one", "two"].'))
+            faults.append(SettingFault(each.at, each.why_not, 'Such as ["one", "two"], or {"key": "value"}.'))
+        elif each.value == {} and _is_table(values, each.at):
+            continue  # nothing, laid over a table
         else:
             _put(values, each)
             origins = {at: origin for at, origin in origins.items() if at[: len(each.at)] != each.at}
@@ -77,21 +80,28 @@ def overridden(document: Document, given: Iterable[Override]) -> Document:
     return Document(document.source, values, origins, tuple(faults))
 
 
+def _leaves(override: Override) -> Iterator[Override]:
+    """One for each value of a table: of the file's table and this one, the keys of both count."""
+    if not (isinstance(override.value, dict) and override.value) or len(override.at) > _DEEPEST:
+        yield override
+        return
+    for key, value in override.value.items():
+        yield from _leaves(Override(override.variable, (*override.at, key), value))
+
+
+def _is_table(values: object, at: Steps) -> bool:
+    for step in at:
+        values = values.get(step) if isinstance(values, dict) else None
+    return isinstance(values, dict)
+
+
 def _put(values: dict[Any, Any], override: Override) -> None:
     *above, last = override.at
     table = values
     for step in above:
         inner = table.get(step)
-        table[step] = table = inner if isinstance(inner, dict) else {}
-    before = table.get(last)
-    table[last] = _merged(before, override.value)
-
-
-def _merged(before: object, over: object) -> object:
-    """Of two tables the keys of both; else what comes over."""
-    if not (isinstance(before, dict) and isinstance(over, dict)):
-        return over
-    return before | {key: _merged(before.get(key), value) for key, value in over.items()}
+        table[step] = table = dict(inner) if isinstance(inner, dict) else {}
+    table[last] = override.value
 
 
 def _parsed(path: Path, raw: bytes) -> tuple[Mapping[str, Any], Mapping[Steps, int]]:

@@ -15,6 +15,14 @@ class Unit(StrEnum):
     MICRO_USD = "micro_usd"
 
 
+_REQUESTS, _TOKENS, _MICRO_USD = Unit
+
+
+def amounts(requests: int, tokens: int, micro_usd: int) -> dict[Unit, int]:
+    """So much of each unit."""
+    return {_REQUESTS: requests, _TOKENS: tokens, _MICRO_USD: micro_usd}
+
+
 class Charge(NamedTuple):
     """`amount` of `unit` against `key`, at most `cap` in any window of `window_seconds`.
 

@@ -7,8 +7,8 @@ from broker.call.admission import Admission
 from broker.call.audited_call import AuditedCall, AuditPorts
 from broker.call.call_objects import CallObjects
 from broker.call.metering import Meter
-from broker.call.naming import Names
-from broker.call.phases import Admitted, Asked, Authenticated, Decided, Decoded, Inspected
+from broker.call.phases import Admitted, Asked, Authenticated, Decided, Decoded
+from broker.call.records import inspected
 from broker.call.unsettled import Backlog
 from broker.model.call import Call, UpstreamRequest
 from broker.model.charge import Charge, Reservation, Unit
@@ -28,7 +28,7 @@ CHARGE = Charge("requests", Unit.REQUESTS, 1, 10**6, 86_400)
 
 AUTHENTICATED = Authenticated("call_1", "https", Operation.CHAT, CALLER, 0, lambda *_: "commitment")
 DECODED = Decoded(AUTHENTICATED, CALL)
-INSPECTED = Inspected(AUTHENTICATED, CALL, (), Names(SUBJECT, "gpt-4o"))
+INSPECTED = inspected(AUTHENTICATED, CALL, ())
 ASKED = Asked(INSPECTED, NOTHING, {}, b"{}", "{}", "commitment")
 ALLOWING = CallDecision(True, "r", "", PolicyVersion("1", "0" * 64), Content(), credential="openai")
 DECIDED = Decided(ASKED, ALLOWING, 5)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.config import load
-from broker.errors import Kind
+from broker.config import load, load_to_serve
+from broker.errors import ConfigError, Kind
 from broker.model.operation import AdminAction
 from broker.model.record import Record
 from tests.docs.made import metrics, record_types
@@ -96,6 +96,18 @@ def test_the_complete_configuration_names_every_setting_and_loads(tmp_path: Path
         elif key := re.match(r"(?:# )?(\w+) = ", line):
             named.add(f"{section}.{key[1]}")
     assert named == {setting for setting, _ in settings()}
+
+
+def test_the_mistakes_that_are_shown_are_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = TEXT.split("broker: /etc/broker/broker.toml: the configuration cannot be used")[1].split("See")[0]
+    shown = shown.replace("/etc/broker/broker.toml", f"{tmp_path}/broker.toml")
+    text = example_configuration().replace('"0.0.0.0:8443"', '"0.0.0.0"')
+    (tmp_path / "broker.toml").write_text(text.replace("clients.pem", "client.pem"))
+    monkeypatch.setenv("BROKER__UPSTREAM__ATEMPTS", "1")
+    with pytest.raises(ConfigError) as caught:
+        load_to_serve(tmp_path / "broker.toml")
+    for line in shown.splitlines()[1:]:
+        assert f"\n{line}\n" in str(caught.value)
 
 
 def test_the_pool_that_is_shown_is_one(tmp_path: Path) -> None:

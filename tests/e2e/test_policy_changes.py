@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,15 +66,29 @@ class Ruled:
             return client.post("/v1/chat/completions", json=asked, headers=headers)
 
 
-@pytest.fixture
-def ruled(tmp_path: Path) -> Iterator[Ruled]:
-    policies = tmp_path / "policies"
+@contextmanager
+def ruling(folder: Path) -> Iterator[Ruled]:
+    """A broker of its own, ended afterwards."""
+    policies = folder / "policies"
     shutil.copytree(POLICIES, policies, ignore=shutil.ignore_patterns("demonstration_data_test.rego"))
-    running = start_broker(tmp_path / "b", "--policies", str(policies))
+    running = start_broker(folder / "b", "--policies", str(policies))
     try:
         yield Ruled(running, policies)
     finally:
         running.stop()
+
+
+@pytest.fixture
+def ruled(tmp_path: Path) -> Iterator[Ruled]:
+    with ruling(tmp_path) as here:
+        yield here
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ruled]:
+    """For tests that change no policy."""
+    with ruling(tmp_path_factory.mktemp("unchanged")) as here:
+        yield here
 
 
 def test_a_withdrawn_grant_cuts_an_open_silent_stream_within_a_second(ruled: Ruled) -> None:
@@ -201,40 +216,40 @@ def _recorded_question(ruled: Ruled, **fields: Any) -> dict[str, Any]:
     return question
 
 
-def test_explain_shows_each_audience_its_part(ruled: Ruled) -> None:
-    question = _recorded_question(ruled)
+def test_explain_shows_each_audience_its_part(unchanged: Ruled) -> None:
+    question = _recorded_question(unchanged)
     question["call"]["model"] = "o3"
-    own = _explain(ruled.broker, "assistant", question)
+    own = _explain(unchanged.broker, "assistant", question)
     assert (own.allow, own.rule) == (False, "model_not_granted")
     assert list(own.changes) == ["model: gpt-4o or gpt-4o-mini"]
     assert not own.conditions
     assert not own.role
-    all_of_it = _explain(ruled.broker, "operator", question)
+    all_of_it = _explain(unchanged.broker, "operator", question)
     assert all_of_it.role == "assistant"
     failed = [condition.rule for condition in all_of_it.conditions if not condition.holds]
     assert failed == ["model_not_granted"]
 
 
-def test_explaining_another_needs_the_right(ruled: Ruled) -> None:
-    question = _recorded_question(ruled)
+def test_explaining_another_needs_the_right(unchanged: Ruled) -> None:
+    question = _recorded_question(unchanged)
     with pytest.raises(grpc.RpcError) as caught:
-        _explain(ruled.broker, "batch", question)
+        _explain(unchanged.broker, "batch", question)
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
-def test_get_policy_names_the_version_that_decides(ruled: Ruled) -> None:
-    with channel(ruled.broker, "operator") as opened:
+def test_get_policy_names_the_version_that_decides(unchanged: Ruled) -> None:
+    with channel(unchanged.broker, "operator") as opened:
         said = policy_pb2_grpc.PolicyServiceStub(opened).GetPolicy(policy_pb2.GetPolicyRequest(), timeout=20)
-    assert said.sha256 == ruled.version()
+    assert said.sha256 == unchanged.version()
     assert said.problem == ""
 
 
-def test_an_explanation_of_a_pattern_with_many_stars_is_refused(ruled: Ruled) -> None:
+def test_an_explanation_of_a_pattern_with_many_stars_is_refused(unchanged: Ruled) -> None:
     """Issue 12, A.1: whoever may ask about itself could hand policy a pattern that hangs it."""
     scope = [{"operation": "chat", "model": "a*" * 40 + "b"}]
     question = {"v": 1, "subject": {"id": f"{DEV}/assistant"}, "request": {"scope": scope}}
     asked = policy_pb2.ExplainRequest(point="tokens", input_json=json.dumps(question))
-    with channel(ruled.broker, "assistant") as opened:
+    with channel(unchanged.broker, "assistant") as opened:
         stub = policy_pb2_grpc.PolicyServiceStub(opened)
         with pytest.raises(grpc.RpcError) as caught:
             stub.Explain(asked, timeout=20)

@@ -150,6 +150,7 @@ def test_a_proof_needs_the_logs_key_and_nothing_else(home: Path, tmp_path: Path)
     done = _run("prove", home / "log", 2)
     assert done.exit_code == 0, done.output
     proof.write_bytes(done.stdout_bytes)
+    assert json.loads(_run("prove", home / "log", 2, "--json").stdout) == {"seq": 2, "proof": done.stdout}
     vkey = (home / "log/log.vkey").read_text().strip()
     checked = _run("verify-proof", proof, "--vkey", vkey)
     assert checked.exit_code == 0, checked.output
@@ -176,7 +177,8 @@ def test_an_entry_that_is_not_there_or_not_covered_yet_is_told(home: Path, tmp_p
 
     async def live() -> Result:
         async with opened(tmp_path / "live") as log:
-            await asyncio.sleep(1.2)
+            while LogDirectory(tmp_path / "live/log").checkpoint() is None:  # noqa: ASYNC110 - a file
+                await asyncio.sleep(0.05)
             await asyncio.gather(*(log.append(intent(f"c{number}")) for number in range(50)))
             return await asyncio.to_thread(_run, "prove", tmp_path / "live/log", 51)
 

@@ -329,8 +329,8 @@ def test_every_path_of_the_settings_is_looked_at() -> None:
     assert paths == {place.name for place in PLACES} | {"credentials.<name>.subject_token"}
 
 
-NEVER_A_FOLDER = (judges.read_file, judges.later_file, judges.made_file, judges.authorities)
-MUST_BE_THERE = (judges.read_file, judges.read_folder, judges.authorities)
+NEVER_A_FOLDER = (judges.read_file, judges.later_file, judges.made_file, judges.certificates)
+MUST_BE_THERE = (judges.read_file, judges.read_folder, judges.certificates)
 MADE = (judges.made_file, judges.made_folder, judges.later_folder)
 
 
@@ -345,8 +345,8 @@ def flaws(place: PathSetting) -> Iterator[tuple[str, str]]:
         yield "file/none", "is not there"
     if place.judge in MADE:
         yield "file/new/one", "is no folder"
-    if place.judge is judges.authorities:
-        yield "file", "holds no CA certificate in PEM"
+    if place.judge is judges.certificates:
+        yield "file", "holds no certificate in PEM"
 
 
 PATHS = [(place, path, told) for place in PLACES for path, told in flaws(place)]
@@ -392,10 +392,16 @@ def test_every_path_missing_is_told_at_once(home: Path, tmp_path: Path) -> None:
     assert f", {len(wrong) + 1} mistakes:" in said
 
 
-def test_a_certificate_and_a_key_that_do_not_belong_together_are_told(home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("at", [("opa", "key"), ("tls", "key")], ids=dotted)
+def test_a_certificate_and_a_key_that_do_not_belong_together_are_told(
+    home: Path, tmp_path: Path, at: Steps
+) -> None:
     sections = in_vault(home)
-    put(sections, ("opa", "key"), DevPki.load_or_create(home / "pki").server().key)
-    assert "opa.key: " in refusal(tmp_path, written(sections).text)
+    put(sections, at, DevPki.load_or_create(home / "pki").workload("another").key)
+    made = written(sections)
+    said = refusal(tmp_path, made.text)
+    assert f"\n  {tmp_path}/broker.toml:{made.lines[at]}: {dotted(at)}: " in said
+    assert "is no plain private key (PEM) of that certificate" in said
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read whatever it likes")

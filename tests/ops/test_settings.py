@@ -232,6 +232,8 @@ def _line(text: str, written: str) -> int:
         ("[server", 1),
         ("a = " + "[" * 3000, None),
         ("a = " + "1" * 5000, None),
+        ("a = " + "[" * 300 + "]" * 300, None),
+        ("[" + "a." * 3000 + "a]", 1),
     ],
 )
 def test_a_text_that_is_no_toml_is_told_with_its_line(
@@ -323,6 +325,49 @@ def test_the_environment_wins(loaded: Load, monkeypatch: pytest.MonkeyPatch) -> 
     assert (given.server.https, given.server.grpc) == ("127.0.0.1:9443", "127.0.0.1:2")
     assert given.upstream.attempts == 2
     assert given.content.banned_topics == ("one", "two")
+
+
+def test_a_variable_of_a_whole_section_is_laid_over_the_files(
+    loaded: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BROKER__SERVER", '{"https": "127.0.0.1:9443"}')
+    monkeypatch.setenv("BROKER__UPSTREAM__REGIONS__EU", "https://eu.example.org")
+    text = MINIMAL + "[upstream]\nregions = {us = 'https://us.example.org'}\n[server]\ngrpc = '127.0.0.1:2'\n"
+    given = loaded(text)
+    assert (given.server.https, given.server.grpc) == ("127.0.0.1:9443", "127.0.0.1:2")
+    assert set(given.upstream.regions) == {"eu", "us"}
+    monkeypatch.setenv("BROKER__SERVER", '{"https": "nowhere", "htps": 1}')
+    said = refusal(loaded, text.replace("127.0.0.1:2", "nowhere"))
+    assert f"\n  {tmp_path}/broker.toml:{len(text.splitlines())}: server.grpc: " in said
+    assert "\n  BROKER__SERVER: server.https: " in said
+    assert "\n  BROKER__SERVER: server.htps: no such setting. Did you mean https?" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BROKER__", "1"),
+        ("BROKER__SERVER__", "1"),
+        ("BROKER__SERVER__HTTPS__X", "1"),
+        ("BROKER__SERVER", '{"https": {"a": {}}}'),
+        ("BROKER__SERVER", '{"a":' * 900 + "1" + "}" * 900),
+        ("BROKER__SERVER", "[" * 100_000),
+        ("BROKER__SERVER", "null"),
+        ("BROKER__SERVER", "127.0.0.1"),
+        ("BROKER__POOLS__OPENAI", "a"),
+    ],
+)
+def test_a_variable_that_makes_no_sense_is_named(
+    loaded: Load, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert f"\n  {name}: " in refusal(loaded, MINIMAL)
+
+
+def test_a_variable_of_an_empty_table_changes_nothing(loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKER__KEYS", "{}")
+    monkeypatch.setenv("BROKER__SERVER", "{}")
+    assert loaded(MINIMAL).keys.directory == Path("keys")
 
 
 def test_the_environment_may_give_what_the_file_lacks(loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
