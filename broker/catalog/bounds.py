@@ -15,6 +15,8 @@ _OF_RESPONSES = frozenset({Operation.RESPONSES, Operation.RESPONSES_COMPACT})
 FREE_OF_CHARGE = frozenset(operation for operation in Operation if not TRAITS[operation].billed)
 """What OpenAI does not bill: to read, change or delete what is stored, to list, to moderate, to count."""
 _CAPS = {operation: TRAITS[operation].bounds for operation in Operation}
+_HELD = frozenset(each for each in Operation if TRAITS[each].bounds or each is Operation.EDITS)
+"""Where a token's bound is sent upstream, so that it holds: an edit becomes a chat."""
 _COMPLETIONS_DEFAULT = 16  # OpenAI's documented default of max_tokens for /v1/completions
 _REFERENCES = ("conversation", "web_search_options")
 _PLAIN_PARTS = frozenset({"text", "input_text", "output_text", "refusal", "summary_text", "reasoning_text"})
@@ -72,12 +74,13 @@ def answers(
     count: Callable[[object], int],
 ) -> Answers:
     """The bounds of a generating call. `longest` is the model's longest answer, `ceiling` the bound of the
-    caller's token, `count` the tokens of a value's texts.
+    caller's token, which bounds nothing where nothing tells upstream of it; `count` the tokens of a value's
+    texts.
     """
     asked = asked_output(operation, document)
     each = _COMPLETIONS_DEFAULT if asked is None and operation is Operation.COMPLETIONS else asked
     each = longest if each is None else each
-    each = min(each, ceiling) if ceiling is not None else each
+    each = min(each, ceiling) if ceiling is not None and operation in _HELD else each
     if operation in _OF_RESPONSES:
         return Answers(each, 1, 0, asked)
     prompts, n = _prompts(operation, document), max(1, _whole(document.get("n")) or 1)

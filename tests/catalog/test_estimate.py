@@ -23,8 +23,11 @@ from broker.catalog.models import UNKNOWN, find
 from broker.catalog.prices import price_of
 from broker.catalog.vocabulary import encoding
 from broker.errors import BrokerError, Kind
+from broker.identity.scope import covers
 from broker.model.call import Call
-from broker.model.operation import Operation
+from broker.model.operation import TRAITS, Operation
+from broker.model.subject import Caller, Peer, Subject
+from broker.shaping.binding import bind
 from tests.sizes import sized
 
 MINI = find("gpt-4o-mini")
@@ -79,6 +82,16 @@ def test_the_longest_answers_of_a_completion(fields: dict[str, Any], expected: i
 def test_the_tokens_ceiling_bounds_each_choice() -> None:
     assert ask(Operation.CHAT, chat(n=2), 100).tokens_out_max == 200
     assert ask(Operation.CHAT, chat(max_tokens=50), 100).tokens_out_max == 50
+
+
+@pytest.mark.parametrize("operation", [each for each in Operation if TRAITS[each].billed])
+def test_a_tokens_ceiling_lowers_what_is_reserved_only_where_upstream_is_told(operation: Operation) -> None:
+    document: dict[str, Any] = {"model": "gpt-4o", "input": "one two", "messages": [], "prompt": "one"}
+    call = Call(operation, "POST", "/v1/x", b"", document, "gpt-4o")
+    peer = Peer("spiffe://a.example/b", "00" * 32, 0, 1)
+    caller = Caller(Subject(peer.spiffe_id, "b"), peer, "tok", (str(operation),), 1, None, 10)
+    lowered = ask(operation, document, 10).tokens_out_max < ask(operation, document).tokens_out_max
+    assert lowered == bool(bind(call, caller, covers))
 
 
 @pytest.mark.parametrize("operation", [Operation.EMBEDDINGS, Operation.MODERATIONS])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from broker.adapters.clock import SystemClock
 from broker.adapters.rego.origin import Folder
-from broker.adapters.rego.preflight import try_policies
+from broker.adapters.rego.preflight import MEMORY_BYTES, try_policies
 from broker.adapters.rego.reloading import ReloadingAuthorizer
 from broker.cli.main import app
 from broker.errors import BrokerError
@@ -77,6 +78,33 @@ def test_no_command_ends_with_a_rule_that_makes_the_engine_abort(
     done = CliRunner().invoke(app, ["policy", *words, str(folder)], env={"PATH": "/nowhere"})
     assert done.exit_code != 0
     assert f"own/mine.rego:{line}" in f"{done.output} {done.exception}"
+
+
+RECURSIONS = {
+    "with another input": (
+        'default r := false\n\nr if {\n\tevery x in input.call.fields { x != "n" }\n\tr\n}\n\n'
+        'q := y if {\n\ty := r with input.transport as "grpc"\n}\n',
+        "own/mine.rego:9: the rule `r` calls itself.",
+    ),
+    "two rules in a circle": (
+        "r if {\n\tq == true\n}\n\nq if {\n\tr\n}\n",
+        "broker.calls fails its self-check: the evaluation did not end",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", RECURSIONS)
+async def test_a_rule_that_calls_itself_takes_not_all_memory_and_is_told(folder: Path, form: str) -> None:
+    text, said = RECURSIONS[form]
+    (folder / "own").mkdir(exist_ok=True)
+    (folder / "own/mine.rego").write_text(
+        f'{HEAD}{text}\ndenies["mine"] := {{"reason": "No.", "changes": []}} if r\n'
+    )
+    with pytest.raises(BrokerError) as refused:
+        await try_policies(folder)
+    assert said in str(refused.value.message)
+    assert refused.value.remedy
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < 1.5 * MEMORY_BYTES
 
 
 async def test_the_remedy_works(folder: Path) -> None:

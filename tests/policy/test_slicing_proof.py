@@ -249,8 +249,10 @@ _BREAKS = (" ", " ", " ", "\n", "\n\t", " # if } else\n\t")
 
 
 @st.composite
-def _rule(draw: st.DrawFn, name: str) -> str:
-    body = "\n\t".join(draw(st.lists(st.sampled_from(_TESTS), min_size=1, max_size=3)))
+def _rule(draw: st.DrawFn, name: str, circular: tuple[str, ...] = ()) -> str:
+    """`circular` would call this rule again: Rego knows no recursion, and the engine may take all memory."""
+    tests = [each for each in _TESTS if each not in circular]
+    body = "\n\t".join(draw(st.lists(st.sampled_from(tests), min_size=1, max_size=3)))
     gap, value = (
         draw(st.sampled_from(_BREAKS)),
         draw(st.sampled_from((*_STRINGS, "1", "{1, 2}", "input.call.model"))),
@@ -266,7 +268,9 @@ def _rule(draw: st.DrawFn, name: str) -> str:
     if kind == 3:
         return f"{name} := [x |\n\tsome x in input.call.fields\n\tnot x == {value}\n]"
     if kind == 4:
-        asked = draw(st.sampled_from(("p", "r", "input.transport")))
+        asked = draw(
+            st.sampled_from([each for each in ("p", "r", "input.transport") if each not in circular])
+        )
         return f'{name} := y if {{\n\ty := {asked} with input.transport as "grpc"\n}}'
     return f"{name} := {value}{gap}if {{\n\t{body}\n}}"
 
@@ -275,7 +279,8 @@ def _rule(draw: st.DrawFn, name: str) -> str:
 def _policies(draw: st.DrawFn) -> dict[str, str]:
     gap = draw(st.sampled_from(("\n\n", "\n", "\n# }\n")))
     conditions = "\n\t".join(draw(st.lists(st.sampled_from(_TESTS), min_size=1, max_size=3)))
-    helpers = {name: draw(_rule(name)) for name in ("p", "r")}
+    above, below = draw(st.sampled_from((("p", "r"), ("r", "p"))))
+    helpers = {above: draw(_rule(above, (above,))), below: draw(_rule(below, (above, below)))}
     calls = f"{CALLS}import data.broker.lib as lib2\n\n".replace(DENIES, "") + DENIES
     calls += f'decision := {ALLOWED} if {{\n\tinput.subject.tenant != "nobody"\n\t{conditions}\n}}'
     otherwise = (
@@ -285,7 +290,8 @@ def _policies(draw: st.DrawFn) -> dict[str, str]:
     members = "".join(
         f"{gap}set contains {each} if {draw(st.sampled_from(_TESTS[:4]))}" for each in ('"x"', '"y"')
     )
-    lib = gap.join((LIB.rstrip(), draw(_rule("q")), draw(_rule("r")), "p := true", "set := {}"))
+    rules = draw(_rule("q")), draw(_rule("r", ("r", "lib2.r")))
+    lib = gap.join((LIB.rstrip(), *rules, "p := true", "set := {}"))
     lib = lib.replace("lib2.r", "r").replace("data.broker.lib.q", "input.v")
     return {
         "calls.rego": f"{calls}{second}{gap}{helpers['p']}\n",

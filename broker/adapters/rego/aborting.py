@@ -1,8 +1,8 @@
-"""Rules that are known to make the engine abort, told once it has.
+"""Rules that are known to make the engine abort or take all memory, told once it has.
 
 Knows: the text of modules. Must not know: engines. Policies are built in a process of their own first, so no
-rule ends another one, and nothing is refused for its look alone: many a rule of the form works. It is:
-`name := list[_]`, a walk, whose `name` is then a key of something else.
+rule ends another one, and nothing is refused for its look alone: many a rule of the form works. They are:
+`name := list[_]`, a walk, whose `name` is then a key of something else; and a rule that calls itself.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from broker.adapters.policyfiles.dialect import line_of
 from broker.adapters.policyfiles.source import Module
 from broker.adapters.policyfiles.statements import statements
 
+_NO_RULES = frozenset({"", "package", "import"})
 _WALKED = re.compile(r"\b([A-Za-z_]\w*)\s*:=\s*[^\n]*\[([A-Za-z_]\w*)\]")
 
 
@@ -30,6 +31,24 @@ def suspects(modules: Iterable[Module]) -> list[str]:
         for module in modules
         for place, name, walked in _walks(module)
     ]
+
+
+def recursions(modules: Iterable[Module]) -> list[str]:
+    r"""The rules that name themselves in what they say.
+
+    >>> recursions([Module("m.rego", 'package m\n\nr if {\n\tinput.r == "r"\n\tr\n}\n')])
+    ['m.rego:5: the rule `r` calls itself.']
+    """
+    found = []
+    for module in modules:
+        for statement in statements(module):
+            name = statement.head
+            again = re.compile(rf"(?<![\w.\"]){re.escape(name)}(?![\w\"])")
+            _, *more = [each.start() for each in again.finditer(statement.code)] or [0]
+            if more and name not in _NO_RULES:
+                line = line_of(module.text, len(module.text[: statement.start + more[0]].encode()))
+                found.append(f"{module.name}:{line}: the rule `{name}` calls itself.")
+    return found
 
 
 def _walks(module: Module) -> Iterable[tuple[int, str, str]]:

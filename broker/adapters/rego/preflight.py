@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import resource
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from broker.adapters.policyfiles.source import Module, read_policies, read_tests, shipped_policies, unusable
-from broker.adapters.rego.aborting import suspects
+from broker.adapters.rego.aborting import recursions, suspects
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
 from broker.adapters.rego.compiled import RuleForm
 from broker.adapters.rego.proof import (
@@ -37,7 +41,13 @@ from broker.ports import DecisionPoint
 from broker.replay.decision import read_decision
 
 TIMEOUT_SECONDS = 60.0
+MEMORY_BYTES = 2 * 1024**3
+"""Ten times what the engine takes for 100,000 grants. A rule that calls itself would take all there is."""
+
 _REFUSED = 1
+_TOO_LARGE = 3
+_LOOK_SECONDS = 0.02
+_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 _TESTS = "--tests"
 _DUE = "--due"
 _PROVE = "--prove"
@@ -101,6 +111,8 @@ async def _trial(directory: Path, *words: str) -> Preflight:
     if child.returncode == _REFUSED:
         reason = json.loads(said)
         raise unusable(reason["message"], reason["remedy"])
+    if child.returncode == _TOO_LARGE:
+        raise _too_large(directory)
     if child.returncode != 0:
         raise _aborted(directory)
     told = json.loads(said)
@@ -109,14 +121,32 @@ async def _trial(directory: Path, *words: str) -> Preflight:
 
 
 def _aborted(directory: Path) -> BrokerError:
+    found = suspects(_own(directory))
+    return _first(found, _WALK) if found else unusable(f"{directory} makes the policy engine abort.", _OPA)
+
+
+def _too_large(directory: Path) -> BrokerError:
+    found, most = recursions(_own(directory)), MEMORY_BYTES // 1024**3
+    return (
+        _first(found, _RECURSION)
+        if found
+        else unusable(f"{directory} makes the policy engine take more than {most} GiB of memory.", _MUTUAL)
+    )
+
+
+def _own(directory: Path) -> list[Module]:
+    """The modules that are not as the release has them."""
     released = read_policies(shipped_policies()).modules
-    found = suspects(each for each in read_policies(directory).modules if each not in released)
-    if not found:
-        return unusable(f"{directory} makes the policy engine abort.", _OPA)
-    return unusable(f"{found[0]}{f' (and {len(found) - 1} like it)' if found[1:] else ''}", _WALK)
+    return [each for each in read_policies(directory).modules if each not in released]
+
+
+def _first(found: Sequence[str], remedy: str) -> BrokerError:
+    return unusable(f"{found[0]}{f' (and {len(found) - 1} like it)' if found[1:] else ''}", remedy)
 
 
 _WALK = "Write `some name in list`, or `some key, value in table`, in place of the walk."
+_RECURSION = "Rego knows no recursion, and OPA refuses it, too: name the other rule that is meant."
+_MUTUAL = "Rules that call each other in a circle do that, and `opa check` names them."
 _MEND = "Mend the rule or the table; `broker policy test` shows all that fail."
 _SMALLER = "Run `broker policy check` on it; a rule may not end."
 _OPA = "Undo the last change, and run `opa check --strict` on the policies."
@@ -224,5 +254,16 @@ def _call(operation: str, model: str | None) -> dict[str, object]:
     }
 
 
+def _end_when_too_large() -> None:
+    """Ends this process at once where it takes more than MEMORY_BYTES. The engine has no bound of its own,
+    and reserves more addresses than it uses, so that a limit of the operating system cannot tell.
+    """
+    while True:
+        time.sleep(_LOOK_SECONDS)
+        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES > MEMORY_BYTES:
+            os._exit(_TOO_LARGE)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_when_too_large, daemon=True).start()
     sys.exit(main(Path(sys.argv[1]), frozenset(sys.argv[2:])))
