@@ -78,3 +78,9 @@ def test_model_in_the_path_is_decoded() -> None:
 
 def test_every_error_kind_has_an_http_rendering() -> None:
     assert set(errors.ROWS) == set(Kind)
+
+
+def test_the_body_of_a_call_is_none_or_json() -> None:
+    """Nothing else is read for an operation: a form is OAuth's, and a multipart body has no kind yet."""
+    kinds = {route.body for route in ROUTES if isinstance(route.authorization, Operation)}
+    assert kinds == {Body.NONE, Body.JSON}
