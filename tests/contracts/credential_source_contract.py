@@ -57,6 +57,18 @@ class StoreSetup(SourceSetup, Protocol):
         """Lets a second go by, as far as the vault can tell."""
 
 
+async def refused_lease(source: CredentialSource, credential: str) -> BrokerError:
+    """The error of a key that cannot be had, as the port promises it."""
+    with pytest.raises(BrokerError) as caught:
+        await source.lease(credential)
+    error = caught.value
+    assert error.kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
+    assert error.retry_after is not None
+    assert error.retry_after > 0
+    assert error.remedy
+    return error
+
+
 class RefusingSourceContract(PortContract):
     """Needs a fixture `rig`: RefusingSetup. What is true also of a source without a key."""
 
@@ -73,14 +85,7 @@ class RefusingSourceContract(PortContract):
         await self._refused(rig, "nobody")
 
     async def _refused(self, rig: RefusingSetup, credential: str) -> BrokerError:
-        with pytest.raises(BrokerError) as caught:
-            await rig.vault.lease(credential)
-        error = caught.value
-        assert error.kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
-        assert error.retry_after is not None
-        assert error.retry_after > 0
-        assert error.remedy
-        return error
+        return await refused_lease(rig.vault, credential)
 
 
 class CredentialSourceContract(RefusingSourceContract):

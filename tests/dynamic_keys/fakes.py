@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import pytest
-
 from broker.adapters.ephemeral_keys import JsonHttpClient
 from broker.adapters.ephemeral_keys.dynamic import AdminApi, DynamicKey, DynamicKeySource, Instance
-from broker.errors import BrokerError, Kind
+from broker.errors import BrokerError
 from broker.simulator import Organization
 from broker.simulator.organization import Account, Credential, random_value
+from tests.contracts.credential_source_contract import refused_lease
 from tests.ephemeral_keys.clock import SteppedClock
 from tests.ephemeral_keys.network import ADMIN_KEY, Fault, Network, OneKey
 
@@ -89,11 +88,4 @@ class DynamicSetup:
         return self.next_values.pop(credential, None) or random_value(account, prefix)
 
     async def refused(self, credential: str = "chat") -> BrokerError:
-        with pytest.raises(BrokerError) as caught:
-            await self.vault.lease(credential)
-        error = caught.value
-        assert error.kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
-        assert error.retry_after is not None
-        assert error.retry_after > 0
-        assert error.remedy
-        return error
+        return await refused_lease(self.vault, credential)
