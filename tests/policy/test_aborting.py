@@ -81,6 +81,10 @@ def test_no_command_ends_with_a_rule_that_makes_the_engine_abort(
 
 
 RECURSIONS = {
+    "a rule": (
+        "r if {\n\tnot input.call.stream\n\tr\n}\n",
+        "broker.calls fails its self-check: own/mine.rego:7: the rule `r` calls itself.",
+    ),
     "with another input": (
         'default r := false\n\nr if {\n\tevery x in input.call.fields { x != "n" }\n\tr\n}\n\n'
         'q := y if {\n\ty := r with input.transport as "grpc"\n}\n',

@@ -1,4 +1,4 @@
-"""Rules that are known to make the engine abort or take all memory, told once it has.
+"""Rules that are known to make the engine abort, take all memory or come to no value, told once it has.
 
 Knows: the text of modules. Must not know: engines. Policies are built in a process of their own first, so no
 rule ends another one, and nothing is refused for its look alone: many a rule of the form works. They are:
@@ -14,6 +14,7 @@ from broker.adapters.policyfiles.dialect import line_of
 from broker.adapters.policyfiles.source import Module
 from broker.adapters.policyfiles.statements import statements
 
+NO_RECURSION = "Rego knows no recursion, and OPA refuses it, too: name the other rule that is meant."
 _NO_RULES = frozenset({"", "package", "import"})
 _WALKED = re.compile(r"\b([A-Za-z_]\w*)\s*:=\s*[^\n]*\[([A-Za-z_]\w*)\]")
 

@@ -6,15 +6,16 @@ says, how rules are compiled.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import orjson
 
 from broker.adapters.policyfiles import dialect, patterns
 from broker.adapters.policyfiles.datacheck import refuse_mistaken
-from broker.adapters.policyfiles.source import PolicySource, read_policies, unusable
+from broker.adapters.policyfiles.source import Module, PolicySource, read_policies, unusable
 from broker.adapters.rego import reached
+from broker.adapters.rego.aborting import NO_RECURSION, recursions
 from broker.adapters.rego.compiled import DECISION, EXPLANATION, Reading, RuleForm, compile_modules, compiled
 from broker.adapters.rego.engine import EngineError
 from broker.adapters.rego.proof import Prover, SlicingProof, unproven
@@ -57,7 +58,7 @@ class EmbeddedAuthorizer:
         self._rules = proven.rules or compiled(source, self._proof.form)
         self._answers: dict[tuple[Reading, bytes], Evaluation] = {}
         self._most_words = reached.most_words(source.base)
-        self._refuse_unless_it_denies()
+        self._refuse_unless_it_denies(source.modules)
 
     @property
     def version(self) -> PolicyVersion:
@@ -124,15 +125,23 @@ class EmbeddedAuthorizer:
             self._answers[question] = verdict
         return verdict
 
-    def _refuse_unless_it_denies(self) -> None:
+    def _refuse_unless_it_denies(self, modules: Sequence[Module]) -> None:
         """A policy that does not deny a stranger who asks for nothing is not one we can run."""
         for point in DecisionPoint:
             try:
                 answer = self._rules[point, DECISION].answer({"v": 1, "subject": _NOBODY})
             except EngineError as error:
-                raise unusable(f"broker.{point.value} fails its self-check: {error}.", _REMEDY) from None
+                raise _without_value(point, error, modules) from None
             if not isinstance(answer, dict) or answer.get("allow") is not False:
                 raise unusable(f"broker.{point.value} does not deny an unknown subject.", _REMEDY)
+
+
+def _without_value(point: DecisionPoint, error: EngineError, modules: Sequence[Module]) -> BrokerError:
+    found = recursions(modules)
+    return unusable(
+        f"broker.{point.value} fails its self-check: {found[0] if found else f'{error}.'}",
+        NO_RECURSION if found else _REMEDY,
+    )
 
 
 _REMEDY = (

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from broker.adapters.policyfiles.source import Module, read_policies, read_tests, shipped_policies, unusable
-from broker.adapters.rego.aborting import recursions, suspects
+from broker.adapters.rego.aborting import NO_RECURSION, recursions, suspects
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
 from broker.adapters.rego.compiled import RuleForm
 from broker.adapters.rego.proof import (
@@ -128,7 +128,7 @@ def _aborted(directory: Path) -> BrokerError:
 def _too_large(directory: Path) -> BrokerError:
     found, most = recursions(_own(directory)), MEMORY_BYTES // 1024**3
     return (
-        _first(found, _RECURSION)
+        _first(found, NO_RECURSION)
         if found
         else unusable(f"{directory} makes the policy engine take more than {most} GiB of memory.", _MUTUAL)
     )
@@ -145,7 +145,6 @@ def _first(found: Sequence[str], remedy: str) -> BrokerError:
 
 
 _WALK = "Write `some name in list`, or `some key, value in table`, in place of the walk."
-_RECURSION = "Rego knows no recursion, and OPA refuses it, too: name the other rule that is meant."
 _MUTUAL = "Rules that call each other in a circle do that, and `opa check` names them."
 _MEND = "Mend the rule or the table; `broker policy test` shows all that fail."
 _SMALLER = "Run `broker policy check` on it; a rule may not end."
