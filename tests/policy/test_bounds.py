@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from broker.adapters.rego import EmbeddedAuthorizer
+from broker.listeners.fields import OPTIONAL, REQUIRED
 from broker.model.answers import parse_call_decision
 from broker.model.operation import TRAITS, Operation
 from broker.ports import DecisionPoint
@@ -75,3 +77,11 @@ def _field(operation: Operation) -> str:
 def test_every_operation_that_has_a_bound_of_output_is_bounded() -> None:
     bounded = {operation.value for operation in Operation if TRAITS[operation].bounds}
     assert bounded | {"edits"} == TAKEN["max_tokens"]
+
+
+def test_the_rules_force_the_user_wherever_a_body_takes_one() -> None:
+    """An operation that is missing there would go up with whatever user its caller names."""
+    listed = re.search(r"^knows_user := (\{.*\})$", (POLICIES / "shape.rego").read_text(), re.MULTILINE)
+    assert listed
+    taking = {each for each in Operation if "user" in {*OPTIONAL.get(each, ()), *REQUIRED.get(each, ())}}
+    assert set(re.findall(r'"([\w.]+)"', listed[1])) == {each.value for each in taking}
