@@ -18,7 +18,7 @@ from broker.cli.devfiles import (
     configuration,
     import_upstream_key,
 )
-from tests.bench.deployment import free_port
+from tests.ports import free_port
 from tests.running import Identity, RunningBroker, environment
 
 KEY = "sk-served-0123456789abcdef"

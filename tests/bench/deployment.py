@@ -91,13 +91,6 @@ def running_upstream(binary: Path, work: Path) -> Iterator[Upstream]:
         child.stop()
 
 
-def free_port() -> int:
-    """A loopback port that is free now, for peers that cannot choose one themselves."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def accepts(port: int) -> bool:
     """Whether something listens there."""
     with socket.socket() as probe:

@@ -11,9 +11,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
+from tests.ports import free_port
+
 from . import certificates, envoy
 from .child import Child
-from .deployment import MODEL, Deployment, Shape, accepts, free_port
+from .deployment import MODEL, Deployment, Shape, accepts
 from .install import need, node_folder, python_environment
 from .target import HttpTarget, Lane
 

@@ -24,9 +24,10 @@ from broker.errors import BrokerError
 from broker.model.answers import parse_call_decision
 from broker.ports import DecisionPoint
 from tests.bench.claims import Claim
-from tests.opa.sidecar import RunningOpa, free_port, running_opa, unheard
+from tests.opa.sidecar import RunningOpa, running_opa, unheard
 from tests.opa.switch import FAULTS, switch
 from tests.policy.documents import call
+from tests.ports import free_port
 
 DEADLINE_MS, MORE_MS = 50.0, 20.0
 AUTHORIZERS, CALLS = 10, 6

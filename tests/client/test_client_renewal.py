@@ -26,7 +26,7 @@ from broker.client import (
 from broker.client.renewal import Renewed
 from broker.client.transport import RenewingTransport
 from broker.gen.broker.v1 import openai_pb2, openai_pb2_grpc
-from tests.bench.deployment import free_port
+from tests.ports import free_port
 from tests.running import RunningBroker, start_broker
 
 WISH = TokenRequest(scope="models chat")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.e2e.conftest import Staged
 from tests.e2e.raw import bearer, channel, refusal
 from tests.e2e.records import outcome
 from tests.e2e.upstreams import DONE, Exchange, chat_event, received, simulator_process
+from tests.ports import free_port
 from tests.running import RunningBroker, start_broker
 
 WRONG_KEY = "sk-wrong-0123456789abcdefghijklmnopqrst"
@@ -107,11 +107,8 @@ def test_nothing_is_sent_again_after_the_first_byte(broker: RunningBroker, strea
 @pytest.fixture(scope="module")
 def orphaned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
     """A broker whose upstream is down."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     running = start_broker(
-        tmp_path_factory.mktemp("orphaned") / "b", "--upstream", f"http://127.0.0.1:{port}"
+        tmp_path_factory.mktemp("orphaned") / "b", "--upstream", f"http://127.0.0.1:{free_port()}"
     )
     yield running
     running.stop()

@@ -23,6 +23,7 @@ import httpx
 
 from broker.adapters.policyfiles.source import read_policies
 from broker.model.decision import PolicyVersion
+from tests.ports import free_port
 
 POLICIES = Path(__file__).parents[2] / "policies"
 ROOT = Path(__file__).parents[2]
@@ -38,13 +39,6 @@ def opa_binary() -> str:
 
 async def unheard(_version: PolicyVersion) -> None:
     """Nobody records the versions here."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def build(policies: Path, target: Path, label: str = "test") -> str:

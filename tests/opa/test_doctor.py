@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from broker.adapters.keystore import SealedStore
-from tests.opa.sidecar import free_port, running_opa
+from tests.opa.sidecar import running_opa
 from tests.ops.test_doctor import KEY
+from tests.ports import free_port
 from tests.vault.serving import configuration
 
 pytestmark = pytest.mark.servers

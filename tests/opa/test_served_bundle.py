@@ -16,7 +16,8 @@ from broker.adapters.policyfiles.bundle import build
 from broker.console.app import ConsoleApp, Status
 from broker.listeners.https.server import HttpServer
 from broker.listeners.sockets import BoundSocket
-from tests.opa.sidecar import POLICIES, ROOT, free_port, opa_binary
+from tests.opa.sidecar import POLICIES, ROOT, opa_binary
+from tests.ports import free_port
 
 pytestmark = pytest.mark.servers
 _QUESTION = "/v1/data/broker/calls/decision?provenance=true"

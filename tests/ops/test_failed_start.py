@@ -18,9 +18,9 @@ import pytest
 from broker.adapters.filelock import try_lock
 from broker.app import broker as composition
 from broker.model.record import RecordType
-from tests.bench.deployment import free_port
 from tests.e2e.records import entries, verify
 from tests.ephemeral_keys.site import PROJECT, Site, site
+from tests.ports import free_port
 from tests.processes import GROUP, STATE, stats
 from tests.running import PROGRAM, environment
 from tests.vault.serving import configuration

@@ -16,7 +16,7 @@ from broker.app.listeners import published
 from broker.cli.devfiles import Addresses, DevPaths, configuration, import_upstream_key
 from broker.cli.main import told
 from broker.errors import ConfigError
-from tests.bench.deployment import free_port
+from tests.ports import free_port
 from tests.serving import _toml
 
 LISTENERS = ("https", "grpc", "console")

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from broker.adapters.pki import DevPki
 from broker.cli.main import app
-from tests.bench.deployment import free_port
 from tests.opa.sidecar import opa_binary
 from tests.policy.recipes import COMPANY, TRYING, Addition, Shell, Step, add, missing, recipes, shell
+from tests.ports import free_port
 
 ALL = recipes()
 CHANGES = [title for title in ALL if title not in {COMPANY, TRYING}]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 
 from broker.adapters.pki import DevPki
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60
@@ -46,7 +46,7 @@ class RealVault:
         self.directory = directory
         directory.mkdir(exist_ok=True)
         self.pki = DevPki.load_or_create(directory / "pki")
-        self.port = _free_port()
+        self.port = free_port()
         self.address = f"https://127.0.0.1:{self.port}"
         self._http = httpx.Client(
             base_url=f"{self.address}/v1/",
@@ -172,7 +172,7 @@ class RealVault:
             "storage": {"raft": {"path": str(storage), "node_id": "one", "performance_multiplier": "1"}},
             "listener": {"tcp": listener},
             "api_addr": self.address,
-            "cluster_addr": f"https://127.0.0.1:{_free_port()}",
+            "cluster_addr": f"https://127.0.0.1:{free_port()}",
             "disable_mlock": True,
         }
 
@@ -186,11 +186,6 @@ class RealVault:
                 assert self.process.poll() is None, (self.directory / "vault.log").read_text()
             time.sleep(0.05)
         raise AssertionError(f"Vault does not answer {path}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def prepare(vault: RealVault) -> None:

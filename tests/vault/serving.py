@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ import openai
 from broker.adapters.pki import DevPki
 from broker.client import Credentials
 from tests.e2e.upstreams import simulator_process
+from tests.ports import free_port
 from tests.running import Identity, RunningBroker
 from tests.vault.server import RealVault, Wrapped
 
@@ -50,7 +50,7 @@ def start_serving(directory: Path, upstream: str, sections: Sections) -> Running
     configuration that is complete but for keys and vault.
     """
     pki = DevPki.load_or_create(directory / "pki")
-    console = f"127.0.0.1:{_free_port()}"
+    console = f"127.0.0.1:{free_port()}"
     config = configuration(directory, upstream, sections, console)
     errors = directory.with_name(f"{directory.name}.err")
     with errors.open("a") as stderr:
@@ -188,8 +188,3 @@ def _toml(sections: Sections) -> str:
 def _identity(pki: DevPki, name: str) -> Identity:
     made = pki.workload(name)
     return Identity(made.spiffe_id, made.cert, made.key)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
