@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from broker.config.addresses import SafeUrl
+from broker.config.names import Scopes
 from broker.config.section import Section
 from broker.model.units import SECONDS_PER_DAY
 
@@ -34,7 +35,7 @@ class CredentialSettings(Section):
     project: str | None = Field(
         None, pattern=_IDENTIFIER, description="dynamic_key: the OpenAI project of its keys"
     )
-    scopes: tuple[str, ...] = Field(
+    scopes: Scopes = Field(
         (), description="dynamic_key: what its keys open, in OpenAI's words; absent: all that a member may"
     )
     life_seconds: int = Field(

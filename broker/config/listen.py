@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import Field
 
 from broker.config.addresses import ListenAddress
-from broker.config.names import TrustDomain
+from broker.config.names import HeaderPrefixes, TrustDomain
 from broker.config.section import Section
 from broker.model.units import SECONDS_PER_DAY
 
@@ -29,8 +29,10 @@ class ServerSettings(Section):
         description="host:port of the plain-HTTP listener for /metrics and health; loopback only",
     )
     reflection: bool = Field(False, description="serve gRPC reflection; leave off in production")
-    forward_headers: tuple[str, ...] = Field(
-        (), description="further request header prefixes that go upstream, e.g. x-sim- for the simulator"
+    forward_headers: HeaderPrefixes = Field(
+        (),
+        description="how the names of further request headers that go upstream begin, e.g. x-sim- for the "
+        "simulator; credentials, cookies, x-broker-… and what is of one connection never go",
     )
 
 

@@ -113,7 +113,9 @@ def pooled(
     with simulator_process(accepted) as url, pytest.MonkeyPatch.context() as environment:
         environment.setenv("BROKER__POOLS", json.dumps({"openai": {"members": members}}))
         environment.setenv("BROKER__UPSTREAM__REGIONS", json.dumps(regions))
-        environment.setenv("BROKER__SERVER__FORWARD_HEADERS", '["x-sim-", "openai-"]')
+        environment.setenv(
+            "BROKER__SERVER__FORWARD_HEADERS", '["X-", "openai-", "co", "ke", "authorization"]'
+        )
         broker = start_broker(directory / "b", "--upstream", f"{url}/v1", "--policies", str(policies))
         try:
             yield Pooled(broker, url)
@@ -176,6 +178,15 @@ def test_a_caller_cannot_choose_the_organization(pool: Pooled) -> None:
     assert {head["openai-other"] for head in heads} == {"kept"}
     assert not [head for head in heads if "mallory" in str(head)]
     assert {head.get("openai-organization") for head in heads} == {"org-alpha", None}
+
+
+def test_cookies_and_what_is_the_brokers_never_go_upstream_whatever_is_forwarded(pool: Pooled) -> None:
+    private = {"cookie": "session=mallory", "x-broker-purpose": "mallory"}
+    assert pool.chat(**private, **{"keep-alive": "mallory", "x-team": "kept"}).status_code == 200
+    pool.rpc(**private, **{"x-team": "kept"})
+    heads = [entry["headers"] for entry in pool.asked()]
+    assert [head["x-team"] for head in heads] == ["kept", "kept"]
+    assert "mallory" not in str(heads)
 
 
 def test_a_placed_call_is_served_by_the_keys_of_its_place_alone(pool: Pooled) -> None:

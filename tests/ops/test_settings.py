@@ -317,6 +317,33 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "absent.toml")
 
 
+@pytest.mark.parametrize(
+    "entry", ["", " ", "\t", "*", "x-*", "x sim-", " x-", "x-sim:", "x-\\u00e9", "x-\\n", "a,b"]
+)
+def test_a_header_prefix_that_lets_everything_through_or_is_none_is_refused(
+    loaded: Load, tmp_path: Path, entry: str
+) -> None:
+    text = MINIMAL + f'[server]\nforward_headers = ["x-sim-", "{entry}"]\n'
+    said = refusal(loaded, text)
+    place = f"\n  {tmp_path}/broker.toml:{len(text.splitlines())}: server.forward_headers: entry 2 "
+    assert place + ("cannot begin" if entry.strip() else "is empty") in said
+    assert "give how the names begin, such as x-sim-, without a *" in said
+
+
+def test_header_prefixes_are_compared_in_any_letters(loaded: Load) -> None:
+    given = loaded(MINIMAL + '[server]\nforward_headers = ["X-Sim-", "traceparent"]')
+    assert given.server.forward_headers == ("x-sim-", "traceparent")
+    assert loaded(MINIMAL + "[server]\nforward_headers = []").server.forward_headers == ()
+
+
+@pytest.mark.parametrize("scopes", ["[]", '[""]', '["model.request", " "]', '["model request"]'])
+def test_an_empty_list_of_scopes_does_not_make_a_key_that_opens_everything(loaded: Load, scopes: str) -> None:
+    text = MINIMAL + DYNAMIC + f"project = 'p'\nscopes = {scopes}\n[dynamic_keys]\ninstance = '/i'"
+    assert "credentials.chat.scopes: " in refusal(loaded, text)
+    made = loaded(text.replace(f"scopes = {scopes}\n", ""))
+    assert made.credentials["chat"].scopes == ()
+
+
 def test_the_environment_wins(loaded: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROKER__SERVER__HTTPS", "127.0.0.1:9443")
     monkeypatch.setenv("BROKER__UPSTREAM__ATTEMPTS", "2")

@@ -13,7 +13,7 @@ from typing import Any
 from broker.errors import BrokerError, Kind
 from broker.lanes import LARGE_BYTES, Lane
 from broker.listeners.decode import decode_bodiless, decode_document, parse_body, too_large, with_purpose
-from broker.listeners.forwarding import is_forwarded
+from broker.listeners.forwarding import is_forwarded, of_one_connection
 from broker.listeners.https.coding import decoded
 from broker.listeners.https.routes import Body, Match
 from broker.model.call import Call
@@ -124,8 +124,11 @@ async def _whole(receive: Receive, most: int) -> bytes:
 def forwarded_headers(headers: dict[str, str], extra: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """The caller's headers that upstream may see; everything else, its token first, stays here."""
     prefixes = ("x-stainless-", *extra)
+    kept = of_one_connection(headers.get("connection"))
     passed = [
-        field for field in headers.items() if field[0] in _FORWARDED or is_forwarded(field[0], prefixes)
+        field
+        for field in headers.items()
+        if (field[0] in _FORWARDED or is_forwarded(field[0], prefixes)) and field[0] not in kept
     ]
     return tuple(passed)
 
