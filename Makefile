@@ -16,6 +16,8 @@ DIST ?= dist
 PYTEST := $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 READY := .venv/.ready
 export UV_PYTHON_DOWNLOADS := never
+# Where a shell forbids Python to keep what it compiles, each process that a test starts compiles 800 modules.
+unexport PYTHONDONTWRITEBYTECODE
 VAULT := $(if $(shell command -v vault || command -v bao),,.tools/bin/vault)
 export GOBIN := $(CURDIR)/.tools/bin
 
