@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from broker.adapters.ledger import LogDirectory
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import Entry, parse_entry
+from tests.running import RunningBroker
 
 WAIT_SECONDS = 5.0
 
@@ -42,6 +44,27 @@ def outcome(log: Path, call_id: str) -> Record:
                 return entry.record
         assert time.monotonic() < deadline, f"no outcome of {call_id} within {WAIT_SECONDS} s"
         time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Since:
+    """What a broker that several tests use has written and recorded from a moment on."""
+
+    broker: RunningBroker
+    written: int
+    recorded: int
+
+    @classmethod
+    def now(cls, broker: RunningBroker) -> Since:
+        return cls(broker, len(broker.errors.read_text()), len(entries(broker.log)))
+
+    def said(self) -> str:
+        """What it has written on standard error."""
+        return self.broker.errors.read_text()[self.written :]
+
+    def entries(self) -> list[Entry]:
+        """Every durable entry, oldest first."""
+        return entries(self.broker.log)[self.recorded :]
 
 
 def verify(log: Path) -> subprocess.CompletedProcess[str]:

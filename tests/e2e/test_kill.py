@@ -19,7 +19,7 @@ from tests.processes import children
 from tests.running import RunningBroker, start_broker
 from tests.sizes import sized
 
-CALLS = sized(1_000, 10_000)
+CALLS = sized(500, 10_000)
 
 
 @pytest.mark.servers
