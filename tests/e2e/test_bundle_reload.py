@@ -31,11 +31,12 @@ REPLY = (
 )
 CALLERS = 4
 RELOADS = sized(4, 20)
+PAUSE_SECONDS = sized(20, 0) / 1000
 
 
 @dataclass
 class Load:
-    """Callers that never pause; what they were answered."""
+    """Callers that hardly pause; what they were answered."""
 
     broker: RunningBroker
     done: threading.Event = field(default_factory=threading.Event)
@@ -50,6 +51,7 @@ class Load:
             while not self.done.is_set():
                 reply = client.post("/v1/chat/completions", json=CHAT, headers=headers)
                 self.statuses[reply.status_code] += 1
+                self.done.wait(PAUSE_SECONDS)
 
 
 def _shows(broker: RunningBroker, label: str) -> bool:

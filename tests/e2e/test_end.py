@@ -21,8 +21,9 @@ import pytest
 
 from broker.cli import serve
 from broker.gen.broker.v1 import chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
+from tests.commands import typed
 from tests.e2e.raw import address, bearer, channel, refusal
-from tests.e2e.upstreams import simulator_process
+from tests.e2e.upstreams import behind
 from tests.processes import children
 from tests.running import PROGRAM, RunningBroker, start_broker
 
@@ -33,26 +34,28 @@ _SOON = 6.0
 """The bound that these tests set where something hangs, so that nobody waits for the true one."""
 
 
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
+    with behind(tmp_path_factory.mktemp("upstream")) as told:
+        yield told
+
+
 @contextmanager
-def upstreamed(home: Path, *program: str) -> Iterator[RunningBroker]:
-    key = home / "upstream.key"
-    key.write_text("sk-stop-0123456789abcdefghijklmnop")
-    with simulator_process(key) as url:
-        upstream = ("--upstream", f"{url}/v1", "--upstream-key-file", str(key))
-        broker = start_broker(home / "b", *upstream, program=program or PROGRAM)
-        try:
-            yield broker
-        finally:
-            if broker.process.poll() is None:
-                broker.kill_all()
-            assert broker.process.stdout is not None
-            broker.process.stdout.close()
+def upstreamed(home: Path, upstream: tuple[str, ...], *program: str) -> Iterator[RunningBroker]:
+    broker = start_broker(home / "b", *upstream, program=program or PROGRAM)
+    try:
+        yield broker
+    finally:
+        if broker.process.poll() is None:
+            broker.kill_all()
+        assert broker.process.stdout is not None
+        broker.process.stdout.close()
 
 
 def outcomes(broker: RunningBroker) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "broker.cli.main", "audit", "show", str(broker.log), "--json", "--limit"]
-    said = subprocess.run([*command, "100"], capture_output=True, text=True, check=True).stdout
-    records = [json.loads(line) for line in said.splitlines()]
+    shown = typed("audit", "show", broker.log, "--json", "--limit", 100)
+    assert shown.returncode == 0, shown.stderr
+    records = [json.loads(line) for line in shown.stdout.splitlines()]
     return [record for record in records if record["type"] == "outcome"]
 
 
@@ -129,11 +132,13 @@ class CallLoad:
             assert not thread.is_alive()
 
 
-def test_the_brokers_end_is_told_and_recorded_for_every_call_under_way(tmp_path: Path) -> None:
+def test_the_brokers_end_is_told_and_recorded_for_every_call_under_way(
+    tmp_path: Path, upstream: tuple[str, ...]
+) -> None:
     """Issue 12, B.24: a stream that SIGTERM cut was recorded as CALLER_GONE; streams and unary calls
     over both listeners, calls that wait to be sent again, and readers that do not read.
     """
-    with upstreamed(tmp_path) as broker:
+    with upstreamed(tmp_path, upstream) as broker:
         broker.token("explorer")
         calls = CallLoad(broker)
         begin: dict[str, Callable[[], str]] = {
@@ -158,9 +163,9 @@ def test_the_brokers_end_is_told_and_recorded_for_every_call_under_way(tmp_path:
     assert [record["error"] for record in outcomes(broker)] == ["SHUTTING_DOWN"] * (len(begin) + 2)
 
 
-def test_a_disk_that_hangs_holds_no_end_up(tmp_path: Path) -> None:
+def test_a_disk_that_hangs_holds_no_end_up(tmp_path: Path, upstream: tuple[str, ...]) -> None:
     """Issue 12, B.24: a sync that hangs for 25 s left a process that had not exited at 70 s."""
-    with upstreamed(tmp_path) as broker:
+    with upstreamed(tmp_path, upstream) as broker:
         calls = CallLoad(broker)
         calls.begin("call", lambda: calls.https("slow-first-byte:60000", stream=False))
         time.sleep(2)
@@ -201,8 +206,10 @@ HANGS = {
 
 
 @pytest.mark.parametrize("what", HANGS)
-def test_whatever_hangs_the_process_has_ended_in_time(tmp_path: Path, what: str) -> None:
-    with upstreamed(tmp_path, *_hanging(HANGS[what])) as broker:
+def test_whatever_hangs_the_process_has_ended_in_time(
+    tmp_path: Path, upstream: tuple[str, ...], what: str
+) -> None:
+    with upstreamed(tmp_path, upstream, *_hanging(HANGS[what])) as broker:
         broker.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         assert broker.process.wait(_SOON + 10) == 1

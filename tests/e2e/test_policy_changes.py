@@ -62,7 +62,7 @@ class Ruled:
         return _version(self.broker)
 
     def wait(self, what: Callable[[], str | bool]) -> str:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 30
         while not (found := what()):
             assert time.monotonic() < deadline, "the change was never taken up"
             time.sleep(0.05)

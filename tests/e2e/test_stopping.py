@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.upstreams import simulator_process
+from tests.commands import typed
+from tests.e2e.test_restart import NOWHERE
+from tests.e2e.upstreams import behind
 from tests.processes import children
 from tests.running import RunningBroker, start_broker
 
@@ -29,13 +29,10 @@ LONG = {
 
 
 @contextmanager
-def _broker(home: Path, until: str = "ready", **environment: str) -> Iterator[RunningBroker]:
-    key = home / "upstream.key"
-    key.write_text("sk-stop-0123456789abcdefghijklmnop")
-    with simulator_process(key) as url, pytest.MonkeyPatch.context() as patch:
+def _broker(home: Path, *upstream: str, until: str = "ready", **environment: str) -> Iterator[RunningBroker]:
+    with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        upstream = ("--upstream", f"{url}/v1", "--upstream-key-file", str(key))
         broker = start_broker(home / "b", *upstream, until=until)
         try:
             yield broker
@@ -44,13 +41,13 @@ def _broker(home: Path, until: str = "ready", **environment: str) -> Iterator[Ru
 
 
 def _records(broker: RunningBroker) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "broker.cli.main", "audit", "show", str(broker.log), "--json", "--limit"]
-    said = subprocess.run([*command, "100000"], capture_output=True, text=True, check=True).stdout
-    return [json.loads(line) for line in said.splitlines()]
+    shown = typed("audit", "show", broker.log, "--json", "--limit", 100_000)
+    assert shown.returncode == 0, shown.stderr
+    return [json.loads(line) for line in shown.stdout.splitlines()]
 
 
 def test_a_stream_that_the_brokers_end_cut_is_recorded_as_that(tmp_path: Path) -> None:
-    with _broker(tmp_path) as broker:
+    with behind(tmp_path) as upstream, _broker(tmp_path, *upstream) as broker:
         headers = {"authorization": f"Bearer {broker.token('assistant')}", "x-sim-fault": "slow-stream:60000"}
         got: list[str] = []
 
@@ -77,7 +74,7 @@ def test_a_stream_that_the_brokers_end_cut_is_recorded_as_that(tmp_path: Path) -
 
 
 def test_a_killed_writer_leaves_no_traceback_and_skips_no_step(tmp_path: Path) -> None:
-    with _broker(tmp_path) as broker:
+    with _broker(tmp_path, *NOWHERE) as broker:
         [writer] = children(broker.process.pid)
         os.kill(writer, signal.SIGKILL)
         assert broker.process.wait(20) == 1
@@ -88,7 +85,7 @@ def test_a_killed_writer_leaves_no_traceback_and_skips_no_step(tmp_path: Path) -
 
 
 def test_readiness_tells_within_seconds_that_the_writer_is_stopped(tmp_path: Path) -> None:
-    with _broker(tmp_path) as broker, broker.http(None) as client:
+    with _broker(tmp_path, *NOWHERE) as broker, broker.http(None) as client:
         assert client.get("/readyz").status_code == httpx.codes.OK
         [writer] = children(broker.process.pid)
         os.kill(writer, signal.SIGSTOP)
@@ -103,7 +100,7 @@ def test_readiness_tells_within_seconds_that_the_writer_is_stopped(tmp_path: Pat
 
 def test_an_ungranted_certificate_fills_no_disk(tmp_path: Path) -> None:
     with _broker(
-        tmp_path, BROKER__LIMITS__REFUSALS_BURST="100", BROKER__AUDIT__REFUSALS_RECORDED="10"
+        tmp_path, *NOWHERE, BROKER__LIMITS__REFUSALS_BURST="100", BROKER__AUDIT__REFUSALS_RECORDED="10"
     ) as broker:
         statuses = []
         with broker.http("intruder") as client:
@@ -124,7 +121,9 @@ def test_an_ungranted_certificate_fills_no_disk(tmp_path: Path) -> None:
 
 
 def test_at_the_floor_calls_are_refused_and_the_log_is_closed(tmp_path: Path) -> None:
-    with _broker(tmp_path, "waiting: space", BROKER__AUDIT__FLOOR_FREE_BYTES=str(2**60)) as broker:
+    with _broker(
+        tmp_path, *NOWHERE, until="waiting: space", BROKER__AUDIT__FLOOR_FREE_BYTES=str(2**60)
+    ) as broker:
         with broker.http("assistant") as client:
             assert client.get("/readyz").json()["missing"] == "space for the audit log"
             form = {"grant_type": "client_credentials", "scope": ""}

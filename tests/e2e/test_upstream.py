@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from broker.gen.broker.v1 import chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
-from tests.e2e.conftest import Staged
 from tests.e2e.raw import bearer, channel, refusal
 from tests.e2e.records import outcome
+from tests.e2e.staged import Staged
 from tests.e2e.upstreams import DONE, Exchange, chat_event, received, simulator_process
 from tests.ports import free_port
 from tests.running import RunningBroker, start_broker

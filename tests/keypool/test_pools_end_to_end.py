@@ -32,7 +32,7 @@ MEMBERS: tuple[dict[str, object], ...] = (
 )
 """One key for each name, whose last four characters are the name's."""
 NAMES = ("alpha", "beta", "euro")
-ALL_REFS = [f"sealed:{name}" for name in NAMES]
+ALL_REFS = {f"sealed:{name}" for name in NAMES}
 
 
 def key_of(name: str) -> str:
@@ -148,13 +148,13 @@ def mended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pooled]:
 
 
 @pytest.fixture
-def spoilt(mended: Pooled) -> Iterator[Pooled]:
+def spoilt(mended: Pooled) -> Pooled:
     """For tests that put keys out of service: each begins with new ones, and it is alpha's turn."""
     renew(mended)
     while mended.keys_asked()[-1:] != ["beta"]:
         assert mended.chat().status_code == 200
     mended.forget()
-    yield mended
+    return mended
 
 
 def renew(pool: Pooled) -> None:
@@ -168,7 +168,7 @@ def renew(pool: Pooled) -> None:
     for name in NAMES:
         pool.rotate(name)
     deadline = time.monotonic() + 10
-    while sorted(ref for reason, ref in key_records(since) if reason == "released") != ALL_REFS:
+    while {ref for reason, ref in key_records(since) if reason == "released"} != ALL_REFS:
         assert time.monotonic() < deadline, key_records(since)
         time.sleep(0.05)
 

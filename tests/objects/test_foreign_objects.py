@@ -16,15 +16,13 @@ import pytest
 from broker.gen.broker.v1 import openai_pb2 as pb
 from broker.gen.broker.v1 import openai_pb2_grpc
 from broker.model.operation import Operation
-from tests.e2e.conftest import Staged, staged
 from tests.e2e.raw import bearer, channel, nothing_reaches_upstream, records, refusal
+from tests.e2e.staged import Staged
 from tests.e2e.test_operations import sdk, user
 from tests.e2e.upstreams import Exchange, simulator_process
 from tests.objects.generated import FOREIGN, planted
 from tests.policy.engines import POLICIES
 from tests.running import RunningBroker, start_broker
-
-__all__ = ["staged"]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from broker.client import grpc_channel
 from broker.gen.broker.v1 import common_pb2, openai_pb2, openai_pb2_grpc
 from tests.running import RunningBroker
 from tests.vault.server import RealVault
-from tests.vault.serving import credentials, sdk, serving, start_serving, vault_sections
+from tests.vault.serving import PAUSE_SECONDS, credentials, sdk, serving, start_serving, vault_sections
 from tests.vault.setups import BACK_SECONDS, REFUSED_SECONDS
 from tests.vault.test_outages import OUTAGES
 
@@ -110,6 +110,7 @@ def test_a_serving_broker_outlives_an_outage_of_vault(
     while time.monotonic() < began + 3:
         assert chat(served).startswith("Echo")
         assert rpc_chat(served).startswith("Echo")
+        time.sleep(PAUSE_SECONDS)
     assert_refused(served)
     ready = httpx.get(f"{served.console}/readyz")
     assert ready.status_code == 200
