@@ -12,9 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from broker.model.record import RecordType
+from tests import plain
 from tests.bundle.signing import Author
 from tests.e2e.raw import bearer
 from tests.e2e.records import entries
@@ -55,7 +54,7 @@ class Load:
 
 
 def _shows(broker: RunningBroker, label: str) -> bool:
-    return label in httpx.get(broker.console).text
+    return label in plain.get(broker.console).text
 
 
 def _more_than(load: Load, count: int) -> bool:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
-import httpx
 import pytest
 
 from broker.gen.broker.v1 import chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
+from tests import plain
 from tests.e2e.canaries import Canary, files, hunt, plant
 from tests.e2e.raw import channel
 from tests.e2e.records import entries
@@ -187,7 +187,7 @@ def look(session: Session) -> None:
     with suppress(PermissionError):  # not root: the kernel lets nobody read it, which is better still
         session.places["environ"] = Path(f"/proc/{pid}/environ").read_bytes()
     for page in ("/metrics", "/readyz", "/healthz", "/", "/none"):
-        session.places[f"console {page}"] = httpx.get(session.broker.console + page).content
+        session.places[f"console {page}"] = plain.get(session.broker.console + page).content
     with session.broker.http(None) as client:
         for page in ("/healthz", "/readyz", "/.well-known/oauth-authorization-server"):
             session.places[f"https {page}"] = client.get(page).content

@@ -17,6 +17,7 @@ import pytest
 
 from broker.gen.broker.v1 import policy_pb2, policy_pb2_grpc
 from broker.model.record import RecordType
+from tests import plain
 from tests.e2e.raw import bearer, channel
 from tests.e2e.records import Since, by_call, entries, outcome
 from tests.e2e.test_streams import events, streaming
@@ -171,7 +172,7 @@ def test_a_bad_policy_is_refused_and_the_last_good_one_stays(ruled: Ruled) -> No
     assert ruled.version() == before
     said = since.said()
     assert "calls.rego" in said
-    ready = httpx.get(f"{ruled.broker.console}/readyz")
+    ready = plain.get(f"{ruled.broker.console}/readyz")
     assert ready.status_code == 200
 
 
@@ -183,8 +184,8 @@ def test_a_policy_that_cannot_be_sliced_rules_whole_and_all_are_told(ruled: Rule
         'package broker.own\n\ndenies["mine"] := {"reason": "No.", "changes": []}\n'
         'if { input.call.operation == "edits" }\n'
     )
-    ruled.wait(lambda: "broker_policy_unsliced 1.0" in httpx.get(f"{ruled.broker.console}/metrics").text)
-    assert "own/mine.rego:4" in httpx.get(f"{ruled.broker.console}/").text
+    ruled.wait(lambda: "broker_policy_unsliced 1.0" in plain.get(f"{ruled.broker.console}/metrics").text)
+    assert "own/mine.rego:4" in plain.get(f"{ruled.broker.console}/").text
     assert "policy_unsliced" in since.said()
     assert ruled.chat("explorer").status_code == 200
 
@@ -226,7 +227,7 @@ def test_breaking_the_glass_is_allowed_told_and_recorded(ruled: Ruled) -> None:
         assert (record.rule, record.purpose) == ("break_glass", "INC-4711 search is down")
         assert record.alert
         assert "lena" in record.alert
-        assert "broker_alerts_total" in httpx.get(f"{ruled.broker.console}/metrics").text
+        assert "broker_alerts_total" in plain.get(f"{ruled.broker.console}/metrics").text
     else:  # the token of a role without the model does not cover it: the glass widens no token
         assert record.rule == "token.scope"
 

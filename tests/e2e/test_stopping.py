@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import plain
 from tests.commands import typed
 from tests.e2e.test_restart import NOWHERE
 from tests.e2e.upstreams import behind
@@ -128,7 +129,7 @@ def test_at_the_floor_calls_are_refused_and_the_log_is_closed(tmp_path: Path) ->
             assert client.get("/readyz").json()["missing"] == "space for the audit log"
             form = {"grant_type": "client_credentials", "scope": ""}
             assert client.post("/oauth/token", data=form).status_code == httpx.codes.SERVICE_UNAVAILABLE
-        metrics = httpx.get(f"{broker.console}/metrics").text
+        metrics = plain.get(f"{broker.console}/metrics").text
         assert "broker_log_free_bytes" in metrics
         broker.stop()
     assert [record["type"] for record in _records(broker)] == ["key", "start", "config", "close"]

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
+from tests import plain
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def behind(home: Path) -> Iterator[tuple[str, ...]]:
 
 def received(upstream: str) -> Any:
     """What a simulator says it received: `count`, `open_replies`, `entries`."""
-    reply = httpx.get(f"{upstream.removesuffix('/v1')}/sim/received", timeout=60)
+    reply = plain.get(f"{upstream.removesuffix('/v1')}/sim/received", timeout=60)
     reply.raise_for_status()
     return reply.json()
 

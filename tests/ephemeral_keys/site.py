@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 
 from broker.adapters.keystore import SealedStore
 from broker.simulator import Provider
+from tests import plain
 from tests.e2e.records import Since
 from tests.e2e.upstreams import simulator_process
 from tests.ephemeral_keys.network import ADMIN_KEY
@@ -48,7 +48,7 @@ class Site:
 
     def organization(self) -> Any:
         """What OpenAI knows: accounts, events, requests."""
-        return httpx.get(f"{self.openai}/sim/organization", trust_env=False).json()
+        return plain.get(f"{self.openai}/sim/organization").json()
 
     def live(self) -> list[str]:
         """Names of the accounts with a key that opens something now."""

@@ -19,6 +19,7 @@ import pytest
 from broker.adapters.keystore import SealedStore
 from broker.gen.broker.v1 import chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
 from broker.model.record import RecordType
+from tests import plain
 from tests.e2e.raw import bearer, channel, refusal
 from tests.e2e.records import Since, outcome
 from tests.e2e.upstreams import received, simulator_process
@@ -48,7 +49,7 @@ class Pooled:
 
     def trouble(self, name: str, knobs: str) -> None:
         """From now on the simulator answers this key so."""
-        httpx.post(f"{self.simulator}/sim/keys", json={"last4": name[-4:], "knobs": knobs}).raise_for_status()
+        plain.post(f"{self.simulator}/sim/keys", json={"last4": name[-4:], "knobs": knobs}).raise_for_status()
 
     def rotate(self, name: str) -> int:
         """The version that it is from now on."""
@@ -82,10 +83,10 @@ class Pooled:
         return [entry["key_last4"] for entry in self.asked()]
 
     def forget(self) -> None:
-        httpx.post(f"{self.simulator}/sim/reset").raise_for_status()
+        plain.post(f"{self.simulator}/sim/reset").raise_for_status()
 
     def metrics(self) -> str:
-        return httpx.get(f"{self.broker.console}/metrics").text
+        return plain.get(f"{self.broker.console}/metrics").text
 
 
 def key_records(since: Since) -> list[tuple[str | None, str | None]]:
@@ -295,7 +296,7 @@ def test_a_revoked_key_is_quarantined_and_the_caller_sees_nothing_of_it(
     assert "broker keys rotate alpha" in said
     assert key_of("alpha") not in said
     assert 'broker_keys{credential="openai",state="quarantined"} 1.0' in spoilt.metrics()
-    assert httpx.get(f"{spoilt.broker.console}/readyz").text == "ready\n"
+    assert plain.get(f"{spoilt.broker.console}/readyz").text == "ready\n"
     assert key_records(since) == [("quarantined", "sealed:alpha")]
 
 
@@ -308,7 +309,7 @@ def test_where_every_key_is_quarantined_the_operator_sees_it_and_a_rotation_ends
     assert {reply.json()["error"]["code"] for reply in replies} == {"credential_store_unavailable"}
     assert not [reply for reply in replies if "lpha" in reply.text or "***" in reply.text]
     assert sorted(spoilt.keys_asked()) == ["beta", "euro", "lpha"]
-    ready = httpx.get(f"{spoilt.broker.console}/readyz")
+    ready = plain.get(f"{spoilt.broker.console}/readyz")
     assert (ready.status_code, "every key is quarantined: openai" in ready.text) == (200, True)
     spoilt.forget()
     version = spoilt.rotate("beta")
@@ -318,7 +319,7 @@ def test_where_every_key_is_quarantined_the_operator_sees_it_and_a_rotation_ends
         time.sleep(0.1)
     record = outcome(spoilt.broker.log, reply.headers["x-broker-call-id"])
     assert (record.key_ref, record.key_version) == ("sealed:beta", version)
-    assert httpx.get(f"{spoilt.broker.console}/readyz").text == "ready\n"
+    assert plain.get(f"{spoilt.broker.console}/readyz").text == "ready\n"
     assert sorted(key_records(since)) == [
         ("quarantined", "sealed:alpha"),
         ("quarantined", "sealed:beta"),

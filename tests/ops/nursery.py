@@ -26,6 +26,7 @@ from unittest import mock
 from broker.app.parts import StartedParts
 from broker.cli import main
 from broker.cli import serve as serve  # noqa: PLC0414 - what `broker serve` loads
+from tests.commands import Done
 from tests.running import environment
 
 _STREAMS = (0, 1, 2)
@@ -56,6 +57,12 @@ class Born:
         self.returncode = json.loads(self._parent.recv(100))
         patience.cancel()
         return said, errors
+
+    def done(self) -> Done:
+        """Waits for its end, which is to come by itself."""
+        said, errors = self.communicate()
+        assert self.returncode is not None
+        return Done(self.returncode, said, errors)
 
 
 class Nursery:

@@ -57,7 +57,14 @@ class Place:
         return self.here.directory / "log"
 
     def config(self, **changed: Mapping[str, object]) -> Path:
-        """The configuration, with some keys of some sections changed."""
+        """The configuration, with some keys of some sections changed. Its engine is an OPA that is away: to
+        try policies takes a start longer than all the rest.
+        """
+        away = {"policy": {"adapter": "opa"}, "opa": {"url": f"http://127.0.0.1:{free_port()}"}}
+        return self.deciding(**away, **changed)
+
+    def deciding(self, **changed: Mapping[str, object]) -> Path:
+        """The same, with the policies of the folder."""
         directory = self.here.directory
         sections: dict[str, dict[str, object]] = {
             "keys": {"directory": str(directory / "keys")},
@@ -87,7 +94,7 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with nursery() as born, site(tmp_path_factory.mktemp("failing") / "broker") as here:
         place = Place(born, here, {name: f"127.0.0.1:{free_port()}" for name in LISTENERS})
-        serves(place, place.config())
+        serves(place, place.deciding())
         yield place
 
 
@@ -141,16 +148,13 @@ def serves(place: Place, config: Path) -> None:
 
 @pytest.mark.parametrize("part", [part for part in parts() if part != "vault"])
 def test_whatever_has_begun_is_undone(place: Place, part: str) -> None:
-    """Each start needs the addresses, the instance and the log that the one before had. An OPA that is away
-    does as engine: to try policies takes a start longer than all the rest.
-    """
-    away = {"policy": {"adapter": "opa"}, "opa": {"url": f"http://127.0.0.1:{free_port()}"}}
-    config = place.config(**({} if part == "policy" else away))
+    """Each start needs the addresses, the instance and the log that the one before had."""
+    config = place.deciding() if part == "policy" else place.config()
     assert f"{part}: made to fail. " in fails(place, config, part)
 
 
 def test_after_starts_that_failed_one_succeeds(place: Place) -> None:
-    serves(place, place.config())
+    serves(place, place.deciding())
 
 
 def test_a_key_that_was_made_is_deleted(place: Place) -> None:
@@ -189,7 +193,7 @@ def vault_that_is_away(place: Place) -> Iterator[Path]:
 
 @contextmanager
 def broken_policy(place: Place) -> Iterator[Path]:
-    config = place.config()
+    config = place.deciding()
     broken = place.here.directory / "policies" / "broken.rego"
     broken.write_text("package broker.calls\n\nallow if {\n")
     yield config
@@ -275,7 +279,7 @@ def test_a_fault_is_told_and_undone(
 
 
 def test_after_faults_that_were_mended_a_start_succeeds(place: Place) -> None:
-    serves(place, place.config())
+    serves(place, place.deciding())
 
 
 def test_where_an_address_is_taken_nothing_else_has_begun(place: Place) -> None:
@@ -287,7 +291,7 @@ def test_where_an_address_is_taken_nothing_else_has_begun(place: Place) -> None:
 
 
 def test_until_it_is_ready_its_addresses_are_taken_and_refuse(place: Place) -> None:
-    process = spawn(place, place.config(), "policy")
+    process = spawn(place, place.deciding(), "policy")
     assert process.stdout.readline() == "begun\n"
     for address in place.addresses.values():
         host, port = address.split(":")
