@@ -45,7 +45,6 @@ def test_it_takes_an_organization_from_a_file(tmp_path: Path) -> None:
             f"{url}/v1/organization/projects/proj_one/service_accounts",
             json={"name": "app"},
             headers={"authorization": "Bearer sk-admin-one"},
-            trust_env=False,
         )
         assert reply.json()["api_key"]["value"].startswith("sk-svcacct-")
         process.terminate()
