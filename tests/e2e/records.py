@@ -30,16 +30,22 @@ def by_call(log: Path) -> dict[str, list[Entry]]:
     return found
 
 
+def of_call(log: Path, call_id: str) -> list[Entry]:
+    """Every durable entry of one call, oldest first."""
+    found = [parse_entry(data) for _, data in LogDirectory(log).entries() if call_id.encode() in data]
+    return [entry for entry in found if entry.record.call_id == call_id]
+
+
 def types(log: Path, call_id: str) -> list[str]:
     """The record types of one call, oldest first."""
-    return [entry.record.type.value for entry in by_call(log)[call_id]]
+    return [entry.record.type.value for entry in of_call(log, call_id)]
 
 
 def outcome(log: Path, call_id: str) -> Record:
     """The outcome of a call; waits for one that is still being written. A call without one fails."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
-        for entry in by_call(log)[call_id]:
+        for entry in of_call(log, call_id):
             if entry.record.type is RecordType.OUTCOME:
                 return entry.record
         assert time.monotonic() < deadline, f"no outcome of {call_id} within {WAIT_SECONDS} s"
@@ -56,7 +62,8 @@ class Since:
 
     @classmethod
     def now(cls, broker: RunningBroker) -> Since:
-        return cls(broker, len(broker.errors.read_text()), len(entries(broker.log)))
+        recorded = sum(1 for _ in LogDirectory(broker.log).entries())
+        return cls(broker, len(broker.errors.read_text()), recorded)
 
     def said(self) -> str:
         """What it has written on standard error."""
@@ -64,7 +71,7 @@ class Since:
 
     def entries(self) -> list[Entry]:
         """Every durable entry, oldest first."""
-        return entries(self.broker.log)[self.recorded :]
+        return [parse_entry(data) for _, data in LogDirectory(self.broker.log).entries(self.recorded)]
 
 
 def verify(log: Path) -> subprocess.CompletedProcess[str]:
