@@ -5,6 +5,7 @@ and nothing that a crash leaves is refused.
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -186,11 +187,14 @@ async def test_an_older_memory_is_no_reason_to_refuse(tmp_path: Path) -> None:
 
 
 class _Camera(Disk):
-    """Keeps a copy of everything before and after each call that changes the disk."""
+    """Keeps a copy of everything before and after each call that changes the disk. The writer makes them from
+    two threads: each picture is taken between two calls.
+    """
 
     def __init__(self, home: Path, album: Path) -> None:
         self._home = home
         self._album = album
+        self._one = threading.RLock()
         self.on = False
 
     def _shoot(self) -> None:
@@ -198,32 +202,38 @@ class _Camera(Disk):
             crashed(self._home, self._album / f"{len(list(self._album.iterdir())):03}")
 
     def write(self, fd: int, content: bytes) -> None:
-        self._shoot()
-        super().write(fd, content[: len(content) // 2])
-        self._shoot()
-        super().write(fd, content[len(content) // 2 :])
+        with self._one:
+            self._shoot()
+            super().write(fd, content[: len(content) // 2])
+            self._shoot()
+            super().write(fd, content[len(content) // 2 :])
 
     def pwrite(self, fd: int, content: bytes, at: int) -> None:
-        self._shoot()
-        super().pwrite(fd, content[:20], at)  # torn
-        self._shoot()
-        super().pwrite(fd, content, at)
+        with self._one:
+            self._shoot()
+            super().pwrite(fd, content[:20], at)  # torn
+            self._shoot()
+            super().pwrite(fd, content, at)
 
     def fdatasync(self, fd: int) -> None:
-        self._shoot()
-        super().fdatasync(fd)
+        with self._one:
+            self._shoot()
+            super().fdatasync(fd)
 
     def fsync(self, fd: int) -> None:
-        self._shoot()
-        super().fsync(fd)
+        with self._one:
+            self._shoot()
+            super().fsync(fd)
 
     def replace(self, source: Path, target: Path) -> None:
-        self._shoot()
-        super().replace(source, target)
+        with self._one:
+            self._shoot()
+            super().replace(source, target)
 
     def unlink(self, path: Path) -> None:
-        self._shoot()
-        super().unlink(path)
+        with self._one:
+            self._shoot()
+            super().unlink(path)
 
 
 async def test_a_crash_at_any_moment_is_no_reason_to_refuse(tmp_path: Path) -> None:
