@@ -216,7 +216,7 @@ FAULTS = {
 
 
 INPUTS = 300
-"""Generated inputs that are compared at most: a number, so that a busy machine finds what a quiet one does."""
+"""Generated inputs that are compared at most: a number, so that load does not change what is found."""
 
 
 def _ticks() -> Callable[[], float]:
