@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from broker.cli import serve
 from broker.gen.broker.v1 import chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
 from tests.commands import typed
 from tests.e2e.raw import address, bearer, channel, refusal
+from tests.e2e.records import types, verify
 from tests.e2e.upstreams import behind
 from tests.processes import children
 from tests.running import PROGRAM, RunningBroker, start_broker
@@ -132,13 +134,27 @@ class CallLoad:
             assert not thread.is_alive()
 
 
-def test_the_brokers_end_is_told_and_recorded_for_every_call_under_way(
-    tmp_path: Path, upstream: tuple[str, ...]
-) -> None:
-    """Issue 12, B.24: a stream that SIGTERM cut was recorded as CALLER_GONE; streams and unary calls
-    over both listeners, calls that wait to be sent again, and readers that do not read.
+UNREAD = 2
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A broker that a signal ended, with calls under way; and how each of those that were read ended."""
+
+    broker: RunningBroker
+    took: float
+    calls: dict[str, str]
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        return outcomes(self.broker)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory, upstream: tuple[str, ...]) -> Ended:
+    """Streams and unary calls over both listeners, calls that wait to be sent again, and readers that do not
+    read.
     """
-    with upstreamed(tmp_path, upstream) as broker:
+    with upstreamed(tmp_path_factory.mktemp("ended"), upstream) as broker:
         broker.token("explorer")
         calls = CallLoad(broker)
         begin: dict[str, Callable[[], str]] = {
@@ -155,12 +171,32 @@ def test_the_brokers_end_is_told_and_recorded_for_every_call_under_way(
             time.sleep(3)
             began = time.monotonic()
             broker.stop()
-            assert time.monotonic() - began < 15
+            took = time.monotonic() - began
         calls.join()
-    for name, ended in calls.ended.items():
-        assert "SHUTTING_DOWN" in ended, (name, ended)
-        assert ended.startswith({"g": "UNAVAILABLE ", "h": "" if "stream" in name else "503 "}[name[0]])
-    assert [record["error"] for record in outcomes(broker)] == ["SHUTTING_DOWN"] * (len(begin) + 2)
+    assert set(calls.ended) == set(begin)
+    return Ended(broker, took, calls.ended)
+
+
+def test_the_brokers_end_is_told_and_recorded_for_every_call_under_way(ended: Ended) -> None:
+    """Issue 12, B.24: a stream that SIGTERM cut was recorded as CALLER_GONE."""
+    assert ended.took < 15
+    for name, said in ended.calls.items():
+        assert "SHUTTING_DOWN" in said, (name, said)
+        assert said.startswith({"g": "UNAVAILABLE ", "h": "" if "stream" in name else "503 "}[name[0]])
+    assert [record["error"] for record in ended.outcomes()] == ["SHUTTING_DOWN"] * (len(ended.calls) + UNREAD)
+
+
+def test_a_stream_that_the_brokers_end_cut_is_recorded_as_that(ended: Ended) -> None:
+    said = ended.calls["https stream"]
+    assert any("SHUTTING_DOWN" in line for line in said.splitlines()), said
+    assert {record["error"] for record in ended.outcomes()} == {"SHUTTING_DOWN"}
+
+
+def test_streams_that_are_open_when_the_broker_stops_leave_no_call_open(ended: Ended) -> None:
+    streams = [record["call_id"] for record in ended.outcomes() if record["operation"] == "chat"]
+    assert len(streams) == len(ended.calls) + UNREAD
+    assert [types(ended.broker.log, call_id) for call_id in streams] == [["intent", "outcome"]] * len(streams)
+    assert verify(ended.broker.log).returncode == 0
 
 
 def test_a_disk_that_hangs_holds_no_end_up(tmp_path: Path, upstream: tuple[str, ...]) -> None:
