@@ -12,11 +12,11 @@ from itertools import chain
 
 from broker.adapters.policyfiles.mentions import Mention, OpenPath, RuleText
 
-Circle = tuple["Step", ...]
+Circle = tuple["CircleStep", ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CircleStep:
     """One rule of a circle, and where it names the next one."""
 
     rule: RuleText
@@ -52,11 +52,11 @@ class _Graph:
             self._at.setdefault(known, {})[path] = None
             for length in range(len(known) + 1):
                 self._below.setdefault(known[:length], {})[path] = None
-        self._named: dict[OpenPath, dict[OpenPath, Step]] = {}
+        self._named: dict[OpenPath, dict[OpenPath, CircleStep]] = {}
 
     def way_back(self, rule: OpenPath) -> Circle:
         """The shortest way from a rule to itself; empty where there is none."""
-        came: dict[OpenPath, tuple[OpenPath, Step]] = {}
+        came: dict[OpenPath, tuple[OpenPath, CircleStep]] = {}
         waiting = deque([rule])
         while waiting and rule not in came:
             here = waiting.popleft()
@@ -66,15 +66,15 @@ class _Graph:
                     waiting.append(there)
         return tuple(reversed([*_steps(came, rule)]))
 
-    def _next(self, rule: OpenPath) -> dict[OpenPath, Step]:
+    def _next(self, rule: OpenPath) -> dict[OpenPath, CircleStep]:
         """Each rule that it names, and where first."""
         if rule not in self._named:
-            found: dict[OpenPath, Step] = {}
+            found: dict[OpenPath, CircleStep] = {}
             self._named[rule] = found
             for definition in self._defined[rule]:
                 for mention in definition.mentions:
                     for meant in self._meant(mention.path):
-                        found.setdefault(meant, Step(definition, mention))
+                        found.setdefault(meant, CircleStep(definition, mention))
         return self._named[rule]
 
     def _meant(self, path: OpenPath) -> Iterator[OpenPath]:
@@ -91,7 +91,7 @@ def _known(path: OpenPath) -> OpenPath:
     return path[: path.index(None)] if None in path else path
 
 
-def _steps(came: dict[OpenPath, tuple[OpenPath, Step]], rule: OpenPath) -> Iterator[Step]:
+def _steps(came: dict[OpenPath, tuple[OpenPath, CircleStep]], rule: OpenPath) -> Iterator[CircleStep]:
     here = rule
     while here in came:
         before, step = came[here]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from broker.adapters.policyfiles.circles import Circle, Step, circles
+from broker.adapters.policyfiles.circles import Circle, CircleStep, circles
 from broker.adapters.policyfiles.dialect import line_of
 from broker.adapters.policyfiles.mentions import OpenPath, rule_texts
 from broker.adapters.policyfiles.source import Module
@@ -99,7 +99,7 @@ def _shown(path: OpenPath) -> str:
     return "".join("[…]" if step is None else f".{step}" for step in path).removeprefix(".")
 
 
-def _where(step: Step) -> str:
+def _where(step: CircleStep) -> str:
     return _place(step.rule.module, step.mention.place)
 
 
