@@ -33,7 +33,7 @@ def simulator_process(key_file: Path, *arguments: str | Path) -> Iterator[str]:
 
 @contextmanager
 def behind(home: Path) -> Iterator[tuple[str, ...]]:
-    """A simulated OpenAI for brokers one after the other, and small policies: as `broker dev` is told of them."""
+    """A simulated OpenAI for one broker after the other, and small policies: as `broker dev` is told."""
     key = home / "upstream.key"
     key.write_text("sk-behind-0123456789abcdefghijklmn")
     with simulator_process(key) as url:
