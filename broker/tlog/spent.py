@@ -69,9 +69,14 @@ class SpentWindows:
         return tuple(Taken(*window, amount) for window, amount in self._taken.items())
 
 
-def told(entry: bytes) -> Record | None:
-    """What an entry of a log of our own tells of limits, or None. Raises MalformedError for a damaged one."""
-    return glance(entry, _FIELDS) if any(mark in entry for mark in _TELLING) else None
+def tells(data: bytes) -> bool:
+    """Whether an entry, or any of a bundle, tells something of limits."""
+    return any(mark in data for mark in _TELLING)
+
+
+def told(entry: bytes) -> Record:
+    """What an entry of a log of our own tells of limits. Raises MalformedError for a damaged one."""
+    return glance(entry, _FIELDS)
 
 
 def _used(record: Record) -> dict[Unit, int]:

@@ -18,7 +18,7 @@ from broker.errors import BrokerError
 from broker.model.charge import Charge, Reservation, Taken, Unit, amounts
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import EntryPlace
-from broker.tlog.spent import OpenReservations, SpentWindows, told
+from broker.tlog.spent import OpenReservations, SpentWindows, tells, told
 from tests.budget.test_memory_counters import HandClock
 from tests.sizes import sized
 from tests.tlog.samples import seal, signer
@@ -170,7 +170,7 @@ class Spending(RuleBasedStateMachine):
         self._waiting.append((seal(record, place, signer(1)), then))
 
     def _told(self) -> list[Record]:
-        return [record for entry in self._log if (record := told(entry)) is not None]
+        return [told(entry) for entry in self._log if tells(entry)]
 
     def _spent(self) -> SpentWindows:
         spent = SpentWindows()
@@ -186,8 +186,8 @@ class Spending(RuleBasedStateMachine):
 def _open(log: list[bytes]) -> tuple[tuple[str, tuple[Taken, ...]], ...]:
     reservations = OpenReservations()
     for entry in log:
-        if (record := told(entry)) is not None:
-            reservations.observe(record)
+        if tells(entry):
+            reservations.observe(told(entry))
     return reservations.items()
 
 
@@ -229,4 +229,4 @@ def test_an_old_record_tells_nothing_of_limits() -> None:
         Record(RecordType.OUTCOME, "c", cost_micro_usd=5),
         Record(RecordType.DENIED, "c"),
     ):
-        assert told(seal(record, EntryPlace("i", 0, 0), signer(1))) is None
+        assert not tells(seal(record, EntryPlace("i", 0, 0), signer(1)))
