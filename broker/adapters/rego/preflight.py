@@ -33,6 +33,7 @@ from broker.adapters.rego.proof import (
     SlicingProof,
     prove,
     unproven,
+    with_small_tables,
 )
 from broker.adapters.rego.table_cases import Basis, Case, read_cases, read_fixture
 from broker.adapters.rego.table_tests import TableFailure, as_released, first_of, run_tables
@@ -51,6 +52,7 @@ _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 _TESTS = "--tests"
 _DUE = "--due"
 _PROVE = "--prove"
+_WHOLE = "--whole"
 _ROLES = 64
 
 
@@ -70,6 +72,13 @@ async def try_policies(directory: Path) -> SlicingProof:
     Runs no tests.
     """
     return (await _trial(directory)).proof
+
+
+async def try_whole(directory: Path) -> None:
+    """Raises as `try_policies` does, but for what only their slices would do wrong. The quickest answer: for
+    an author who has something to mend.
+    """
+    await _trial(directory, _WHOLE)
 
 
 async def proof_of(directory: Path) -> SlicingProof:
@@ -171,6 +180,8 @@ def _wanted(directory: Path, words: frozenset[str]) -> frozenset[Basis]:
 
 async def _try(directory: Path, words: frozenset[str]) -> Preflight:
     source, tests = read_policies(directory), _wanted(directory, words)
+    if _WHOLE in words:
+        source = with_small_tables(source)
     authorizer = EmbeddedAuthorizer(source, _prover(directory, words, tests))
     proof = authorizer.proof
     for subject in _one_of_each_role(source.base):
@@ -181,7 +192,7 @@ async def _try(directory: Path, words: frozenset[str]) -> Preflight:
 
 def _prover(directory: Path, words: frozenset[str], tests: frozenset[Basis]) -> Prover:
     """Whether tables hold is asked of the policies whole: what is to rule nobody decides there."""
-    if _TESTS in words:
+    if {_TESTS, _WHOLE} & words:
         return unproven
     settings = _settings(directory, frozenset(Basis) if _PROVE in words else tests)
     seconds = THOROUGH_SECONDS if _PROVE in words else BEFORE_THEY_RULE_SECONDS
