@@ -18,8 +18,9 @@ from broker.errors import BrokerError
 from broker.model.charge import Charge, Reservation, Taken, Unit, amounts
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import EntryPlace
-from broker.tlog.spent import OpenReservations, SpentWindows, tells, told
+from broker.tlog.spent import OpenReservations, tells, told
 from tests.budget.test_memory_counters import HandClock
+from tests.budget.windows import SpentWindows
 from tests.sizes import sized
 from tests.tlog.samples import seal, signer
 
@@ -208,7 +209,7 @@ def _used(taken: Taken, outcome: Record | None) -> int:
 
 TestNeverMoreSpentThanTheCapAtAnyInterleavingCrashAndReplay = Spending.TestCase
 TestNeverMoreSpentThanTheCapAtAnyInterleavingCrashAndReplay.settings = settings(
-    max_examples=sized(60), stateful_step_count=40, deadline=None
+    max_examples=sized(60), stateful_step_count=40
 )
 
 

@@ -17,7 +17,7 @@ from broker.errors import BrokerError, Kind
 from broker.model.charge import Taken, Unit
 from broker.model.record import Record
 from broker.model.units import SECONDS_PER_DAY
-from broker.tlog.spent import SpentWindows
+from tests.budget.windows import SpentWindows
 from tests.ledger.support import ORIGIN, crashed, entries, intent, ledger, opened, outcome
 
 MONTH = 30 * SECONDS_PER_DAY

@@ -33,7 +33,7 @@ from broker.model.subject import Caller, Peer, Subject
 from broker.model.units import NS_PER_SECOND
 from broker.prefilter.inspector import Inspector
 from broker.shaping.mentions import Mentions
-from broker.tlog.spent import SpentWindows
+from tests.budget.windows import SpentWindows
 from tests.call.fakes import HandClock
 from tests.keypool.fakes import MemoryLedger
 from tests.objects.memory import MemoryOwners

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from broker.adapters.ledger.directory import LogDirectory
-from broker.adapters.ledger.spentfile import Place, SpentFile
+from broker.adapters.ledger.spentfile import FilePosition, SpentFile
 from broker.model.charge import Taken
 from broker.tlog.malformed import MalformedError
 from broker.tlog.merkle import hash_leaf
@@ -69,7 +69,7 @@ class Spending:
         """Lets the file go."""
         self._file.close()
 
-    def _checked(self, place: Place) -> Place:
+    def _checked(self, place: FilePosition) -> FilePosition:
         size = self._directory.covered_size()
         if place.size > size:
             raise MalformedError("a file of a longer log")
@@ -83,7 +83,7 @@ class Spending:
 
     def _take(self, entries: list[bytes]) -> None:
         """The next entries of the log."""
-        place = Place(self.size + len(entries), hash_leaf(entries[-1]))
+        place = FilePosition(self.size + len(entries), hash_leaf(entries[-1]))
         changes = self._changes(entries)
         under_way = dict(self._open.items())
         opened = [(call_id, taken) for call_id, taken in under_way.items() if call_id not in self._stored]

@@ -33,7 +33,7 @@ Reservations = Iterable[tuple[str, tuple[Taken, ...]]]
 """(call id, what it took)."""
 
 
-class Place(NamedTuple):
+class FilePosition(NamedTuple):
     """How far a file goes."""
 
     size: int
@@ -57,9 +57,9 @@ class SpentFile:
         """Lets the file go."""
         self._database.close()
 
-    def place(self) -> Place:
+    def place(self) -> FilePosition:
         """How far it goes."""
-        return Place(*self._database.execute("SELECT size, leaf FROM place").fetchone())
+        return FilePosition(*self._database.execute("SELECT size, leaf FROM place").fetchone())
 
     def reservations(self) -> Reservations:
         """What the calls have taken that were under way at this place."""
@@ -75,7 +75,7 @@ class SpentFile:
         return (Taken(name, units[unit], *numbers) for name, unit, *numbers in rows)
 
     def apply(
-        self, changes: Mapping[Window, int], opened: Reservations, closed: Iterable[str], place: Place
+        self, changes: Mapping[Window, int], opened: Reservations, closed: Iterable[str], place: FilePosition
     ) -> None:
         """What the entries up to `place` change, as a whole or not at all."""
         with self._database:
