@@ -47,10 +47,15 @@ def main() -> None:
         _started(home, "an empty log, again").stop()
         keys = home / "keys/log"
         origin = (home / "log/checkpoint").read_text().split("\n")[0]
-        make(home / "log", asked.entries, LogKeys.load_or_create(keys), keys, origin, users=asked.windows)
+        made = LogKeys.load_or_create(keys)
+        make(home / "log", asked.entries, made, keys, origin, users=asked.windows)
         for file in keys.glob("spent-*"):
             file.unlink()
-        _started(home, f"{asked.entries} entries, {asked.windows} windows to count").kill_all()
+        began, ran = time.perf_counter(), time.process_time()
+        make(home / "log", 0, made, keys, origin)
+        wall, cpu = time.perf_counter() - began, time.process_time() - ran
+        print(f"{f'{asked.windows} windows counted anew':<44}{wall:8.2f} {'':>8} {cpu:8.2f}")
+        _started(home, f"{asked.entries} entries, first start").kill_all()
         _started(home, "killed, started again").kill_all()
         _started(home, "killed, started again").stop()
         _started(home, "stopped, started again").stop()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from broker.adapters.counters import MemoryCounters
+from broker.adapters.ledger.spending import FORGIVEN_SECONDS
 from broker.call.charging import Cost
 from broker.call.unsettled import Late, charged
 from broker.errors import BrokerError
@@ -55,7 +56,7 @@ def at_once(coroutine: Coroutine[Any, Any, Result]) -> Result:
 
 class Spending(RuleBasedStateMachine):
     """Reservations, settlements and late settlements, in lives that end whenever; time that goes on, or is
-    set back. `_waiting` is what the disk has not got: a crash leaves any beginning of it.
+    set back by less than a minute. `_waiting` is what the disk has not got: a crash leaves any beginning of it.
     """
 
     calls, answered = Bundle("calls"), Bundle("answered")
@@ -64,6 +65,7 @@ class Spending(RuleBasedStateMachine):
         super().__init__()
         self._clock = HandClock()
         self._counters = MemoryCounters(self._clock)
+        self._latest = self._clock.seconds
         self._life = self._number = 0
         self._log: list[bytes] = []
         self._waiting: list[tuple[bytes, Callable[[], None]]] = []
@@ -133,14 +135,15 @@ class Spending(RuleBasedStateMachine):
 
     @rule(seconds=st.one_of(st.integers(1, 50), st.integers(1000, 4000), st.integers(-90, -1)))
     def pass_time(self, seconds: int) -> None:
-        self._clock.seconds += seconds
+        self._clock.seconds = max(self._clock.seconds + seconds, self._latest - FORGIVEN_SECONDS + 1)
+        self._latest = max(self._latest, self._clock.seconds)
 
     @rule(kept=st.integers(0, 5))
     def crash_and_start(self, kept: int) -> None:
         self._log += [entry for entry, _ in self._waiting[:kept]]
         self._waiting = []
         self._life += 1
-        self._counters = MemoryCounters(self._clock, self._spent().items(self._now))
+        self._counters = MemoryCounters(self._clock, self._spent().items(self._now - FORGIVEN_SECONDS))
         closed = [
             Record(RecordType.RECOVERED, call_id) for call_id, _ in OpenReservations(_open(self._log)).items()
         ]

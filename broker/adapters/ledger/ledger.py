@@ -117,7 +117,7 @@ class FileLedger:
 
     @property
     def spent(self) -> tuple[Taken, ...]:
-        """What calls had taken of limits before this process began, in windows that had not ended; calls
+        """What calls had taken of limits before this process began, in windows that can still count; calls
         that were cut off at their worst case. Only after `open`.
         """
         return self._spent

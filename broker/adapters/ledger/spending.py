@@ -57,9 +57,9 @@ class Spending:
             self._take(entries)
             going = rest(time.monotonic() - began)
 
-    def windows(self, now: int) -> Iterator[Taken]:
-        """What is taken of the windows that have not ended at the unix second `now`."""
-        return self._file.windows(now)
+    def windows(self) -> Iterator[Taken]:
+        """What is taken of the windows that can still count."""
+        return self._file.windows(_long_ago())
 
     def forget(self) -> None:
         """Removes what no clock can come back to."""

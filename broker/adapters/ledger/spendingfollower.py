@@ -51,11 +51,9 @@ class SpendingFollower:
             self._spending = self._made_anew()
         self.recounted &= self._spending.size > 0
 
-    def windows(self, now: int) -> Iterator[Taken]:
-        """What is taken of the windows that have not ended at the unix second `now`. Before `start`. Raises
-        sqlite3.Error.
-        """
-        return self._spending.windows(now)
+    def windows(self) -> Iterator[Taken]:
+        """What is taken of the windows that can still count. Before `start`. Raises sqlite3.Error."""
+        return self._spending.windows()
 
     def start(self) -> None:
         """Follows the log from now on."""

@@ -74,10 +74,10 @@ class LogStore:
         self._indexer.start()
 
     def spent(self) -> Iterator[Taken]:
-        """What the log's calls have taken of limits, in windows that have not ended. Before `follow`. Raises
+        """What the log's calls have taken of limits, in windows that can still count. Before `follow`. Raises
         sqlite3.Error.
         """
-        return self._spending.windows(int(time.time()))
+        return self._spending.windows()
 
     def follow(self) -> None:
         """From now on it is kept up with the log what calls take."""
