@@ -56,7 +56,8 @@ def at_once(coroutine: Coroutine[Any, Any, Result]) -> Result:
 
 class Spending(RuleBasedStateMachine):
     """Reservations, settlements and late settlements, in lives that end whenever; time that goes on, or is
-    set back by less than a minute. `_waiting` is what the disk has not got: a crash leaves any beginning of it.
+    set back by less than a minute. `_waiting` is what the disk has not got: of that a crash leaves any part
+    that comes first.
     """
 
     calls, answered = Bundle("calls"), Bundle("answered")
