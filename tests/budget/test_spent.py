@@ -165,9 +165,11 @@ class Spending(RuleBasedStateMachine):
         """By the plainest count there is: each call by itself, at its worst case unless it has an outcome."""
         total: Counter[Window] = Counter()
         outcomes = {each.call_id: each for each in self._told() if each.type is RecordType.OUTCOME}
-        for intent in self._told():
-            for taken in intent.reserved or ():
-                total[taken[:4]] += _used(taken, outcomes.get(intent.call_id))
+        for record in self._told():
+            for taken in record.reserved or ():
+                total[taken[:4]] += _used(taken, outcomes.get(record.call_id))
+            for late in record.adjusted or ():
+                total[late[:4]] += late.amount
         assert all(spent <= CAPS[window[:3]] for window, spent in total.items())
 
     def _append(self, record: Record, then: Callable[[], None]) -> None:
