@@ -19,7 +19,7 @@ from broker.model.operation import Operation
 from tests.e2e.raw import bearer, channel, nothing_reaches_upstream, records, refusal
 from tests.e2e.staged import Staged
 from tests.e2e.test_operations import sdk, user
-from tests.e2e.upstreams import Exchange, simulator_process
+from tests.e2e.upstreams import Exchange, behind
 from tests.objects.generated import FOREIGN, planted
 from tests.policy.engines import POLICIES
 from tests.running import RunningBroker, start_broker
@@ -182,10 +182,8 @@ def test_a_listing_shows_ones_own_chats_only(pair: RunningBroker) -> None:
 
 
 def test_an_owner_outlives_the_broker_and_its_crash(tmp_path: Path) -> None:
-    key = tmp_path / "key"
-    key.write_text("sk-upstream-0123456789")
-    with simulator_process(key) as url:
-        first = start_broker(tmp_path / "b", "--upstream", f"{url}/v1", "--upstream-key-file", str(key))
+    with behind(tmp_path) as upstream:
+        first = start_broker(tmp_path / "b", *upstream)
         with sdk(first, "explorer") as client:
             made = client.responses.create(model="gpt-4o", input="before the crash")
             stream: Any = client.responses.create(
@@ -193,7 +191,7 @@ def test_an_owner_outlives_the_broker_and_its_crash(tmp_path: Path) -> None:
             )
             begun = next(iter(stream)).response.id  # the id came, the rest did not
             first.kill_all()
-        second = start_broker(tmp_path / "b", "--upstream", f"{url}/v1", "--upstream-key-file", str(key))
+        second = start_broker(tmp_path / "b", *upstream)
         try:
             with sdk(second, "explorer") as client:
                 assert client.responses.retrieve(made.id).id == made.id

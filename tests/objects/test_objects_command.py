@@ -14,7 +14,7 @@ from broker.adapters.objects import NAME, ObjectsFile
 from broker.cli.objects import app
 from tests.e2e.test_operations import sdk
 from tests.objects.test_foreign_objects import ask
-from tests.running import RunningBroker, start_broker
+from tests.running import SMALL_POLICIES, RunningBroker, start_broker
 
 CONVERSATION = "conv_made_in_the_dashboard"
 
@@ -53,7 +53,7 @@ def test_objects_are_listed_shown_adopted_and_forgotten_beside_a_running_broker(
 
 
 def test_a_broker_whose_file_is_lost_knows_the_owners_after_its_start(tmp_path: Path) -> None:
-    first = start_broker(tmp_path / "b")
+    first = start_broker(tmp_path / "b", *SMALL_POLICIES)
     place = ("--dir", str(first.directory))
     explorer = first.identities["explorer"].spiffe_id
     with sdk(first, "explorer") as client:
@@ -68,7 +68,7 @@ def test_a_broker_whose_file_is_lost_knows_the_owners_after_its_start(tmp_path: 
     assert said("list", *place)["wishes"][0]["id"] == CONVERSATION
     file.unlink()
     (tmp_path / "b").joinpath("keys", "log", NAME + "-wal").unlink(missing_ok=True)
-    second = start_broker(tmp_path / "b")
+    second = start_broker(tmp_path / "b", *SMALL_POLICIES)
     try:
         opened = ObjectsFile(file)
         row = opened.row(made.id)
