@@ -212,13 +212,22 @@ def no_certificate(place: Place) -> Iterator[Path]:
 
 
 @contextmanager
-def owners_that_are_no_file(place: Place) -> Iterator[Path]:
-    owners = place.here.directory / "log-keys" / "objects.sqlite"
-    moved = owners.rename(owners.with_suffix(".away"))
-    owners.mkdir()
+def folder_in_place_of(place: Place, name: str) -> Iterator[Path]:
+    """Where this file beside the log's keys was, there is a folder."""
+    file = place.here.directory / "log-keys" / name
+    moved = file.rename(file.with_suffix(".away"))
+    file.mkdir()
     yield place.config()
-    owners.rmdir()
-    moved.rename(owners)
+    file.rmdir()
+    moved.rename(file)
+
+
+def owners_that_are_no_file(place: Place) -> AbstractContextManager[Path]:
+    return folder_in_place_of(place, "objects.sqlite")
+
+
+def commitment_key_that_is_no_file(place: Place) -> AbstractContextManager[Path]:
+    return folder_in_place_of(place, "commitment.key")
 
 
 @contextmanager
@@ -238,16 +247,6 @@ def log_in_a_file(place: Place) -> Iterator[Path]:
 @contextmanager
 def log_that_was_removed(place: Place) -> Iterator[Path]:
     yield place.config(audit={"directory": str(place.here.directory / "another-log")})
-
-
-@contextmanager
-def commitment_key_that_is_no_file(place: Place) -> Iterator[Path]:
-    key = place.here.directory / "log-keys" / "commitment.key"
-    moved = key.rename(key.with_suffix(".away"))
-    key.mkdir()
-    yield place.config()
-    key.rmdir()
-    moved.rename(key)
 
 
 @contextmanager
