@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from tests.ephemeral_keys.site import PROJECT, Site, site
 from tests.ops.nursery import Born, Nursery, nursery
 from tests.ports import free_port
 from tests.processes import GROUP, STATE, stats
-from tests.running import PROGRAM, environment
+from tests.running import PROGRAM, SMALL_POLICIES, environment
 from tests.vault.serving import configuration
 
 START_SECONDS = 60
@@ -93,6 +94,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with nursery() as born, site(tmp_path_factory.mktemp("failing") / "broker") as here:
+        shutil.copytree(SMALL_POLICIES[1], here.directory / "policies")
         place = Place(born, here, {name: f"127.0.0.1:{free_port()}" for name in LISTENERS})
         serves(place, place.deciding())
         yield place
