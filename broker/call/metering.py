@@ -52,9 +52,8 @@ class Meter:
 
 
 def _tokens_of(estimate: Estimate, text: str) -> int:
-    """The tokens of a text that upstream delivered; 0 where they tell nothing, because the model hides some of
-    what it bills. No method: a meter that is a part of itself would keep what was delivered until the collector
-    comes.
+    """The tokens of a text that upstream delivered; 0 where they tell nothing, because the model hides some
+    of what it bills. No method: a meter that is a part of itself stays until the garbage collector comes.
     """
     return 0 if estimate.terms.price.hidden else count_text(text, estimate.model)
 

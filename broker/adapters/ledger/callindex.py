@@ -55,7 +55,9 @@ class CallIndex:
         """
         keys = [{key_of(call_id) for call_id in set(call_ids)} for call_ids in bundles]
         rows = [(key, bundle) for bundle, held in enumerate(keys, first) for key in held]
-        with self._database:  # what a transaction costs, and pages that rows of several bundles share, is paid once
+        with (
+            self._database
+        ):  # what a transaction costs, and pages that rows of several bundles share, is paid once
             self._database.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?)", sorted(rows))
             self._database.execute("UPDATE covered SET bundles = ?, anchor = ?", (first + len(keys), anchor))
 
