@@ -44,7 +44,7 @@ async def test_a_call_that_is_closed_goes_at_once() -> None:
 
 
 async def test_a_connection_that_has_ended_goes_at_once() -> None:
-    config = Config(_nothing_is_asked, lifespan="off", log_config=None)
+    config = Config(_nothing_is_asked, interface="asgi3", lifespan="off", log_config=None)
     config.load()
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(lambda: _protocol(config, loop, seen), "127.0.0.1", 0)
@@ -62,7 +62,7 @@ async def test_a_connection_that_has_ended_goes_at_once() -> None:
     assert seen[0]() is None
 
 
-async def _nothing_is_asked(*_anything: object) -> None:
+async def _nothing_is_asked(_scope: object, _receive: object, _send: object) -> None:
     raise AssertionError("nobody asks anything")
 
 
