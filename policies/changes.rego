@@ -15,8 +15,9 @@ import data.broker.output
 
 named(role) := [] if {
 	conditions.model_granted(role)
-} else := [one_of("model", grants.listed(conditions.models(role)))] if {
-	grants.listed(conditions.models(role)) != []
+} else := [one_of("model", listed)] if {
+	listed := grants.listed(conditions.models(role))
+	listed != []
 } else := [one_of("operation", able(role))] if {
 	not conditions.models(role)
 	able(role) != []
@@ -33,8 +34,8 @@ able(role) := [operation | some operation in (enough | granted)] if {
 
 # The sets of models that hold the one that the call names; where it names none, those that hold any.
 holding contains name if {
-	some name, models in data.models
-	grants.holds(models, input.call.model)
+	some name, _ in data.models
+	grants.holds(data.models[name], input.call.model)
 }
 
 holding contains name if {

@@ -25,12 +25,7 @@ models(role) := data.models[role.operations[input.call.operation]]
 # Without a model only a role that may use any model can be sure to be allowed the one upstream picks,
 # except where upstream's choice is not in doubt.
 model_granted(role) if {
-	granted := models(role)
-	granted.exact[input.call.model]
-} else if {
-	granted := models(role)
-	some pattern in granted.patterns
-	grants.fits(pattern, input.call.model)
+	grants.holds(data.models[role.operations[input.call.operation]], input.call.model)
 } else if {
 	input.call.model == null
 	data.model_optional[input.call.operation]

@@ -1,4 +1,4 @@
-"""Shared by all tests: one real `broker dev` for those that only call it, and how properties are tried."""
+"""Shared by all tests: two real `broker dev` for those that only call one, and how properties are tried."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from importlib import import_module
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.e2e.staged import Staged
+from tests.e2e.upstreams import scripted_upstream
 from tests.order import turn
 from tests.running import RunningBroker, start_broker
 
@@ -27,3 +29,14 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
     running = start_broker(tmp_path_factory.mktemp("broker"))
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staged]:
+    """A broker whose upstream a test tells what to answer (`upstream.answer(…)`) before it calls."""
+    with scripted_upstream() as upstream:
+        running = start_broker(tmp_path_factory.mktemp("staged") / "b", "--upstream", upstream.url)
+        try:
+            yield Staged(running, upstream)
+        finally:
+            running.stop()

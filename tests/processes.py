@@ -18,6 +18,21 @@ def stats() -> Iterator[tuple[int, list[str]]]:
                 continue
 
 
+def program(pid: int) -> str:
+    """What a process runs: the module behind `-m`, else the name of its first argument that is a file of its
+    own (a script), else of the executable. Empty for one that is gone.
+    """
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    if "-m" in words[:-1]:
+        return words[words.index("-m") + 1]
+    is_interpreter = Path(words[0]).name.startswith(("python", "node"))
+    script = next((word for word in words[1:] if word and not word.startswith("-")), words[0])
+    return Path(script if is_interpreter else words[0]).name
+
+
 def children(pid: int) -> list[int]:
     """The living children of `pid`."""
     return [each for each, stat in stats() if int(stat[PARENT]) == pid and stat[STATE] != "Z"]

@@ -107,7 +107,7 @@ class WiredCore:
             keys=self.pools,
             upstream=plugged.upstream,
             ledger=self.refusals,
-            counters=MemoryCounters(plugged.clock),
+            counters=MemoryCounters(plugged.clock, plugged.ledger.spent),
             owners=plugged.owners,
             clock=plugged.clock,
         )

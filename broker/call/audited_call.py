@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from broker.call.charging import NOTHING, CallEnd, Cost, charge
+from broker.call.charging import NOTHING, ONE_REQUEST, CallEnd, Cost, charge
 from broker.call.lifecycle import Lifecycle
 from broker.call.phases import Answered, Authorized, Sent
 from broker.call.records import outcome
-from broker.call.unsettled import Backlog, Unsettled, charged
+from broker.call.unsettled import Backlog, Late, Unsettled, charged
 from broker.errors import Kind
 from broker.model.charge import Reservation, Unit, amounts
 from broker.model.sends import Sends
@@ -84,7 +84,7 @@ class AuditedCall:
             return
         ending = self._ending(error)
         self._lifecycle.take("closed")
-        cost = self._cost(ending)
+        cost, late = self._cost(ending), self._late()
         record = outcome(
             self.call,
             self._sent,
@@ -93,16 +93,19 @@ class AuditedCall:
             digest=digest,
             error=error,
             cost=cost,
+            limited=bool(self._reservation.charges),
+            adjusted=late.changes if late else (),
             now_ns=self._ports.clock.monotonic_ns(),
         )
         self._lifecycle.check(record.type)
         try:
             await self._ports.ledger.append(record)
         finally:
-            used = amounts(1, cost.tokens, cost.micro_usd)
+            used = amounts(ONE_REQUEST, cost.tokens, cost.micro_usd)
             await self._ports.counters.settle(self._reservation, used)
-            if self.call.meter.response_id is not None:
-                await self._settle_later(self.call.meter.response_id, cost)
+            if late is not None:
+                await self._ports.counters.settle(late.charged, late.used)
+            self._keep(cost)
 
     def _cost(self, ending: CallEnd) -> Cost:
         """What is charged for the call: see `charging`. Every call that has an intent is one request."""
@@ -115,19 +118,25 @@ class AuditedCall:
     def _regional(self) -> bool:
         return self._sent is not None and self._sent.lease.region is not None
 
-    async def _settle_later(self, response_id: str, cost: Cost) -> None:
-        """A response that upstream may be at work on is kept; one whose usage was now read is settled."""
-        meter, backlog = self.call.meter, self._ports.backlog
-        if meter.estimate.terms.billed:
-            if not cost.exact:
-                charges = charged(self._reservation, cost)
-                backlog.keep(response_id, Unsettled(meter.estimate, charges, self._regional))
-        elif meter.read.tokens_in is not None and (waiting := backlog.take(response_id)):
-            known = charge(
-                waiting.estimate, CallEnd.WHOLE, meter.read, meter.delivered, regional=waiting.regional
-            )
-            used = {Unit.TOKENS: known.tokens, Unit.MICRO_USD: known.micro_usd}
-            await self._ports.counters.settle(waiting.charged, used)
+    def _keep(self, cost: Cost) -> None:
+        """A response that upstream may be at work on is settled once its usage is read."""
+        meter, regional = self.call.meter, self._regional
+        if meter.response_id is not None and meter.estimate.terms.billed and not cost.exact:
+            charges = charged(self._reservation, cost)
+            self._ports.backlog.keep(meter.response_id, Unsettled(meter.estimate, charges, regional))
+
+    def _late(self) -> Late | None:
+        """What a response has used that was kept, and whose usage this call has read."""
+        meter = self.call.meter
+        if meter.estimate.terms.billed or meter.read.tokens_in is None:
+            return None
+        waiting = self._ports.backlog.take(meter.response_id)
+        if waiting is None:
+            return None
+        known = charge(
+            waiting.estimate, CallEnd.WHOLE, meter.read, meter.delivered, regional=waiting.regional
+        )
+        return Late(waiting.charged, {Unit.TOKENS: known.tokens, Unit.MICRO_USD: known.micro_usd})
 
     def _ending(self, error: Kind | None) -> CallEnd:
         """How far the call came."""

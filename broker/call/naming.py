@@ -58,6 +58,14 @@ def recordable(text: str, commit: Commit) -> str:
     return text if NAME.match(text) else commit(None, "name", text.encode())
 
 
+def limit_name(key: str, commit: Commit, *, found: bool) -> str:
+    """The key of a limit, an account and a name with a space between, as it is. Or its commitment, where a
+    rule found something in it, or it could be a text in disguise: an account may be a caller's user.
+    """
+    plain = not found and all(NAME.match(part) for part in key.split(" ", 1))
+    return key if plain else commit(None, "limit", key.encode())
+
+
 def said(text: str, commit: Commit, *, blocked: bool) -> str:
     """A name as upstream says it, or its commitment where the reply is not to be repeated (`blocked`)."""
     return commit(None, "name", text.encode()) if blocked else recordable(text, commit)

@@ -7,7 +7,6 @@ The numbers are those of ARCHITECTURE.md.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -18,6 +17,7 @@ from broker.call.audited_call import AuditedCall, AuditPorts
 from broker.call.authorization import CallAuthorizer
 from broker.call.dispatch import UNAUTHORIZED, UpstreamDispatcher
 from broker.call.inbound import InboundCall
+from broker.call.limits import CallLimits
 from broker.call.listing import Listing
 from broker.call.metering import Meter
 from broker.call.naming import Commit
@@ -30,13 +30,11 @@ from broker.call.streaming import stream
 from broker.call.unsettled import Backlog
 from broker.catalog.estimate import deprecation_headers
 from broker.catalog.models import find
-from broker.catalog.reserve import Reserve, reserve, with_unseen
+from broker.catalog.reserve import reserve, with_unseen
 from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
 from broker.identity.scope import covers
 from broker.model.call import Reply, StreamReply, UpstreamRequest
-from broker.model.charge import Charge, amounts
-from broker.model.decision import CallDecision
 from broker.model.operation import Operation
 from broker.model.units import NS_PER_DAY, NS_PER_SECOND
 from broker.ports import Clock, Counters, KeyPool, Ledger, ObjectOwners, Upstream
@@ -80,6 +78,7 @@ class Pipeline:
         self._audit = AuditPorts(ports.ledger, ports.counters, ports.clock, Backlog())
         self._dispatcher = UpstreamDispatcher(ports.keys, ports.upstream, ports.clock)
         self._ownership = Ownership(ports.owners)
+        self._limits = CallLimits(stages.finds, commit)
         self._listing = Listing(self._dispatcher, self._ownership)
 
     async def run(self, inbound: InboundCall) -> Reply | StreamReply:
@@ -131,7 +130,8 @@ class Pipeline:
         if mentions.references:
             estimate = await self._ownership.going_on(mentions, estimate)
         request = await stages.request(decided, bound, left_out)
-        charges = _charges(decision, reserve(estimate, decision.unseen_tokens, regional=regional))
+        worst = reserve(estimate, decision.unseen_tokens, regional=regional)
+        charges = self._limits.charges(decision, worst)
         try:
             reservation = await self._ports.counters.reserve(charges)  # 6 reserve
         except BrokerError as error:
@@ -178,12 +178,3 @@ def _refusal(error: BaseException) -> BrokerError:
         return error
     gone = isinstance(error, asyncio.CancelledError)  # the caller left, or its deadline passed
     return BrokerError(Kind.CALLER_GONE if gone else Kind.INTERNAL, "The call was not carried through.")
-
-
-def _charges(decision: CallDecision, worst: Reserve) -> Sequence[Charge]:
-    """Every limit of the decision, charged with the worst case of this call."""
-    used = amounts(1, worst.tokens, worst.micro_usd)
-    return [
-        Charge(limit.key, limit.unit, used[limit.unit], limit.cap, limit.window_seconds)
-        for limit in decision.limits
-    ]

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from broker.call.call_objects import CallObjects
-from broker.call.charging import Cost
+from broker.call.charging import ONE_REQUEST, Cost
 from broker.call.naming import NAME, call_names, caller_name, recordable, said
 from broker.call.phases import (
     Admitted,
@@ -30,6 +30,7 @@ from broker.call.reply_summary import MAX_FINDINGS
 from broker.catalog.prices import PRICE_VERSION
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call
+from broker.model.charge import Taken
 from broker.model.decision import CallDecision
 from broker.model.finding import Finding
 from broker.model.record import Record, RecordedFinding, RecordType
@@ -100,6 +101,7 @@ def intent(admitted: Admitted) -> Record:
         alert=decision.alert,
         purpose=purpose,
         object_id=_about(admitted.objects, authenticated),
+        reserved=admitted.reservation.taken or None,
     )
 
 
@@ -112,9 +114,13 @@ def outcome(
     digest: bytes | None,
     error: Kind | None,
     cost: Cost,
+    limited: bool,
+    adjusted: tuple[Taken, ...],
     now_ns: int,
 ) -> Record:
-    """The call is over. Its `status` is the HTTP status that upstream gave, 0 where it gave none."""
+    """The call is over. Its `status` is the HTTP status that upstream gave, 0 where it gave none. `limited`:
+    it was taken of limits; `adjusted`: what it changed of another's.
+    """
     usage, objects, reply, commit = call.meter.usage, call.objects, call.reply, call.authenticated.commit
     served, finished, blocked = usage.model, usage.finish_reason, reply.blocked
     request_id, made = answered.request_id if answered else None, objects.made
@@ -149,6 +155,9 @@ def outcome(
         object_owner=objects.owner if made else None,
         objects=_parts(objects) if made else None,
         object_until=0 if made and Keeping.UNTIL_DELETED in made.values() else None,
+        requests_charged=ONE_REQUEST if limited else None,
+        tokens_charged=cost.tokens if limited else None,
+        adjusted=adjusted or None,
     )
 
 

@@ -6,11 +6,12 @@ Knows: what each was charged, and against which limits. Must not know: calls, re
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from broker.call.charging import Cost
+from broker.call.charging import ONE_REQUEST, Cost
 from broker.catalog.estimate import Estimate
-from broker.model.charge import Reservation, amounts
+from broker.model.charge import Reservation, Taken, Unit, amounts, settled
 
 _MOST = 10_000
 
@@ -22,6 +23,19 @@ class Unsettled:
     estimate: Estimate
     charged: Reservation
     regional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """What a response that was charged at most has used, now that it is known."""
+
+    charged: Reservation
+    used: Mapping[Unit, int]
+
+    @property
+    def changes(self) -> tuple[Taken, ...]:
+        """By how much that changes what was taken for it."""
+        return settled(self.charged.taken, self.used)
 
 
 class Backlog:
@@ -43,6 +57,6 @@ class Backlog:
 
 def charged(reservation: Reservation, cost: Cost) -> Reservation:
     """The reservation after it was settled at `cost`."""
-    used = amounts(1, cost.tokens, cost.micro_usd)
+    used = amounts(ONE_REQUEST, cost.tokens, cost.micro_usd)
     charges = tuple(charge._replace(amount=used[charge.unit]) for charge in reservation.charges)
     return Reservation(charges, reservation.windows)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from broker.model.change import Change, Must
-from broker.model.charge import Unit
+from broker.model.charge import MOST_LIMITS, Unit
 from broker.model.decision import (
     Action,
     AdminDecision,
@@ -157,7 +157,10 @@ def _limits(answer: PolicyAnswer, common: str) -> tuple[Limit, ...]:
         limit.end()
         return Limit(f"{account} {name}", unit, cap, window)
 
-    return answer.each("limits", read)
+    limits = answer.each("limits", read)
+    if len(limits) > MOST_LIMITS:
+        answer.refuse("limits", f"holds more than {MOST_LIMITS}: an intent could not name them")
+    return limits
 
 
 def _response(answer: PolicyAnswer) -> tuple[tuple[str, ...], tuple[str, ...]]:

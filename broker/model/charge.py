@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -16,6 +17,8 @@ class Unit(StrEnum):
 
 
 _REQUESTS, _TOKENS, _MICRO_USD = Unit
+MOST_LIMITS = 128
+"""How many limits one call may have: about what its intent has room for."""
 
 
 def amounts(requests: int, tokens: int, micro_usd: int) -> dict[Unit, int]:
@@ -27,7 +30,8 @@ class Charge(NamedTuple):
     """`amount` of `unit` against `key`, at most `cap` in any window of `window_seconds`.
 
     A charge in MICRO_USD is a budget; the others are rate limits: that decides which error a full
-    window answers with.
+    window answers with. `key` is what records call the limit, `label` what its callers do, where that is
+    something else.
     """
 
     key: str
@@ -35,11 +39,37 @@ class Charge(NamedTuple):
     amount: int
     cap: int
     window_seconds: int
+    label: str | None = None
+
+
+class Taken(NamedTuple):
+    """So much of `unit` is taken of a limit in the window of `seconds` that began at `start` (unix seconds).
+    `limit` is its key. Of a change, a negative amount gives back.
+    """
+
+    limit: str
+    unit: Unit
+    seconds: int
+    start: int
+    amount: int
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Charges taken together, each in the window that began at `started_ns[i]`, until they are settled."""
+    """Charges taken together, each in the window that began at `windows[i]`, until they are settled."""
 
     charges: tuple[Charge, ...] = ()
     windows: tuple[int, ...] = ()
+
+    @property
+    def taken(self) -> tuple[Taken, ...]:
+        """What it takes of each limit."""
+        return tuple(
+            Taken(charge.key, charge.unit, charge.window_seconds, start, charge.amount)
+            for charge, start in zip(self.charges, self.windows, strict=True)
+        )
+
+
+def settled(taken: Iterable[Taken], used: Mapping[Unit, int]) -> tuple[Taken, ...]:
+    """By how much the windows change where this was used in the end. What `used` does not tell stays."""
+    return tuple(each._replace(amount=used[each.unit] - each.amount) for each in taken if each.unit in used)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from broker.model.charge import Taken
+
 
 class RecordType(StrEnum):
     """What happened. An `intent` is closed by exactly one `outcome` or `recovered` of the same call_id."""
@@ -47,6 +49,9 @@ class Record(NamedTuple):
     then belongs to `object_owner`, with the `objects` that were made along with it; `object_until` is the
     unix second until which OpenAI keeps them, 0: until they are deleted, absent: as long as a response. A
     `config` record with an `object_id` tells that an operator adopted it for its owner, or had it forgotten.
+    `reserved` of an `intent` is its worst case, as it was taken of each limit. An `outcome` of such a call
+    tells what stayed: `requests_charged`, `tokens_charged`, `cost_micro_usd`; where there is none, all did.
+    `adjusted` is by how much it changed what an earlier call, a response that was not done yet, had taken.
     `certifications` of a `key` record are the texts of `tlog.certification`,
     of keys used from here on. The ledger adds `v`, `instance`, `seq`, `time`, `kid` and `sig` when it
     sequences the record. A tuple, because two are made for each call and a frozen dataclass of so many fields
@@ -106,6 +111,10 @@ class Record(NamedTuple):
     last_us: int | None = None
     objects: tuple[str, ...] | None = None
     object_until: int | None = None
+    reserved: tuple[Taken, ...] | None = None
+    requests_charged: int | None = None
+    tokens_charged: int | None = None
+    adjusted: tuple[Taken, ...] | None = None
 
 
 class Receipt(NamedTuple):

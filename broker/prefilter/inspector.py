@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
+from functools import lru_cache
 from itertools import accumulate
 from typing import Protocol
 
@@ -42,6 +43,22 @@ class Finder(Protocol):
     def inspect(self, texts: Sequence[Text]) -> tuple[Finding, ...]: ...
 
 
+@lru_cache(maxsize=8)
+def _database(cores: tuple[bytes, ...]) -> hyperscan.Database:
+    """What tells which of these a text may hold, and behind them whether it holds control characters. Never
+    changed once it is compiled: inspectors of the same rules share it, each with scratch space of its own.
+    """
+    flags = hyperscan.HS_FLAG_SINGLEMATCH
+    unicode = hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[*cores, _CONTROLS],
+        ids=list(range(len(cores) + 1)),
+        flags=[flags if core.isascii() else flags | unicode for core in cores] + [flags],
+    )
+    return database
+
+
 class Inspector:
     """Compiled once; `inspect` as often as needed, in time linear in the texts.
 
@@ -62,15 +79,7 @@ class Inspector:
         self.shortest = min((one.shortest for one in self._matchers), default=0)
         """The fewest characters that any rule matches."""
 
-        cores = [one.rule.core.full.encode() for one in self._matchers]
-        flags = hyperscan.HS_FLAG_SINGLEMATCH
-        unicode = hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_UCP
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        self._database.compile(
-            expressions=[*cores, _CONTROLS],
-            ids=list(range(len(cores) + 1)),
-            flags=[flags if core.isascii() else flags | unicode for core in cores] + [flags],
-        )
+        self._database = _database(tuple(one.rule.core.full.encode() for one in self._matchers))
         self._scratch = hyperscan.Scratch(self._database)
 
     def twin(self) -> Inspector:

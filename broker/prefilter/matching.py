@@ -15,16 +15,14 @@ from functools import cached_property, lru_cache
 
 from broker.prefilter.expression import Expression
 from broker.prefilter.folding import GAP
+from broker.prefilter.fractions import LOOKED_AT, UNDECIDED, is_fraction
 from broker.prefilter.rules import Rule
 
-CONTEXT = 2
+CONTEXT = LOOKED_AT
 """Characters before a match that may rule it out, at most."""
 _JOINED_BEFORE, _JOINED_AFTER = r"(?<![A-Za-z0-9][-_])(?<![0-9]\.)", r"(?![-_][A-Za-z0-9])(?!\.[0-9])"
-# behind a decimal comma, in a sentence; in a list, another comma or its end comes next
-_FRACTION = "|".join(f"(?<=[0-9],[0-9]{{{digits}}})" for digits in range(13, 20))
-_NO_FRACTION = f"(?!(?:{_FRACTION})[ .%])"
 _LABEL_BEFORE = r"(?<![0-9][-_])(?<![0-9]\.)"  # a word may stand there: `card-…`, `pan_…`
-_JOINTS = r"[-_.]\Z"
+_JOINTS = rf"(?:[-_.]\Z|{UNDECIDED})"
 _WINDOW = 32_768
 _FURTHEST = 20_000
 """Characters after a core in which the rest of a match is looked for past gaps: more than any rule has."""
@@ -37,9 +35,7 @@ class Matcher:
         self.rule = rule
         before = _LABEL_BEFORE if rule.labelled else _JOINED_BEFORE
         self._before = (f"(?<![{rule.before}])" if rule.before else "") + before * rule.unjoined
-        self._after = (f"(?![{rule.after}])" if rule.after else "") + (
-            _JOINED_AFTER + _NO_FRACTION
-        ) * rule.unjoined
+        self._after = (f"(?![{rule.after}])" if rule.after else "") + _JOINED_AFTER * rule.unjoined
         self._strict = re.compile(f"{self._before}{rule.core.full}{self._after}{rule.rest}")
         self._ends = re.compile(self._after)
         self.bare_opening = self._opening(rule.core)
@@ -91,14 +87,18 @@ class Matcher:
             pattern = self._gapped if gaps else self._strict
             while (match := pattern.search(text, start, furthest)) and match.start() < last:
                 end = self._confirmed(text, match) if gaps else match.start() + self.rule.check(match[0])
-                if self._ends.match(text, end) is None:  # a check may have shortened it
-                    end = match.start()
+                if self._ends.match(text, end) is None or self._is_part(text, match.start(), end):
+                    end = match.start()  # a check may have shortened it
                 start = max(end, match.start() + 1)
                 if end > match.start():
                     start = self._whole(text, end)
                     yield match.start(), start
             start = max(start, last)
             yield None
+
+    def _is_part(self, text: str, start: int, end: int) -> bool:
+        """Whether what is unjoined is the fraction of a number."""
+        return self.rule.unjoined and text[start:end].isdigit() and is_fraction(text, start, end)
 
     def _whole(self, text: str, end: int) -> int:
         """The end with the tail that belongs to a confirmed match."""

@@ -159,7 +159,7 @@ class _Follower:
     def match(self, text: str, first: int, *, ended: bool) -> str | None:
         """The id of a rule that has matched and that nothing which follows can unmatch."""
         plain = text.replace(GAP, "") if GAP in text else None
-        size = len(text if plain is None else plain)
+        size = len(text) - first if plain is None else len(plain)
         for one in self._matchers:
             if size < one.shortest or (plain is not None and one.core.search(plain) is None):
                 continue  # the search past gaps is a slow one

@@ -46,12 +46,18 @@ def decode(data: bytes) -> object:
     Strict: duplicate keys, white space, another key order, floats and every second spelling of a value are
     refused, because the value must encode to the same bytes. Raises MalformedError.
     """
+    value = look(data)
+    if encode(value) != data:
+        raise MalformedError("not canonical: a duplicate key, white space, key order or a second spelling")
+    return value
+
+
+def look(data: bytes) -> object:
+    """As `decode`, for bytes that were checked before. Raises MalformedError for what is no JSON."""
     try:
         value: object = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise MalformedError("not JSON") from error
-    if encode(value) != data:
-        raise MalformedError("not canonical: a duplicate key, white space, key order or a second spelling")
     return value
 
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from . import latency, memory, tables, throughput
+from . import latency, machine, memory, tables, throughput
 from .broker_gateway import Broker
 from .claims import Claim, judge
 from .deployment import Deployment, Shape, running_upstream
 from .errors import BenchError
-from .gateways import Direct, Envoy, Gateway, LiteLLM, Portkey
+from .gateways import Direct, Envoy, FerroLabs, Gateway, LiteLLM, LiteLLMRust, Portkey
 from .install import build_load, say
 from .target import Lane
 
@@ -28,7 +28,9 @@ COULD_NOT_RUN = 3
 PEERS: dict[str, Callable[[], Gateway]] = {
     "direct": Direct,
     "envoy": Envoy,
+    "ferrogw": FerroLabs,
     "litellm": LiteLLM,
+    "litellm-rust": LiteLLMRust,
     "portkey": Portkey,
     "broker": Broker,
 }
@@ -37,14 +39,18 @@ PEERS: dict[str, Callable[[], Gateway]] = {
 def main() -> int:
     """Runs one measurement; everything it started has ended when it returns."""
     options = _arguments()
+    before = machine.described()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(COULD_NOT_RUN))  # unwinds: every child is stopped
     measurements = {"throughput": _throughput, "stream-latency": _latency, "stream-memory": _memory}
     try:
+        if not options.any_interpreter:
+            machine.require_optimized_interpreter()
         claims = measurements[options.measurement](options)
     except BenchError as failure:
         say(f"bench: {failure}")
         return COULD_NOT_RUN
     print("\n".join(claim.line() for claim in claims))
+    print(f"\nbefore: {before}\nafter:  {machine.described()}")
     return 1 if options.strict and not all(claim.holds for claim in claims) else 0
 
 
@@ -62,12 +68,13 @@ def _arguments() -> argparse.Namespace:
     )
     add("--seconds", type=float, default=5.0, help="for each peer, shape and number of connections")
     add("--rounds", type=int, default=3, help="interleaved parts that --seconds are split into")
-    add("--connections", type=_numbers, default=(1, 16), help="comma-separated numbers")
-    add("--shapes", type=_shapes, default=tuple(Shape), help="comma-separated, of unary,stream")
+    add("--connections", type=_numbers, default=(1, 16, 100), help="comma-separated numbers")
+    add("--shapes", type=_shapes, default=tuple(Shape), help=f"comma-separated, of {','.join(Shape)}")
     add("--streams", type=int, default=1000, help="concurrent streams of stream-memory")
     add("--identity", default="assistant", help="which identity of dev.json calls the broker")
     add("--cache", type=Path, default=ROOT / ".tools" / "bench", help="where peers are installed, once")
     add("--json", type=Path, help="also write every round's figures to this file")
+    add("--any-interpreter", action="store_true", help="measure a Python built without PGO and LTO, too")
     add("--strict", action="store_true", help="exit 1 when a bound does not hold")
     return parser.parse_args()
 

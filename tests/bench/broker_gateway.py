@@ -12,7 +12,6 @@ import shutil
 import ssl
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -20,7 +19,7 @@ from urllib.parse import urlencode, urlsplit
 from google.protobuf.json_format import ParseDict
 
 from .child import Child
-from .deployment import CHAT_TURNS, Deployment, Shape
+from .deployment import Deployment, Shape
 from .errors import BenchError
 from .target import Credentials, GrpcTarget, HttpTarget, Lane
 
@@ -28,7 +27,7 @@ START_SECONDS = 60.0
 TOKEN_SECONDS = 120.0  # renewed after this long: well inside the default life of 5 minutes
 ANSWER_SECONDS = 10.0
 SERVICE = "/broker.v1.OpenAIService"
-METHODS = {Shape.UNARY: f"{SERVICE}/CreateChatCompletion", Shape.STREAM: f"{SERVICE}/StreamChatCompletion"}
+METHODS = {shape: f"{SERVICE}/{'Stream' if shape.streamed else 'Create'}ChatCompletion" for shape in Shape}
 
 
 class Broker:
@@ -113,16 +112,16 @@ class _Token:
 def _message(work: Path, shape: Shape) -> Path:
     """The shape's request, encoded with the generated stubs once, for a load generator that has none."""
     stubs = importlib.import_module("broker.gen.broker.v1.openai_pb2")
-    request = ParseDict(_proto_form(shape.document), stubs.CreateChatCompletionRequest())
-    message = request if shape is Shape.UNARY else stubs.StreamChatCompletionRequest(request=request)
+    request = ParseDict(_proto_form(shape), stubs.CreateChatCompletionRequest())
+    message = stubs.StreamChatCompletionRequest(request=request) if shape.streamed else request
     path = work / f"{shape}.pb"
     path.write_bytes(message.SerializeToString())
     return path
 
 
-def _proto_form(document: Mapping[str, object]) -> dict[str, object]:
+def _proto_form(shape: Shape) -> dict[str, object]:
     """The same request in the proto's own JSON form: roles by enum name, content in its oneof."""
     messages = [
-        {"role": f"ROLE_{turn['role'].upper()}", "content": {"text": turn["content"]}} for turn in CHAT_TURNS
+        {"role": f"ROLE_{turn['role'].upper()}", "content": {"text": turn["content"]}} for turn in shape.turns
     ]
-    return {**document, "messages": messages}
+    return {**shape.document, "messages": messages}

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.processes import GROUP, stats
+from tests.processes import GROUP, program, stats
 
 from .errors import BenchError
 
@@ -45,13 +45,19 @@ class Child:
                 start_new_session=True,
             )
 
-    def cpu_seconds(self) -> float:
-        """User and system time of the whole group so far, with children already waited for (proc(5))."""
-        return sum(sum(int(value) for value in stat[11:15]) for stat in self._group()) / TICKS
+    def cpu_seconds(self) -> dict[str, float]:
+        """User and system time so far, by program, of the whole group; with children that were already waited
+        for (proc(5)).
+        """
+        used: dict[str, float] = {}
+        for pid, stat in self._group():
+            name = program(pid)
+            used[name] = used.get(name, 0.0) + sum(int(value) for value in stat[11:15]) / TICKS
+        return used
 
     def resident_bytes(self) -> int:
         """Resident memory of the whole group; pages shared between its processes count for each."""
-        return sum(int(stat[21]) * PAGE for stat in self._group())
+        return sum(int(stat[21]) * PAGE for _, stat in self._group())
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         """Polls `ready`. Raises BenchError, with the end of the log, when the process ends or time does."""
@@ -88,5 +94,5 @@ class Child:
         except ProcessLookupError:
             return
 
-    def _group(self) -> Iterator[list[str]]:
-        return (stat for _, stat in stats() if int(stat[GROUP]) == self._process.pid)
+    def _group(self) -> Iterator[tuple[int, list[str]]]:
+        return ((pid, stat) for pid, stat in stats() if int(stat[GROUP]) == self._process.pid)

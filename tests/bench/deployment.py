@@ -16,31 +16,59 @@ from .child import Child
 READY_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
 MODEL = "gpt-4o-mini"
+MARK = "qqqqqqqqqqqq"
+"""Where it stands in a body, the load generator writes other letters in every call."""
 PROSE = (
-    "Please read the notes of our planning meeting and write a short summary for the people who could not "
-    "attend. We spoke about the new warehouse near the harbour, which opens in early spring, about the two "
-    "trucks that will be replaced this year, and about training drivers for the longer northern route. "
-    "Everybody agreed that the autumn figures were good, although the weather made several deliveries late. "
-    "Name the three decisions that were taken, who will carry each of them out, and by when."
+    f"{MARK}: please read the notes of our planning meeting and write a short summary for the people who "
+    "could not attend. We spoke about the new warehouse near the harbour, which opens in early spring, about "
+    "the two trucks that will be replaced this year, and about training drivers for the longer northern "
+    "route. Everybody agreed that the autumn figures were good, although the weather made several deliveries "
+    "late. Name the three decisions that were taken, who will carry each of them out, and by when."
 )
 CHAT_TURNS = (
     {"role": "system", "content": "You are a careful assistant who answers briefly."},
     {"role": "user", "content": PROSE},
 )
-CHAT: dict[str, object] = {"model": MODEL, "messages": CHAT_TURNS, "max_tokens": 64}
+CHAT: dict[str, object] = {
+    "model": MODEL,
+    "max_tokens": 64,
+    "user": f"caller-{MARK}",
+}
 STREAMED: dict[str, object] = {"stream": True, "stream_options": {"include_usage": True}}
 
 
+LONG_BYTES = 64 * 1024
+LONG_TURNS = (CHAT_TURNS[0], {"role": "user", "content": PROSE + f" {PROSE}" * (LONG_BYTES // len(PROSE))})
+EVENTS, MANY_EVENTS = 50, 200
+
+
 class Shape(StrEnum):
-    """The two forms of the one call that everybody is asked for."""
+    """The forms of the one call that everybody is asked for."""
 
     UNARY = "unary"
     STREAM = "stream"
+    LONG_PROMPT = "unary-64k"
+    LONG_STREAM = "stream-200"
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer comes in events."""
+        return self in (Shape.STREAM, Shape.LONG_STREAM)
+
+    @property
+    def events(self) -> int:
+        """How many chunks upstream's stream has, its usage not counted."""
+        return MANY_EVENTS if self is Shape.LONG_STREAM else EVENTS
+
+    @property
+    def turns(self) -> tuple[dict[str, str], ...]:
+        """The messages."""
+        return LONG_TURNS if self is Shape.LONG_PROMPT else CHAT_TURNS
 
     @property
     def document(self) -> dict[str, object]:
         """The request body, the same for every peer."""
-        return CHAT if self is Shape.UNARY else CHAT | STREAMED
+        return CHAT | {"messages": self.turns} | (STREAMED if self.streamed else {})
 
 
 class Upstream:

@@ -1,4 +1,4 @@
-"""The peers, each installed and started as its users do: direct, Envoy, LiteLLM, Portkey.
+"""The peers, each installed and started as its users do: direct, Envoy, Ferro Labs, LiteLLM, Portkey.
 
 Knows their packages, configuration and ports. Must not know what is measured.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from tests.ports import free_port
 
@@ -26,6 +27,7 @@ LITELLM_QUIET = {
     "LITELLM_LOCAL_AUTOROUTER_PRESETS": "True",
     "LITELLM_LOCAL_BLOG_POSTS": "True",
 }  # each keeps it from fetching a list from outside
+LITELLM = "1.108.0"
 PORTKEY_PINS = {"@hono/node-server": "1.14.1"}  # with later ones its streams fail (its issue 1389)
 
 
@@ -95,11 +97,13 @@ class LiteLLM:
     """
 
     name = "litellm"
-    note = "1.106.2, plain HTTP, one worker (its default), no database, its master key alone"
+    note = f"{LITELLM}, plain HTTP, one worker (its default), no database, its master key alone"
+    core: ClassVar[Mapping[str, str]] = {}
+    """What says which of its cores serves."""
 
     def install(self, cache: Path) -> None:
         """A virtual environment of its own: nothing of it can reach the project's."""
-        self._bin = python_environment(cache, "litellm-1.106.2", "litellm[proxy]==1.106.2")
+        self._bin = python_environment(cache, f"litellm-{LITELLM}", f"litellm[proxy]=={LITELLM}")
 
     def start(self, scene: Deployment, running: ExitStack) -> list[Lane]:
         """`litellm --config config.yaml`; JSON is YAML too."""
@@ -110,7 +114,7 @@ class LiteLLM:
         config.write_text(json.dumps({"model_list": [{"model_name": MODEL, "litellm_params": model}]}))
         bearer = folder / "master.key"
         bearer.write_text(f"sk-{secrets.token_hex(32)}")
-        environment = LITELLM_QUIET | {"LITELLM_MASTER_KEY": bearer.read_text()}
+        environment = LITELLM_QUIET | {**self.core, "LITELLM_MASTER_KEY": bearer.read_text()}
         argv = [
             str(self._bin / "litellm"),
             "--config",
@@ -121,6 +125,46 @@ class LiteLLM:
             str(port),
         ]
         child = _started(self.name, argv, folder, port, running, environment)
+        return [Lane(self.name, HttpTarget(f"http://127.0.0.1:{port}", _bodies(scene), bearer=bearer), child)]
+
+
+class LiteLLMRust(LiteLLM):
+    """The same with its Rust core, as far as that serves chats."""
+
+    name = "litellm-rust"
+    note = f"{LITELLM} with LITELLM_RUST=1"
+    core: ClassVar[Mapping[str, str]] = {"LITELLM_RUST": "1"}
+
+
+class FerroLabs:
+    """Ferro Labs' gateway, compiled from Go: a fallback strategy of one provider, its master key alone."""
+
+    name = "ferrogw"
+    note = "1.5.10, plain HTTP, compiled Go on all cores (its default), no store, no limit a client"
+
+    def install(self, cache: Path) -> None:
+        """The `ferrogw` wheel ships the real binary."""
+        self._bin = python_environment(cache, "ferrogw-1.5.10", "ferrogw==1.5.10")
+
+    def start(self, scene: Deployment, running: ExitStack) -> list[Lane]:
+        """What `ferrogw init` writes, then `ferrogw serve`; its limit of requests a client is off."""
+        folder = _folder(scene, self.name)
+        port = free_port()
+        config = folder / "config.yaml"
+        config.write_text(
+            json.dumps({"strategy": {"mode": "fallback"}, "targets": [{"virtual_key": "openai"}]})
+        )
+        bearer = folder / "master.key"
+        bearer.write_text(f"fgw_{secrets.token_hex(16)}")
+        environment = {
+            "GATEWAY_CONFIG": str(config),
+            "MASTER_KEY": bearer.read_text(),
+            "OPENAI_API_KEY": "made-up",
+            "OPENAI_BASE_URL": scene.upstream.url,
+            "PORT": str(port),
+            "RATE_LIMIT_RPS": "0",
+        }
+        child = _started(self.name, [str(self._bin / "ferrogw"), "serve"], folder, port, running, environment)
         return [Lane(self.name, HttpTarget(f"http://127.0.0.1:{port}", _bodies(scene), bearer=bearer), child)]
 
 

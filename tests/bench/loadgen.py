@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .deployment import Deployment, Shape
@@ -28,7 +29,7 @@ class Plan:
         """As the load generator takes them."""
         numbers = ["--connections", str(self.connections), "--duration", f"{self.seconds}s"]
         numbers += ["--requests", str(self.requests), "--warmup", str(self.warmup)]
-        return numbers + (["--stream"] if self.shape is Shape.STREAM else [])
+        return numbers + (["--stream"] if self.shape.streamed else [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One load's result. CPU figures are seconds used while it ran: by the gateway, by the upstream,
-    by the load generator; the last two have one core each.
+    """One load's result. CPU figures are seconds used while it ran: by each program of the gateway, by the
+    upstream, by the load generator; the last two have one core each.
     """
 
     requests: int
@@ -55,22 +56,33 @@ class Measured:
     latency: Spread | None
     first_event: Spread | None
     first_event_after_sent: Spread | None
-    gateway_cpu: float
+    gateway_cpu: Mapping[str, float]
     upstream_cpu: float
     load_cpu: float
 
     @property
     def cpu_us_a_call(self) -> float:
         """The gateway's CPU time for one call."""
-        return 1e6 * self.gateway_cpu / max(1, self.requests + self.errors)
+        return sum(self.cpu_us_by_program.values())
+
+    @property
+    def cpu_us_by_program(self) -> Mapping[str, float]:
+        """The same, by what the gateway's processes run."""
+        calls = max(1, self.requests + self.errors)
+        return {name: 1e6 * used / calls for name, used in self.gateway_cpu.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class _Cpu:
     """Two readings are taken: when the measurement begins and when it has ended."""
 
-    gateway: float
+    gateway: Mapping[str, float]
     upstream: float
+
+    def since(self, before: _Cpu) -> _Cpu:
+        """What was used in between; a process that has ended meanwhile counts nothing."""
+        used = {name: max(0.0, now - before.gateway.get(name, 0.0)) for name, now in self.gateway.items()}
+        return _Cpu(used, self.upstream - before.upstream)
 
 
 def measure(scene: Deployment, lane: Lane, plan: Plan) -> Measured:
@@ -94,18 +106,19 @@ def measure(scene: Deployment, lane: Lane, plan: Plan) -> Measured:
             load.kill()
     if not began or load.returncode != 0:
         raise BenchError(f"{lane.name} {plan.shape}: {complaints.read_text().strip()}{_log_of(lane)}")
-    return _read(output, lane, after.gateway - before.gateway, after.upstream - before.upstream)
+    return _read(output, lane, after.since(before))
 
 
 def _cpu(scene: Deployment, lane: Lane) -> _Cpu:
-    return _Cpu(lane.child.cpu_seconds() if lane.child else 0.0, scene.upstream.child.cpu_seconds())
+    upstream = sum(scene.upstream.child.cpu_seconds().values())
+    return _Cpu(lane.child.cpu_seconds() if lane.child else {}, upstream)
 
 
 def _log_of(lane: Lane) -> str:
     return f"\nIts log:\n{lane.child.log_tail()}" if lane.child else ""
 
 
-def _read(output: str, lane: Lane, gateway_cpu: float, upstream_cpu: float) -> Measured:
+def _read(output: str, lane: Lane, used: _Cpu) -> Measured:
     raw = json.loads(output)
     if not raw["requests"]:
         raise BenchError(
@@ -121,8 +134,8 @@ def _read(output: str, lane: Lane, gateway_cpu: float, upstream_cpu: float) -> M
         latency=_spread(raw.get("latency")),
         first_event=_spread(raw.get("first_event")),
         first_event_after_sent=_spread(raw.get("first_event_after_sent")),
-        gateway_cpu=gateway_cpu,
-        upstream_cpu=upstream_cpu,
+        gateway_cpu=used.gateway,
+        upstream_cpu=used.upstream,
         load_cpu=raw["cpu_seconds"],
     )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 
 from .claims import Claim
 from .loadgen import Measured
 from .throughput import Cell, Results, p50, p99, rate
 
-BASES = ("direct", "envoy", "litellm", "portkey")
+BASES = ("direct", "envoy", "ferrogw", "litellm", "portkey")
 BUSY = 0.9  # of its one core: above it, load generator or upstream may have been the limit
 
 
@@ -33,6 +34,8 @@ def _table(results: Results, cells: Sequence[Cell]) -> Iterator[str]:
     )
     for cell in cells:
         yield _row(results, cell, bases)
+    for cell in cells:
+        yield from _programs(results, cell)
 
 
 def _row(results: Results, cell: Cell, bases: Sequence[str]) -> str:
@@ -46,6 +49,19 @@ def _row(results: Results, cell: Cell, bases: Sequence[str]) -> str:
         f"{_busy(results.median(cell, _load_busy)):>6}{_busy(results.median(cell, _upstream_busy)):>7}"
         + "".join(f"{ratio:>11.3g}" for ratio in ratios if ratio is not None)
     )
+
+
+def _programs(results: Results, cell: Cell) -> Iterator[str]:
+    """Where a gateway is several programs: what each of them takes."""
+    names = dict.fromkeys(name for each in results.rounds[cell] for name in each.cpu_us_by_program)
+    used = {name: results.median(cell, partial(_of_program, name)) for name in names}
+    spent = [f"{name} {each:,.0f}" for name, each in used.items() if each >= 0.5]
+    if len(spent) > 1:
+        yield f"  {cell.lane}, CPU µs/call: {', '.join(spent)}"
+
+
+def _of_program(name: str, measured: Measured) -> float:
+    return measured.cpu_us_by_program.get(name, 0.0)
 
 
 def _cpu(results: Results, cell: Cell) -> str:

@@ -80,6 +80,7 @@ def run(scene: Deployment, lanes: Sequence[Lane], effort: Effort) -> Results:
     """Measures everything. Raises BenchError as soon as one lane cannot be measured."""
     results = Results({})
     for shape in effort.shapes:
+        scene.upstream.shape(events=shape.events, delay_ms=0)
         for connections in effort.connections:
             say(f"measuring {shape}, {connections} connections: {effort.rounds} rounds of {len(lanes)} lanes")
             plan = Plan(shape, connections, effort.seconds / effort.rounds)

@@ -108,7 +108,7 @@ async def live_through(happenings: list[Step]) -> None:
     assert list(history.rig.organization.accounts.values()) == [history.person]
 
 
-@settings(max_examples=sized(60))
+@settings(max_examples=sized(20, 600))
 @given(st.lists(steps, max_size=12))
 def test_at_the_end_no_key_of_ours_lives(happenings: list[Step]) -> None:
     asyncio.run(live_through(happenings))

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import httpx
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
 from broker.adapters.ledger import LogDirectory
+from tests import plain
 from tests.running import RunningBroker
 
 CANARY = "canary-7b4d1f09"
@@ -42,7 +42,7 @@ def assert_unwritten(broker: RunningBroker, text: str = CANARY) -> None:
 
 def received(broker: RunningBroker) -> int:
     """How many calls have reached the simulated OpenAI."""
-    count: int = httpx.get(f"{broker.upstream.removesuffix('/v1')}/sim/received?entries=0").json()["count"]
+    count: int = plain.get(f"{broker.upstream.removesuffix('/v1')}/sim/received?entries=0").json()["count"]
     return count
 
 

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from broker.adapters.ledger import LogDirectory
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import Entry, parse_entry
+from tests.running import RunningBroker
 
 WAIT_SECONDS = 5.0
 
@@ -28,20 +30,48 @@ def by_call(log: Path) -> dict[str, list[Entry]]:
     return found
 
 
+def of_call(log: Path, call_id: str) -> list[Entry]:
+    """Every durable entry of one call, oldest first."""
+    found = [parse_entry(data) for _, data in LogDirectory(log).entries() if call_id.encode() in data]
+    return [entry for entry in found if entry.record.call_id == call_id]
+
+
 def types(log: Path, call_id: str) -> list[str]:
     """The record types of one call, oldest first."""
-    return [entry.record.type.value for entry in by_call(log)[call_id]]
+    return [entry.record.type.value for entry in of_call(log, call_id)]
 
 
 def outcome(log: Path, call_id: str) -> Record:
     """The outcome of a call; waits for one that is still being written. A call without one fails."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
-        for entry in by_call(log)[call_id]:
+        for entry in of_call(log, call_id):
             if entry.record.type is RecordType.OUTCOME:
                 return entry.record
         assert time.monotonic() < deadline, f"no outcome of {call_id} within {WAIT_SECONDS} s"
         time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Since:
+    """What a broker that several tests use has written and recorded from a moment on."""
+
+    broker: RunningBroker
+    written: int
+    recorded: int
+
+    @classmethod
+    def now(cls, broker: RunningBroker) -> Since:
+        recorded = sum(1 for _ in LogDirectory(broker.log).entries())
+        return cls(broker, len(broker.errors.read_text()), recorded)
+
+    def said(self) -> str:
+        """What it has written on standard error."""
+        return self.broker.errors.read_text()[self.written :]
+
+    def entries(self) -> list[Entry]:
+        """Every durable entry, oldest first."""
+        return [parse_entry(data) for _, data in LogDirectory(self.broker.log).entries(self.recorded)]
 
 
 def verify(log: Path) -> subprocess.CompletedProcess[str]:

@@ -15,6 +15,7 @@ import pytest
 
 from broker.adapters.pki import DevPki
 from broker.gen.broker.v1 import openai_pb2, openai_pb2_grpc
+from tests import plain
 from tests.e2e.raw import (
     CANARY,
     address,
@@ -174,7 +175,7 @@ def test_no_trailer_becomes_a_header(broker: RunningBroker) -> None:
     trailers = (b"authorization: Bearer x", b"content-type: text/plain", b"x-broker-purpose: \xff", b"x-a: b")
     reply = say(broker, "explorer", head + b"transfer-encoding: chunked\r\n\r\n" + chunked(*trailers))
     assert reply.status == 200
-    upstream = httpx.get(f"{broker.upstream.removesuffix('/v1')}/sim/received").json()["entries"][-1]
+    upstream = plain.get(f"{broker.upstream.removesuffix('/v1')}/sim/received").json()["entries"][-1]
     assert "x-a" not in upstream["headers"]
 
 

@@ -12,9 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from broker.model.record import RecordType
+from tests import plain
 from tests.bundle.signing import Author
 from tests.e2e.raw import bearer
 from tests.e2e.records import entries
@@ -31,11 +30,12 @@ REPLY = (
 )
 CALLERS = 4
 RELOADS = sized(4, 20)
+PAUSE_SECONDS = sized(20, 0) / 1000
 
 
 @dataclass
 class Load:
-    """Callers that never pause; what they were answered."""
+    """Callers that hardly pause; what they were answered."""
 
     broker: RunningBroker
     done: threading.Event = field(default_factory=threading.Event)
@@ -50,10 +50,11 @@ class Load:
             while not self.done.is_set():
                 reply = client.post("/v1/chat/completions", json=CHAT, headers=headers)
                 self.statuses[reply.status_code] += 1
+                self.done.wait(PAUSE_SECONDS)
 
 
 def _shows(broker: RunningBroker, label: str) -> bool:
-    return label in httpx.get(broker.console).text
+    return label in plain.get(broker.console).text
 
 
 def _more_than(load: Load, count: int) -> bool:

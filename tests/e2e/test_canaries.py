@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
-import httpx
 import pytest
 
 from broker.gen.broker.v1 import chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
+from tests import plain
 from tests.e2e.canaries import Canary, files, hunt, plant
 from tests.e2e.raw import channel
 from tests.e2e.records import entries
@@ -55,6 +55,8 @@ class Session:
     from_callers: list[Canary] = field(default_factory=list)
     answers: dict[str, bytes] = field(default_factory=dict)
     places: dict[str, bytes] = field(default_factory=dict)
+    limits: str = ""
+    readable: list[int] = field(default_factory=list)
 
     def plant(self, stands_for: str) -> str:
         """A canary that the broker may pass on but must not write anywhere."""
@@ -178,11 +180,14 @@ def speak_grpc(session: Session) -> None:
 def look(session: Session) -> None:
     """Gathers all that a live broker shows of itself."""
     pid = session.broker.process.pid
+    [writer] = children(pid)
+    session.readable = [each for each in (pid, writer) if powerless(partial(readable, each))]
+    session.limits = Path(f"/proc/{pid}/limits").read_text()
     session.places["cmdline"] = Path(f"/proc/{pid}/cmdline").read_bytes()
     with suppress(PermissionError):  # not root: the kernel lets nobody read it, which is better still
         session.places["environ"] = Path(f"/proc/{pid}/environ").read_bytes()
     for page in ("/metrics", "/readyz", "/healthz", "/", "/none"):
-        session.places[f"console {page}"] = httpx.get(session.broker.console + page).content
+        session.places[f"console {page}"] = plain.get(session.broker.console + page).content
     with session.broker.http(None) as client:
         for page in ("/healthz", "/readyz", "/.well-known/oauth-authorization-server"):
             session.places[f"https {page}"] = client.get(page).content
@@ -214,7 +219,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
         patch.setenv("BROKER__LOG__LEVEL", "debug")
         for key in (good, wrong):
             upstream = ("--upstream", f"{url}/v1", "--upstream-key-file", str(key))
-            one = Session(start_broker(home / "b", *upstream))
+            one = Session(powerless(partial(start_broker, home / "b", *upstream)))
             if seen:
                 one.everywhere, one.from_callers = seen[0].everywhere, seen[0].from_callers
             one.keep("the upstream's key", key.read_text())
@@ -300,17 +305,10 @@ def readable(pid: int) -> bool:
     return done.stdout.strip() == "read"
 
 
-def test_no_other_process_can_read_the_brokers_memory_nor_its_core(tmp_path: Path) -> None:
+def test_no_other_process_can_read_the_brokers_memory_nor_its_core(session: Session) -> None:
     with powerless(lambda: subprocess.Popen(["sleep", "60"])) as ordinary:
         assert powerless(lambda: readable(ordinary.pid)), "not even an ordinary one: nothing is proved"
         ordinary.kill()
-    broker = powerless(lambda: start_broker(tmp_path / "b"))
-    try:
-        [writer] = children(broker.process.pid)
-        for pid in (broker.process.pid, writer):  # the log's keys are in its writer's memory, too
-            assert not powerless(partial(readable, pid))
-        limits = Path(f"/proc/{broker.process.pid}/limits").read_text()
-    finally:
-        broker.stop()
-    core = next(line.split() for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert session.readable == []  # nor its writer's: the log's keys are there, too
+    core = next(line.split() for line in session.limits.splitlines() if line.startswith("Max core file size"))
     assert core[4:6] == ["0", "0"]

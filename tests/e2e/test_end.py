@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ import pytest
 
 from broker.cli import serve
 from broker.gen.broker.v1 import chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
+from tests.commands import typed
 from tests.e2e.raw import address, bearer, channel, refusal
-from tests.e2e.upstreams import simulator_process
+from tests.e2e.records import types, verify
+from tests.e2e.upstreams import behind
 from tests.processes import children
 from tests.running import PROGRAM, RunningBroker, start_broker
 
@@ -33,26 +36,28 @@ _SOON = 6.0
 """The bound that these tests set where something hangs, so that nobody waits for the true one."""
 
 
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
+    with behind(tmp_path_factory.mktemp("upstream")) as told:
+        yield told
+
+
 @contextmanager
-def upstreamed(home: Path, *program: str) -> Iterator[RunningBroker]:
-    key = home / "upstream.key"
-    key.write_text("sk-stop-0123456789abcdefghijklmnop")
-    with simulator_process(key) as url:
-        upstream = ("--upstream", f"{url}/v1", "--upstream-key-file", str(key))
-        broker = start_broker(home / "b", *upstream, program=program or PROGRAM)
-        try:
-            yield broker
-        finally:
-            if broker.process.poll() is None:
-                broker.kill_all()
-            assert broker.process.stdout is not None
-            broker.process.stdout.close()
+def upstreamed(home: Path, upstream: tuple[str, ...], *program: str) -> Iterator[RunningBroker]:
+    broker = start_broker(home / "b", *upstream, program=program or PROGRAM)
+    try:
+        yield broker
+    finally:
+        if broker.process.poll() is None:
+            broker.kill_all()
+        assert broker.process.stdout is not None
+        broker.process.stdout.close()
 
 
 def outcomes(broker: RunningBroker) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "broker.cli.main", "audit", "show", str(broker.log), "--json", "--limit"]
-    said = subprocess.run([*command, "100"], capture_output=True, text=True, check=True).stdout
-    records = [json.loads(line) for line in said.splitlines()]
+    shown = typed("audit", "show", broker.log, "--json", "--limit", 100)
+    assert shown.returncode == 0, shown.stderr
+    records = [json.loads(line) for line in shown.stdout.splitlines()]
     return [record for record in records if record["type"] == "outcome"]
 
 
@@ -129,11 +134,27 @@ class CallLoad:
             assert not thread.is_alive()
 
 
-def test_the_brokers_end_is_told_and_recorded_for_every_call_under_way(tmp_path: Path) -> None:
-    """Issue 12, B.24: a stream that SIGTERM cut was recorded as CALLER_GONE; streams and unary calls
-    over both listeners, calls that wait to be sent again, and readers that do not read.
+UNREAD = 2
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A broker that a signal ended, with calls under way; and how each of those that were read ended."""
+
+    broker: RunningBroker
+    took: float
+    calls: dict[str, str]
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        return outcomes(self.broker)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory, upstream: tuple[str, ...]) -> Ended:
+    """Streams and unary calls over both listeners, calls that wait to be sent again, and readers that do not
+    read.
     """
-    with upstreamed(tmp_path) as broker:
+    with upstreamed(tmp_path_factory.mktemp("ended"), upstream) as broker:
         broker.token("explorer")
         calls = CallLoad(broker)
         begin: dict[str, Callable[[], str]] = {
@@ -150,17 +171,37 @@ def test_the_brokers_end_is_told_and_recorded_for_every_call_under_way(tmp_path:
             time.sleep(3)
             began = time.monotonic()
             broker.stop()
-            assert time.monotonic() - began < 15
+            took = time.monotonic() - began
         calls.join()
-    for name, ended in calls.ended.items():
-        assert "SHUTTING_DOWN" in ended, (name, ended)
-        assert ended.startswith({"g": "UNAVAILABLE ", "h": "" if "stream" in name else "503 "}[name[0]])
-    assert [record["error"] for record in outcomes(broker)] == ["SHUTTING_DOWN"] * (len(begin) + 2)
+    assert set(calls.ended) == set(begin)
+    return Ended(broker, took, calls.ended)
 
 
-def test_a_disk_that_hangs_holds_no_end_up(tmp_path: Path) -> None:
+def test_the_brokers_end_is_told_and_recorded_for_every_call_under_way(ended: Ended) -> None:
+    """Issue 12, B.24: a stream that SIGTERM cut was recorded as CALLER_GONE."""
+    assert ended.took < 15
+    for name, said in ended.calls.items():
+        assert "SHUTTING_DOWN" in said, (name, said)
+        assert said.startswith({"g": "UNAVAILABLE ", "h": "" if "stream" in name else "503 "}[name[0]])
+    assert [record["error"] for record in ended.outcomes()] == ["SHUTTING_DOWN"] * (len(ended.calls) + UNREAD)
+
+
+def test_a_stream_that_the_brokers_end_cut_is_recorded_as_that(ended: Ended) -> None:
+    said = ended.calls["https stream"]
+    assert any("SHUTTING_DOWN" in line for line in said.splitlines()), said
+    assert {record["error"] for record in ended.outcomes()} == {"SHUTTING_DOWN"}
+
+
+def test_streams_that_are_open_when_the_broker_stops_leave_no_call_open(ended: Ended) -> None:
+    streams = [record["call_id"] for record in ended.outcomes() if record["operation"] == "chat"]
+    assert len(streams) == len(ended.calls) + UNREAD
+    assert [types(ended.broker.log, call_id) for call_id in streams] == [["intent", "outcome"]] * len(streams)
+    assert verify(ended.broker.log).returncode == 0
+
+
+def test_a_disk_that_hangs_holds_no_end_up(tmp_path: Path, upstream: tuple[str, ...]) -> None:
     """Issue 12, B.24: a sync that hangs for 25 s left a process that had not exited at 70 s."""
-    with upstreamed(tmp_path) as broker:
+    with upstreamed(tmp_path, upstream) as broker:
         calls = CallLoad(broker)
         calls.begin("call", lambda: calls.https("slow-first-byte:60000", stream=False))
         time.sleep(2)
@@ -201,8 +242,10 @@ HANGS = {
 
 
 @pytest.mark.parametrize("what", HANGS)
-def test_whatever_hangs_the_process_has_ended_in_time(tmp_path: Path, what: str) -> None:
-    with upstreamed(tmp_path, *_hanging(HANGS[what])) as broker:
+def test_whatever_hangs_the_process_has_ended_in_time(
+    tmp_path: Path, upstream: tuple[str, ...], what: str
+) -> None:
+    with upstreamed(tmp_path, upstream, *_hanging(HANGS[what])) as broker:
         broker.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         assert broker.process.wait(_SOON + 10) == 1

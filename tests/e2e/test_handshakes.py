@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from broker.adapters.pki import DevPki
+from tests import plain
 from tests.e2e.raw import address
 from tests.running import RunningBroker, start_broker
 
@@ -31,7 +31,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
 def rejected(broker: RunningBroker, listener: str) -> dict[str, float]:
     """What the metrics say, by reason."""
     found = {}
-    for line in httpx.get(f"{broker.console}/metrics").text.splitlines():
+    for line in plain.get(f"{broker.console}/metrics").text.splitlines():
         if line.startswith(f'broker_handshakes_rejected_total{{listener="{listener}"'):
             name, _, count = line.rpartition(" ")
             found[name.partition('reason="')[2].removesuffix('"}')] = float(count)

@@ -8,18 +8,19 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.e2e import kill
-from tests.e2e.upstreams import received, simulator_process
+from tests.e2e.upstreams import behind, received
 from tests.processes import children
 from tests.running import RunningBroker, start_broker
 from tests.sizes import sized
 
-CALLS = sized(1_000, 10_000)
+CALLS = sized(500, 10_000)
 
 
 @pytest.mark.servers
@@ -39,23 +40,49 @@ def _said_hello(broker: RunningBroker, token: str) -> httpx.Response:
         return client.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {token}"})
 
 
-def test_a_broker_whose_log_writer_is_killed_does_nothing_more(tmp_path: Path) -> None:
-    key = tmp_path / "upstream.key"
-    key.write_text("sk-kill-0123456789abcdefghijklmnop")
-    with simulator_process(key) as url:
-        upstream = ("--upstream", f"{url}/v1", "--upstream-key-file", str(key))
-        broker = start_broker(tmp_path / "b", *upstream)
-        token = broker.token("assistant")
+@dataclass(frozen=True)
+class Bereaved:
+    """A broker whose log's writer was killed: what it wrote, its exit code, what it still answered and sent,
+    and what the next broker of its folder answered.
+    """
+
+    said: str
+    code: int
+    answered: list[int]
+    sent: list[object]
+    again: int
+
+
+@pytest.fixture(scope="module")
+def bereaved(tmp_path_factory: pytest.TempPathFactory) -> Bereaved:
+    home = tmp_path_factory.mktemp("bereaved")
+    with behind(home) as upstream:
+        broker = start_broker(home / "b", *upstream)
+        token, answered = broker.token("assistant"), []
         [writer] = children(broker.process.pid)
         os.kill(writer, signal.SIGKILL)
         with contextlib.suppress(httpx.TransportError):  # it may have ended by then
-            assert _said_hello(broker, token).status_code == httpx.codes.SERVICE_UNAVAILABLE
-        assert broker.process.wait(20) == 1
+            answered.append(_said_hello(broker, token).status_code)
+        code = broker.process.wait(20)
         broker.stop()
-        assert received(url)["entries"] == []
-        again = start_broker(tmp_path / "b", *upstream)
+        sent, said = received(broker.upstream)["entries"], broker.errors.read_text()
+        again = start_broker(home / "b", *upstream)
         try:
-            assert _said_hello(again, again.token("assistant")).status_code == httpx.codes.OK
+            status = _said_hello(again, again.token("assistant")).status_code
         finally:
             again.stop()
-    assert "log can no longer be written" in broker.errors.read_text()
+    return Bereaved(said, code, answered, sent, status)
+
+
+def test_a_broker_whose_log_writer_is_killed_does_nothing_more(bereaved: Bereaved) -> None:
+    assert set(bereaved.answered) <= {httpx.codes.SERVICE_UNAVAILABLE}
+    assert bereaved.code == 1
+    assert bereaved.sent == []
+    assert bereaved.again == httpx.codes.OK
+    assert "log can no longer be written" in bereaved.said
+
+
+def test_a_killed_writer_leaves_no_traceback_and_skips_no_step(bereaved: Bereaved) -> None:
+    assert "Traceback" not in bereaved.said
+    assert "stopped" in bereaved.said
+    assert "not_stopped" not in bereaved.said

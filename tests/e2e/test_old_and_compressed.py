@@ -12,9 +12,9 @@ import pytest
 from backports import zstd
 
 from broker.listeners.https.routes import ROUTES
-from tests.e2e.conftest import Staged
 from tests.e2e.raw import bearer, connection, until_closed
 from tests.e2e.records import outcome
+from tests.e2e.staged import Staged
 from tests.e2e.upstreams import DONE, Exchange, chat_event
 from tests.running import RunningBroker
 

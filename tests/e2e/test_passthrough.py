@@ -8,8 +8,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.e2e.conftest import Staged
 from tests.e2e.raw import CANARY, bearer, records, say
+from tests.e2e.staged import Staged
 from tests.e2e.upstreams import DONE, Exchange, chat_event
 
 CHAT = "/v1/chat/completions"

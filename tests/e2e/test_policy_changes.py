@@ -17,8 +17,9 @@ import pytest
 
 from broker.gen.broker.v1 import policy_pb2, policy_pb2_grpc
 from broker.model.record import RecordType
+from tests import plain
 from tests.e2e.raw import bearer, channel
-from tests.e2e.records import by_call, entries, outcome
+from tests.e2e.records import Since, by_call, entries, outcome
 from tests.e2e.test_streams import events, streaming
 from tests.running import RunningBroker, start_broker
 
@@ -30,10 +31,21 @@ SILENT = "slow-stream:20000"
 
 @dataclass(frozen=True)
 class Ruled:
-    """A broker and the folder of policies it watches."""
+    """A broker and the folder of policies it watches, as they were at its start."""
 
     broker: RunningBroker
     policies: Path
+    kept: dict[Path, bytes]
+    first: str
+
+    def restore(self) -> None:
+        """Returns once all policies are as they were, and rule."""
+        for path, content in _files(self.policies).items():
+            if path not in self.kept:
+                path.unlink()
+            elif content != self.kept[path]:
+                path.write_bytes(self.kept[path])
+        self.wait(lambda: _ruling(self.broker) == (self.first, ""))
 
     def change(self, edit: Callable[[dict[str, Any]], None]) -> str:
         """Edits data.json, waits until another version decides, and returns its SHA-256."""
@@ -48,11 +60,10 @@ class Ruled:
 
     def version(self) -> str:
         """The SHA-256 of the policies that the newest `config` record names."""
-        named = [e.record for e in entries(self.broker.log) if e.record.type is RecordType.CONFIG]
-        return named[-1].policy_sha256 or ""
+        return _version(self.broker)
 
     def wait(self, what: Callable[[], str | bool]) -> str:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 30
         while not (found := what()):
             assert time.monotonic() < deadline, "the change was never taken up"
             time.sleep(0.05)
@@ -73,22 +84,39 @@ def ruling(folder: Path) -> Iterator[Ruled]:
     shutil.copytree(POLICIES, policies, ignore=shutil.ignore_patterns("demonstration_data_test.rego"))
     running = start_broker(folder / "b", "--policies", str(policies))
     try:
-        yield Ruled(running, policies)
+        yield Ruled(running, policies, _files(policies), _version(running))
     finally:
         running.stop()
 
 
-@pytest.fixture
-def ruled(tmp_path: Path) -> Iterator[Ruled]:
-    with ruling(tmp_path) as here:
-        yield here
+def _files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _version(broker: RunningBroker) -> str:
+    named = [e.record for e in entries(broker.log) if e.record.type is RecordType.CONFIG]
+    return named[-1].policy_sha256 or ""
+
+
+def _ruling(broker: RunningBroker) -> tuple[str, str]:
+    """The SHA-256 of the policies that decide, and why newer ones do not."""
+    with channel(broker, "operator") as opened:
+        said = policy_pb2_grpc.PolicyServiceStub(opened).GetPolicy(policy_pb2.GetPolicyRequest(), timeout=20)
+    return said.sha256, said.problem
 
 
 @pytest.fixture(scope="module")
-def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ruled]:
-    """For tests that change no policy."""
-    with ruling(tmp_path_factory.mktemp("unchanged")) as here:
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ruled]:
+    with ruling(tmp_path_factory.mktemp("ruled")) as here:
         yield here
+
+
+@pytest.fixture
+def ruled(own: Ruled) -> Ruled:
+    """All policies are as they were at its start, whatever tests before have changed."""
+    if _files(own.policies) != own.kept:
+        own.restore()
+    return own
 
 
 def test_a_withdrawn_grant_cuts_an_open_silent_stream_within_a_second(ruled: Ruled) -> None:
@@ -108,12 +136,12 @@ def test_a_withdrawn_grant_cuts_an_open_silent_stream_within_a_second(ruled: Rul
 
 
 def test_a_revoked_token_cuts_an_open_silent_stream_within_a_second(ruled: Ruled) -> None:
-    with streaming(ruled.broker, SILENT) as reply:
+    token = ruled.broker.ask_token("explorer", ttl="3600").json()["access_token"]
+    with streaming(ruled.broker, SILENT, token=token) as reply:
         heard = events(reply)
         next(heard)
         call_id = reply.headers["x-broker-call-id"]
         with ruled.broker.http("operator") as operator:
-            token = ruled.broker.token("explorer")
             assert operator.post("/oauth/revoke", data={"token": token}).status_code == 200
         revoked = time.monotonic()
         "".join(heard)
@@ -123,10 +151,11 @@ def test_a_revoked_token_cuts_an_open_silent_stream_within_a_second(ruled: Ruled
 
 
 def test_the_new_version_is_in_the_log_before_it_decides(ruled: Ruled) -> None:
+    since = Since.now(ruled.broker)
     ruled.change(lambda data: data["roles"]["explorer"]["limits"].clear())
     reply = ruled.chat("explorer")
     assert reply.status_code == 200
-    log = entries(ruled.broker.log)
+    log = since.entries()
     configs = [e for e in log if e.record.type is RecordType.CONFIG]
     intent = next(e for e in log if e.record.type is RecordType.INTENT)
     assert configs[-1].place.seq < intent.place.seq
@@ -135,28 +164,29 @@ def test_the_new_version_is_in_the_log_before_it_decides(ruled: Ruled) -> None:
 
 
 def test_a_bad_policy_is_refused_and_the_last_good_one_stays(ruled: Ruled) -> None:
-    before = ruled.version()
+    before, since = ruled.version(), Since.now(ruled.broker)
     rego = ruled.policies / "calls.rego"
     rego.write_text(rego.read_text() + "\nbroken := [\n")
-    ruled.wait(lambda: "refused" in ruled.broker.errors.read_text())
+    ruled.wait(lambda: "refused" in since.said())
     assert ruled.chat("explorer").status_code == 200
     assert ruled.version() == before
-    said = ruled.broker.errors.read_text()
+    said = since.said()
     assert "calls.rego" in said
-    ready = httpx.get(f"{ruled.broker.console}/readyz")
+    ready = plain.get(f"{ruled.broker.console}/readyz")
     assert ready.status_code == 200
 
 
 def test_a_policy_that_cannot_be_sliced_rules_whole_and_all_are_told(ruled: Ruled) -> None:
+    since = Since.now(ruled.broker)
     own = ruled.policies / "own/mine.rego"
     own.parent.mkdir(exist_ok=True)
     own.write_text(
         'package broker.own\n\ndenies["mine"] := {"reason": "No.", "changes": []}\n'
         'if { input.call.operation == "edits" }\n'
     )
-    ruled.wait(lambda: "broker_policy_unsliced 1.0" in httpx.get(f"{ruled.broker.console}/metrics").text)
-    assert "own/mine.rego:4" in httpx.get(f"{ruled.broker.console}/").text
-    assert "policy_unsliced" in ruled.broker.errors.read_text()
+    ruled.wait(lambda: "broker_policy_unsliced 1.0" in plain.get(f"{ruled.broker.console}/metrics").text)
+    assert "own/mine.rego:4" in plain.get(f"{ruled.broker.console}/").text
+    assert "policy_unsliced" in since.said()
     assert ruled.chat("explorer").status_code == 200
 
 
@@ -197,7 +227,7 @@ def test_breaking_the_glass_is_allowed_told_and_recorded(ruled: Ruled) -> None:
         assert (record.rule, record.purpose) == ("break_glass", "INC-4711 search is down")
         assert record.alert
         assert "lena" in record.alert
-        assert "broker_alerts_total" in httpx.get(f"{ruled.broker.console}/metrics").text
+        assert "broker_alerts_total" in plain.get(f"{ruled.broker.console}/metrics").text
     else:  # the token of a role without the model does not cover it: the glass widens no token
         assert record.rule == "token.scope"
 
@@ -216,40 +246,37 @@ def _recorded_question(ruled: Ruled, **fields: Any) -> dict[str, Any]:
     return question
 
 
-def test_explain_shows_each_audience_its_part(unchanged: Ruled) -> None:
-    question = _recorded_question(unchanged)
+def test_explain_shows_each_audience_its_part(ruled: Ruled) -> None:
+    question = _recorded_question(ruled)
     question["call"]["model"] = "o3"
-    own = _explain(unchanged.broker, "assistant", question)
+    own = _explain(ruled.broker, "assistant", question)
     assert (own.allow, own.rule) == (False, "model_not_granted")
     assert list(own.changes) == ["model: gpt-4o or gpt-4o-mini"]
     assert not own.conditions
     assert not own.role
-    all_of_it = _explain(unchanged.broker, "operator", question)
+    all_of_it = _explain(ruled.broker, "operator", question)
     assert all_of_it.role == "assistant"
     failed = [condition.rule for condition in all_of_it.conditions if not condition.holds]
     assert failed == ["model_not_granted"]
 
 
-def test_explaining_another_needs_the_right(unchanged: Ruled) -> None:
-    question = _recorded_question(unchanged)
+def test_explaining_another_needs_the_right(ruled: Ruled) -> None:
+    question = _recorded_question(ruled)
     with pytest.raises(grpc.RpcError) as caught:
-        _explain(unchanged.broker, "batch", question)
+        _explain(ruled.broker, "batch", question)
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
-def test_get_policy_names_the_version_that_decides(unchanged: Ruled) -> None:
-    with channel(unchanged.broker, "operator") as opened:
-        said = policy_pb2_grpc.PolicyServiceStub(opened).GetPolicy(policy_pb2.GetPolicyRequest(), timeout=20)
-    assert said.sha256 == unchanged.version()
-    assert said.problem == ""
+def test_get_policy_names_the_version_that_decides(ruled: Ruled) -> None:
+    assert _ruling(ruled.broker) == (ruled.version(), "")
 
 
-def test_an_explanation_of_a_pattern_with_many_stars_is_refused(unchanged: Ruled) -> None:
+def test_an_explanation_of_a_pattern_with_many_stars_is_refused(ruled: Ruled) -> None:
     """Issue 12, A.1: whoever may ask about itself could hand policy a pattern that hangs it."""
     scope = [{"operation": "chat", "model": "a*" * 40 + "b"}]
     question = {"v": 1, "subject": {"id": f"{DEV}/assistant"}, "request": {"scope": scope}}
     asked = policy_pb2.ExplainRequest(point="tokens", input_json=json.dumps(question))
-    with channel(unchanged.broker, "assistant") as opened:
+    with channel(ruled.broker, "assistant") as opened:
         stub = policy_pb2_grpc.PolicyServiceStub(opened)
         with pytest.raises(grpc.RpcError) as caught:
             stub.Explain(asked, timeout=20)

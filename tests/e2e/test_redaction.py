@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from broker.model.record import RecordType
-from tests.e2e.conftest import Staged
 from tests.e2e.raw import bearer
 from tests.e2e.records import entries
+from tests.e2e.staged import Staged
 
 IBAN, CARD = "DE89370400440532013000", 4111111111111111
 PNG = "data:image/png;base64,iVBORw0KGgoAAAAN+Be36q7Rt2ZkLw9XdYc4/AAAASUVORK5CYII="

@@ -17,9 +17,9 @@ from openai import APIError
 
 from broker.gen.broker.v1 import openai_pb2_grpc
 from tests.demo.steps import sdk
-from tests.e2e.conftest import Staged
 from tests.e2e.raw import bearer, channel, refusal
 from tests.e2e.records import outcome
+from tests.e2e.staged import Staged
 from tests.e2e.test_streams import hear, rpc_request
 from tests.e2e.upstreams import DONE, Exchange, chat_event
 

@@ -15,9 +15,9 @@ import pytest
 
 from broker.gen.broker.v1 import openai_pb2 as pb
 from broker.gen.broker.v1 import openai_pb2_grpc
-from tests.e2e.conftest import Staged
 from tests.e2e.raw import bearer, channel, records
 from tests.e2e.records import outcome
+from tests.e2e.staged import Staged
 from tests.e2e.test_reply_channels import CHAT, chunk
 from tests.e2e.test_rpc_operations import chat, text_input
 from tests.e2e.test_streams import Heard, hear, rpc_request

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -23,25 +25,49 @@ def _chat(broker: RunningBroker, token: str) -> httpx.Response:
         return client.post("/v1/chat/completions", json=BODY, headers={"authorization": f"Bearer {token}"})
 
 
+@dataclass
+class Lives:
+    """One folder, and the broker that lives there: one after the other."""
+
+    home: Path
+    revoked: int = 0
+    _broker: RunningBroker | None = None
+
+    def broker(self) -> RunningBroker:
+        """The one that lives; it is started where none does."""
+        if self._broker is None:
+            self._broker = start_broker(self.home, *NOWHERE)
+        return self._broker
+
+    def end(self, how: str = "stop") -> None:
+        if self._broker is not None:
+            getattr(self._broker, how)()
+        self._broker = None
+
+
+@pytest.fixture(scope="module")
+def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
+    lives = Lives(tmp_path_factory.mktemp("lives") / "b")
+    yield lives
+    lives.end()
+
+
 @pytest.mark.parametrize("end", ["stop", "kill_all"])
-def test_a_revoked_token_stays_revoked_after_a_restart(tmp_path: Path, end: str) -> None:
-    home = tmp_path / "b"
-    broker = start_broker(home, *NOWHERE)
+def test_a_revoked_token_stays_revoked_after_a_restart(lives: Lives, end: str) -> None:
+    broker = lives.broker()
     token, other = broker.token("assistant"), broker.ask_token("assistant").json()["access_token"]
     with broker.http("assistant") as client:
         client.post("/oauth/revoke", data={"token": token}).raise_for_status()
-    getattr(broker, end)()
-    again = start_broker(home, *NOWHERE)
-    try:
-        assert _chat(again, token).json()["error"]["reason"] == "TOKEN_REVOKED"
-        assert _chat(again, other).json()["error"]["reason"] == "UPSTREAM_UNAVAILABLE"
-        _read_back(again, _chat(again, other).headers["x-broker-call-id"])
-    finally:
-        again.stop()
+    lives.revoked += 1
+    lives.end(end)
+    again = lives.broker()
+    assert _chat(again, token).json()["error"]["reason"] == "TOKEN_REVOKED"
+    assert _chat(again, other).json()["error"]["reason"] == "UPSTREAM_UNAVAILABLE"
+    _read_back(again, _chat(again, other).headers["x-broker-call-id"], lives.revoked)
 
 
-def _read_back(broker: RunningBroker, call_id: str) -> None:
-    """An auditor finds the call's records at once."""
+def _read_back(broker: RunningBroker, call_id: str, revoked: int) -> None:
+    """An auditor finds the call's records at once, and that so many tokens were revoked."""
     who = broker.identities["auditor"]
     credentials = grpc.ssl_channel_credentials(
         broker.ca.read_bytes(), who.key.read_bytes(), who.cert.read_bytes()
@@ -51,14 +77,14 @@ def _read_back(broker: RunningBroker, call_id: str) -> None:
         found = audit.GetRecord(audit_pb2.GetRecordRequest(call_id=call_id), timeout=20)
         assert [entry.record.type for entry in found.entries] == ["intent", "outcome"]
         listed = audit.ListRecords(audit_pb2.ListRecordsRequest(types=["revoked"]), timeout=20)
-        assert [reply.entry.record.operation for reply in listed] == ["token.revoke"]
+        assert [reply.entry.record.operation for reply in listed] == ["token.revoke"] * revoked
 
 
-def test_a_broker_does_not_begin_a_deleted_log_anew(tmp_path: Path) -> None:
-    home = tmp_path / "b"
-    start_broker(home, *NOWHERE).stop()
-    shutil.rmtree(home / "log")
-    command = [sys.executable, "-m", "broker.cli.main", "dev", "--dir", str(home), *NOWHERE]
+def test_a_broker_does_not_begin_a_deleted_log_anew(lives: Lives) -> None:
+    lives.broker()
+    lives.end()
+    kept = (lives.home / "log").rename(lives.home / "kept")
+    command = [sys.executable, "-m", "broker.cli.main", "dev", "--dir", str(lives.home), *NOWHERE]
     free = ["--https", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--console", "127.0.0.1:0"]
     done = subprocess.run([*command, *free], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 3
@@ -66,3 +92,6 @@ def test_a_broker_does_not_begin_a_deleted_log_anew(tmp_path: Path) -> None:
         assert hint in done.stderr
     assert "Traceback" not in done.stderr
     assert "ready" not in done.stdout
+    if (lives.home / "log").exists():
+        shutil.rmtree(lives.home / "log")
+    kept.rename(lives.home / "log")

@@ -10,9 +10,9 @@ import grpc
 import pytest
 
 from broker.gen.broker.v1 import openai_pb2_grpc
-from tests.e2e.conftest import Staged
 from tests.e2e.raw import bearer, channel
 from tests.e2e.records import outcome
+from tests.e2e.staged import Staged
 from tests.e2e.test_streams import Heard, hear, rpc_request
 from tests.e2e.upstreams import DONE, Exchange, chat_event
 

@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from broker.gen.broker.v1 import chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
-from tests.e2e.conftest import Staged
+from tests import plain
 from tests.e2e.raw import bearer, channel, refusal
 from tests.e2e.records import outcome
+from tests.e2e.staged import Staged
 from tests.e2e.upstreams import DONE, Exchange, chat_event, received, simulator_process
 from tests.ports import free_port
 from tests.running import RunningBroker, start_broker
@@ -131,7 +132,7 @@ def test_upstream_echoing_the_key_is_not_passed_on(tmp_path: Path) -> None:
         broker = start_broker(tmp_path / "b", *arguments)
         try:
             replies = [chat(broker, "wrong key", stream=stream) for stream in (False, True)]
-            refused = httpx.get(f"{url}/v1/models", headers={"authorization": f"Bearer {WRONG_KEY}"})
+            refused = plain.get(f"{url}/v1/models", headers={"authorization": f"Bearer {WRONG_KEY}"})
         finally:
             broker.stop()
     assert WRONG_KEY[-4:] in refused.text, "the simulator echoes no part of the key: nothing was tested"

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
+from tests import plain
 
 
 @contextmanager
@@ -30,9 +30,18 @@ def simulator_process(key_file: Path, *arguments: str | Path) -> Iterator[str]:
             process.terminate()
 
 
+@contextmanager
+def behind(home: Path) -> Iterator[tuple[str, ...]]:
+    """A simulated OpenAI for brokers one after the other: what `broker dev` is told of it."""
+    key = home / "upstream.key"
+    key.write_text("sk-behind-0123456789abcdefghijklmn")
+    with simulator_process(key) as url:
+        yield "--upstream", f"{url}/v1", "--upstream-key-file", str(key)
+
+
 def received(upstream: str) -> Any:
     """What a simulator says it received: `count`, `open_replies`, `entries`."""
-    reply = httpx.get(f"{upstream.removesuffix('/v1')}/sim/received", timeout=60)
+    reply = plain.get(f"{upstream.removesuffix('/v1')}/sim/received", timeout=60)
     reply.raise_for_status()
     return reply.json()
 

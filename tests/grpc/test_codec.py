@@ -84,7 +84,7 @@ def _tagged(value: object) -> object:
 
 @pytest.mark.parametrize("body", _BODIES, ids=lambda body: body.DESCRIPTOR.name)
 def test_a_document_survives_both_directions_and_the_wire(body: type[Message]) -> None:
-    @settings(max_examples=sized(60))
+    @settings(max_examples=sized(20, 600))
     @given(_documents(cast(Descriptor, body.DESCRIPTOR)).filter(lambda document: isinstance(document, dict)))
     def survives(document: object) -> None:
         message = body.FromString(from_document(body, document).SerializeToString())
@@ -93,7 +93,7 @@ def test_a_document_survives_both_directions_and_the_wire(body: type[Message]) -
     survives()
 
 
-@settings(max_examples=sized(100))
+@settings(max_examples=sized(40, 1000))
 @given(_objects)
 def test_a_struct_survives(document: dict[str, object]) -> None:
     message = from_document(chat_pb2.WebSearchOptions, {"user_location": document})

@@ -19,8 +19,9 @@ import pytest
 from broker.adapters.keystore import SealedStore
 from broker.gen.broker.v1 import chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
 from broker.model.record import RecordType
+from tests import plain
 from tests.e2e.raw import bearer, channel, refusal
-from tests.e2e.records import entries, outcome
+from tests.e2e.records import Since, outcome
 from tests.e2e.upstreams import received, simulator_process
 from tests.running import RunningBroker, start_broker
 
@@ -31,6 +32,8 @@ MEMBERS: tuple[dict[str, object], ...] = (
     {"key": "euro", "team": "claims", "region": "eu"},
 )
 """One key for each name, whose last four characters are the name's."""
+NAMES = ("alpha", "beta", "euro")
+ALL_REFS = {f"sealed:{name}" for name in NAMES}
 
 
 def key_of(name: str) -> str:
@@ -46,10 +49,11 @@ class Pooled:
 
     def trouble(self, name: str, knobs: str) -> None:
         """From now on the simulator answers this key so."""
-        httpx.post(f"{self.simulator}/sim/keys", json={"last4": name[-4:], "knobs": knobs}).raise_for_status()
+        plain.post(f"{self.simulator}/sim/keys", json={"last4": name[-4:], "knobs": knobs}).raise_for_status()
 
-    def rotate(self, name: str) -> None:
-        SealedStore(self.broker.directory / "keys").put(name, key_of(name))
+    def rotate(self, name: str) -> int:
+        """The version that it is from now on."""
+        return SealedStore(self.broker.directory / "keys").put(name, key_of(name)).version
 
     def chat(
         self, text: str = "hi", identity: str = "assistant", model: str = "gpt-4o", **headers: str
@@ -79,19 +83,20 @@ class Pooled:
         return [entry["key_last4"] for entry in self.asked()]
 
     def forget(self) -> None:
-        httpx.post(f"{self.simulator}/sim/reset").raise_for_status()
+        plain.post(f"{self.simulator}/sim/reset").raise_for_status()
 
     def metrics(self) -> str:
-        return httpx.get(f"{self.broker.console}/metrics").text
+        return plain.get(f"{self.broker.console}/metrics").text
 
-    def key_records(self) -> list[tuple[str | None, str | None]]:
-        """What the log says became of keys."""
-        records = [entry.record for entry in entries(self.broker.log)]
-        return [
-            (record.reason, record.key_ref)
-            for record in records
-            if record.type is RecordType.CONFIG and record.key_ref is not None
-        ]
+
+def key_records(since: Since) -> list[tuple[str | None, str | None]]:
+    """What the log says became of keys."""
+    records = [entry.record for entry in since.entries()]
+    return [
+        (record.reason, record.key_ref)
+        for record in records
+        if record.type is RecordType.CONFIG and record.key_ref is not None
+    ]
 
 
 @contextmanager
@@ -137,11 +142,36 @@ def pool(shared: Pooled) -> Iterator[Pooled]:
     shared.forget()
 
 
-@pytest.fixture
-def spoilt(tmp_path: Path) -> Iterator[Pooled]:
-    """For tests that put keys out of service."""
-    with pooled(tmp_path / "d") as running:
+@pytest.fixture(scope="module")
+def mended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pooled]:
+    with pooled(tmp_path_factory.mktemp("mended") / "d") as running:
         yield running
+
+
+@pytest.fixture
+def spoilt(mended: Pooled) -> Pooled:
+    """For tests that put keys out of service: each begins with new ones, and it is alpha's turn."""
+    renew(mended)
+    while mended.keys_asked()[-1:] != ["beta"]:
+        assert mended.chat().status_code == 200
+    mended.forget()
+    return mended
+
+
+def renew(pool: Pooled) -> None:
+    """All keys are quarantined and rotated: what was known of them counts no more, cooldowns neither."""
+    for name in NAMES:
+        pool.trouble(name, "401")
+    for who in ("assistant", "explorer"):
+        assert pool.chat(identity=who, model="gpt-4o-mini").status_code == 503
+    since = Since.now(pool.broker)
+    pool.forget()
+    for name in NAMES:
+        pool.rotate(name)
+    deadline = time.monotonic() + 10
+    while {ref for reason, ref in key_records(since) if reason == "released"} != ALL_REFS:
+        assert time.monotonic() < deadline, key_records(since)
+        time.sleep(0.05)
 
 
 def test_calls_are_shared_out_as_the_weights_say(pool: Pooled) -> None:
@@ -249,6 +279,7 @@ def test_where_all_keys_rest_the_caller_is_told_when_to_come_back(spoilt: Pooled
 def test_a_revoked_key_is_quarantined_and_the_caller_sees_nothing_of_it(
     spoilt: Pooled, listener: str
 ) -> None:
+    since = Since.now(spoilt.broker)
     spoilt.trouble("alpha", "401")
     for _ in range(8):
         if listener == "grpc":
@@ -259,17 +290,18 @@ def test_a_revoked_key_is_quarantined_and_the_caller_sees_nothing_of_it(
         assert (reply.status_code, record.status, record.key_ref) == (200, 200, "sealed:beta")
         assert key_of("alpha")[-4:] not in reply.text + str(reply.headers)
     assert spoilt.keys_asked().count("lpha") == 1
-    said = spoilt.broker.errors.read_text()
+    said = since.said()
     assert "key_quarantined" in said
     assert "sealed:alpha" in said
     assert "broker keys rotate alpha" in said
     assert key_of("alpha") not in said
     assert 'broker_keys{credential="openai",state="quarantined"} 1.0' in spoilt.metrics()
-    assert httpx.get(f"{spoilt.broker.console}/readyz").text == "ready\n"
-    assert spoilt.key_records() == [("quarantined", "sealed:alpha")]
+    assert plain.get(f"{spoilt.broker.console}/readyz").text == "ready\n"
+    assert key_records(since) == [("quarantined", "sealed:alpha")]
 
 
 def test_where_every_key_is_quarantined_the_operator_sees_it_and_a_rotation_ends_it(spoilt: Pooled) -> None:
+    since = Since.now(spoilt.broker)
     for name in ("alpha", "beta", "euro"):
         spoilt.trouble(name, "401")
     replies = [spoilt.chat(identity=who) for who in ("assistant", "assistant", "explorer", "explorer")]
@@ -277,18 +309,18 @@ def test_where_every_key_is_quarantined_the_operator_sees_it_and_a_rotation_ends
     assert {reply.json()["error"]["code"] for reply in replies} == {"credential_store_unavailable"}
     assert not [reply for reply in replies if "lpha" in reply.text or "***" in reply.text]
     assert sorted(spoilt.keys_asked()) == ["beta", "euro", "lpha"]
-    ready = httpx.get(f"{spoilt.broker.console}/readyz")
+    ready = plain.get(f"{spoilt.broker.console}/readyz")
     assert (ready.status_code, "every key is quarantined: openai" in ready.text) == (200, True)
     spoilt.forget()
-    spoilt.rotate("beta")
+    version = spoilt.rotate("beta")
     deadline = time.monotonic() + 5
     while (reply := spoilt.chat()).status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     record = outcome(spoilt.broker.log, reply.headers["x-broker-call-id"])
-    assert (record.key_ref, record.key_version) == ("sealed:beta", 2)
-    assert httpx.get(f"{spoilt.broker.console}/readyz").text == "ready\n"
-    assert sorted(spoilt.key_records()) == [
+    assert (record.key_ref, record.key_version) == ("sealed:beta", version)
+    assert plain.get(f"{spoilt.broker.console}/readyz").text == "ready\n"
+    assert sorted(key_records(since)) == [
         ("quarantined", "sealed:alpha"),
         ("quarantined", "sealed:beta"),
         ("quarantined", "sealed:euro"),

@@ -13,12 +13,15 @@ from broker.adapters.ledger import Disk, LogKeys
 from broker.adapters.ledger.channel import Opening
 from broker.adapters.ledger.store import LogStore
 from broker.adapters.ledger.writer import SequencedEntry
+from broker.model.charge import Taken, Unit
 from broker.model.record import Record, RecordType
+from broker.model.units import SECONDS_PER_DAY
 from broker.tlog.entry import EntryPlace, place
 from broker.tlog.recordkey import RecordVerifier
 from tests.ledger.support import ORIGIN, intent, outcome
 
 _BATCH = 1000
+MONTH = 30 * SECONDS_PER_DAY
 
 
 class _NoSync(Disk):
@@ -29,15 +32,19 @@ class _NoSync(Disk):
         """Nothing."""
 
 
-def make(home: Path, size: int, keys: LogKeys, memory: Path, origin: str = ORIGIN) -> None:
-    """A closed log of about `size` entries: calls, each with its intent and outcome."""
+def make(home: Path, size: int, keys: LogKeys, memory: Path, origin: str = ORIGIN, users: int = 0) -> None:
+    """A closed log of about `size` entries: calls, each with its intent and outcome. They are of so many
+    `users`, each with a budget for the month; without any, no call has a limit.
+    """
     public = RecordVerifier(keys.record.public_key().public_bytes_raw())
     store = LogStore(Opening(home, memory, origin, keys, 8 << 20), _NoSync(), lambda _error: None)
     seq = store.recovered.snapshot.base
     records = [Record(RecordType.KEY, call_id="i0", public_key=public.public_key)] if seq == 0 else []
     while seq < size:
         calls = [f"call_{number:032x}" for number in range(seq, seq + _BATCH)]
-        records += [record for call in calls for record in (_full(intent(call)), _full(outcome(call)))]
+        for number, call in enumerate(calls, seq // 2):
+            limited = _limited(call, number % users) if users else (intent(call), outcome(call))
+            records += map(_full, limited)
         now = time.time_ns() // 1000
         batch = [
             SequencedEntry(
@@ -54,6 +61,13 @@ def make(home: Path, size: int, keys: LogKeys, memory: Path, origin: str = ORIGI
 def _full(record: Record) -> Record:
     """As long as a real one."""
     return record._replace(policy_input="x" * 900)
+
+
+def _limited(call: str, user: int) -> tuple[Record, Record]:
+    start = int(time.time()) // MONTH * MONTH
+    reserved = (Taken(f"user:{user} spend/month", Unit.MICRO_USD, MONTH, start, 9832),)
+    used = outcome(call)._replace(requests_charged=1, tokens_charged=15, cost_micro_usd=6)
+    return intent(call)._replace(reserved=reserved), used
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from broker.adapters.ledger import LogDirectory
+from broker.adapters.ledger import Disk, LogDirectory
 from broker.cli.audit import app
 from broker.model.record import Record, RecordType
 from tests.ledger.support import crashed, intent, opened, outcome
@@ -23,7 +23,7 @@ def home(tmp_path: Path) -> Path:
     """A closed log with three calls, one denied."""
 
     async def write() -> None:
-        async with opened(tmp_path) as log:
+        async with opened(tmp_path, disk=Disk()) as log:
             for call_id in ("c1", "c2"):
                 await log.append(intent(call_id))
                 await log.append(outcome(call_id))
@@ -73,12 +73,12 @@ def test_rollback_is_found_with_a_kept_checkpoint(home: Path, tmp_path: Path) ->
 
 
 async def _reopen(home: Path) -> None:
-    async with opened(home):
+    async with opened(home, disk=Disk()):
         pass
 
 
 async def test_a_live_log_with_open_calls_exits_2(tmp_path: Path) -> None:
-    async with opened(tmp_path) as log:
+    async with opened(tmp_path, disk=Disk()) as log:
         await log.append(intent("flying"))
         done = await asyncio.to_thread(_run, "verify", tmp_path / "log")
         assert done.exit_code == 2
@@ -176,7 +176,7 @@ def test_an_entry_that_is_not_there_or_not_covered_yet_is_told(home: Path, tmp_p
     assert _run("prove", home / "log", 8).exit_code == 3
 
     async def live() -> Result:
-        async with opened(tmp_path / "live") as log:
+        async with opened(tmp_path / "live", disk=Disk()) as log:
             while LogDirectory(tmp_path / "live/log").checkpoint() is None:  # noqa: ASYNC110 - a file
                 await asyncio.sleep(0.05)
             await asyncio.gather(*(log.append(intent(f"c{number}")) for number in range(50)))

@@ -14,6 +14,7 @@ from broker.adapters.ledger.channel import MessageType, Opening, WriterMessage, 
 from broker.adapters.ledger.wal import Snapshot
 from broker.adapters.ledger.writer import SequencedEntry
 from broker.errors import BrokerError, Kind
+from broker.model.charge import Taken, Unit
 from broker.model.record import RecordType
 from broker.tlog.entry import EntryPlace, Unsigned, parse_entry
 from broker.tlog.malformed import MalformedError
@@ -69,19 +70,23 @@ def test_a_writer_learns_its_log_and_shows_no_key(tmp_path: Path) -> None:
 
 def test_a_ledger_learns_what_was_opened_or_why_not() -> None:
     dangling = parse_entry(seal(intent("c1"), EntryPlace("i", 3, 0), signer(1)))
-    log = channel.parse_opened(
-        channel.opened(Snapshot(4, "key", (), (("tok_1", 7),)), [dangling], unremembered=True)
-    )
+    windows = [Taken(f"a {n}", unit, 60, 120, n) for n in range(3000) for unit in Unit]
+    told = [each for message in channel.spent(windows) for each in channel.parse_spent(message.payload)]
+    snapshot = Snapshot(4, "key", (), (("tok_1", 7),))
+    log = channel.parse_opened(channel.opened(snapshot, [dangling], unremembered=True, recounted=True), told)
     assert (log.size, log.public_key, log.dangling, log.unremembered) == (4, "key", (dangling.record,), True)
     assert log.revoked == (("tok_1", 7),)
+    assert (log.spent, log.recounted) == (tuple(windows), True)
     refusal = BrokerError(Kind.AUDIT_UNAVAILABLE, "Another process writes this log.", remedy="Stop it.")
     with pytest.raises(BrokerError, match="Another process") as refused:
-        channel.parse_opened(channel.refused(refusal))
+        channel.parse_opened(channel.refused(refusal), ())
     assert (refused.value.kind, refused.value.remedy) == (refusal.kind, refusal.remedy)
 
 
 def test_what_opens_nothing_is_refused() -> None:
     with pytest.raises(MalformedError):
-        Opening.parse(channel.opened(Snapshot(), [], unremembered=False))
+        Opening.parse(channel.opened(Snapshot(), [], unremembered=False, recounted=False))
     with pytest.raises(MalformedError):
-        channel.parse_opened(WriterMessage(MessageType.LOST, b"{}"))
+        channel.parse_opened(WriterMessage(MessageType.LOST, b"{}"), ())
+    with pytest.raises(MalformedError):
+        channel.parse_spent(b"{}")

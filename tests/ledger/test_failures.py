@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.ledger import FileLedger, heartbeat
+from broker.adapters.ledger import Disk, FileLedger, heartbeat
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, RecordType
 from broker.tlog.report import Verdict
@@ -32,7 +32,7 @@ async def test_fdatasync_error_latches_and_is_never_retried(tmp_path: Path) -> N
             await log.append(intent("after"))
         assert refused.value.kind is Kind.AUDIT_UNAVAILABLE
         assert disk.counts["fdatasync"] == 1
-    async with opened(tmp_path):
+    async with opened(tmp_path, disk=Disk()):
         pass
     assert "before" in {entry.record.call_id for entry in entries(tmp_path)}
     assert report(tmp_path).verdict is Verdict.GOOD
@@ -46,7 +46,7 @@ async def test_disk_full_in_the_middle_of_a_write(tmp_path: Path) -> None:
         disk.fail("write", code=errno.ENOSPC)
         with pytest.raises(BrokerError, match="No space left"):
             await log.append(intent("lost"))
-    async with opened(tmp_path):
+    async with opened(tmp_path, disk=Disk()):
         pass
     assert "lost" not in {entry.record.call_id for entry in entries(tmp_path)}
     assert report(tmp_path).verdict is Verdict.GOOD
@@ -66,7 +66,7 @@ async def test_crash_between_tiles_and_checkpoint(tmp_path: Path, persist: bool)
         found = report(crashed(home, tmp_path / "b"))
         assert found.problems == ()
         assert found.size + found.uncovered >= 2 + acknowledged
-    async with opened(home):
+    async with opened(home, disk=Disk()):
         pass
     held = {entry.record.call_id for entry in entries(home)}
     assert held >= {f"c{n}" for n in range(acknowledged)}
@@ -91,7 +91,7 @@ async def test_failing_integration_latches_and_recovers(tmp_path: Path, call: st
         disk.fail(call, target)
         acknowledged = await _append_until_refused(log)
         assert "Input/output error" in str(await log.failed)
-    async with opened(tmp_path):
+    async with opened(tmp_path, disk=Disk()):
         pass
     found = [entry.record.call_id for entry in entries(tmp_path) if entry.record.type is RecordType.INTENT]
     assert found[:acknowledged] == [f"c{n}" for n in range(acknowledged)]
@@ -103,7 +103,7 @@ async def test_disk_that_fails_at_the_start_leaves_no_lock_behind(tmp_path: Path
     disk.fail("fdatasync")
     with pytest.raises(BrokerError):
         await ledger(tmp_path, disk=disk).open()
-    async with opened(tmp_path):
+    async with opened(tmp_path, disk=Disk()):
         pass
     assert report(tmp_path).verdict is Verdict.GOOD
 

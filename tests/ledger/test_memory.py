@@ -5,6 +5,7 @@ and nothing that a crash leaves is refused.
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -39,7 +40,7 @@ SEGMENT = 3000
 
 async def _lived(home: Path, calls: int = 12) -> Path:
     """A log that was written, over several segments, and closed."""
-    async with opened(home, segment_bytes=SEGMENT) as log:
+    async with opened(home, disk=Disk(), segment_bytes=SEGMENT) as log:
         for number in range(calls):
             await log.append(intent(f"c{number}"))
             await log.append(outcome(f"c{number}"))
@@ -84,7 +85,7 @@ async def test_a_log_that_was_deleted_is_not_begun_anew_under_its_name(
 async def test_a_log_that_was_rolled_back_is_not_continued(tmp_path: Path) -> None:
     home = await _lived(tmp_path / "a")
     older = shutil.copytree(home / "log", tmp_path / "older")
-    async with opened(home):
+    async with opened(home, disk=Disk()):
         pass
     shutil.rmtree(home / "log")
     older.rename(home / "log")
@@ -95,11 +96,11 @@ async def test_a_log_that_was_rolled_back_is_not_continued(tmp_path: Path) -> No
 async def test_a_copy_that_went_on_elsewhere_is_not_continued(tmp_path: Path) -> None:
     home = await _lived(tmp_path / "a")
     twin = crashed(home, tmp_path / "twin")
-    async with opened(home) as log:
+    async with opened(home, disk=Disk()) as log:
         await log.append(intent("ours"))
         await log.append(outcome("ours"))
     for _ in range(3):
-        async with opened(twin):
+        async with opened(twin, disk=Disk()):
             pass
     shutil.rmtree(home / "log")
     (twin / "log").rename(home / "log")
@@ -142,12 +143,12 @@ async def test_a_log_without_a_memory_is_continued_and_that_is_told(tmp_path: Pa
     """The first start after an upgrade, or keys that were restored without it."""
     home = await _lived(tmp_path)
     _memory(home).unlink()
-    async with opened(home):
+    async with opened(home, disk=Disk()):
         pass
     starts = [entry.record for entry in entries(home) if entry.record.type is RecordType.START]
     assert [record.alert is not None for record in starts] == [False, True]
     assert report(home).verdict is Verdict.GOOD
-    async with opened(home):
+    async with opened(home, disk=Disk()):
         pass
     assert entries(home)[-2].record.alert is None
 
@@ -166,7 +167,7 @@ async def test_a_log_begun_under_a_new_name_has_a_memory_of_its_own(tmp_path: Pa
 
 
 async def test_one_origin_is_not_written_into_two_folders(tmp_path: Path) -> None:
-    async with opened(tmp_path) as log:
+    async with opened(tmp_path, disk=Disk()) as log:
         assert log.ready
         (tmp_path / "two").mkdir()
         (tmp_path / "two/keys").symlink_to(tmp_path / "keys")
@@ -177,20 +178,23 @@ async def test_an_older_memory_is_no_reason_to_refuse(tmp_path: Path) -> None:
     """What a power failure may leave: the log was synced, what is remembered of it was not yet."""
     home = await _lived(tmp_path)
     older = _memory(home).read_bytes()
-    async with opened(home) as log:
+    async with opened(home, disk=Disk()) as log:
         await log.append(intent("c"))
     _memory(home).write_bytes(older)
-    async with opened(home):
+    async with opened(home, disk=Disk()):
         pass
     assert report(home).verdict is Verdict.GOOD
 
 
 class _Camera(Disk):
-    """Keeps a copy of everything before and after each call that changes the disk."""
+    """Keeps a copy of everything before and after each call that changes the disk. The writer makes them from
+    two threads: each picture is taken between two calls.
+    """
 
     def __init__(self, home: Path, album: Path) -> None:
         self._home = home
         self._album = album
+        self._one = threading.RLock()
         self.on = False
 
     def _shoot(self) -> None:
@@ -198,32 +202,38 @@ class _Camera(Disk):
             crashed(self._home, self._album / f"{len(list(self._album.iterdir())):03}")
 
     def write(self, fd: int, content: bytes) -> None:
-        self._shoot()
-        super().write(fd, content[: len(content) // 2])
-        self._shoot()
-        super().write(fd, content[len(content) // 2 :])
+        with self._one:
+            self._shoot()
+            super().write(fd, content[: len(content) // 2])
+            self._shoot()
+            super().write(fd, content[len(content) // 2 :])
 
     def pwrite(self, fd: int, content: bytes, at: int) -> None:
-        self._shoot()
-        super().pwrite(fd, content[:20], at)  # torn
-        self._shoot()
-        super().pwrite(fd, content, at)
+        with self._one:
+            self._shoot()
+            super().pwrite(fd, content[:20], at)  # torn
+            self._shoot()
+            super().pwrite(fd, content, at)
 
     def fdatasync(self, fd: int) -> None:
-        self._shoot()
-        super().fdatasync(fd)
+        with self._one:
+            self._shoot()
+            super().fdatasync(fd)
 
     def fsync(self, fd: int) -> None:
-        self._shoot()
-        super().fsync(fd)
+        with self._one:
+            self._shoot()
+            super().fsync(fd)
 
     def replace(self, source: Path, target: Path) -> None:
-        self._shoot()
-        super().replace(source, target)
+        with self._one:
+            self._shoot()
+            super().replace(source, target)
 
     def unlink(self, path: Path) -> None:
-        self._shoot()
-        super().unlink(path)
+        with self._one:
+            self._shoot()
+            super().unlink(path)
 
 
 async def test_a_crash_at_any_moment_is_no_reason_to_refuse(tmp_path: Path) -> None:
@@ -258,7 +268,7 @@ async def test_a_memory_that_cannot_be_written_refuses_its_callers(tmp_path: Pat
         disk.fail(call)
         with pytest.raises(BrokerError, match="Input/output error"):
             await _append_for_ever(log)
-    async with opened(tmp_path):
+    async with opened(tmp_path, disk=Disk()):
         pass
     assert report(tmp_path).verdict is Verdict.GOOD
 
@@ -298,7 +308,7 @@ def _tear(segment: Path) -> None:
 async def test_a_closed_log_whose_write_ahead_tail_is_lost_goes_on(
     tmp_path: Path, lost: Callable[[Path], object], remembered: bool
 ) -> None:
-    async with opened(tmp_path, segment_bytes=SEGMENT) as log:
+    async with opened(tmp_path, disk=Disk(), segment_bytes=SEGMENT) as log:
         await log.append(intent("open"))
         for number in range(150):
             await log.append(intent(f"c{number}"))
@@ -307,7 +317,7 @@ async def test_a_closed_log_whose_write_ahead_tail_is_lost_goes_on(
     if not remembered:
         _memory(tmp_path).unlink()
     assert report(tmp_path).problems == ()
-    async with opened(tmp_path):
+    async with opened(tmp_path, disk=Disk()):
         pass
     assert [entry.record.type.value for entry in entries(tmp_path)[-3:]] == ["start", "recovered", "close"]
     assert report(tmp_path).verdict is Verdict.GOOD

@@ -39,7 +39,7 @@ def test_a_segment_has_its_full_size_from_the_first_frame_on(tmp_path: Path) -> 
 async def test_a_spare_that_another_process_left_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "log/wal").mkdir(parents=True)
     (tmp_path / "log" / SPARE).write_bytes(FIRST.encode() + encode_batch(0, [b"old"]) * 20)
-    async with opened(tmp_path) as log:
+    async with opened(tmp_path, disk=Disk()) as log:
         await log.append(intent("c1"))
         left = crashed(tmp_path, tmp_path.with_name(f"{tmp_path.name}-copy"))
         assert b"old" not in _segment(left / "log").read_bytes()
@@ -47,7 +47,7 @@ async def test_a_spare_that_another_process_left_is_not_used(tmp_path: Path) -> 
 
 
 async def test_a_running_log_keeps_one_spare_and_a_closed_one_no_zeros(tmp_path: Path) -> None:
-    async with opened(tmp_path, segment_bytes=BYTES) as log:
+    async with opened(tmp_path, disk=Disk(), segment_bytes=BYTES) as log:
         spare = tmp_path / "log" / SPARE
         await asyncio.sleep(2 * INTERVAL_SECONDS)
         assert spare.read_bytes() == bytes(BYTES)

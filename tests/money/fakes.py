@@ -30,8 +30,10 @@ from broker.model.request_context import RequestContext
 from broker.model.secret import Lease, Secret
 from broker.model.sends import Sends
 from broker.model.subject import Caller, Peer, Subject
+from broker.model.units import NS_PER_SECOND
 from broker.prefilter.inspector import Inspector
 from broker.shaping.mentions import Mentions
+from tests.budget.windows import SpentWindows
 from tests.call.fakes import HandClock
 from tests.keypool.fakes import MemoryLedger
 from tests.objects.memory import MemoryOwners
@@ -275,8 +277,14 @@ class Till:
         return heard
 
     def taken(self, unit: Unit) -> int:
-        """What the counters hold of this unit."""
-        return sum(window.taken for key, window in self.counters._windows.items() if key[1] is unit)
+        """What the counters hold of this unit, and the log tells of it: a restart knows the same."""
+        held = {key: window.taken for key, window in self.counters._windows.items()}
+        spent = SpentWindows()
+        for record in self.ledger.records:
+            spent.observe(record)
+        told = spent.items(self.clock.now_ns() // NS_PER_SECOND)
+        assert {each[:4]: each.amount for each in told} == held
+        return sum(taken for key, taken in held.items() if key[1] is unit)
 
     @property
     def owned(self) -> set[str]:

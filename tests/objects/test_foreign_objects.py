@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,13 @@ import pytest
 from broker.gen.broker.v1 import openai_pb2 as pb
 from broker.gen.broker.v1 import openai_pb2_grpc
 from broker.model.operation import Operation
-from tests.e2e.conftest import Staged, staged
 from tests.e2e.raw import bearer, channel, nothing_reaches_upstream, records, refusal
+from tests.e2e.staged import Staged
 from tests.e2e.test_operations import sdk, user
 from tests.e2e.upstreams import Exchange, simulator_process
 from tests.objects.generated import FOREIGN, planted
+from tests.policy.engines import POLICIES
 from tests.running import RunningBroker, start_broker
-
-__all__ = ["staged"]
 
 
 @pytest.fixture(scope="module")
@@ -144,18 +144,14 @@ def test_a_cursor_names_an_object_too(broker: RunningBroker) -> None:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
     """A broker at which the assistant may do all that the explorer may."""
-    folder = tmp_path_factory.mktemp("pair") / "b"
-    first = start_broker(folder)
-    policies = tmp_path_factory.mktemp("policies")
-    for each in first.policies.glob("*.rego"):
-        if not each.name.endswith("_test.rego"):
-            (policies / each.name).write_text(each.read_text())
-    (policies / "schema").symlink_to(first.policies / "schema")
-    data = json.loads((first.policies / "data.json").read_text())
+    folder = tmp_path_factory.mktemp("pair")
+    policies = Path(
+        shutil.copytree(POLICIES, folder / "policies", ignore=shutil.ignore_patterns("*_test.rego"))
+    )
+    data = json.loads((policies / "data.json").read_text())
     data["roles"]["assistant"] = data["roles"]["explorer"]
     (policies / "data.json").write_text(json.dumps(data))
-    first.stop()
-    running = start_broker(folder, "--policies", str(policies))
+    running = start_broker(folder / "b", "--policies", str(policies))
     yield running
     running.stop()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,28 +29,21 @@ def said(*arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
-    broker = start_broker(tmp_path_factory.mktemp("objects") / "b")
-    yield broker
-    broker.stop()
-
-
 def test_objects_are_listed_shown_adopted_and_forgotten_beside_a_running_broker(
-    running: RunningBroker,
+    broker: RunningBroker,
 ) -> None:
-    place = ("--dir", str(running.directory))
-    explorer = running.identities["explorer"].spiffe_id
-    with sdk(running, "explorer") as client:
+    place = ("--dir", str(broker.directory))
+    explorer = broker.identities["explorer"].spiffe_id
+    with sdk(broker, "explorer") as client:
         made = client.responses.create(model="gpt-4o", input="remember me")
         [row] = [each for each in said("list", *place)["objects"] if each["id"] == made.id]
         assert (row["owner"], row["until"] is not None) == (explorer, True)
         shown = said("show", made.id, *place)
         assert shown["parts"] == [made.output[0].id]
         body = {"model": "gpt-4o", "input": "go on", "conversation": CONVERSATION}
-        assert ask(running, "explorer", body).status_code == 404
+        assert ask(broker, "explorer", body).status_code == 404
         assert said("adopt", CONVERSATION, "--subject", explorer, *place)["done"]
-        assert "not yours" not in ask(running, "explorer", body).text
+        assert "not yours" not in ask(broker, "explorer", body).text
         assert said("forget", made.id, *place)["done"]
         with pytest.raises(openai.NotFoundError):
             client.responses.retrieve(made.id)
@@ -101,9 +93,9 @@ def test_a_broker_whose_file_is_lost_knows_the_owners_after_its_start(tmp_path: 
     ids=str,
 )
 def test_what_is_wrong_is_told_with_what_to_try(
-    running: RunningBroker, arguments: tuple[str, ...], code: int, words: str
+    broker: RunningBroker, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
-    result = objects(*arguments, "--dir", str(running.directory))
+    result = objects(*arguments, "--dir", str(broker.directory))
     assert result.exit_code == code
     assert words in result.stderr
 

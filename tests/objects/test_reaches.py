@@ -13,13 +13,12 @@ import pytest
 
 from broker.gen.broker.v1 import openai_pb2 as pb
 from broker.gen.broker.v1 import openai_pb2_grpc
-from tests.e2e.conftest import Staged, staged
 from tests.e2e.raw import bearer, channel, nothing_reaches_upstream, records, refusal
+from tests.e2e.staged import Staged
 from tests.e2e.test_operations import sdk, user
 from tests.objects.test_foreign_objects import ask
 from tests.running import RunningBroker
 
-__all__ = ["staged"]
 RESPONSE: dict[str, Any] = {"model": "gpt-4o", "input": "hi"}
 CHAT: dict[str, Any] = {"model": "gpt-4o", "messages": user("hi")}
 MCP = {"type": "mcp", "server_label": "x", "server_url": "https://mcp.example.org/sse"}

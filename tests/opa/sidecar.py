@@ -120,7 +120,10 @@ class RunningOpa:
     def loaded(self) -> bool:
         """Whether it says that its bundles are active."""
         try:
-            return httpx.get(f"{self.url}/health?bundles").status_code == httpx.codes.OK
+            return (
+                httpx.get(f"{self.url}/health?bundles", verify=self.scheme == "https").status_code
+                == httpx.codes.OK
+            )
         except httpx.HTTPError:
             return False
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from broker.model.record import RecordType
+from tests import plain
 from tests.bundle.signing import Author
 from tests.e2e.raw import bearer
 from tests.e2e.records import by_call, entries
@@ -48,7 +49,7 @@ class OnOpa:
             return client.post("/v1/chat/completions", json=CHAT, headers=bearer(self.broker, "explorer"))
 
     def ready(self) -> httpx.Response:
-        return httpx.get(f"{self.broker.console}/readyz")
+        return plain.get(f"{self.broker.console}/readyz")
 
     def until(self, what: Callable[[], bool], seconds: float = 20) -> float:
         """Seconds until it is so."""
@@ -148,19 +149,19 @@ def test_no_call_goes_on_while_opa_is_dead(on_opa: OnOpa) -> None:
 
 
 def test_a_bundle_whose_tests_fail_never_reaches_opa(on_opa: OnOpa) -> None:
-    served = httpx.get(f"{on_opa.broker.console}/bundles/broker.tar.gz").content
+    served = plain.get(f"{on_opa.broker.console}/bundles/broker.tar.gz").content
     author = on_opa.author
     author.edit("content.rego", lambda text: text.replace('else := "block"', 'else := "allow"'))
     try:
         author.publish("bad")
-        on_opa.until(lambda: "newer policies are refused" in httpx.get(on_opa.broker.console).text.lower())
-        assert httpx.get(f"{on_opa.broker.console}/bundles/broker.tar.gz").content == served
-        assert "broker_policy_refused 1.0" in httpx.get(f"{on_opa.broker.console}/metrics").text
+        on_opa.until(lambda: "newer policies are refused" in plain.get(on_opa.broker.console).text.lower())
+        assert plain.get(f"{on_opa.broker.console}/bundles/broker.tar.gz").content == served
+        assert "broker_policy_refused 1.0" in plain.get(f"{on_opa.broker.console}/metrics").text
         assert on_opa.chat().status_code == 200
     finally:
         author.edit("content.rego", lambda text: text.replace('else := "allow"', 'else := "block"'))
         author.publish("first")
-    on_opa.until(lambda: "broker_policy_refused 0.0" in httpx.get(f"{on_opa.broker.console}/metrics").text)
+    on_opa.until(lambda: "broker_policy_refused 0.0" in plain.get(f"{on_opa.broker.console}/metrics").text)
 
 
 def test_a_grant_withdrawn_in_opa_cuts_an_open_stream_within_a_second(on_opa: OnOpa) -> None:
@@ -202,13 +203,13 @@ def test_a_grant_withdrawn_in_opa_cuts_an_open_stream_within_a_second(on_opa: On
 
 def _revision(opa: RunningOpa) -> str:
     url = f"{opa.url}/v1/data/broker/calls/decision?provenance=true"
-    return str(httpx.post(url, json={"input": {}}).json()["provenance"]["bundles"]["broker"]["revision"])
+    return str(plain.post(url, json={"input": {}}).json()["provenance"]["bundles"]["broker"]["revision"])
 
 
 def test_a_fault_of_the_switch_is_felt(on_opa: OnOpa) -> None:
     """What the tests above rely on."""
     on_opa.switch.turn(Fault())
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{on_opa.switch.url}/v1/data", json={}, timeout=0.2)
+        plain.post(f"{on_opa.switch.url}/v1/data", json={}, timeout=0.2)
     on_opa.switch.turn(None)
-    assert httpx.post(f"{on_opa.switch.url}/v1/data", json={}, timeout=5).status_code == 200
+    assert plain.post(f"{on_opa.switch.url}/v1/data", json={}, timeout=5).status_code == 200

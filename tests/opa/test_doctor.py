@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from broker.adapters.keystore import SealedStore
+from tests.commands import typed
 from tests.opa.sidecar import running_opa
 from tests.ops.test_doctor import KEY
 from tests.ports import free_port
@@ -33,8 +32,7 @@ def asked(home: Path, url: str, **opa: object) -> tuple[int, list[dict[str, Any]
         "opa": {"url": url, "deadline_ms": 1000, **opa},
     }
     config = configuration(home, "https://api.openai.com/v1", sections)
-    command = [sys.executable, "-m", "broker.cli.main", "doctor", "--config", str(config), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = typed("doctor", "--config", config, "--json")
     return done.returncode, [check for check in json.loads(done.stdout) if check["subject"] == "policy"]
 
 

@@ -9,12 +9,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from broker.console.app import ConsoleApp, Status
+from tests import plain
 from tests.running import RunningBroker
 
 
 def metrics(broker: RunningBroker) -> dict[str, float]:
     """Every sample by name and labels."""
-    text = httpx.get(f"{broker.console}/metrics").text
+    text = plain.get(f"{broker.console}/metrics").text
     return {
         f"{sample.name}{sorted(sample.labels.items())}": sample.value
         for family in text_string_to_metric_families(text)
@@ -23,7 +24,7 @@ def metrics(broker: RunningBroker) -> dict[str, float]:
 
 
 def test_the_page_names_where_the_broker_is(broker: RunningBroker) -> None:
-    reply = httpx.get(broker.console)
+    reply = plain.get(broker.console)
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
     assert reply.headers["content-security-policy"].startswith("default-src 'none'")
@@ -35,16 +36,16 @@ def test_the_page_names_where_the_broker_is(broker: RunningBroker) -> None:
 
 @pytest.mark.parametrize(("path", "said"), [("/healthz", "alive\n"), ("/readyz", "ready\n")])
 def test_health_is_one_word(broker: RunningBroker, path: str, said: str) -> None:
-    assert httpx.get(broker.console + path).text == said
+    assert plain.get(broker.console + path).text == said
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/oauth/token", "/%2e%2e/metrics", "/metrics/", "/readyz/x"])
 def test_the_console_serves_nothing_else(broker: RunningBroker, path: str) -> None:
-    assert httpx.get(broker.console + path).status_code == 404
+    assert plain.get(broker.console + path).status_code == 404
 
 
 def test_only_get_is_answered(broker: RunningBroker) -> None:
-    assert httpx.post(f"{broker.console}/metrics").status_code == 404
+    assert plain.post(f"{broker.console}/metrics").status_code == 404
 
 
 def test_a_call_is_counted_once_its_records_are_durable(broker: RunningBroker) -> None:
@@ -68,7 +69,7 @@ def test_a_call_is_counted_once_its_records_are_durable(broker: RunningBroker) -
 
 def test_no_metric_names_a_caller(broker: RunningBroker) -> None:
     broker.token("assistant")
-    text = httpx.get(f"{broker.console}/metrics").text
+    text = plain.get(f"{broker.console}/metrics").text
     assert not [name for name in ("spiffe:", "tok_", "call_", "assistant", "gpt-") if f'="{name}' in text]
     labels = set(re.findall(r"[{,](\w+)=", text))
     assert labels <= {

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,20 +11,13 @@ import pytest
 
 from broker.cli.dev import dev
 from broker.errors import ConfigError
+from tests.commands import typed
 from tests.running import RunningBroker
-
-BROKER = (sys.executable, "-m", "broker.cli.main")
 
 
 @pytest.mark.parametrize("option", ["--https", "--grpc", "--console"])
 def test_a_public_address_is_refused(tmp_path: Path, option: str) -> None:
-    done = subprocess.run(
-        [*BROKER, "dev", "--dir", str(tmp_path / "b"), option, "0.0.0.0:0"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = typed("dev", "--dir", tmp_path / "b", option, "0.0.0.0:0")
     assert (done.returncode, done.stdout) == (3, "")
     assert "loopback only" in done.stderr
     assert "broker serve" in done.stderr
@@ -83,7 +74,7 @@ def test_it_says_loudly_that_it_is_for_development(broker: RunningBroker) -> Non
 @pytest.mark.parametrize(
     "line", [[], ["serve"], ["serve", "--nope"], ["nonsense"], ["audit", "show"], ["serve", "--config", "x"]]
 )
-def test_a_command_that_could_not_run_ends_with_3(line: list[str], tmp_path: Path) -> None:
-    done = subprocess.run([*BROKER, *line], capture_output=True, text=True, check=False, cwd=tmp_path)
+def test_a_command_that_could_not_run_ends_with_3(line: list[str]) -> None:
+    done = typed(*line)
     assert done.returncode == 3
     assert "Traceback" not in done.stderr

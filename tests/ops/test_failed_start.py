@@ -20,6 +20,7 @@ from broker.app import broker as composition
 from broker.model.record import RecordType
 from tests.e2e.records import entries, verify
 from tests.ephemeral_keys.site import PROJECT, Site, site
+from tests.ops.nursery import Born, Nursery, nursery
 from tests.ports import free_port
 from tests.processes import GROUP, STATE, stats
 from tests.running import PROGRAM, environment
@@ -27,36 +28,6 @@ from tests.vault.serving import configuration
 
 START_SECONDS = 60
 LISTENERS = ("https", "grpc", "console")
-STOPPING_AT = """
-import asyncio, errno, sys
-from broker.app.parts import StartedParts
-from broker.cli.main import main
-
-add, begin, chosen = StartedParts.add, StartedParts.begin, sys.argv.pop()
-
-def heed(said):
-    if said == "fail\\n":
-        raise OSError(errno.EIO, "made to fail", chosen)
-
-def stopping_add(self, part, *how):
-    add(self, part, *how)
-    if part == chosen and sys._getframe(1).f_code.co_name != "begin":
-        heed(sys.stdin.readline())
-
-async def stopping_begin(self, part, *how):
-    done = await begin(self, part, *how)
-    if part == chosen:
-        print("begun", flush=True)
-        await asyncio.sleep(0.5)  # so that a key is made, or is just being made
-        heed(await asyncio.to_thread(sys.stdin.readline))
-    return done
-
-StartedParts.add, StartedParts.begin = stopping_add, stopping_begin
-main()
-"""
-"""`broker serve` with a part's name behind its arguments: once that has begun, the start waits for a line on
-standard input, and fails where it says so.
-"""
 
 
 def parts() -> list[str]:
@@ -77,6 +48,7 @@ def parts() -> list[str]:
 class Place:
     """Where brokers start, one after the other: the same folder, addresses and OpenAI."""
 
+    born: Nursery
     here: Site
     addresses: Mapping[str, str]
 
@@ -85,7 +57,14 @@ class Place:
         return self.here.directory / "log"
 
     def config(self, **changed: Mapping[str, object]) -> Path:
-        """The configuration, with some keys of some sections changed."""
+        """The configuration, with some keys of some sections changed. Its engine is an OPA that is away: to
+        try policies takes a start longer than all the rest.
+        """
+        away = {"policy": {"adapter": "opa"}, "opa": {"url": f"http://127.0.0.1:{free_port()}"}}
+        return self.deciding(**away, **changed)
+
+    def deciding(self, **changed: Mapping[str, object]) -> Path:
+        """The same, with the policies of the folder."""
         directory = self.here.directory
         sections: dict[str, dict[str, object]] = {
             "keys": {"directory": str(directory / "keys")},
@@ -113,30 +92,21 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with site(tmp_path_factory.mktemp("failing") / "broker") as here:
-        place = Place(here, {name: f"127.0.0.1:{free_port()}" for name in LISTENERS})
-        serves(place, place.config())
+    with nursery() as born, site(tmp_path_factory.mktemp("failing") / "broker") as here:
+        place = Place(born, here, {name: f"127.0.0.1:{free_port()}" for name in LISTENERS})
+        serves(place, place.deciding())
         yield place
 
 
-def spawn(config: Path, *part: str) -> subprocess.Popen[str]:
-    """`broker serve`, in a process group of its own; `part` is the one at which it waits."""
-    program = ("-c", STOPPING_AT) if part else PROGRAM
-    return subprocess.Popen(
-        [sys.executable, *program, "serve", "--config", str(config), *part],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-        start_new_session=True,
-    )
+def spawn(place: Place, config: Path, part: str) -> Born:
+    """`broker serve`; `part` is the one at which it waits."""
+    return place.born.spawn("serve", "--config", str(config), part=part)
 
 
-def fails(place: Place, config: Path, *part: str) -> str:
-    """What a start says that fails; by then, nothing of it is left."""
+def fails(place: Place, config: Path, part: str = "") -> str:
+    """What a start says that fails, at `part` where that is given; by then, nothing of it is left."""
     begun = place.types()
-    process = spawn(config, *part)
+    process = spawn(place, config, part)
     said, errors = process.communicate("fail\n", timeout=START_SECONDS)
     assert (process.returncode, said.replace("begun\n", "")) == (3, ""), errors
     assert [line[:8] for line in errors.splitlines()].count("broker: ") == 1, errors
@@ -155,7 +125,7 @@ def leaves_nothing(place: Place, pid: int, begun: list[RecordType]) -> None:
     assert new[-1:] in ([], [RecordType.CLOSE])
 
 
-def is_ready_and_ends(process: subprocess.Popen[str]) -> None:
+def is_ready_and_ends(process: subprocess.Popen[str] | Born) -> None:
     assert process.stdout is not None
     is_ready = "ready\n" in iter(process.stdout.readline, "")
     process.terminate()
@@ -165,8 +135,12 @@ def is_ready_and_ends(process: subprocess.Popen[str]) -> None:
 
 
 def serves(place: Place, config: Path) -> None:
-    """A start right after is ready, and ends as it should."""
-    is_ready_and_ends(spawn(config))
+    """A start right after, with an interpreter of its own, is ready and ends as it should."""
+    command = [sys.executable, *PROGRAM, "serve", "--config", str(config)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        is_ready_and_ends(process)
     assert place.here.organization()["accounts"] == []
     verified = verify(place.log)
     assert verified.returncode == 0, verified.stdout + verified.stderr
@@ -174,22 +148,18 @@ def serves(place: Place, config: Path) -> None:
 
 @pytest.mark.parametrize("part", [part for part in parts() if part != "vault"])
 def test_whatever_has_begun_is_undone(place: Place, part: str) -> None:
-    """Each start needs the addresses, the instance and the log that the one before had. An OPA that is away
-    does as engine: to try policies takes a start longer than all the rest.
-    """
-    away = {"policy": {"adapter": "opa"}, "opa": {"url": f"http://127.0.0.1:{free_port()}"}}
-    config = place.config(**({} if part == "policy" else away))
+    """Each start needs the addresses, the instance and the log that the one before had."""
+    config = place.deciding() if part == "policy" else place.config()
     assert f"{part}: made to fail. " in fails(place, config, part)
 
 
 def test_after_starts_that_failed_one_succeeds(place: Place) -> None:
-    serves(place, place.config())
+    serves(place, place.deciding())
 
 
 def test_a_key_that_was_made_is_deleted(place: Place) -> None:
     begun = place.types()
-    process = spawn(place.config(), "listeners")
-    assert process.stdout is not None
+    process = spawn(place, place.config(), "listeners")
     assert process.stdout.readline() == "begun\n"
     deadline = time.monotonic() + 20
     while not place.here.live() and time.monotonic() < deadline:
@@ -223,7 +193,7 @@ def vault_that_is_away(place: Place) -> Iterator[Path]:
 
 @contextmanager
 def broken_policy(place: Place) -> Iterator[Path]:
-    config = place.config()
+    config = place.deciding()
     broken = place.here.directory / "policies" / "broken.rego"
     broken.write_text("package broker.calls\n\nallow if {\n")
     yield config
@@ -309,7 +279,7 @@ def test_a_fault_is_told_and_undone(
 
 
 def test_after_faults_that_were_mended_a_start_succeeds(place: Place) -> None:
-    serves(place, place.config())
+    serves(place, place.deciding())
 
 
 def test_where_an_address_is_taken_nothing_else_has_begun(place: Place) -> None:
@@ -321,8 +291,7 @@ def test_where_an_address_is_taken_nothing_else_has_begun(place: Place) -> None:
 
 
 def test_until_it_is_ready_its_addresses_are_taken_and_refuse(place: Place) -> None:
-    process = spawn(place.config(), "policy")
-    assert process.stdout is not None
+    process = spawn(place, place.deciding(), "policy")
     assert process.stdout.readline() == "begun\n"
     for address in place.addresses.values():
         host, port = address.split(":")
@@ -330,7 +299,6 @@ def test_until_it_is_ready_its_addresses_are_taken_and_refuse(place: Place) -> N
             assert caller.connect_ex((host, int(port))) == errno.ECONNREFUSED
         with pytest.raises(OSError, match="in use"):
             socket.create_server((host, int(port)))
-    assert process.stdin is not None
     process.stdin.write("go on\n")
     process.stdin.flush()
     is_ready_and_ends(process)
@@ -339,8 +307,7 @@ def test_until_it_is_ready_its_addresses_are_taken_and_refuse(place: Place) -> N
 @pytest.mark.parametrize("part", ["log", "space"])
 def test_a_signal_while_it_starts_ends_it_as_any_other(place: Place, part: str) -> None:
     begun = place.types()
-    process = spawn(place.config(), part)
-    assert process.stdout is not None
+    process = spawn(place, place.config(), part)
     assert process.stdout.readline() == "begun\n"
     process.terminate()
     _, errors = process.communicate("go on\n", timeout=START_SECONDS)

@@ -7,15 +7,18 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from broker.app.listeners import published
 from broker.cli.devfiles import Addresses, DevPaths, configuration, import_upstream_key
 from broker.cli.main import told
 from broker.errors import ConfigError
+from tests import plain
+from tests.commands import Done
+from tests.ops.nursery import Nursery, nursery
 from tests.ports import free_port
 from tests.serving import _toml
 
@@ -38,17 +41,22 @@ def config_of(home: Path, opa: str | None = None, **server: str) -> Path:
     return config
 
 
-def serve(config: Path) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def born() -> Iterator[Nursery]:
+    with nursery() as born:
+        yield born
+
+
+def serve(born: Nursery, config: Path) -> Done:
     """`broker serve`, which is to end by itself."""
-    command = [sys.executable, "-m", "broker.cli.main", "serve", "--config", str(config)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return born.spawn("serve", "--config", str(config)).done()
 
 
 @pytest.mark.parametrize("listener", LISTENERS)
-def test_a_port_in_use_is_told_with_its_address(tmp_path: Path, listener: str) -> None:
+def test_a_port_in_use_is_told_with_its_address(born: Nursery, tmp_path: Path, listener: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        done = serve(config_of(tmp_path / "b", **{listener: address}))
+        done = serve(born, config_of(tmp_path / "b", **{listener: address}))
     assert done.returncode == 3, done.stderr
     assert address in done.stderr
     assert "give another port" in done.stderr
@@ -57,8 +65,8 @@ def test_a_port_in_use_is_told_with_its_address(tmp_path: Path, listener: str) -
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:70000", "203.0.113.7:8443"])
-def test_an_address_that_cannot_be_is_told(tmp_path: Path, address: str) -> None:
-    done = serve(config_of(tmp_path / "b", https=address))
+def test_an_address_that_cannot_be_is_told(born: Nursery, tmp_path: Path, address: str) -> None:
+    done = serve(born, config_of(tmp_path / "b", https=address))
     assert done.returncode == 3, done.stderr
     assert address in done.stderr
     assert "Errno" not in done.stderr
@@ -66,14 +74,14 @@ def test_an_address_that_cannot_be_is_told(tmp_path: Path, address: str) -> None
 
 
 @pytest.mark.parametrize("name", ["certificate", "client_ca"])
-def test_a_missing_file_is_told_with_its_path(tmp_path: Path, name: str) -> None:
+def test_a_missing_file_is_told_with_its_path(born: Nursery, tmp_path: Path, name: str) -> None:
     config = config_of(tmp_path / "b")
     lines = config.read_text().splitlines()
     section = lines.index("[tls]")
     place = next(n for n, line in enumerate(lines) if n > section and line.startswith(f"{name} = "))
     lines[place] = f'{name} = "{tmp_path}/none.pem"'
     config.write_text("\n".join(lines))
-    done = serve(config)
+    done = serve(born, config)
     assert done.returncode == 3, done.stderr
     assert f"{tmp_path}/none.pem" in done.stderr
     assert "Errno" not in done.stderr
@@ -99,7 +107,7 @@ def test_ready_is_said_when_readyz_says_so(tmp_path: Path) -> None:
         try:
             assert process.stdout is not None
             said = [process.stdout.readline().strip() for _ in range(3)]
-            state = httpx.get(f"http://{console}/readyz")
+            state = plain.get(f"http://{console}/readyz")
             assert (state.status_code, said[2].partition(":")[0]) == (503, "waiting")
             assert said[2] == f"waiting: {state.text.splitlines()[0]}"
         finally:
@@ -107,13 +115,14 @@ def test_ready_is_said_when_readyz_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "mode"), [(".", 0o777), ("keys", 0o777), ("log", 0o777), (".", 0o775)])
-def test_dev_refuses_a_folder_that_others_may_write(tmp_path: Path, name: str, mode: int) -> None:
+def test_dev_refuses_a_folder_that_others_may_write(
+    born: Nursery, tmp_path: Path, name: str, mode: int
+) -> None:
     """Issue 12, B.25: a folder that the group may write to was tolerated."""
     folder = tmp_path / "b" / name
     folder.mkdir(parents=True)
     folder.chmod(mode)
-    command = [sys.executable, "-m", "broker.cli.main", "dev", "--dir", str(tmp_path / "b")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = born.spawn("dev", "--dir", str(tmp_path / "b")).done()
     assert done.returncode == 3
     assert f"chmod 700 {folder}" in done.stderr
     assert stat.S_IMODE(folder.stat().st_mode) == mode  # it is the owner's to mend

@@ -92,7 +92,22 @@ RECURSIONS = {
     ),
     "two rules in a circle": (
         "r if {\n\tq == true\n}\n\nq if {\n\tr\n}\n",
-        "broker.calls fails its self-check: the evaluation did not end",
+        "broker.calls fails its self-check: own/mine.rego:6: rules call each other in a circle: "
+        "`r` (own/mine.rego:6) calls `q` (own/mine.rego:10) calls `r`.",
+    ),
+    "three rules, of which one is answered by the others' absence": (
+        "r if q\n\nq := x if {\n\tx := s\n}\n\ns if not r\n",
+        "own/mine.rego:5: rules call each other in a circle: `r` (own/mine.rego:5) calls "
+        "`q` (own/mine.rego:8) calls `s` (own/mine.rego:11) calls `r`.",
+    ),
+    "functions": (
+        "r if f(1)\n\nf(x) := y if {\n\ty := g(x)\n}\n\ng(q) := y if {\n\ty := f(q)\n}\n",
+        "`f` (own/mine.rego:8) calls `g` (own/mine.rego:12) calls `f`.",
+    ),
+    "rules of other packages": (
+        "r if data.broker.calls.decision.allow\n",
+        "own/mine.rego:7: rules call each other in a circle: `broker.own.denies.mine` (own/mine.rego:7) "
+        "calls `broker.own.r` (own/mine.rego:5) calls `broker.calls.decision` (calls.rego:",
     ),
 }
 
@@ -109,6 +124,18 @@ async def test_a_rule_that_calls_itself_takes_not_all_memory_and_is_told(folder:
     assert said in str(refused.value.message)
     assert refused.value.remedy
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < 1.5 * MEMORY_BYTES
+
+
+async def test_a_rule_of_which_one_part_reads_another_is_told_though_opa_takes_it(folder: Path) -> None:
+    (folder / "own").mkdir(exist_ok=True)
+    (folder / "own/mine.rego").write_text(
+        f'{HEAD}denies["mine"] := {{"reason": "No.", "changes": []}} if {{\n\tnot denies.yours\n}}\n\n'
+        'denies["yours"] := {"reason": "No.", "changes": []} if input.call.stream\n'
+    )
+    with pytest.raises(BrokerError) as refused:
+        await try_policies(folder)
+    assert "own/mine.rego:6: a part of the rule `denies` reads another part of it." in refused.value.message
+    assert refused.value.remedy.startswith("OPA takes that, the embedded engine does not")
 
 
 async def test_the_remedy_works(folder: Path) -> None:

@@ -64,7 +64,8 @@ def test_a_floats_fraction_is_no_payment_card(value: float) -> None:
     for text in (f"value {value} end", f"[{value}, {value!r}]", f"{value:f}", f"{value}."):
         assert in_text(text) == text
     comma = f"{value}".replace(".", ",")
-    for text in (f"Wert {comma} von", f"Es sind {comma}.", f"um {comma} % mehr", f"{comma}%"):
+    sentences = (f"Wert {comma}", f"Es sind {comma}\n", f"x = {comma}\n")
+    for text in (f"Wert {comma} von", f"Es sind {comma}.", f"um {comma} % mehr", f"{comma}%", *sentences):
         assert in_text(text) == text
     assert redacted({"x": value}) == {"x": value}
 

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from tests.e2e.conftest import Staged, staged
 from tests.e2e.raw import bearer
+from tests.e2e.staged import Staged
 from tests.e2e.upstreams import DONE, Exchange
 from tests.recorded.corpus import STORED, RecordedCall, recorded_calls
 from tests.running import RunningBroker
 
-__all__ = ["staged"]
 CALLS = recorded_calls()
 _CLIENTS = 12
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from broker.adapters.ledger import FileLedger
+from broker.adapters.ledger import Disk, FileLedger
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.shadow import QUEUE, ShadowObserver, ShadowTally
 from broker.adapters.telemetry import ShadowMetric
@@ -59,7 +59,7 @@ class Draws(RealClock):
 
 @asynccontextmanager
 async def _shadow(home: Path, candidate: Authorizer, **options: float) -> AsyncIterator[ShadowObserver]:
-    async with opened(home) as log:
+    async with opened(home, disk=Disk()) as log:
         shadow = ShadowObserver(candidate, log, RealClock(), **{"sample": 1.0, **options})
         shadow.start()
         try:
@@ -232,7 +232,7 @@ async def test_a_share_is_sampled(
 
 @pytest.fixture
 async def ledger(tmp_path: Path) -> AsyncIterator[FileLedger]:
-    async with opened(tmp_path) as log:
+    async with opened(tmp_path, disk=Disk()) as log:
         yield log
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
+from tests import plain
 
 COMMAND = [sys.executable, "-m", "broker.simulator"]
 
@@ -20,7 +20,7 @@ def test_it_says_where_it_is_accepts_the_keys_of_a_file_and_ends_on_sigterm(tmp_
         word, url = process.stdout.readline().split()
         assert word == "ready"
         for key, status in (("sk-one", 200), ("sk-two", 200), ("sk-three", 401)):
-            reply = httpx.get(url + "/v1/models", headers={"authorization": f"Bearer {key}"}, trust_env=False)
+            reply = plain.get(url + "/v1/models", headers={"authorization": f"Bearer {key}"})
             assert reply.status_code == status
         process.terminate()
         assert process.wait(timeout=10) == 0
@@ -41,11 +41,10 @@ def test_it_takes_an_organization_from_a_file(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[1]
-        reply = httpx.post(
+        reply = plain.post(
             f"{url}/v1/organization/projects/proj_one/service_accounts",
             json={"name": "app"},
             headers={"authorization": "Bearer sk-admin-one"},
-            trust_env=False,
         )
         assert reply.json()["api_key"]["value"].startswith("sk-svcacct-")
         process.terminate()

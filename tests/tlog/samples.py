@@ -8,6 +8,7 @@ from typing import get_type_hints
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import strategies as st
 
+from broker.model.charge import Taken, Unit
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.tlog.checkpoint import Checkpoint, sign_checkpoint
 from broker.tlog.entry import EntryPlace, place
@@ -22,6 +23,7 @@ from broker.tlog.verify import verify
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 numbers = st.integers(0, 2**53 - 1)
 findings = st.lists(st.builds(RecordedFinding, texts, texts, texts), max_size=3).map(tuple)
+taken = st.builds(Taken, texts, st.sampled_from(Unit), numbers, numbers, st.integers(-(2**53) + 1, 2**53 - 1))
 _of_type: dict[object, st.SearchStrategy[object]] = {
     RecordType: st.sampled_from(RecordType),
     str: texts,
@@ -30,6 +32,7 @@ _of_type: dict[object, st.SearchStrategy[object]] = {
     bool | None: st.none() | st.booleans(),
     tuple[str, ...] | None: st.none() | st.lists(texts, max_size=3).map(tuple),
     tuple[RecordedFinding, ...] | None: st.none() | findings,
+    tuple[Taken, ...] | None: st.none() | st.lists(taken, max_size=3).map(tuple),
 }
 records = st.builds(Record, **{name: _of_type[kind] for name, kind in get_type_hints(Record).items()})
 places = st.builds(EntryPlace, texts, numbers, st.integers(0, 2**48))

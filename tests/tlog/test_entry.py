@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 
 from broker.errors import Kind
+from broker.model.charge import MOST_LIMITS, Taken, Unit
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.tlog import canonical
-from broker.tlog.entry import MAX_ENTRY_BYTES, EntryPlace, parse_entry
+from broker.tlog.entry import MAX_ENTRY_BYTES, EntryPlace, glance, parse_entry
 from broker.tlog.malformed import MalformedError
 from broker.tlog.recordkey import RecordVerifier
 from tests.tlog.samples import places, records, seal, signer
@@ -21,6 +22,9 @@ from tests.tlog.samples import places, records, seal, signer
 BROKER = Path(__file__).parents[2] / "broker"
 PLACE = EntryPlace("i", 7, 1_794_000_000_123_456)
 OUTCOME = Record(RecordType.OUTCOME, call_id="c", status=200, findings=(RecordedFinding("r", "l", "a"),))
+
+
+CHARGE = {"limit": "a", "unit": "requests", "seconds": 60, "start": 120, "amount": 1}
 
 
 def _changed(**changes: object) -> bytes:
@@ -52,6 +56,7 @@ def test_every_record_field_can_be_written_and_read_back() -> None:
         bool | None: True,
         tuple[str, ...] | None: ("x",),
         tuple[RecordedFinding, ...] | None: (RecordedFinding("r", "l", "a"),),
+        tuple[Taken, ...] | None: (Taken("a requests/minute", Unit.REQUESTS, 60, 120, 1),),
     }
     values = {name: samples[kind] for name, kind in get_type_hints(Record).items() if name != "type"}
     record = Record(RecordType.DENIED, **values)  # type: ignore[arg-type]
@@ -99,6 +104,17 @@ def test_an_entry_signed_by_another_key_does_not_verify() -> None:
         {"actor_chain": [1]},
         {"findings": [{"rule": "r", "location": "l"}]},
         {"findings": [{"rule": "r", "location": "l", "action": "a", "text": "leak"}]},
+        {"reserved": [CHARGE | {"unit": "euro"}]},
+        {"reserved": [CHARGE | {"unit": ["requests"]}]},
+        {"reserved": [CHARGE | {"amount": "1"}]},
+        {"reserved": [CHARGE | {"start": True}]},
+        {"reserved": [CHARGE | {"limit": None}]},
+        {"reserved": [CHARGE | {"cap": 1}]},
+        {"reserved": [{"limit": "a", "unit": "requests", "seconds": 60, "start": 0}]},
+        {"reserved": [["a", "requests", 60, 0, 1]]},
+        {"reserved": CHARGE},
+        {"adjusted": [CHARGE] * (MOST_LIMITS + 1)},
+        {"requests_charged": "1"},
         {"findings": {"rule": "r", "location": "l", "action": "a"}},
         {"type": "other"},
         {"type": ...},
@@ -154,12 +170,31 @@ def test_an_entry_of_more_than_16_kib_is_refused_both_ways() -> None:
         Record(RecordType.INTENT, call_id=3),  # type: ignore[arg-type]
         Record(RecordType.INTENT, call_id="c", user=b"x"),  # type: ignore[arg-type]
         Record(RecordType.INTENT, call_id="c", actor_chain=(None,)),  # type: ignore[arg-type]
+        Record(RecordType.INTENT, call_id="c", reserved=(Taken("a", Unit.TOKENS, 60, 0, 1.5),)),  # type: ignore[arg-type]
+        Record(RecordType.INTENT, call_id="c", reserved=(Taken("a", Unit.TOKENS, 60, 0, 2**53),)),
+        Record(RecordType.INTENT, call_id="c", reserved=(Taken("\ud800", Unit.TOKENS, 60, 0, 1),)),
     ],
     ids=repr,
 )
 def test_a_record_that_no_entry_can_hold_is_refused(record: Record) -> None:
     with pytest.raises(MalformedError):
         seal(record, PLACE, signer(1))
+
+
+def test_as_many_charges_as_a_call_may_have_limits_fit_an_entry() -> None:
+    reserved = tuple(Taken(f"limit {n}", Unit.REQUESTS, 60, 1_795_472_000, 1) for n in range(MOST_LIMITS))
+    record = Record(RecordType.INTENT, call_id="c", reserved=reserved)
+    assert parse_entry(seal(record, PLACE, signer(1))).record == record
+
+
+def test_a_glance_sees_what_it_asks_for_and_nothing_else() -> None:
+    data = seal(OUTCOME._replace(tokens_charged=7, user="u"), PLACE, signer(1))
+    assert glance(data, ("tokens_charged", "adjusted")) == Record(
+        RecordType.OUTCOME, call_id="c", tokens_charged=7
+    )
+    for other in (b"[]", b"{", _changed(tokens_charged="7")):
+        with pytest.raises(MalformedError):
+            glance(other, ("tokens_charged",))
 
 
 def test_the_signature_has_its_place_behind_the_seq() -> None:

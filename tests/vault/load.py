@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from tests import plain
 from tests.e2e.upstreams import received
 from tests.running import RunningBroker
 from tests.vault.server import RealVault
@@ -123,7 +124,7 @@ def versions(broker: RunningBroker) -> dict[str, int]:
 
 def lease_counts(broker: RunningBroker) -> dict[float, float]:
     """Leases so far, by the longest they took (seconds), as the broker's metrics tell."""
-    text = httpx.get(f"{broker.console}/metrics").text
+    text = plain.get(f"{broker.console}/metrics").text
     lines = [line for line in text.splitlines() if line.startswith("broker_lease_seconds_bucket")]
     return {float(line.split('"')[1]): float(line.split()[-1]) for line in lines}
 

@@ -21,10 +21,13 @@ from broker.client import Credentials
 from tests.e2e.upstreams import simulator_process
 from tests.ports import free_port
 from tests.running import Identity, RunningBroker
+from tests.sizes import sized
 from tests.vault.server import RealVault, Wrapped
 
 ROOT = Path(__file__).parents[2]
 IDENTITIES = ("assistant", "batch", "explorer", "operator")
+PAUSE_SECONDS = sized(100, 0) / 1000
+"""Between the calls of a caller that calls again and again."""
 Sections = Mapping[str, Mapping[str, object]]
 _MEMBERS = """
 [[pools.openai.members]]

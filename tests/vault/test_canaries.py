@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 
 import grpc
-import httpx
 import openai
 import pytest
 from typer.testing import CliRunner
 
 from broker.cli.main import app
+from tests import plain
 from tests.e2e.canaries import Canary, files, hunt, plant
 from tests.e2e.records import entries
 from tests.e2e.upstreams import simulator_process
@@ -113,7 +113,7 @@ def _look(session: Session, broker: RunningBroker) -> None:
     with suppress(PermissionError):  # not root: the kernel lets nobody read it, which is better still
         session.places["environ"] = Path(f"/proc/{pid}/environ").read_bytes()
     for page in ("/metrics", "/readyz", "/healthz", "/"):
-        session.places[f"console {page}"] = httpx.get(broker.console + page).content
+        session.places[f"console {page}"] = plain.get(broker.console + page).content
 
 
 @pytest.fixture(scope="module")

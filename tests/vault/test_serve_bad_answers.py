@@ -12,7 +12,7 @@ from broker.adapters.pki import DevPki
 from tests.e2e.upstreams import simulator_process
 from tests.running import RunningBroker
 from tests.vault.fake import KEY, TOKEN, FakeVault, Scripted, Seen
-from tests.vault.serving import Sections, start_serving
+from tests.vault.serving import PAUSE_SECONDS, Sections, start_serving
 from tests.vault.test_bad_answers import FAULTS, JWT
 from tests.vault.test_serve_outages import assert_refused, assert_well_again, chat, embed, rpc_chat
 
@@ -55,6 +55,7 @@ def test_bad_answers_of_vault_cost_only_calls_without_a_held_key(
         while time.monotonic() < until:
             assert chat(served).startswith("Echo"), name
             assert rpc_chat(served).startswith("Echo"), name
+            time.sleep(PAUSE_SECONDS)
         node.script = _never_other
         assert_well_again(chat, served)
     node.script = lambda _seen: None

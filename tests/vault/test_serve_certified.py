@@ -35,7 +35,7 @@ from tests.vault.authority import (
     shorten,
 )
 from tests.vault.server import RealVault
-from tests.vault.serving import sdk, start_serving, vault_sections
+from tests.vault.serving import PAUSE_SECONDS, sdk, start_serving, vault_sections
 
 pytestmark = pytest.mark.servers
 
@@ -67,10 +67,11 @@ def _sections(server: RealVault, directory: Path, role: str) -> Mapping[str, Map
 
 
 @contextmanager
-def certified_broker(server: RealVault, directory: Path, life: str = "24h") -> Iterator[Site]:
+def certified_broker(server: RealVault, directory: Path) -> Iterator[Site]:
+    """Its certificate is renewed every few seconds: Vault backdates by 30 s, so it is due after 3 s."""
     directory.mkdir(exist_ok=True)
     set_up(server)
-    shorten(server, life)
+    shorten(server, "20s")
     authority(server, directory / "ca.pem")
     with (directory / "ca.pem").open("a") as trusted:  # a CA that does not keep to the trust domain
         trusted.write("\n" + careless_authority(server))
@@ -89,8 +90,10 @@ def certified_broker(server: RealVault, directory: Path, life: str = "24h") -> I
 
 @pytest.fixture(scope="module")
 def site(real_vault: RealVault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """For all but the last, which ends it."""
     with certified_broker(real_vault, tmp_path_factory.mktemp("certified") / "b") as site:
         yield site
+    real_vault.call("DELETE", "secret/metadata/openai/openai")
 
 
 def workload(server: RealVault, directory: Path, name: str) -> Identity:
@@ -200,39 +203,33 @@ def test_a_relying_party_finds_the_token_keys_certification_beside_it(site: Site
     assert trusted.signed(statement.message(), certification.signature)
 
 
-def test_a_closed_log_is_certified_to_its_end_and_a_rotated_transit_key_keeps_verifying(
-    server: RealVault, tmp_path: Path
-) -> None:
-    with certified_broker(server, tmp_path / "b") as site:
-        _chat(site)
-    rotate(server)
-    (tmp_path / "b/token.pem").unlink()  # a new token key: certified by the new version
-    with certified_broker(server, tmp_path / "b") as site:
-        _chat(site)
-        site.broker.stop()
-        done = _verify(site, "--json")
+def test_a_certificate_that_is_renewed_every_few_seconds_fails_no_call(site: Site) -> None:
+    serials, until = set(), time.monotonic() + 9
+    while time.monotonic() < until:
+        serials.add((site.directory / "tls.pem").read_bytes())
+        assert _chat(site).startswith("Echo:")
+        assert _models(site, site.broker.identities["assistant"]) is grpc.StatusCode.OK
+        time.sleep(PAUSE_SECONDS)
+    assert len(serials) >= 3
+    assert "certificate_refused" not in site.broker.errors.read_text()
+
+
+def test_a_closed_log_is_certified_to_its_end_and_a_rotated_transit_key_keeps_verifying(site: Site) -> None:
+    _chat(site)
+    site.broker.stop()
+    rotate(site.server)
+    (site.directory / "token.pem").unlink()  # a new token key: certified by the new version
+    with certified_broker(site.server, site.directory) as again:
+        _chat(again)
+        again.broker.stop()
+        done = _verify(again, "--json")
     report = json.loads(done.stdout)
     assert (done.exit_code, report["verdict"], report["certified_size"]) == (0, "good", report["size"])
     versions = {
         parse_certification(path.read_text()).key_version
-        for path in (site.broker.log / "certified").glob("*.json")
+        for path in (again.broker.log / "certified").glob("*.json")
     }
     assert len(versions) == 2
-
-
-def test_a_certificate_that_is_renewed_every_few_seconds_fails_no_call(
-    server: RealVault, tmp_path: Path
-) -> None:
-    with certified_broker(
-        server, tmp_path / "b", life="20s"
-    ) as site:  # Vault backdates by 30 s: due after 3 s
-        serials, until = set(), time.monotonic() + 9
-        while time.monotonic() < until:
-            serials.add((site.directory / "tls.pem").read_bytes())
-            assert _chat(site).startswith("Echo:")
-            assert _models(site, site.broker.identities["assistant"]) is grpc.StatusCode.OK
-    assert len(serials) >= 3
-    assert "certificate_refused" not in site.broker.errors.read_text()
 
 
 def test_a_broker_whose_new_keys_vault_does_not_certify_does_not_start(

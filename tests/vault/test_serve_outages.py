@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
-import httpx
 import openai
 import pytest
 
 from broker.client import grpc_channel
 from broker.gen.broker.v1 import common_pb2, openai_pb2, openai_pb2_grpc
+from tests import plain
 from tests.running import RunningBroker
 from tests.vault.server import RealVault
-from tests.vault.serving import credentials, sdk, serving, start_serving, vault_sections
+from tests.vault.serving import PAUSE_SECONDS, credentials, sdk, serving, start_serving, vault_sections
 from tests.vault.setups import BACK_SECONDS, REFUSED_SECONDS
 from tests.vault.test_outages import OUTAGES
 
@@ -110,11 +110,12 @@ def test_a_serving_broker_outlives_an_outage_of_vault(
     while time.monotonic() < began + 3:
         assert chat(served).startswith("Echo")
         assert rpc_chat(served).startswith("Echo")
+        time.sleep(PAUSE_SECONDS)
     assert_refused(served)
-    ready = httpx.get(f"{served.console}/readyz")
+    ready = plain.get(f"{served.console}/readyz")
     assert ready.status_code == 200
     assert ready.text.startswith("ready\nkey store: Vault")
-    assert "broker_key_store_up 0.0" in httpx.get(f"{served.console}/metrics").text
+    assert "broker_key_store_up 0.0" in plain.get(f"{served.console}/metrics").text
     repaired(server)
     assert_well_again(embed, served)
     assert chat(served).startswith("Echo")
@@ -131,14 +132,14 @@ def test_a_broker_that_starts_without_vault_waits_for_it(
     server.seal()
     broker = start_serving(tmp_path / "b", served.upstream, vault_sections(server, role))
     try:
-        unready = httpx.get(f"{broker.console}/readyz")
+        unready = plain.get(f"{broker.console}/readyz")
         assert (unready.status_code, unready.text.startswith("key store (Vault: ")) == (503, True)
         with pytest.raises(openai.InternalServerError):
             chat(broker)
         server.unseal()
         assert_well_again(chat, broker)
         until = time.monotonic() + BACK_SECONDS
-        while httpx.get(f"{broker.console}/readyz").text != "ready\n":
+        while plain.get(f"{broker.console}/readyz").text != "ready\n":
             assert time.monotonic() < until
             time.sleep(0.1)
         said = broker.errors.read_text()

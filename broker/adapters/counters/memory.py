@@ -1,69 +1,70 @@
-"""Counters in this process's memory: exact for one broker, forgotten at its end.
+"""Counters in this process's memory: exact for one broker, and begun with what its log tells was spent.
 
 Knows: the port's contract. Must not know: who is charged, or why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from broker.budget.window import Window, seconds_left, settle, start_of, take
 from broker.errors import BrokerError, Kind
-from broker.model.charge import Charge, Reservation, Unit
+from broker.model.charge import Charge, Reservation, Taken, Unit
 from broker.ports import Clock
 
-_Key = tuple[str, Unit, int]
+_Key = tuple[str, Unit, int, int]  # limit, unit, seconds, start
 _SWEEP_AT = 10_000
 
 
 class MemoryCounters:
     """Implements `ports.Counters`. No await lies between check and take: each reservation is atomic on the
-    event loop that owns this object.
+    event loop that owns this object. `spent` was taken before this process began.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, spent: Iterable[Taken] = ()) -> None:
         self._clock = clock
-        self._windows: dict[_Key, Window] = {}
+        self._windows = {each[:4]: Window(each.start, each.amount) for each in spent}
+        self._sweep_at = _sweep_at(len(self._windows))
 
     async def reserve(self, charges: Sequence[Charge]) -> Reservation:
         now_ns = self._clock.now_ns()
         taken: dict[_Key, Window] = {}
         starts: list[int] = []
         for charge in charges:
-            key = _key(charge)
-            window = taken.get(key) or self._current(key, now_ns)
+            key = _key(charge, start_of(now_ns, charge.window_seconds))
+            window = taken.get(key) or self._windows.get(key) or Window(key[3])
             grown = take(window, charge.amount, charge.cap)
             if grown is None:
                 raise _exhausted(charge, now_ns)
             taken[key] = grown
             starts.append(grown.start)
         self._windows.update(taken)
-        if len(self._windows) > _SWEEP_AT:
+        if len(self._windows) > self._sweep_at:
             self._sweep(now_ns)
         return Reservation(tuple(charges), tuple(starts))
 
     async def settle(self, reservation: Reservation, used: Mapping[Unit, int]) -> None:
         for charge, start in zip(reservation.charges, reservation.windows, strict=True):
-            key = _key(charge)
+            key = _key(charge, start)
             window = self._windows.get(key)
-            # A window that has ended since keeps nothing: its successor was never charged for this call.
-            if window is not None and window.start == start:
+            if window is not None:  # one that has ended may be forgotten
                 self._windows[key] = settle(window, charge.amount, used.get(charge.unit, charge.amount))
 
-    def _current(self, key: _Key, now_ns: int) -> Window:
-        start = start_of(now_ns, key[2])
-        window = self._windows.get(key)
-        return window if window is not None and window.start == start else Window(start)
-
     def _sweep(self, now_ns: int) -> None:
+        """Forgets what has ended; again once there are twice as many, so that it costs each call little."""
         self._windows = {
-            key: window for key, window in self._windows.items() if window.start == start_of(now_ns, key[2])
+            key: window for key, window in self._windows.items() if key[3] >= start_of(now_ns, key[2])
         }
+        self._sweep_at = _sweep_at(len(self._windows))
 
 
-def _key(charge: Charge) -> _Key:
-    return charge.key, charge.unit, charge.window_seconds
+def _sweep_at(live: int) -> int:
+    return max(_SWEEP_AT, 2 * live)
+
+
+def _key(charge: Charge, start: int) -> _Key:
+    return charge.key, charge.unit, charge.window_seconds, start
 
 
 def _exhausted(charge: Charge, now_ns: int) -> BrokerError:
@@ -75,5 +76,5 @@ def _exhausted(charge: Charge, now_ns: int) -> BrokerError:
         f"The limit of {charge.cap} {charge.unit} in {charge.window_seconds} s would be passed.",
         remedy=f"It is free again at {reset.isoformat()}.",
         retry_after=wait,
-        details={"limit": charge.key, "unit": charge.unit.value, "reset": reset.isoformat()},
+        details={"limit": charge.label or charge.key, "unit": charge.unit.value, "reset": reset.isoformat()},
     )

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import islice
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -20,6 +21,7 @@ from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.wal import Snapshot
 from broker.adapters.ledger.writer import SequencedEntry
 from broker.errors import BrokerError, Kind
+from broker.model.charge import Taken, Unit
 from broker.model.record import Record, RecordType
 from broker.tlog import canonical
 from broker.tlog.entry import Entry, Unsigned, parse_entry
@@ -29,11 +31,15 @@ from broker.tlog.merkle import HASH_BYTES
 _HEADER = struct.Struct(">BI")
 _PLACED = struct.Struct(">QBHI")
 _KINDS = tuple(RecordType)
+_UNITS = {unit.value: unit for unit in Unit}
+_WINDOWS = 2000
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 
 
 class MessageType(IntEnum):
-    """The kinds of messages: OPEN, ENTRIES and PING go to the writer, the others come from it."""
+    """The kinds of messages: OPEN, ENTRIES and PING go to the writer, the others come from it. SPENT comes
+    before OPENED, as often as it takes.
+    """
 
     OPEN = 1
     ENTRIES = 2
@@ -43,6 +49,7 @@ class MessageType(IntEnum):
     LOST = 6
     PING = 7
     PONG = 8
+    SPENT = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,8 @@ class Opening:
 @dataclass(frozen=True, slots=True)
 class OpenedLog:
     """What the log holds: `size` entries, signed with `public_key` at last, and intents without outcome.
-    `revoked` is as Snapshot has it, `unremembered` as Recovered has it.
+    `revoked` is as Snapshot has it, `unremembered` as Recovered has it. `spent` is what is taken of limits,
+    `recounted` tells that the whole log had to be read for that.
     """
 
     size: int
@@ -130,9 +138,13 @@ class OpenedLog:
     revoked: tuple[tuple[str, int], ...]
     dangling: tuple[Record, ...]
     unremembered: bool
+    spent: tuple[Taken, ...]
+    recounted: bool
 
 
-def opened(snapshot: Snapshot, dangling: Iterable[Entry], *, unremembered: bool) -> WriterMessage:
+def opened(
+    snapshot: Snapshot, dangling: Iterable[Entry], *, unremembered: bool, recounted: bool
+) -> WriterMessage:
     """OPENED."""
     document = {
         "size": snapshot.base,
@@ -140,12 +152,13 @@ def opened(snapshot: Snapshot, dangling: Iterable[Entry], *, unremembered: bool)
         "revoked": [list(pair) for pair in snapshot.revoked or ()],
         "dangling": [entry.encode().decode() for entry in dangling],
         "unremembered": unremembered,
+        "recounted": recounted,
     }
     return WriterMessage(MessageType.OPENED, canonical.encode(document))
 
 
-def parse_opened(message: WriterMessage) -> OpenedLog:
-    """Raises the BrokerError that the writer refused with."""
+def parse_opened(message: WriterMessage, spent: Iterable[Taken]) -> OpenedLog:
+    """`spent` is what came before it. Raises the BrokerError that the writer refused with."""
     match message.says, canonical.decode(message.payload):
         case MessageType.OPENED, {
             "size": int() as size,
@@ -153,13 +166,29 @@ def parse_opened(message: WriterMessage) -> OpenedLog:
             "revoked": list() as revoked,
             "dangling": list() as dangling,
             "unremembered": bool() as unremembered,
+            "recounted": bool() as recounted,
         }:
             intents = tuple(parse_entry(str(text).encode()).record for text in dangling)
             tokens = tuple((str(token_id), int(str(until))) for token_id, until in revoked)
-            return OpenedLog(size, public_key, tokens, intents, unremembered)
+            return OpenedLog(size, public_key, tokens, intents, unremembered, tuple(spent), recounted)
         case MessageType.REFUSED, {"message": str() as text, "remedy": str() as remedy}:
             raise BrokerError(Kind.AUDIT_UNAVAILABLE, text, remedy=remedy)
     raise MalformedError("a writer that did not say what it opened")
+
+
+def spent(windows: Iterable[Taken]) -> Iterator[WriterMessage]:
+    """SPENT: some thousand windows each."""
+    rest = iter(windows)
+    while several := [list(each) for each in islice(rest, _WINDOWS)]:
+        yield WriterMessage(MessageType.SPENT, canonical.write(several))
+
+
+def parse_spent(payload: bytes) -> list[Taken]:
+    """The windows of a SPENT message. Raises MalformedError."""
+    match canonical.look(payload):
+        case list() as windows:
+            return [Taken(limit, _UNITS[unit], *numbers) for limit, unit, *numbers in windows]
+    raise MalformedError("a writer that did not say what was spent")
 
 
 def refused(error: BrokerError) -> WriterMessage:

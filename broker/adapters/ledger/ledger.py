@@ -22,6 +22,7 @@ from broker.adapters.ledger.link import Writer, WriterLink, WriterProcess
 from broker.adapters.ledger.segments import SEGMENT_BYTES
 from broker.adapters.ledger.writer import SequencedEntry
 from broker.errors import BrokerError, Kind
+from broker.model.charge import Taken
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.units import NS_PER_US
 from broker.ports import Clock
@@ -114,6 +115,13 @@ class FileLedger:
         """
         return self._revoked
 
+    @property
+    def spent(self) -> tuple[Taken, ...]:
+        """What calls had taken of limits before this process began, in windows that can still count; calls
+        that were cut off at their worst case. Only after `open`.
+        """
+        return self._spent
+
     async def open(self) -> None:
         """Takes the directory, recovers it, and records `key` (when new or newly certified), `start`, and
         `recovered` for each call that the last process left without an outcome.
@@ -129,8 +137,10 @@ class FileLedger:
         log = await link.open(self._opening)
         if log.unremembered:
             structlog.get_logger().warning("alert", alert=UNREMEMBERED, remedy=UNREMEMBERED_REMEDY)
+        if log.recounted:
+            structlog.get_logger().warning("limits_recounted", entries=log.size, windows=len(log.spent))
         self._next = self._durable = log.size
-        self._revoked = log.revoked
+        self._revoked, self._spent = log.revoked, log.spent
         self._link = link
         self._heartbeat.start()
         try:

@@ -16,6 +16,7 @@ from broker.adapters.ledger import channel
 from broker.adapters.ledger.channel import MessageType, OpenedLog, Opening, WriterMessage, WriterMessages
 from broker.adapters.ledger.writer import SequencedEntry
 from broker.errors import BrokerError, Kind
+from broker.model.charge import Taken
 
 CLOSE_SECONDS = 10.0
 LOST_SECONDS = 1.0
@@ -79,6 +80,7 @@ class WriterLink(asyncio.Protocol):
         self._on_lost = on_lost
         self._on_heard = on_heard
         self._messages = WriterMessages()
+        self._spent: list[Taken] = []
         self._closing = False
 
     async def open(self, opening: Opening) -> OpenedLog:
@@ -96,7 +98,7 @@ class WriterLink(asyncio.Protocol):
         self._transport, _ = await loop.create_unix_connection(lambda: self, sock=ours)
         self._transport.write(opening.message().encode())
         try:
-            return channel.parse_opened(await self._answer)
+            return channel.parse_opened(await self._answer, self._spent)
         except BrokerError:
             await self.close()
             raise
@@ -135,6 +137,8 @@ class WriterLink(asyncio.Protocol):
             match message.says:
                 case MessageType.PONG:
                     pass
+                case MessageType.SPENT:
+                    self._spent += channel.parse_spent(message.payload)
                 case MessageType.DURABLE:
                     self._on_durable(channel.parse_durable(message.payload))
                 case MessageType.LOST:

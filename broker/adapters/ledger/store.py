@@ -6,7 +6,7 @@ Knows the order of opening and closing. Must not know who sends entries, sequenc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from broker.adapters.ledger.integrator import Integrator
 from broker.adapters.ledger.memory import LogMemory
 from broker.adapters.ledger.recovery import Recovered, recover
 from broker.adapters.ledger.segments import Segments
+from broker.adapters.ledger.spendingfollower import SpendingFollower, spent_path
 from broker.adapters.ledger.writer import SequencedEntry, WalWriter
 from broker.errors import BrokerError, Kind
+from broker.model.charge import Taken
 from broker.tlog.malformed import MalformedError
 from broker.tlog.merkle import hash_leaf
 from broker.tlog.note import NoteSigner
@@ -51,6 +53,11 @@ class LogStore:
                 segments.forget_spare()
                 resources.callback(self._memory.close)
                 self._memory.open(self.recovered.snapshot.base, self.recovered.last_leaf)
+                self._spending = SpendingFollower(
+                    LogDirectory(self._directory), spent_path(opening.memory, opening.origin)
+                )
+                resources.callback(self._spending.close)
+                self.recounted = self._spending.recounted
                 self._writer = WalWriter(
                     segments,
                     disk,
@@ -65,6 +72,16 @@ class LogStore:
         self._integrator.start()
         self._indexer = Indexer(LogDirectory(self._directory))
         self._indexer.start()
+
+    def spent(self) -> Iterator[Taken]:
+        """What the log's calls have taken of limits, in windows that can still count. Before `follow`. Raises
+        sqlite3.Error.
+        """
+        return self._spending.windows()
+
+    def follow(self) -> None:
+        """From now on it is kept up with the log what calls take."""
+        self._spending.start()
 
     def write(self, batch: Sequence[SequencedEntry]) -> list[bytes]:
         """Makes the next entries durable; their leaf hashes. Raises OSError: then only `close` is left."""

@@ -76,7 +76,12 @@ def _opened(messages: list[WriterMessage], answers: _Replies, disk: Disk) -> Log
         answers.say(channel.refused(error))
         return None
     log = store.recovered
-    answers.say(channel.opened(log.snapshot, log.dangling, unremembered=log.unremembered))
+    for windows in channel.spent(store.spent()):
+        answers.say(windows)
+    answers.say(
+        channel.opened(log.snapshot, log.dangling, unremembered=log.unremembered, recounted=store.recounted)
+    )
+    store.follow()
     return store
 
 

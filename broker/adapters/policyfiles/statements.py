@@ -67,6 +67,23 @@ def statements(module: Module) -> tuple[RegoStatement, ...]:
     )
 
 
+def whole_statements(module: Module) -> tuple[RegoStatement, ...]:
+    """All of them, each with what goes on in the next line.
+
+    >>> [each.code for each in whole_statements(Module("m", "p :=\\n1\\nq := 2"))]
+    ['p :=\\n1\\n', 'q := 2']
+    """
+    code, outline = code_of(module), outline_of(module)
+    found: list[RegoStatement] = []
+    for each in statements(module):
+        if found and not _is_finished(outline[found[-1].start : each.start]):
+            start = found.pop().start
+            found.append(RegoStatement(start, each.end, code[start : each.end]))
+        else:
+            found.append(each)
+    return tuple(found)
+
+
 def keeping(module: Module, wanted: Callable[[RegoStatement], bool]) -> Module:
     """The module with the rules that are wanted, and the imports that these need."""
     found = statements(module)

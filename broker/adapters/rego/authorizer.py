@@ -15,7 +15,7 @@ from broker.adapters.policyfiles import dialect, patterns
 from broker.adapters.policyfiles.datacheck import refuse_mistaken
 from broker.adapters.policyfiles.source import Module, PolicySource, read_policies, unusable
 from broker.adapters.rego import reached
-from broker.adapters.rego.aborting import NO_RECURSION, recursions
+from broker.adapters.rego.aborting import Suspect, recursions
 from broker.adapters.rego.compiled import DECISION, EXPLANATION, Reading, RuleForm, compile_modules, compiled
 from broker.adapters.rego.engine import EngineError
 from broker.adapters.rego.proof import Prover, SlicingProof, unproven
@@ -137,11 +137,8 @@ class EmbeddedAuthorizer:
 
 
 def _without_value(point: DecisionPoint, error: EngineError, modules: Sequence[Module]) -> BrokerError:
-    found = recursions(modules)
-    return unusable(
-        f"broker.{point.value} fails its self-check: {found[0] if found else f'{error}.'}",
-        NO_RECURSION if found else _REMEDY,
-    )
+    first = next(iter(recursions(modules)), Suspect(f"{error}.", _REMEDY))
+    return unusable(f"broker.{point.value} fails its self-check: {first.told}", first.remedy)
 
 
 _REMEDY = (

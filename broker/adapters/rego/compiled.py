@@ -15,9 +15,9 @@ import orjson
 
 from broker.adapters.policyfiles import dialect, patterns, slicing
 from broker.adapters.policyfiles.source import Module, PolicySource, unusable
-from broker.adapters.rego import lookups
+from broker.adapters.rego import holding, lookups
 from broker.adapters.rego.engine import Engine, EngineError
-from broker.adapters.rego.selection import Selection
+from broker.adapters.rego.selection import LookedUp, Selection
 from broker.ports import DecisionPoint
 
 _PLACE = re.compile(r"\(error \d+:([^|\s]+)\|(\d+)\|\d+\s+\(errormsg \d+:([^\n]*)\)")
@@ -58,8 +58,10 @@ def compiled(source: PolicySource, form: RuleForm) -> dict[tuple[DecisionPoint, 
     """
     if form is RuleForm.SLICED:
         return {(point, name): _sliced(source, point, name) for point, name in RULES}
-    given = (source.modules, source.base, ())
-    modules, base, found = lookups.extract(source.modules, source.base) if form is RuleForm.LOOKUPS else given
+    modules: Sequence[Module] = source.modules
+    base, found = source.base, list[LookedUp]()
+    if form is RuleForm.LOOKUPS:
+        modules, base, found = _beside(modules, base)
     engine = compile_modules(modules, base, [_entrypoint(point, name) for point, name in RULES])
     everything, longest = Selection.everything(found), _longest(source.modules)
     return {
@@ -84,9 +86,18 @@ def _sliced(source: PolicySource, point: DecisionPoint, name: str) -> CompiledRu
 
 
 def _reading(reached: list[Module], source: PolicySource, entrypoint: str) -> Reading:
-    rewritten, base, found = lookups.extract(reached, slicing.mentioned(reached, source.base))
+    rewritten, base, found = _beside(reached, slicing.mentioned(reached, source.base))
     engine = compile_modules(rewritten, base, [entrypoint])
     return Reading(engine, entrypoint, Selection(reached, found), _longest(reached))
+
+
+def _beside(
+    modules: Sequence[Module], base: Mapping[str, object]
+) -> tuple[list[Module], dict[str, object], list[LookedUp]]:
+    """With what is looked up and what is asked beside the engine."""
+    asked, read, sets = holding.extract(modules, base)
+    rewritten, kept, tables = lookups.extract(asked, read)
+    return rewritten, kept, [*tables, *sets]
 
 
 def _size(modules: Sequence[Module]) -> int:

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from broker.adapters.policyfiles.source import Module, read_policies, read_tests, shipped_policies, unusable
-from broker.adapters.rego.aborting import NO_RECURSION, recursions, suspects
+from broker.adapters.rego.aborting import Suspect, recursions, suspects
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
 from broker.adapters.rego.compiled import RuleForm
 from broker.adapters.rego.proof import (
@@ -33,6 +33,7 @@ from broker.adapters.rego.proof import (
     SlicingProof,
     prove,
     unproven,
+    with_small_tables,
 )
 from broker.adapters.rego.table_cases import Basis, Case, read_cases, read_fixture
 from broker.adapters.rego.table_tests import TableFailure, as_released, first_of, run_tables
@@ -51,6 +52,7 @@ _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 _TESTS = "--tests"
 _DUE = "--due"
 _PROVE = "--prove"
+_WHOLE = "--whole"
 _ROLES = 64
 
 
@@ -70,6 +72,13 @@ async def try_policies(directory: Path) -> SlicingProof:
     Runs no tests.
     """
     return (await _trial(directory)).proof
+
+
+async def try_whole(directory: Path) -> None:
+    """Raises as `try_policies` does, but for what only their slices would do wrong. The quickest answer: for
+    an author who has something to mend.
+    """
+    await _trial(directory, _WHOLE)
 
 
 async def proof_of(directory: Path) -> SlicingProof:
@@ -103,7 +112,7 @@ async def _trial(directory: Path, *words: str) -> Preflight:
     try:
         said, _ = await asyncio.wait_for(child.communicate(), TIMEOUT_SECONDS)
     except TimeoutError:
-        raise unusable(f"{directory} could not be tried within {TIMEOUT_SECONDS:g} s.", _SMALLER) from None
+        raise _too_slow(directory) from None
     finally:
         if child.returncode is None:  # late, or nobody waits any more
             child.kill()
@@ -121,16 +130,24 @@ async def _trial(directory: Path, *words: str) -> Preflight:
 
 
 def _aborted(directory: Path) -> BrokerError:
-    found = suspects(_own(directory))
-    return _first(found, _WALK) if found else unusable(f"{directory} makes the policy engine abort.", _OPA)
+    return _first(
+        suspects(_own(directory)) or recursions(read_policies(directory).modules),
+        Suspect(f"{directory} makes the policy engine abort.", _OPA),
+    )
 
 
 def _too_large(directory: Path) -> BrokerError:
-    found, most = recursions(_own(directory)), MEMORY_BYTES // 1024**3
-    return (
-        _first(found, NO_RECURSION)
-        if found
-        else unusable(f"{directory} makes the policy engine take more than {most} GiB of memory.", _MUTUAL)
+    most = MEMORY_BYTES // 1024**3
+    return _first(
+        recursions(read_policies(directory).modules),
+        Suspect(f"{directory} makes the policy engine take more than {most} GiB of memory.", _OPA),
+    )
+
+
+def _too_slow(directory: Path) -> BrokerError:
+    return _first(
+        recursions(read_policies(directory).modules),
+        Suspect(f"{directory} could not be tried within {TIMEOUT_SECONDS:g} s.", _SMALLER),
     )
 
 
@@ -140,12 +157,12 @@ def _own(directory: Path) -> list[Module]:
     return [each for each in read_policies(directory).modules if each not in released]
 
 
-def _first(found: Sequence[str], remedy: str) -> BrokerError:
-    return unusable(f"{found[0]}{f' (and {len(found) - 1} like it)' if found[1:] else ''}", remedy)
+def _first(found: Sequence[Suspect], otherwise: Suspect) -> BrokerError:
+    more = f" (and {len(found) - 1} like it)" if found[1:] else ""
+    first = found[0] if found else otherwise
+    return unusable(f"{first.told}{more}", first.remedy)
 
 
-_WALK = "Write `some name in list`, or `some key, value in table`, in place of the walk."
-_MUTUAL = "Rules that call each other in a circle do that, and `opa check` names them."
 _MEND = "Mend the rule or the table; `broker policy test` shows all that fail."
 _SMALLER = "Run `broker policy check` on it; a rule may not end."
 _OPA = "Undo the last change, and run `opa check --strict` on the policies."
@@ -171,6 +188,8 @@ def _wanted(directory: Path, words: frozenset[str]) -> frozenset[Basis]:
 
 async def _try(directory: Path, words: frozenset[str]) -> Preflight:
     source, tests = read_policies(directory), _wanted(directory, words)
+    if _WHOLE in words:
+        source = with_small_tables(source)
     authorizer = EmbeddedAuthorizer(source, _prover(directory, words, tests))
     proof = authorizer.proof
     for subject in _one_of_each_role(source.base):
@@ -181,7 +200,7 @@ async def _try(directory: Path, words: frozenset[str]) -> Preflight:
 
 def _prover(directory: Path, words: frozenset[str], tests: frozenset[Basis]) -> Prover:
     """Whether tables hold is asked of the policies whole: what is to rule nobody decides there."""
-    if _TESTS in words:
+    if {_TESTS, _WHOLE} & words:
         return unproven
     settings = _settings(directory, frozenset(Basis) if _PROVE in words else tests)
     seconds = THOROUGH_SECONDS if _PROVE in words else BEFORE_THEY_RULE_SECONDS

@@ -7,19 +7,29 @@ keys before it, and copies its input three times: it is given little, and what i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from broker.adapters.policyfiles.dialect import Path, parts_read
 from broker.adapters.policyfiles.source import Module
-from broker.adapters.rego.lookups import Lookup
 
 _Group = tuple[Path, tuple[str, ...]]
 """Parents, and what is read below them."""
 
 
+class LookedUp(Protocol):
+    """What is worked out beside the engine, and enters as `slot` of the input."""
+
+    @property
+    def slot(self) -> str: ...
+
+    def entry(self, document: Mapping[str, object]) -> object:
+        """What enters for this document; None for nothing."""
+
+
 class Selection:
     """What some modules can reach of any document, and of the tables that are looked up for it."""
 
-    def __init__(self, modules: Sequence[Module], lookups: Sequence[Lookup]) -> None:
+    def __init__(self, modules: Sequence[Module], lookups: Sequence[LookedUp]) -> None:
         self._lookups = tuple(lookups)
         paths = parts_read(modules)
         self._reads_all = () in paths
@@ -27,7 +37,7 @@ class Selection:
         self._most, self._rest = groups[:1], groups[1:]
 
     @classmethod
-    def everything(cls, lookups: Sequence[Lookup]) -> Selection:
+    def everything(cls, lookups: Sequence[LookedUp]) -> Selection:
         """The whole of any document."""
         whole = cls((), lookups)
         whole._reads_all = True

@@ -18,7 +18,7 @@ import typer
 from broker.adapters.policyfiles.datacheck import mistakes_in_data
 from broker.adapters.policyfiles.lint import Mistake, find_mistakes, located, places
 from broker.adapters.policyfiles.source import PolicySource, read_policies
-from broker.adapters.rego.preflight import proof_of, try_policies
+from broker.adapters.rego.preflight import proof_of, try_whole
 from broker.adapters.rego.proof import SlicingProof
 from broker.cli.options import Json, PolicyFolder
 from broker.cli.policy.diff_report import open_console, print_verdict
@@ -77,8 +77,10 @@ def _found(policies: Path) -> tuple[list[Mistake], int, SlicingProof | None]:
     mistakes = find_mistakes(source, policies) + mistakes_in_data(source)
     proof = None
     try:
-        # what is to be mended is not proven thoroughly: its author waits
-        proof = asyncio.run(try_policies(policies) if mistakes else proof_of(policies))
+        if mistakes:  # what is to be mended is not proven: its author waits
+            asyncio.run(try_whole(policies))
+        else:
+            proof = asyncio.run(proof_of(policies))
     except BrokerError as error:
         mistakes += _others(mistakes, _of_engine(source, error))
     return mistakes, len(source.modules), proof

@@ -53,19 +53,23 @@ func grpcMain(arguments []string) error {
 	return measure(&options, func() (caller, error) {
 		conn, err := grpc.NewClient("passthrough:///"+*address, grpc.WithTransportCredentials(security),
 			grpc.WithDefaultCallOptions(grpc.ForceCodec(rawCodec{})))
-		client := &grpcCaller{conn: conn, method: *method, message: message, token: token, stream: options.stream}
+		if err != nil {
+			return nil, err
+		}
+		calls, err := uniqueOf(message)
+		client := &grpcCaller{conn: conn, method: *method, calls: calls, token: token, stream: options.stream}
 		return client, err
 	})
 }
 
 // grpcCaller has one HTTP/2 connection and one call in flight on it.
 type grpcCaller struct {
-	conn    *grpc.ClientConn
-	method  string
-	message []byte
-	token   string
-	stream  bool
-	reply   []byte // reused
+	conn   *grpc.ClientConn
+	method string
+	calls  *unique
+	token  string
+	stream bool
+	reply  []byte // reused
 }
 
 func (c *grpcCaller) close() { c.conn.Close() }
@@ -77,7 +81,8 @@ func (c *grpcCaller) call(seen *observation) error {
 	if c.stream {
 		return c.callStream(ctx, seen)
 	}
-	if err := c.conn.Invoke(ctx, c.method, &c.message, &c.reply); err != nil {
+	message := c.calls.next()
+	if err := c.conn.Invoke(ctx, c.method, &message, &c.reply); err != nil {
 		return err
 	}
 	if len(c.reply) == 0 {
@@ -91,7 +96,8 @@ func (c *grpcCaller) callStream(ctx context.Context, seen *observation) error {
 	if err != nil {
 		return err
 	}
-	if err := stream.SendMsg(&c.message); err != nil {
+	message := c.calls.next()
+	if err := stream.SendMsg(&message); err != nil {
 		return err
 	}
 	if err := stream.CloseSend(); err != nil {

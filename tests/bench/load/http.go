@@ -48,12 +48,16 @@ func httpMain(arguments []string) error {
 		return err
 	}
 	return measure(&options, func() (caller, error) {
-		client := &httpCaller{address: where.Host, tls: secured, request: request, stream: options.stream}
+		calls, err := uniqueOf(request)
+		if err != nil {
+			return nil, err
+		}
+		client := &httpCaller{address: where.Host, tls: secured, calls: calls, stream: options.stream}
 		return client, client.connect()
 	})
 }
 
-// rawRequest is the request's bytes, encoded once: the generator spends its time on the wire.
+// rawRequest is the request's bytes, encoded once but for its marks: the generator spends its time on the wire.
 func rawRequest(options *common, where *url.URL, bodyFile string, extra headerFlags) ([]byte, error) {
 	body, err := os.ReadFile(bodyFile)
 	if err != nil {
@@ -78,7 +82,7 @@ func rawRequest(options *common, where *url.URL, bodyFile string, extra headerFl
 type httpCaller struct {
 	address string
 	tls     *tls.Config
-	request []byte
+	calls   *unique
 	stream  bool
 	conn    net.Conn // nil: connect before the next call
 	reader  *bufio.Reader
@@ -122,7 +126,7 @@ func (c *httpCaller) call(seen *observation) error {
 	if err := c.conn.SetDeadline(time.Now().Add(callTimeout)); err != nil {
 		return err
 	}
-	if _, err := c.conn.Write(c.request); err != nil {
+	if _, err := c.conn.Write(c.calls.next()); err != nil {
 		c.close()
 		return err
 	}

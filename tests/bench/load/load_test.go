@@ -52,6 +52,29 @@ func TestRefusalIsAnErrorWithItsBody(t *testing.T) {
 	}
 }
 
+func TestNoTwoCallsAreTheSame(t *testing.T) {
+	template := "say " + string(mark) + " for " + string(mark)
+	calls, err := uniqueOf([]byte(template))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for range 1000 {
+		said := string(calls.next())
+		word := said[4 : 4+len(mark)]
+		if seen[said] || said != "say "+word+" for "+word || strings.Trim(word, "abcdefghijklmnopqrstuvwxyz") != "" {
+			t.Fatalf("%q", said)
+		}
+		seen[said] = true
+	}
+}
+
+func TestARequestWithoutAMarkIsRefused(t *testing.T) {
+	if _, err := uniqueOf([]byte(`{"model":"x"}`)); err == nil {
+		t.Fatal("every call would be the same")
+	}
+}
+
 func TestQuantilesAreNearestRanks(t *testing.T) {
 	var hundred []int64
 	for i := int64(100); i > 0; i-- {

@@ -249,6 +249,10 @@ class Record(_message.Message):
     LAST_US_FIELD_NUMBER: _builtins.int
     OBJECTS_FIELD_NUMBER: _builtins.int
     OBJECT_UNTIL_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    REQUESTS_CHARGED_FIELD_NUMBER: _builtins.int
+    TOKENS_CHARGED_FIELD_NUMBER: _builtins.int
+    ADJUSTED_FIELD_NUMBER: _builtins.int
     EXTRA_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     v: _builtins.int
@@ -311,6 +315,8 @@ class Record(_message.Message):
     first_us: _builtins.int
     last_us: _builtins.int
     object_until: _builtins.int
+    requests_charged: _builtins.int
+    tokens_charged: _builtins.int
     @_builtins.property
     def actor_chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -322,6 +328,16 @@ class Record(_message.Message):
     @_builtins.property
     def objects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What was made along with `object_id`, and the unix second until which OpenAI keeps it all; 0: until it is deleted."""
+
+    @_builtins.property
+    def reserved(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordCharge]:
+        """What an `intent` took of each limit, its worst case. What stayed of it: `requests_charged`, `tokens_charged` and
+        `cost_micro_usd` of its `outcome`; all of it, where there is none.
+        """
+
+    @_builtins.property
+    def adjusted(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordCharge]:
+        """By how much an `outcome` changed what an earlier call had taken, whose response was not done yet."""
 
     @_builtins.property
     def extra(self) -> _struct_pb2.Struct: ...
@@ -386,12 +402,16 @@ class Record(_message.Message):
         last_us: _builtins.int | None = ...,
         objects: _abc.Iterable[_builtins.str] | None = ...,
         object_until: _builtins.int | None = ...,
+        reserved: _abc.Iterable[Global___RecordCharge] | None = ...,
+        requests_charged: _builtins.int | None = ...,
+        tokens_charged: _builtins.int | None = ...,
+        adjusted: _abc.Iterable[Global___RecordCharge] | None = ...,
         extra: _struct_pb2.Struct | None = ...,
         extra_json: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "_bytes", b"_bytes", "_call_id", b"_call_id", "_cert_sha256", b"_cert_sha256", "_cost_exact", b"_cost_exact", "_cost_micro_usd", b"_cost_micro_usd", "_count", b"_count", "_decision", b"_decision", "_enforced", b"_enforced", "_error", b"_error", "_finish_reason", b"_finish_reason", "_first_us", b"_first_us", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_last_us", b"_last_us", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_object_until", b"_object_until", "_operation", b"_operation", "_policy_input", b"_policy_input", "_policy_revision", b"_policy_revision", "_policy_sha256", b"_policy_sha256", "_price_version", b"_price_version", "_public_key", b"_public_key", "_purpose", b"_purpose", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_scope", b"_scope", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "alert", b"alert", "bytes", b"bytes", "call_id", b"call_id", "cert_sha256", b"cert_sha256", "cost_exact", b"cost_exact", "cost_micro_usd", b"cost_micro_usd", "count", b"count", "decision", b"decision", "enforced", b"enforced", "error", b"error", "extra", b"extra", "finish_reason", b"finish_reason", "first_us", b"first_us", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "last_us", b"last_us", "model_requested", b"model_requested", "model_served", b"model_served", "object_until", b"object_until", "operation", b"operation", "policy_input", b"policy_input", "policy_revision", b"policy_revision", "policy_sha256", b"policy_sha256", "price_version", b"price_version", "public_key", b"public_key", "purpose", b"purpose", "reason", b"reason", "request_commitment", b"request_commitment", "response_commitment", b"response_commitment", "rule", b"rule", "scope", b"scope", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "_bytes", b"_bytes", "_call_id", b"_call_id", "_cert_sha256", b"_cert_sha256", "_cost_exact", b"_cost_exact", "_cost_micro_usd", b"_cost_micro_usd", "_count", b"_count", "_decision", b"_decision", "_enforced", b"_enforced", "_error", b"_error", "_finish_reason", b"_finish_reason", "_first_us", b"_first_us", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_last_us", b"_last_us", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_object_until", b"_object_until", "_operation", b"_operation", "_policy_input", b"_policy_input", "_policy_revision", b"_policy_revision", "_policy_sha256", b"_policy_sha256", "_price_version", b"_price_version", "_public_key", b"_public_key", "_purpose", b"_purpose", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_requests_charged", b"_requests_charged", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_scope", b"_scope", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_charged", b"_tokens_charged", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "alert", b"alert", "bytes", b"bytes", "call_id", b"call_id", "cert_sha256", b"cert_sha256", "cost_exact", b"cost_exact", "cost_micro_usd", b"cost_micro_usd", "count", b"count", "decision", b"decision", "enforced", b"enforced", "error", b"error", "extra", b"extra", "finish_reason", b"finish_reason", "first_us", b"first_us", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "last_us", b"last_us", "model_requested", b"model_requested", "model_served", b"model_served", "object_until", b"object_until", "operation", b"operation", "policy_input", b"policy_input", "policy_revision", b"policy_revision", "policy_sha256", b"policy_sha256", "price_version", b"price_version", "public_key", b"public_key", "purpose", b"purpose", "reason", b"reason", "request_commitment", b"request_commitment", "requests_charged", b"requests_charged", "response_commitment", b"response_commitment", "rule", b"rule", "scope", b"scope", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_charged", b"tokens_charged", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "_bytes", b"_bytes", "_call_id", b"_call_id", "_cert_sha256", b"_cert_sha256", "_cost_exact", b"_cost_exact", "_cost_micro_usd", b"_cost_micro_usd", "_count", b"_count", "_decision", b"_decision", "_enforced", b"_enforced", "_error", b"_error", "_finish_reason", b"_finish_reason", "_first_us", b"_first_us", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_last_us", b"_last_us", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_object_until", b"_object_until", "_operation", b"_operation", "_policy_input", b"_policy_input", "_policy_revision", b"_policy_revision", "_policy_sha256", b"_policy_sha256", "_price_version", b"_price_version", "_public_key", b"_public_key", "_purpose", b"_purpose", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_scope", b"_scope", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "actor_chain", b"actor_chain", "alert", b"alert", "bytes", b"bytes", "call_id", b"call_id", "cert_sha256", b"cert_sha256", "certifications", b"certifications", "cost_exact", b"cost_exact", "cost_micro_usd", b"cost_micro_usd", "count", b"count", "decision", b"decision", "enforced", b"enforced", "error", b"error", "extra", b"extra", "extra_json", b"extra_json", "findings", b"findings", "finish_reason", b"finish_reason", "first_us", b"first_us", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "last_us", b"last_us", "model_requested", b"model_requested", "model_served", b"model_served", "object_until", b"object_until", "objects", b"objects", "operation", b"operation", "policy_input", b"policy_input", "policy_revision", b"policy_revision", "policy_sha256", b"policy_sha256", "price_version", b"price_version", "public_key", b"public_key", "purpose", b"purpose", "reason", b"reason", "request_commitment", b"request_commitment", "response_commitment", b"response_commitment", "rule", b"rule", "scope", b"scope", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "_bytes", b"_bytes", "_call_id", b"_call_id", "_cert_sha256", b"_cert_sha256", "_cost_exact", b"_cost_exact", "_cost_micro_usd", b"_cost_micro_usd", "_count", b"_count", "_decision", b"_decision", "_enforced", b"_enforced", "_error", b"_error", "_finish_reason", b"_finish_reason", "_first_us", b"_first_us", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_last_us", b"_last_us", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_object_until", b"_object_until", "_operation", b"_operation", "_policy_input", b"_policy_input", "_policy_revision", b"_policy_revision", "_policy_sha256", b"_policy_sha256", "_price_version", b"_price_version", "_public_key", b"_public_key", "_purpose", b"_purpose", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_requests_charged", b"_requests_charged", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_scope", b"_scope", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_charged", b"_tokens_charged", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "actor_chain", b"actor_chain", "adjusted", b"adjusted", "alert", b"alert", "bytes", b"bytes", "call_id", b"call_id", "cert_sha256", b"cert_sha256", "certifications", b"certifications", "cost_exact", b"cost_exact", "cost_micro_usd", b"cost_micro_usd", "count", b"count", "decision", b"decision", "enforced", b"enforced", "error", b"error", "extra", b"extra", "extra_json", b"extra_json", "findings", b"findings", "finish_reason", b"finish_reason", "first_us", b"first_us", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "last_us", b"last_us", "model_requested", b"model_requested", "model_served", b"model_served", "object_until", b"object_until", "objects", b"objects", "operation", b"operation", "policy_input", b"policy_input", "policy_revision", b"policy_revision", "policy_sha256", b"policy_sha256", "price_version", b"price_version", "public_key", b"public_key", "purpose", b"purpose", "reason", b"reason", "request_commitment", b"request_commitment", "requests_charged", b"requests_charged", "reserved", b"reserved", "response_commitment", b"response_commitment", "rule", b"rule", "scope", b"scope", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_charged", b"tokens_charged", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__alert: _TypeAlias = _typing.Literal["alert"]  # noqa: Y015
     _WhichOneofArgType__alert: _TypeAlias = _typing.Literal["_alert", b"_alert"]  # noqa: Y015
@@ -453,6 +473,8 @@ class Record(_message.Message):
     _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
     _WhichOneofReturnType__request_commitment: _TypeAlias = _typing.Literal["request_commitment"]  # noqa: Y015
     _WhichOneofArgType__request_commitment: _TypeAlias = _typing.Literal["_request_commitment", b"_request_commitment"]  # noqa: Y015
+    _WhichOneofReturnType__requests_charged: _TypeAlias = _typing.Literal["requests_charged"]  # noqa: Y015
+    _WhichOneofArgType__requests_charged: _TypeAlias = _typing.Literal["_requests_charged", b"_requests_charged"]  # noqa: Y015
     _WhichOneofReturnType__response_commitment: _TypeAlias = _typing.Literal["response_commitment"]  # noqa: Y015
     _WhichOneofArgType__response_commitment: _TypeAlias = _typing.Literal["_response_commitment", b"_response_commitment"]  # noqa: Y015
     _WhichOneofReturnType__rule: _TypeAlias = _typing.Literal["rule"]  # noqa: Y015
@@ -483,6 +505,8 @@ class Record(_message.Message):
     _WhichOneofArgType__token_id: _TypeAlias = _typing.Literal["_token_id", b"_token_id"]  # noqa: Y015
     _WhichOneofReturnType__tokens_cached: _TypeAlias = _typing.Literal["tokens_cached"]  # noqa: Y015
     _WhichOneofArgType__tokens_cached: _TypeAlias = _typing.Literal["_tokens_cached", b"_tokens_cached"]  # noqa: Y015
+    _WhichOneofReturnType__tokens_charged: _TypeAlias = _typing.Literal["tokens_charged"]  # noqa: Y015
+    _WhichOneofArgType__tokens_charged: _TypeAlias = _typing.Literal["_tokens_charged", b"_tokens_charged"]  # noqa: Y015
     _WhichOneofReturnType__tokens_in: _TypeAlias = _typing.Literal["tokens_in"]  # noqa: Y015
     _WhichOneofArgType__tokens_in: _TypeAlias = _typing.Literal["_tokens_in", b"_tokens_in"]  # noqa: Y015
     _WhichOneofReturnType__tokens_out: _TypeAlias = _typing.Literal["tokens_out"]  # noqa: Y015
@@ -558,6 +582,8 @@ class Record(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__request_commitment) -> _WhichOneofReturnType__request_commitment | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__requests_charged) -> _WhichOneofReturnType__requests_charged | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__response_commitment) -> _WhichOneofReturnType__response_commitment | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rule) -> _WhichOneofReturnType__rule | None: ...
@@ -587,6 +613,8 @@ class Record(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__token_id) -> _WhichOneofReturnType__token_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tokens_cached) -> _WhichOneofReturnType__tokens_cached | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tokens_charged) -> _WhichOneofReturnType__tokens_charged | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tokens_in) -> _WhichOneofReturnType__tokens_in | None: ...
     @_typing.overload
@@ -667,6 +695,86 @@ class RecordFinding(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rule) -> _WhichOneofReturnType__rule | None: ...
 
 Global___RecordFinding: _TypeAlias = RecordFinding  # noqa: Y015
+
+@_typing.final
+class RecordCharge(_message.Message):
+    """So much of `unit` (`requests`, `tokens`, `micro_usd`) in the window of `seconds` that began at `start`, unix seconds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ExtraJsonEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    EXTRA_FIELD_NUMBER: _builtins.int
+    EXTRA_JSON_FIELD_NUMBER: _builtins.int
+    limit: _builtins.str
+    unit: _builtins.str
+    seconds: _builtins.int
+    start: _builtins.int
+    amount: _builtins.int
+    @_builtins.property
+    def extra(self) -> _struct_pb2.Struct: ...
+    @_builtins.property
+    def extra_json(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        limit: _builtins.str | None = ...,
+        unit: _builtins.str | None = ...,
+        seconds: _builtins.int | None = ...,
+        start: _builtins.int | None = ...,
+        amount: _builtins.int | None = ...,
+        extra: _struct_pb2.Struct | None = ...,
+        extra_json: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_limit", b"_limit", "_seconds", b"_seconds", "_start", b"_start", "_unit", b"_unit", "amount", b"amount", "extra", b"extra", "limit", b"limit", "seconds", b"seconds", "start", b"start", "unit", b"unit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_limit", b"_limit", "_seconds", b"_seconds", "_start", b"_start", "_unit", b"_unit", "amount", b"amount", "extra", b"extra", "extra_json", b"extra_json", "limit", b"limit", "seconds", b"seconds", "start", b"start", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__amount: _TypeAlias = _typing.Literal["amount"]  # noqa: Y015
+    _WhichOneofArgType__amount: _TypeAlias = _typing.Literal["_amount", b"_amount"]  # noqa: Y015
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+    _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__start: _TypeAlias = _typing.Literal["start"]  # noqa: Y015
+    _WhichOneofArgType__start: _TypeAlias = _typing.Literal["_start", b"_start"]  # noqa: Y015
+    _WhichOneofReturnType__unit: _TypeAlias = _typing.Literal["unit"]  # noqa: Y015
+    _WhichOneofArgType__unit: _TypeAlias = _typing.Literal["_unit", b"_unit"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount) -> _WhichOneofReturnType__amount | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__start) -> _WhichOneofReturnType__start | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unit) -> _WhichOneofReturnType__unit | None: ...
+
+Global___RecordCharge: _TypeAlias = RecordCharge  # noqa: Y015
 
 @_typing.final
 class GetCheckpointRequest(_message.Message):
