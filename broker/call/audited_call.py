@@ -14,7 +14,7 @@ from broker.call.phases import Answered, Authorized, Sent
 from broker.call.records import outcome
 from broker.call.unsettled import Backlog, Late, Unsettled, charged
 from broker.errors import Kind
-from broker.model.charge import Reservation, Unit, amounts
+from broker.model.charge import LimitState, Reservation, Unit, amounts
 from broker.model.sends import Sends
 from broker.ports import Clock, Counters, Ledger
 
@@ -49,6 +49,11 @@ class AuditedCall:
         self.sends = Sends()
         self._sent: Sent | None = None
         self._answered: Answered | None = None
+
+    @property
+    def left(self) -> tuple[LimitState, ...]:
+        """What the call's worst case left of its limits."""
+        return self._reservation.left
 
     def sent(self, sent: Sent) -> None:
         """From here on upstream may be at work on the call, until it is known that it is not."""

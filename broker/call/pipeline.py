@@ -40,6 +40,7 @@ from broker.model.units import NS_PER_DAY, NS_PER_SECOND
 from broker.ports import Clock, Counters, KeyPool, Ledger, ObjectOwners, Upstream
 from broker.shaping.binding import bind
 from broker.shaping.key_refusal import key_refused
+from broker.shaping.limit_headers import limit_headers
 from broker.shaping.request import shaped
 
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -157,19 +158,20 @@ class Pipeline:
         call.reply.passed(size)
         digest = await self._stages.lane(call.caller).once(size, lambda: sha256(reply.body).digest())
         await audited.close(digest=digest)  # 11 record, 12 settle
-        return reply
+        return Reply(reply.status, (*reply.headers, *limit_headers(audited.left)), reply.body)
 
     def _stream(self, answer: StreamReply, audited: AuditedCall) -> StreamReply:
         """Steps 10 to 12 happen while the events are taken: see `streaming`."""
         call, replies = audited.call, self._stages.replies
         answer = replies.judge_headers(answer, call)
-        headers = (*answer.headers, *deprecation_headers(find(call.model)))
+        ours = (*deprecation_headers(find(call.model)), *limit_headers(audited.left))
         now_ns, recheck = self._ports.clock.now_ns, self._authentication.rechecking(call.caller)
         handle = self._supervisor.handle(
             lambda: recheck(now_ns() // NS_PER_SECOND), lambda: self._call_authorizer.again(call)
         )
         learn, places = partial(self._ownership.learn, call), replies.places(call.decision)
-        return StreamReply(answer.status, headers, stream(answer, places, audited, handle, learn))
+        events = stream(answer, places, audited, handle, learn)
+        return StreamReply(answer.status, (*answer.headers, *ours), events)
 
 
 def _refusal(error: BaseException) -> BrokerError:

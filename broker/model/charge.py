@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
+
+from broker.errors import BrokerError, Kind
 
 
 class Unit(StrEnum):
@@ -54,12 +57,43 @@ class Taken(NamedTuple):
     amount: int
 
 
+class LimitState(NamedTuple):
+    """What is left of a limit: `remaining` of `cap`, and the seconds until its window ends."""
+
+    unit: Unit
+    cap: int
+    remaining: int
+    reset_seconds: float
+
+
+class LimitExceededError(BrokerError):
+    """RATE_LIMITED, or BUDGET_EXCEEDED for money: a call would pass a limit of which this is `left`."""
+
+    def __init__(self, charge: Charge, left: LimitState, reset: datetime) -> None:
+        """`reset`: when its window ends."""
+        super().__init__(
+            Kind.BUDGET_EXCEEDED if charge.unit is Unit.MICRO_USD else Kind.RATE_LIMITED,
+            f"The limit of {charge.cap} {charge.unit} in {charge.window_seconds} s would be passed.",
+            remedy=f"It is free again at {reset.isoformat()}.",
+            retry_after=left.reset_seconds,
+            details={
+                "limit": charge.label or charge.key,
+                "unit": charge.unit.value,
+                "reset": reset.isoformat(),
+            },
+        )
+        self.left = left
+
+
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Charges taken together, each in the window that began at `windows[i]`, until they are settled."""
+    """Charges taken together, each in the window that began at `windows[i]`, until they are settled.
+    `left[i]` is what it left of its limit.
+    """
 
     charges: tuple[Charge, ...] = ()
     windows: tuple[int, ...] = ()
+    left: tuple[LimitState, ...] = ()
 
     @property
     def taken(self) -> tuple[Taken, ...]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.errors import BrokerError, Kind
-from broker.model.charge import Charge, Reservation, Unit
+from broker.model.charge import Charge, LimitExceededError, Reservation, Unit
 from broker.ports import Counters
 from tests.contracts.port_contract import PortContract
 from tests.sizes import sized
@@ -104,6 +104,33 @@ class CountersContract(PortContract):
         counters = (await self.fresh()).counters
         assert await self._try(counters, [charge("a", 6, 10), charge("a", 6, 10)]) is None
         assert await self._try(counters, [charge("a", 5, 10), charge("a", 5, 10)]) is not None
+
+    async def test_a_reservation_tells_what_it_left(self) -> None:
+        setup = await self.fresh()
+        await setup.counters.reserve([charge("a", 3, 10)])
+        asked = [charge("a", 2, 10), charge("b", 1, 7, Unit.TOKENS), charge("a", 1, 10)]
+        left = (await setup.counters.reserve(asked)).left
+        assert [(each.unit, each.cap, each.remaining) for each in left] == [
+            (Unit.REQUESTS, 10, 5),
+            (Unit.TOKENS, 7, 6),
+            (Unit.REQUESTS, 10, 4),
+        ]
+        assert all(0 < each.reset_seconds <= MINUTE for each in left)
+
+    async def test_what_exceeds_a_limit_is_told_what_is_left_of_it(self) -> None:
+        counters = (await self.fresh()).counters
+        await counters.reserve([charge("a", 8, 10)])
+        with pytest.raises(LimitExceededError) as caught:
+            await counters.reserve([charge("b", 1, 7), charge("a", 3, 10)])
+        assert (caught.value.left.cap, caught.value.left.remaining) == (10, 2)
+        assert caught.value.retry_after == caught.value.left.reset_seconds
+
+    async def test_a_cap_that_was_lowered_leaves_nothing_rather_than_less(self) -> None:
+        counters = (await self.fresh()).counters
+        await counters.reserve([charge("a", 8, 10)])
+        with pytest.raises(LimitExceededError) as caught:
+            await counters.reserve([charge("a", 1, 5)])
+        assert caught.value.left.remaining == 0
 
     async def test_what_was_not_used_comes_back(self) -> None:
         counters = (await self.fresh()).counters

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from broker.budget.window import Window, seconds_left, settle, start_of, take
-from broker.errors import BrokerError, Kind
-from broker.model.charge import Charge, Reservation, Taken, Unit
+from broker.model.charge import Charge, LimitExceededError, LimitState, Reservation, Taken, Unit
 from broker.ports import Clock
 
 _Key = tuple[str, Unit, int, int]  # limit, unit, seconds, start
@@ -31,18 +30,20 @@ class MemoryCounters:
         now_ns = self._clock.now_ns()
         taken: dict[_Key, Window] = {}
         starts: list[int] = []
+        left: list[LimitState] = []
         for charge in charges:
             key = _key(charge, start_of(now_ns, charge.window_seconds))
             window = taken.get(key) or self._windows.get(key) or Window(key[3])
             grown = take(window, charge.amount, charge.cap)
             if grown is None:
-                raise _exhausted(charge, now_ns)
+                raise _exceeded(charge, window.taken, now_ns)
             taken[key] = grown
             starts.append(grown.start)
+            left.append(_left(charge, grown.taken, now_ns))
         self._windows.update(taken)
         if len(self._windows) > self._sweep_at:
             self._sweep(now_ns)
-        return Reservation(tuple(charges), tuple(starts))
+        return Reservation(tuple(charges), tuple(starts), tuple(left))
 
     async def settle(self, reservation: Reservation, used: Mapping[Unit, int]) -> None:
         for charge, start in zip(reservation.charges, reservation.windows, strict=True):
@@ -67,14 +68,11 @@ def _key(charge: Charge, start: int) -> _Key:
     return charge.key, charge.unit, charge.window_seconds, start
 
 
-def _exhausted(charge: Charge, now_ns: int) -> BrokerError:
-    wait = seconds_left(now_ns, charge.window_seconds)
-    reset = datetime.fromtimestamp(start_of(now_ns, charge.window_seconds) + charge.window_seconds, UTC)
-    budget = charge.unit is Unit.MICRO_USD
-    return BrokerError(
-        Kind.BUDGET_EXCEEDED if budget else Kind.RATE_LIMITED,
-        f"The limit of {charge.cap} {charge.unit} in {charge.window_seconds} s would be passed.",
-        remedy=f"It is free again at {reset.isoformat()}.",
-        retry_after=wait,
-        details={"limit": charge.label or charge.key, "unit": charge.unit.value, "reset": reset.isoformat()},
-    )
+def _left(charge: Charge, taken: int, now_ns: int) -> LimitState:
+    remaining = max(0, charge.cap - taken)  # a cap may have been lowered meanwhile
+    return LimitState(charge.unit, charge.cap, remaining, seconds_left(now_ns, charge.window_seconds))
+
+
+def _exceeded(charge: Charge, taken: int, now_ns: int) -> LimitExceededError:
+    end = start_of(now_ns, charge.window_seconds) + charge.window_seconds
+    return LimitExceededError(charge, _left(charge, taken, now_ns), datetime.fromtimestamp(end, UTC))

@@ -19,6 +19,7 @@ from broker.errors import BrokerError, Kind
 from broker.listeners.grpc.metadata import Metadata, passed_on
 from broker.model.call import Reply
 from broker.model.units import NS_PER_SECOND
+from broker.shaping.limit_headers import exceeded_headers
 from broker.shaping.retry_after import wait_of
 
 DOMAIN = "broker.v1"
@@ -83,7 +84,7 @@ class RpcFailure:
 
 def refusal(error: BrokerError) -> RpcFailure:
     """The rendering of one of our own errors."""
-    return _refusal(CODES[error.kind], str(error), _details(error))
+    return _refusal(CODES[error.kind], str(error), _details(error), exceeded_headers(error))
 
 
 def upstream_refusal(reply: Reply) -> RpcFailure:
@@ -123,8 +124,9 @@ def _details(error: BrokerError) -> list[Message]:
     details: list[Message] = [_info(error.kind.value, facts)]
     if error.param is not None and CODES[error.kind] is _Code.INVALID_ARGUMENT:
         details.append(_bad_request(error.param, error.message))
-    if error.kind is Kind.BUDGET_EXCEEDED:
-        violation = error_details_pb2.QuotaFailure.Violation(subject=error.rule, description=error.message)
+    if error.kind in (Kind.BUDGET_EXCEEDED, Kind.RATE_LIMITED):
+        subject = error.details.get("limit", error.rule)
+        violation = error_details_pb2.QuotaFailure.Violation(subject=subject, description=error.message)
         details.append(error_details_pb2.QuotaFailure(violations=[violation]))
     if error.retry_after is not None:
         details.append(_retry(error.retry_after))

@@ -12,6 +12,7 @@ import orjson
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.https.coding import ACCEPTED
+from broker.shaping.limit_headers import exceeded_headers
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -103,6 +104,7 @@ def headers(error: BrokerError) -> Headers:
     found: Headers = [(b"content-type", b"application/json")]
     if error.retry_after is not None:
         found.append((b"retry-after", str(ceil(error.retry_after)).encode()))
+    found += [(name.encode(), value.encode()) for name, value in exceeded_headers(error)]
     if error.kind is Kind.BUDGET_EXCEEDED:
         found.append((b"x-should-retry", b"false"))
     if error.kind is Kind.UNSUPPORTED_ENCODING:
