@@ -21,6 +21,10 @@ from tests.transfers import Transfers
 START_SECONDS = 60
 STOP_SECONDS = 20
 PROGRAM = ("-m", "broker.cli.main")
+SMALL_POLICIES = ("--policies", str(Path(__file__).with_name("small_policies")))
+"""For `broker dev` where nothing is asked about policies: to try and load the project's takes longer than
+the rest of a start.
+"""
 _PATIENT = {  # many tests share a broker, and few certificates are refused thousands of times
     "BROKER__AUDIT__REFUSALS_RECORDED": "1000000",
     "BROKER__LIMITS__REFUSALS_BURST": "1000000",

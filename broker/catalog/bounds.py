@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from broker.model.operation import TRAITS, Operation
+from broker.model.operation import TRAITS, Operation, bounds_sent
 
 Document = Mapping[str, object]
 _OF_RESPONSES = frozenset({Operation.RESPONSES, Operation.RESPONSES_COMPACT})
 FREE_OF_CHARGE = frozenset(operation for operation in Operation if not TRAITS[operation].billed)
 """What OpenAI does not bill: to read, change or delete what is stored, to list, to moderate, to count."""
 _CAPS = {operation: TRAITS[operation].bounds for operation in Operation}
-_HELD = frozenset(each for each in Operation if TRAITS[each].bounds or each is Operation.EDITS)
-"""Where a token's bound is sent upstream, so that it holds: an edit becomes a chat."""
+_HELD = frozenset(filter(bounds_sent, Operation))
+"""Where a token's bound is sent upstream, so that it holds."""
 _COMPLETIONS_DEFAULT = 16  # OpenAI's documented default of max_tokens for /v1/completions
 _REFERENCES = ("conversation", "web_search_options")
 _PLAIN_PARTS = frozenset({"text", "input_text", "output_text", "refusal", "summary_text", "reasoning_text"})

@@ -96,6 +96,7 @@ _NOTHING_FOUND = Content()
 _UNSHAPED = Shape()
 _MUSTS = {must.value: must for must in Must}
 _UNITS = {unit.value: unit for unit in Unit}
+_LONGEST_WINDOW = 2**53 - 1  # the largest number that a record holds; like 2^53, it never ends
 
 
 def _content(answer: PolicyAnswer) -> Content:
@@ -155,7 +156,7 @@ def _limits(answer: PolicyAnswer, common: str) -> tuple[Limit, ...]:
             limit.refuse("unit", "is none of requests, tokens, micro_usd")
         cap, window = limit.whole("cap", 0), limit.whole("window_seconds", 1)
         limit.end()
-        return Limit(f"{account} {name}", unit, cap, window)
+        return Limit(f"{account} {name}", unit, cap, min(window, _LONGEST_WINDOW))
 
     limits = answer.each("limits", read)
     if len(limits) > MOST_LIMITS:

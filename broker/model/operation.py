@@ -36,12 +36,13 @@ class Traits(NamedTuple):
     """What several parts of the broker must know of an operation. `billed`: OpenAI takes money for it.
     `bounds`: the fields of its body that bound output tokens, the one to set first; a field of another
     operation bounds nothing, for OpenAI does not read it. `mentions`: its body can name stored objects, tools
-    or servers.
+    or servers. `becomes`: the operation that upstream is sent in its place.
     """
 
     billed: bool
     bounds: tuple[str, ...] = ()
     mentions: bool = False
+    becomes: Operation | None = None
 
 
 _FREE = Traits(billed=False)
@@ -53,7 +54,7 @@ TRAITS: Mapping[Operation, Traits] = {
     Operation.CHAT_DELETE: _FREE,
     Operation.CHAT_MESSAGES: _FREE,
     Operation.COMPLETIONS: Traits(billed=True, bounds=("max_tokens",)),
-    Operation.EDITS: Traits(billed=True),
+    Operation.EDITS: Traits(billed=True, becomes=Operation.CHAT),
     Operation.EMBEDDINGS: Traits(billed=True),
     Operation.MODERATIONS: _FREE,
     Operation.RESPONSES: Traits(billed=True, bounds=("max_output_tokens",), mentions=True),
@@ -68,6 +69,17 @@ TRAITS: Mapping[Operation, Traits] = {
     Operation.MODELS_DELETE: _FREE,
 }
 """Every operation has a row: one that lacks it fails where the broker is imported."""
+
+
+def bounds_sent(operation: Operation) -> tuple[str, ...]:
+    """The fields by which upstream can be told to bound output tokens, the one to set first. What becomes
+    another operation has no such field itself, and gets that one's first.
+
+    >>> bounds_sent(Operation.CHAT), bounds_sent(Operation.EDITS), bounds_sent(Operation.MODELS)
+    (('max_completion_tokens', 'max_tokens'), ('max_completion_tokens',), ())
+    """
+    traits = TRAITS[operation]
+    return traits.bounds if traits.becomes is None else TRAITS[traits.becomes].bounds[:1]
 
 
 class AdminAction(StrEnum):

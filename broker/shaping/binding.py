@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call
 from broker.model.change import Change, Must
-from broker.model.operation import TRAITS, Operation
+from broker.model.operation import Operation, bounds_sent
 from broker.model.subject import Caller
 from broker.shaping.denial import policy_denied
 
 Covers = Callable[[Sequence[str], str, str | None], bool]
 
-_EDITED = TRAITS[Operation.CHAT].bounds[:1]  # an edit becomes a chat
-_CEILINGS = {operation: TRAITS[operation].bounds for operation in Operation} | {Operation.EDITS: _EDITED}
+_CEILINGS = {operation: bounds_sent(operation) for operation in Operation}
 
 
 def bind(call: Call, caller: Caller, covers: Covers) -> dict[str, object]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
+
 from broker.adapters.counters import MemoryCounters
+from broker.errors import BrokerError
+from broker.model.charge import Unit
 from broker.ports import Counters
 from tests.contracts.counters_contract import MINUTE, CountersContract, CountersSetup, charge
 
@@ -60,6 +64,46 @@ async def test_a_flood_of_accounts_is_forgotten_with_its_window() -> None:
     await clock.sleep(MINUTE)
     await counters.reserve([charge("one more", 1, 1)])
     assert len(counters._windows) == 1
+
+
+async def test_many_live_windows_are_not_looked_through_for_each_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counters, swept = MemoryCounters(HandClock()), list[int]()
+    sweep = MemoryCounters._sweep
+
+    def counted(self: MemoryCounters, now_ns: int) -> None:
+        swept.append(now_ns)
+        sweep(self, now_ns)
+
+    monkeypatch.setattr(MemoryCounters, "_sweep", counted)
+    for number in range(25_000):
+        await counters.reserve([charge(f"account {number}", 1, 1)])
+    assert len(swept) == 2
+    assert len(counters._windows) == 25_000
+
+
+async def test_what_was_spent_before_counts_and_its_window_ends_as_if_nothing_had_been() -> None:
+    clock = HandClock()
+    before = MemoryCounters(clock)
+    reserved = await before.reserve([charge("a", 7, 10), charge("b", 3, 10, Unit.TOKENS)])
+    after = MemoryCounters(clock, reserved.taken)
+    refused = []
+    for counters in (before, after):
+        with pytest.raises(BrokerError) as caught:
+            await counters.reserve([charge("a", 4, 10)])
+        refused.append((caught.value.kind, caught.value.message, caught.value.remedy, caught.value.details))
+    assert refused[0] == refused[1]
+    await after.reserve([charge("a", 3, 10), charge("b", 7, 10, Unit.TOKENS)])
+    await clock.sleep(MINUTE)
+    await after.reserve([charge("a", 10, 10)])
+
+
+async def test_a_caller_is_told_the_limits_own_name() -> None:
+    counters = MemoryCounters(HandClock())
+    with pytest.raises(BrokerError) as caught:
+        await counters.reserve([charge("committed", 2, 1)._replace(label="user:anna money")])
+    assert caught.value.details["limit"] == "user:anna money"
 
 
 async def test_windows_align_to_the_clock_not_to_the_first_call() -> None:

@@ -27,7 +27,7 @@ from broker.client.renewal import Renewed
 from broker.client.transport import RenewingTransport
 from broker.gen.broker.v1 import openai_pb2, openai_pb2_grpc
 from tests.ports import free_port
-from tests.running import RunningBroker, start_broker
+from tests.running import SMALL_POLICIES, RunningBroker, start_broker
 
 WISH = TokenRequest(scope="models chat")
 HELLO = [{"role": "user", "content": "hello"}]
@@ -147,7 +147,7 @@ def test_a_transport_that_is_shared_by_threads_renews_once(service: Service) -> 
 def test_calls_go_on_over_a_restart_of_the_broker(tmp_path: Path) -> None:
     """The channel's first call after a restart failed: it had given up connecting for up to two minutes."""
     addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
-    arguments = ["--https", addresses[0], "--grpc", addresses[1]]
+    arguments = ["--https", addresses[0], "--grpc", addresses[1], *SMALL_POLICIES]
     running = start_broker(tmp_path / "b", *arguments)
     who = running.identities["assistant"]
     credentials = Credentials(who.cert, who.key, running.ca)

@@ -22,7 +22,7 @@ class RefusingSetup(Protocol):
     """A source of keys under test, which need not have any."""
 
     @property
-    def vault(self) -> CredentialSource: ...
+    def source(self) -> CredentialSource: ...
 
 
 class SourceSetup(RefusingSetup, Protocol):
@@ -54,7 +54,7 @@ class StoreSetup(SourceSetup, Protocol):
         """What `broker keys list` shows of it."""
 
     async def pass_second(self) -> None:
-        """Lets a second go by, as far as the vault can tell."""
+        """Lets a second go by, as far as the store can tell."""
 
 
 async def refused_lease(source: CredentialSource, credential: str) -> BrokerError:
@@ -75,7 +75,7 @@ class RefusingSourceContract(PortContract):
     port = CredentialSource
 
     async def test_it_is_the_adapter_that_is_named(self, rig: RefusingSetup) -> None:
-        self.under_test(rig.vault)
+        self.under_test(rig.source)
 
     @pytest.mark.parametrize("name", ["../openai", "", "a/b", "A", "a" * 64, "a\0b", "a\n", "%2e%2e"])
     async def test_a_name_that_could_be_a_path_is_refused(self, rig: RefusingSetup, name: str) -> None:
@@ -85,7 +85,7 @@ class RefusingSourceContract(PortContract):
         await self._refused(rig, "nobody")
 
     async def _refused(self, rig: RefusingSetup, credential: str) -> BrokerError:
-        return await refused_lease(rig.vault, credential)
+        return await refused_lease(rig.source, credential)
 
 
 class CredentialSourceContract(RefusingSourceContract):
@@ -94,7 +94,7 @@ class CredentialSourceContract(RefusingSourceContract):
     async def test_a_key_is_known_by_its_place_alone(self, rig: SourceSetup) -> None:
         rig.store("openai", FIRST)
         rig.store("other", FIRST)
-        ours, theirs = [await rig.vault.lease(name) for name in ("openai", "other")]
+        ours, theirs = [await rig.source.lease(name) for name in ("openai", "other")]
         assert ours.key_ref != theirs.key_ref
         assert "openai" in ours.key_ref
         assert FIRST not in ours.key_ref
@@ -102,19 +102,19 @@ class CredentialSourceContract(RefusingSourceContract):
     async def test_credentials_do_not_mix(self, rig: SourceSetup) -> None:
         rig.store("openai", FIRST)
         rig.store("other", SECOND)
-        leases = [await rig.vault.lease(name) for name in ("openai", "other")]
+        leases = [await rig.source.lease(name) for name in ("openai", "other")]
         assert [lease.secret.reveal() for lease in leases] == [FIRST, SECOND]
 
     async def test_a_cancelled_call_does_not_cancel_the_others(self, rig: SourceSetup) -> None:
         rig.store("openai", FIRST)
-        first, second = (asyncio.ensure_future(rig.vault.lease("openai")) for _ in range(2))
+        first, second = (asyncio.ensure_future(rig.source.lease("openai")) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
         assert (await second).secret.reveal() == FIRST
 
     async def test_concurrent_calls_get_the_same_key(self, rig: SourceSetup) -> None:
         rig.store("openai", FIRST)
-        leases = await asyncio.gather(*(rig.vault.lease("openai") for _ in range(50)))
+        leases = await asyncio.gather(*(rig.source.lease("openai") for _ in range(50)))
         assert {lease.secret.reveal() for lease in leases} == {FIRST}
 
     async def test_a_locked_store_is_refused_and_not_remembered(self, rig: SourceSetup) -> None:
@@ -125,9 +125,9 @@ class CredentialSourceContract(RefusingSourceContract):
 
     async def test_no_repr_and_no_error_shows_a_key(self, rig: SourceSetup) -> None:
         rig.store("openai", FIRST)
-        lease = await rig.vault.lease("openai")
+        lease = await rig.source.lease("openai")
         error = await self._refused(rig, "nobody")
-        for text in (repr(lease), str(lease), repr(rig.vault), repr(error), str(error)):
+        for text in (repr(lease), str(lease), repr(rig.source), repr(error), str(error)):
             assert FIRST not in text
 
     async def test_an_unknown_credential_is_refused_beside_a_known_one(self, rig: SourceSetup) -> None:
@@ -136,7 +136,7 @@ class CredentialSourceContract(RefusingSourceContract):
 
     async def test_a_lease_never_outlives_its_ceiling(self, rig: SourceSetup) -> None:
         rig.store("openai", FIRST)
-        await rig.vault.lease("openai")
+        await rig.source.lease("openai")
         rig.lock()
         await rig.pass_ceiling()
         await self._refused(rig, "openai")
@@ -148,21 +148,21 @@ class KeyStoreSourceContract(CredentialSourceContract):
     async def test_a_lease_holds_the_newest_version(self, rig: StoreSetup) -> None:
         rig.store("openai", FIRST)
         rig.store("openai", SECOND)
-        lease = await rig.vault.lease("openai")
+        lease = await rig.source.lease("openai")
         assert (lease.secret.reveal(), lease.key_version) == (SECOND, 2)
         assert "openai" in lease.key_ref
 
     async def test_a_rotated_key_is_used_by_calls_a_second_later(self, rig: StoreSetup) -> None:
         rig.store("openai", FIRST)
-        before = await rig.vault.lease("openai")
+        before = await rig.source.lease("openai")
         rig.store("openai", SECOND)
         await rig.pass_second()
-        after = await rig.vault.lease("openai")
+        after = await rig.source.lease("openai")
         assert (before.secret.reveal(), after.secret.reveal()) == (FIRST, SECOND)
 
     async def test_a_deleted_key_is_used_by_no_call_a_second_later(self, rig: StoreSetup) -> None:
         rig.store("openai", FIRST)
-        await rig.vault.lease("openai")
+        await rig.source.lease("openai")
         rig.delete("openai")
         await rig.pass_second()
         await self._refused(rig, "openai")
@@ -170,7 +170,7 @@ class KeyStoreSourceContract(CredentialSourceContract):
     async def test_a_quarantined_key_is_used_by_no_call_a_second_later(self, rig: StoreSetup) -> None:
         rig.store("openai", FIRST)
         rig.store("openai", SECOND)
-        await rig.vault.lease("openai")
+        await rig.source.lease("openai")
         rig.quarantine("openai", "seen in a public repository")
         await rig.pass_second()
         error = await self._refused(rig, "openai")
@@ -190,13 +190,13 @@ class KeyStoreSourceContract(CredentialSourceContract):
         rig.store("openai", FIRST)
         rig.store("other", SECOND)
         rig.quarantine("openai", "lost laptop")
-        assert (await rig.vault.lease("other")).secret.reveal() == SECOND
+        assert (await rig.source.lease("other")).secret.reveal() == SECOND
 
     async def test_a_key_stored_after_a_quarantine_is_used(self, rig: StoreSetup) -> None:
         rig.store("openai", FIRST)
         rig.quarantine("openai", "lost laptop")
         rig.store("openai", SECOND)
-        assert (await rig.vault.lease("openai")).secret.reveal() == SECOND
+        assert (await rig.source.lease("openai")).secret.reveal() == SECOND
         assert [each.state for each in rig.shown("openai")] == [KeyState.QUARANTINED, KeyState.CURRENT]
 
     async def test_a_released_key_is_used_again(self, rig: StoreSetup) -> None:
@@ -204,7 +204,7 @@ class KeyStoreSourceContract(CredentialSourceContract):
         rig.quarantine("openai", "false alarm")
         rig.release("openai")
         rig.release("openai")
-        assert (await rig.vault.lease("openai")).secret.reveal() == FIRST
+        assert (await rig.source.lease("openai")).secret.reveal() == FIRST
         assert [each.state for each in rig.shown("openai")] == [KeyState.CURRENT]
 
     @pytest.mark.parametrize("reason", ["", "   ", "a\nb", "x" * 201, "it was sk-abc", "a" * 40])
@@ -214,12 +214,12 @@ class KeyStoreSourceContract(CredentialSourceContract):
         rig.store("openai", FIRST)
         with pytest.raises(BrokerError, match="reason"):
             rig.quarantine("openai", reason)
-        assert (await rig.vault.lease("openai")).secret.reveal() == FIRST
+        assert (await rig.source.lease("openai")).secret.reveal() == FIRST
 
     async def test_a_key_is_known_by_its_place_and_version_alone(self, rig: StoreSetup) -> None:
         rig.store("openai", FIRST)
         rig.store("other", FIRST)
-        ours, theirs = [await rig.vault.lease(name) for name in ("openai", "other")]
+        ours, theirs = [await rig.source.lease(name) for name in ("openai", "other")]
         assert ours.key_ref != theirs.key_ref
         assert ours.key_version == theirs.key_version == 1
         assert FIRST not in ours.key_ref

@@ -13,7 +13,7 @@ from tests.ephemeral_keys.network import Fault
 @pytest.fixture
 async def rig() -> AsyncIterator[DynamicSetup]:
     rig = DynamicSetup()
-    await rig.vault.start()
+    await rig.source.start()
     yield rig
     rig.wire.fault = Fault.NONE
-    await rig.vault.aclose()
+    await rig.source.aclose()

@@ -45,7 +45,7 @@ class DynamicSetup:
         )
         self.wire = Network(self.organization)
         self.admin_keys = OneKey()
-        self.vault = self.another()
+        self.source = self.another()
 
     def another(self, instance: str = INSTANCE) -> DynamicKeySource:
         """Another broker on the same organization."""
@@ -57,7 +57,7 @@ class DynamicSetup:
         )
 
     async def key(self, credential: str = "chat") -> str:
-        return (await self.vault.lease(credential)).secret.reveal()
+        return (await self.source.lease(credential)).secret.reveal()
 
     def opens(self, key: str) -> bool:
         """Whether a call with this key would be let in now."""
@@ -88,4 +88,4 @@ class DynamicSetup:
         return self.next_values.pop(credential, None) or random_value(account, prefix)
 
     async def refused(self, credential: str = "chat") -> BrokerError:
-        return await refused_lease(self.vault, credential)
+        return await refused_lease(self.source, credential)

@@ -52,13 +52,13 @@ class History:
         if step.what == "lease":
             await self._lease(step.credential)
         elif step.what == "revoke":
-            rig.vault.revoke(step.credential)
+            rig.source.revoke(step.credential)
         elif step.what == "crash":
             await self._crash()
         elif step.what == "restart":
-            await rig.vault.aclose()
-            rig.vault = rig.another()
-            await rig.vault.start()
+            await rig.source.aclose()
+            rig.source = rig.another()
+            await rig.source.start()
         elif step.what == "pass":
             await rig.clock.advance(step.seconds)
         elif step.what == "weather":
@@ -72,16 +72,16 @@ class History:
         rig.wire.fault, rig.wire.faults = Fault.NONE, []
         await rig.clock.advance(LONGEST_SWEEP)
         assert len(rig.ours) <= 2 * len(KEYS)  # each credential's present key, and one in its grace
-        await rig.vault.aclose()
+        await rig.source.aclose()
         assert rig.ours == []
-        rig.vault = rig.another()
-        await rig.vault.start()
+        rig.source = rig.another()
+        await rig.source.start()
         await rig.clock.advance(1)
         assert {key.value for key in rig.live} == {await rig.key(name) for name in KEYS}
-        await rig.vault.aclose()
+        await rig.source.aclose()
 
     async def _lease(self, credential: str) -> None:
-        asked = asyncio.ensure_future(self.rig.vault.lease(credential))
+        asked = asyncio.ensure_future(self.rig.source.lease(credential))
         await self.rig.clock.advance(0)
         try:
             lease = await asked
@@ -94,13 +94,13 @@ class History:
         rig = self.rig
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
-        rig.vault = rig.another()
-        await rig.vault.start()
+        rig.source = rig.another()
+        await rig.source.start()
 
 
 async def live_through(happenings: list[Step]) -> None:
     history = History()
-    await history.rig.vault.start()
+    await history.rig.source.start()
     for step in happenings:
         await history.happen(step)
     await history.end()

@@ -17,7 +17,7 @@ async def rig() -> AsyncIterator[DynamicSetup]:
     rig = DynamicSetup({"openai": DynamicKey(PROJECT), "other": DynamicKey("proj_other")})
     yield rig
     rig.wire.fault = Fault.NONE
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 class TestDynamic(CredentialSourceContract):

@@ -15,7 +15,7 @@ _ACCOUNTS = f"/v1/organization/projects/{PROJECT}/service_accounts"
 
 
 async def test_a_key_is_made_for_one_project_and_scopes_and_has_an_end(rig: DynamicSetup) -> None:
-    lease = await rig.vault.lease("chat")
+    lease = await rig.source.lease("chat")
     (account,) = rig.ours
     (key,) = rig.live
     assert account.project == PROJECT
@@ -39,11 +39,11 @@ async def test_no_key_ever_has_more_than_its_scopes_or_no_end(rig: DynamicSetup)
 
 
 async def test_a_key_is_replaced_at_two_thirds_and_deleted_after_the_grace(rig: DynamicSetup) -> None:
-    first = await rig.vault.lease("chat")
+    first = await rig.source.lease("chat")
     await rig.clock.advance(LIFE * 2 / 3 - 1)
-    assert (await rig.vault.lease("chat")).secret is first.secret
+    assert (await rig.source.lease("chat")).secret is first.secret
     await rig.clock.advance(2)
-    second = await rig.vault.lease("chat")
+    second = await rig.source.lease("chat")
     assert second.secret.reveal() != first.secret.reveal()
     assert second.key_version > first.key_version
     await rig.clock.advance(GRACE - 5)
@@ -67,19 +67,19 @@ async def test_a_day_of_renewals_leaves_one_live_key_or_two(rig: DynamicSetup) -
 
 async def test_each_team_has_keys_of_its_own() -> None:
     rig = DynamicSetup({"chat": DynamicKey(PROJECT), "other": DynamicKey("proj_other", ("api.model.read",))})
-    await rig.vault.start()
+    await rig.source.start()
     chat, other = await rig.key("chat"), await rig.key("other")
     assert chat != other
     assert {(account.project, account.name.split("-")[2]) for account in rig.ours} == {
         (PROJECT, "chat"),
         ("proj_other", "other"),
     }
-    await rig.vault.aclose()
+    await rig.source.aclose()
     assert rig.ours == []
 
 
 async def test_concurrent_first_calls_make_one_key(rig: DynamicSetup) -> None:
-    leases = await asyncio.gather(*(rig.vault.lease("chat") for _ in range(50)))
+    leases = await asyncio.gather(*(rig.source.lease("chat") for _ in range(50)))
     assert len({lease.secret.reveal() for lease in leases}) == 1
     assert len(rig.ours) == 1
 
@@ -88,7 +88,7 @@ async def test_a_revoked_key_is_dead_at_once_and_the_next_call_gets_another(rig:
     before = await rig.key()
     await rig.clock.advance(LIFE * 2 / 3 + 1)  # the first one is in its grace
     now = await rig.key()
-    rig.vault.revoke("chat")
+    rig.source.revoke("chat")
     after = await rig.key()
     await rig.clock.advance(0)
     assert after not in {before, now}
@@ -96,12 +96,12 @@ async def test_a_revoked_key_is_dead_at_once_and_the_next_call_gets_another(rig:
 
 
 async def test_a_key_that_was_revoked_before_it_came_is_never_used(rig: DynamicSetup) -> None:
-    asked = asyncio.ensure_future(rig.vault.lease("chat"))
+    asked = asyncio.ensure_future(rig.source.lease("chat"))
     for _ in range(100):
         if rig.wire.heard:
             break
         await asyncio.sleep(0)
-    rig.vault.revoke("chat")
+    rig.source.revoke("chat")
     lease = await asked
     await rig.clock.advance(0)
     assert [key.value for key in rig.live] == [lease.secret.reveal()]
@@ -113,7 +113,7 @@ async def test_a_closed_broker_leaves_nothing_behind(rig: DynamicSetup) -> None:
     await rig.key()
     await rig.clock.advance(LIFE * 2 / 3 + 1)
     assert len(rig.ours) == 2
-    await rig.vault.aclose()
+    await rig.source.aclose()
     assert rig.ours == []
     await rig.refused()
     await rig.clock.advance(10)
@@ -122,12 +122,12 @@ async def test_a_closed_broker_leaves_nothing_behind(rig: DynamicSetup) -> None:
 
 async def test_a_broker_closed_while_it_asks_leaves_nothing_behind(rig: DynamicSetup) -> None:
     for turns in range(12):
-        await rig.vault.aclose()
-        rig.vault = rig.another()
-        await rig.vault.start()
+        await rig.source.aclose()
+        rig.source = rig.another()
+        await rig.source.start()
         for _ in range(turns):
             await asyncio.sleep(0)
-    await rig.vault.aclose()
+    await rig.source.aclose()
     assert rig.ours == []
 
 
@@ -136,12 +136,12 @@ async def test_a_broker_closed_while_it_asks_leaves_nothing_behind(rig: DynamicS
 async def test_what_a_failed_step_leaves_is_swept_and_never_opens_anything(step: int, fault: Fault) -> None:
     rig = DynamicSetup()
     rig.wire.faults = [Fault.NONE] * step + [fault]
-    deleting = asyncio.ensure_future(rig.vault._accounts.run())  # without the sweep of a start
+    deleting = asyncio.ensure_future(rig.source._accounts.run())  # without the sweep of a start
     with pytest.raises(BrokerError, match="OpenAI"):
-        await rig.vault.lease("chat")
+        await rig.source.lease("chat")
     await rig.clock.advance(30)
     assert [key.value for key in rig.live] == [await rig.key()]
     assert len(rig.ours) == 1
     deleting.cancel()
-    await rig.vault.aclose()
+    await rig.source.aclose()
     assert rig.ours == []

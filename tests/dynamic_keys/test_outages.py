@@ -38,7 +38,7 @@ async def test_while_openai_is_away_the_key_is_used_until_its_end_and_then_refus
 async def test_away_at_the_start_the_broker_starts_and_recovers() -> None:
     rig = DynamicSetup()
     rig.wire.fault = Fault.UNREACHABLE
-    await rig.vault.start()
+    await rig.source.start()
     await rig.clock.advance(0)
     error = await rig.refused()
     assert "cannot be reached" in error.message
@@ -46,7 +46,7 @@ async def test_away_at_the_start_the_broker_starts_and_recovers() -> None:
     rig.wire.fault = Fault.NONE
     await rig.clock.advance(4.1)
     assert rig.opens(await rig.key())
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 async def test_a_failing_issuer_is_not_hammered(rig: DynamicSetup) -> None:
@@ -60,12 +60,12 @@ async def test_a_failing_issuer_is_not_hammered(rig: DynamicSetup) -> None:
         return await carry(request)
 
     rig.wire._carry = counting  # type: ignore[method-assign]
-    rig.vault = rig.another()
-    await rig.vault.start()
+    rig.source = rig.another()
+    await rig.source.start()
     await rig.clock.advance(600)
     assert 10 <= len(seen) <= 600  # the key and the sweep, each at most every two seconds, seldom later
     rig.wire.fault = Fault.NONE
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 async def test_an_unknown_credential_is_refused_with_a_remedy(rig: DynamicSetup) -> None:
@@ -83,18 +83,18 @@ async def test_a_missing_admin_key_is_told_as_what_it_is() -> None:
 
     rig = DynamicSetup()
     rig.admin_keys = Empty()
-    vault = rig.another()
+    source = rig.another()
     with pytest.raises(BrokerError, match="No admin key: Nothing at openai-admin") as caught:
-        await vault.lease("chat")
+        await source.lease("chat")
     assert caught.value.remedy == "Put it there."
-    await vault.aclose()
+    await source.aclose()
 
 
 async def test_the_admin_key_is_leased_for_each_request_and_a_rotated_one_used(rig: DynamicSetup) -> None:
     await rig.key()
     assert rig.admin_keys.leases == len(rig.wire.heard)
     rig.admin_keys.key = "sk-admin-wrong-0123456789"
-    rig.vault.revoke("chat")
+    rig.source.revoke("chat")
     error = await rig.refused()
     assert "does not let the broker in" in error.message
     assert "admin key" in error.remedy
@@ -121,10 +121,10 @@ async def test_garbage_is_refused_and_never_followed(answer: str) -> None:
         return httpx.Response(200, stream=httpx.ByteStream(ANSWERS[answer].replace(b"%NAME%", sent)))
 
     client = JsonHttpClient("OpenAI", "https://api.openai.test/v1", transport=httpx.MockTransport(carry))
-    vault = DynamicKeySource({"chat": KEY}, AdminApi(client, OneKey(), "admin"), Named(), SteppedClock())
+    source = DynamicKeySource({"chat": KEY}, AdminApi(client, OneKey(), "admin"), Named(), SteppedClock())
     with pytest.raises(BrokerError, match="reference does not describe"):
-        await vault.lease("chat")
-    await vault.aclose()
+        await source.lease("chat")
+    await source.aclose()
     assert {path.partition("?")[0] for path in paths} == {
         f"/v1/organization/projects/{KEY.project}/service_accounts"
     }
@@ -141,13 +141,13 @@ async def test_accounts_do_not_pile_up_where_replies_cannot_be_read() -> None:
         return httpx.Response(200, stream=httpx.ByteStream(b"{}")) if created else reply
 
     rig.wire._carry = spoiling  # type: ignore[method-assign]
-    rig.vault = rig.another()
-    await rig.vault.start()
+    rig.source = rig.another()
+    await rig.source.start()
     for _ in range(60):
         await rig.clock.advance(60)
         assert len(rig.ours) <= 1
     rig.wire._carry = carry  # type: ignore[method-assign]
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 async def test_a_redirect_is_not_followed_with_the_admin_key() -> None:
@@ -158,10 +158,10 @@ async def test_a_redirect_is_not_followed_with_the_admin_key() -> None:
         return httpx.Response(307, headers={"location": "https://evil.example/"})
 
     client = JsonHttpClient("OpenAI", "https://api.openai.test/v1", transport=httpx.MockTransport(carry))
-    vault = DynamicKeySource({"chat": KEY}, AdminApi(client, OneKey(), "admin"), Named(), SteppedClock())
+    source = DynamicKeySource({"chat": KEY}, AdminApi(client, OneKey(), "admin"), Named(), SteppedClock())
     with pytest.raises(BrokerError, match="redirects"):
-        await vault.lease("chat")
-    await vault.aclose()
+        await source.lease("chat")
+    await source.aclose()
     assert set(asked) == {"api.openai.test"}
 
 
@@ -170,11 +170,11 @@ async def test_retry_after_is_kept() -> None:
         return httpx.Response(429, headers={"retry-after": "7"})
 
     client = JsonHttpClient("OpenAI", "https://api.openai.test/v1", transport=httpx.MockTransport(carry))
-    vault = DynamicKeySource({"chat": KEY}, AdminApi(client, OneKey(), "admin"), Named(), SteppedClock())
+    source = DynamicKeySource({"chat": KEY}, AdminApi(client, OneKey(), "admin"), Named(), SteppedClock())
     with pytest.raises(BrokerError) as caught:
-        await vault.lease("chat")
+        await source.lease("chat")
     assert caught.value.retry_after == 7
-    await vault.aclose()
+    await source.aclose()
 
 
 async def test_a_slow_issuer_keeps_a_call_for_two_seconds_at_most() -> None:
@@ -183,12 +183,12 @@ async def test_a_slow_issuer_keeps_a_call_for_two_seconds_at_most() -> None:
         return httpx.Response(200)
 
     client = JsonHttpClient("OpenAI", "https://api.openai.test/v1", transport=httpx.MockTransport(carry))
-    vault = DynamicKeySource({"chat": KEY}, AdminApi(client, OneKey(), "admin"), Named(), SteppedClock())
+    source = DynamicKeySource({"chat": KEY}, AdminApi(client, OneKey(), "admin"), Named(), SteppedClock())
     began = time.monotonic()
     with pytest.raises(BrokerError, match="in time"):
-        await vault.lease("chat")
+        await source.lease("chat")
     assert time.monotonic() - began < 2.1
-    await vault.aclose()
+    await source.aclose()
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ async def test_no_error_carries_a_key_in_its_chain(step: int, fault: Fault) -> N
     rig.store("chat", "sk-dynamic-canary-0123456789")
     rig.wire.faults = [Fault.NONE] * step + [fault]
     with pytest.raises(BrokerError) as caught:
-        await rig.vault.lease("chat")
+        await rig.source.lease("chat")
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     frame = caught.value.__traceback__
@@ -216,4 +216,4 @@ async def test_no_error_carries_a_key_in_its_chain(step: int, fault: Fault) -> N
         assert ADMIN_KEY not in shown
         assert "sk-dynamic-canary" not in shown
         frame = frame.tb_next
-    await rig.vault.aclose()
+    await rig.source.aclose()

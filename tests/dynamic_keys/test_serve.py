@@ -70,7 +70,7 @@ def test_a_policy_cannot_lease_the_admin_key(broker: RunningBroker) -> None:
     since = Since.now(broker)
     policies = broker.policies / "data.json"
     grants = json.loads(policies.read_text())
-    grants["roles"]["explorer"]["credential"] = "openai-admin"
+    grants["credentials"]["spiffe://dev.broker/ns/demo/sa/explorer"] = "openai-admin"
     policies.write_text(json.dumps(grants))
     deadline = time.monotonic() + 20
     said = ""

@@ -18,8 +18,8 @@ async def test_a_restarted_broker_deletes_what_the_crashed_one_left(rig: Dynamic
     crashed = rig.another()
     lost = (await crashed.lease("chat")).secret.reveal()
     assert rig.opens(lost)
-    rig.vault = rig.another()
-    await rig.vault.start()
+    rig.source = rig.another()
+    await rig.source.start()
     kept = await rig.key()
     await rig.clock.advance(1)
     assert not rig.opens(lost)
@@ -90,19 +90,19 @@ async def test_a_sweep_waits_for_openai_to_be_back() -> None:
     orphan = rig.organization.add_account(PROJECT, f"{OURS}chat-0123456789abcdef", "member")
     key = rig.organization.add_key(orphan, "key", LIFE, None).value
     rig.wire.fault = Fault.UNREACHABLE
-    await rig.vault.start()
+    await rig.source.start()
     await rig.clock.advance(600)
     assert rig.opens(key)
     rig.wire.fault = Fault.NONE
     await rig.clock.advance(31)
     assert not rig.opens(key)
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 async def test_a_deletion_that_fails_is_tried_until_it_works(rig: DynamicSetup) -> None:
     before = await rig.key()
     rig.wire.fault = Fault.OVERLOADED
-    rig.vault.revoke("chat")
+    rig.source.revoke("chat")
     await rig.clock.advance(120)
     assert rig.opens(before)
     rig.wire.fault = Fault.NONE
@@ -114,7 +114,7 @@ async def test_an_account_that_stays_at_the_end_has_no_key_that_lives_on(rig: Dy
     """The admin API is away when the broker ends: the key's own end is the backstop."""
     key = await rig.key()
     rig.wire.fault = Fault.UNREACHABLE
-    await rig.vault.aclose()
+    await rig.source.aclose()
     assert rig.opens(key)
     await rig.clock.advance(LIFE + 1)
     assert rig.live == []

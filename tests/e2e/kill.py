@@ -26,7 +26,7 @@ from broker.tlog.entry import Entry
 from tests.e2e.records import by_call, verify
 from tests.e2e.upstreams import received, simulator_process
 from tests.ledger.support import fsck
-from tests.running import RunningBroker, start_broker
+from tests.running import SMALL_POLICIES, RunningBroker, start_broker
 
 KILLS = 4
 CLIENTS = 16
@@ -192,7 +192,8 @@ def run(home: Path, calls: int, say: Say) -> Findings:
     with simulator_process(key) as url:
 
         def start() -> RunningBroker:
-            return start_broker(home / "b", "--upstream", f"{url}/v1", "--upstream-key-file", str(key))
+            upstream = ("--upstream", f"{url}/v1", "--upstream-key-file", str(key))
+            return start_broker(home / "b", *upstream, *SMALL_POLICIES)
 
         seen = asyncio.run(_load(calls, start, say))
         at_upstream = received(url)["entries"]

@@ -29,7 +29,7 @@ REPLY = (
     b'"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}'
 )
 CALLERS = 4
-RELOADS = sized(4, 20)
+RELOADS = sized(2, 20)
 PAUSE_SECONDS = sized(20, 0) / 1000
 
 

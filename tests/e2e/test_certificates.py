@@ -22,7 +22,7 @@ from cryptography import x509
 from broker.adapters.pki import DevPki
 from broker.client import Credentials, grpc_channel
 from broker.gen.broker.v1 import openai_pb2, openai_pb2_grpc
-from tests.running import Identity, RunningBroker, start_broker
+from tests.running import SMALL_POLICIES, Identity, RunningBroker, start_broker
 
 SECOND = 1.0
 
@@ -30,7 +30,7 @@ SECOND = 1.0
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
     """A broker of these tests' own: its certificates are replaced."""
-    running = start_broker(tmp_path_factory.mktemp("certificates") / "dev")
+    running = start_broker(tmp_path_factory.mktemp("certificates") / "dev", *SMALL_POLICIES)
     yield running
     running.stop()
 

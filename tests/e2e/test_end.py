@@ -27,7 +27,7 @@ from tests.e2e.raw import address, bearer, channel, refusal
 from tests.e2e.records import types, verify
 from tests.e2e.upstreams import behind
 from tests.processes import children
-from tests.running import PROGRAM, RunningBroker, start_broker
+from tests.running import PROGRAM, SMALL_POLICIES, RunningBroker, start_broker
 
 CHAT = "/v1/chat/completions"
 ASKED = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say."}]}
@@ -270,6 +270,7 @@ def test_a_start_that_fails_has_ended_in_time_whatever_hangs(tmp_path: Path, wha
         "--dir",
         str(tmp_path / "b"),
         *free,
+        *SMALL_POLICIES,
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1

@@ -15,7 +15,7 @@ import pytest
 from broker.adapters.pki import DevPki
 from tests import plain
 from tests.e2e.raw import address
-from tests.running import RunningBroker, start_broker
+from tests.running import SMALL_POLICIES, RunningBroker, start_broker
 
 _SECONDS = 5
 
@@ -23,7 +23,7 @@ _SECONDS = 5
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
     """Its counts are this module's alone."""
-    running = start_broker(tmp_path_factory.mktemp("handshakes") / "b")
+    running = start_broker(tmp_path_factory.mktemp("handshakes") / "b", *SMALL_POLICIES)
     yield running
     running.stop()
 

@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from broker.gen.broker.v1 import audit_pb2, audit_pb2_grpc
-from tests.running import RunningBroker, start_broker
+from tests.running import SMALL_POLICIES, RunningBroker, start_broker
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
-NOWHERE = ("--upstream", "http://127.0.0.1:9/v1")
+NOWHERE = ("--upstream", "http://127.0.0.1:9/v1", *SMALL_POLICIES)
 
 
 def _chat(broker: RunningBroker, token: str) -> httpx.Response:

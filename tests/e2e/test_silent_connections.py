@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.e2e.raw import address, channel
-from tests.running import RunningBroker, start_broker
+from tests.running import SMALL_POLICIES, RunningBroker, start_broker
 
 MANY = 1500
 _FEW_FILES = 256
@@ -59,7 +59,7 @@ def test_a_silent_grpc_connection_ends(broker: RunningBroker) -> None:
 
 def test_silent_grpc_connections_take_no_file_descriptor_that_others_need(tmp_path: Path) -> None:
     """Where a process may open few files, gRPC's library took all of them: HTTPS was shut out, too."""
-    broker = start_broker(tmp_path / "b", program=("-c", _LIMITED))
+    broker = start_broker(tmp_path / "b", *SMALL_POLICIES, program=("-c", _LIMITED))
     try:
         with opened(broker, _FEW_FILES + 50):
             time.sleep(0.5)

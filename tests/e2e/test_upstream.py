@@ -17,7 +17,7 @@ from tests.e2e.records import outcome
 from tests.e2e.staged import Staged
 from tests.e2e.upstreams import DONE, Exchange, chat_event, received, simulator_process
 from tests.ports import free_port
-from tests.running import RunningBroker, start_broker
+from tests.running import SMALL_POLICIES, RunningBroker, start_broker
 
 WRONG_KEY = "sk-wrong-0123456789abcdefghijklmnopqrst"
 MEBIBYTE = b"x" * (1 << 20)
@@ -109,7 +109,10 @@ def test_nothing_is_sent_again_after_the_first_byte(broker: RunningBroker, strea
 def orphaned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
     """A broker whose upstream is down."""
     running = start_broker(
-        tmp_path_factory.mktemp("orphaned") / "b", "--upstream", f"http://127.0.0.1:{free_port()}"
+        tmp_path_factory.mktemp("orphaned") / "b",
+        "--upstream",
+        f"http://127.0.0.1:{free_port()}",
+        *SMALL_POLICIES,
     )
     yield running
     running.stop()
@@ -128,7 +131,7 @@ def test_upstream_echoing_the_key_is_not_passed_on(tmp_path: Path) -> None:
     accepted.write_text("sk-right-0123456789abcdefghijklmnopqrs")
     leased.write_text(WRONG_KEY)
     with simulator_process(accepted) as url:
-        arguments = ("--upstream", f"{url}/v1", "--upstream-key-file", str(leased))
+        arguments = ("--upstream", f"{url}/v1", "--upstream-key-file", str(leased), *SMALL_POLICIES)
         broker = start_broker(tmp_path / "b", *arguments)
         try:
             replies = [chat(broker, "wrong key", stream=stream) for stream in (False, True)]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import plain
+from tests.running import SMALL_POLICIES
 
 
 @contextmanager
@@ -32,11 +33,11 @@ def simulator_process(key_file: Path, *arguments: str | Path) -> Iterator[str]:
 
 @contextmanager
 def behind(home: Path) -> Iterator[tuple[str, ...]]:
-    """A simulated OpenAI for brokers one after the other: what `broker dev` is told of it."""
+    """A simulated OpenAI for one broker after the other, and small policies: as `broker dev` is told."""
     key = home / "upstream.key"
     key.write_text("sk-behind-0123456789abcdefghijklmn")
     with simulator_process(key) as url:
-        yield "--upstream", f"{url}/v1", "--upstream-key-file", str(key)
+        yield "--upstream", f"{url}/v1", "--upstream-key-file", str(key), *SMALL_POLICIES
 
 
 def received(upstream: str) -> Any:

@@ -17,10 +17,10 @@ async def test_a_dynamic_key_costs_microseconds() -> None:
     await rig.key()
     began = time.perf_counter()
     for _ in range(_CALLS):
-        await rig.vault.lease("chat")
+        await rig.source.lease("chat")
     assert (time.perf_counter() - began) / _CALLS * 1e6 < _MOST_MICROSECONDS
     assert len(rig.wire.heard) == 3
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 async def test_an_access_token_costs_microseconds(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ async def test_an_access_token_costs_microseconds(tmp_path: Path) -> None:
     await rig.key()
     began = time.perf_counter()
     for _ in range(_CALLS):
-        await rig.vault.lease("openai")
+        await rig.source.lease("openai")
     assert (time.perf_counter() - began) / _CALLS * 1e6 < _MOST_MICROSECONDS
     assert len(rig.wire.heard) == 1
-    await rig.vault.aclose()
+    await rig.source.aclose()

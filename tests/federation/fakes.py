@@ -37,9 +37,9 @@ class FederatedSetup:
         self.file = directory / "token"
         self.refresh()
         self.stored = OneKey(STORED)
-        self.vault = self._vault(fallback, observer)
+        self.source = self._made(fallback, observer)
 
-    def _vault(self, fallback: str | None, observer: IssuerObserver) -> FederatedKeySource:
+    def _made(self, fallback: str | None, observer: IssuerObserver) -> FederatedKeySource:
         client = JsonHttpClient(
             "OpenAI's token endpoint", "https://auth.openai.test/oauth/token", transport=self.wire.transport
         )
@@ -62,7 +62,7 @@ class FederatedSetup:
         return token
 
     async def key(self, credential: str = "openai") -> str:
-        return (await self.vault.lease(credential)).secret.reveal()
+        return (await self.source.lease(credential)).secret.reveal()
 
     def opens(self, key: str) -> bool:
         return self.organization.rights(key) is not None
@@ -78,7 +78,7 @@ class FederatedSetup:
 
     async def refused(self, credential: str = "openai") -> BrokerError:
         with pytest.raises(BrokerError) as caught:
-            await self.vault.lease(credential)
+            await self.source.lease(credential)
         error = caught.value
         assert error.kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
         assert error.retry_after is not None

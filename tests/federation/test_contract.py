@@ -16,7 +16,7 @@ from tests.federation.fakes import FederatedSetup
 async def rig(tmp_path: Path) -> AsyncIterator[FederatedSetup]:
     rig = FederatedSetup(tmp_path)
     yield rig
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 class TestFederated(CredentialSourceContract):

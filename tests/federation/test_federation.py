@@ -47,9 +47,9 @@ class Told:
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[FederatedSetup]:
     rig = FederatedSetup(tmp_path)
-    await rig.vault.start()
+    await rig.source.start()
     yield rig
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def falling(tmp_path: Path, told: Told) -> AsyncIterator[FederatedSetup]:
     """With a stored key to fall back on."""
     rig = FederatedSetup(tmp_path, "stored", told)
     yield rig
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 async def until_exchanged(rig: FederatedSetup, seconds: float) -> None:
@@ -77,7 +77,7 @@ async def until_exchanged(rig: FederatedSetup, seconds: float) -> None:
 
 
 async def test_an_access_token_opens_the_api_and_is_known_by_its_place(rig: FederatedSetup) -> None:
-    lease = await rig.vault.lease("openai")
+    lease = await rig.source.lease("openai")
     assert rig.opens(lease.secret.reveal())
     assert lease.key_ref == "workload_identity:openai"
 
@@ -85,13 +85,13 @@ async def test_an_access_token_opens_the_api_and_is_known_by_its_place(rig: Fede
 async def test_it_is_renewed_at_two_thirds_of_its_life_with_the_token_that_is_there_then(
     rig: FederatedSetup,
 ) -> None:
-    first = await rig.vault.lease("openai")
+    first = await rig.source.lease("openai")
     await rig.key("other")
     await rig.clock.advance(LIFE * 2 / 3 - 5)
-    assert (await rig.vault.lease("openai")).secret is first.secret
+    assert (await rig.source.lease("openai")).secret is first.secret
     rig.refresh()
     await until_exchanged(rig, 10)
-    second = await rig.vault.lease("openai")
+    second = await rig.source.lease("openai")
     assert second.secret.reveal() != first.secret.reveal()
     assert second.key_version > first.key_version
     assert rig.opens(second.secret.reveal())
@@ -101,7 +101,7 @@ async def test_calls_never_wait_for_a_renewal(rig: FederatedSetup) -> None:
     first = await rig.key()
     rig.wire.fault = Fault.LOST_REQUEST
     await rig.clock.advance(LIFE * 2 / 3 + 1)
-    waiting = rig.vault.lease("openai")
+    waiting = rig.source.lease("openai")
     with pytest.raises(StopIteration) as answered:
         waiting.send(None)  # done at the first step: nothing was awaited
     assert answered.value.value.secret.reveal() == first
@@ -125,9 +125,9 @@ async def test_away_the_token_is_used_until_its_end_then_refused_and_comes_back_
 async def test_the_access_token_of_a_short_subject_token_is_renewed_before_that_ends(
     rig: FederatedSetup,
 ) -> None:
-    await rig.vault.aclose()
+    await rig.source.aclose()
     rig.refresh(300)
-    rig.vault = rig._vault(None, Told())
+    rig.source = rig._made(None, Told())
     first = await rig.key()
     await rig.key("other")
     rig.refresh(300)
@@ -145,13 +145,13 @@ async def test_it_falls_back_only_without_a_good_token_loudly_and_comes_back(
         assert await falling.key() == first
         assert falling.stored.leases == 0
         await falling.clock.advance(2)
-        stand_in = await falling.vault.lease("openai")
+        stand_in = await falling.source.lease("openai")
         assert (stand_in.secret.reveal(), stand_in.key_ref) == (STORED, "test:stored")
         assert await falling.key() == STORED
         falling.wire.fault = Fault.NONE
         await falling.clock.advance(4.1)
         for _ in range(200):
-            if falling.vault._kept["openai"].current() is not None:
+            if falling.source._kept["openai"].current() is not None:
                 break
             await asyncio.sleep(0.005)
         assert falling.opens(await falling.key())
@@ -178,8 +178,8 @@ async def test_while_it_falls_back_no_call_waits(falling: FederatedSetup) -> Non
 
 async def test_without_a_configured_fallback_a_stored_key_is_never_used(rig: FederatedSetup) -> None:
     rig.wire.fault = Fault.UNREACHABLE
-    await rig.vault.aclose()
-    rig.vault = rig._vault(None, Told())
+    await rig.source.aclose()
+    rig.source = rig._made(None, Told())
     await rig.refused()
     assert rig.stored.leases == 0
 
@@ -197,7 +197,7 @@ def test_a_fallback_needs_a_store(tmp_path: Path) -> None:
 
 async def test_a_revoked_token_is_replaced(rig: FederatedSetup) -> None:
     before = await rig.key()
-    rig.vault.revoke("openai")
+    rig.source.revoke("openai")
     assert await rig.key() != before
 
 
@@ -224,7 +224,7 @@ async def test_an_unfit_token_file_is_told_by_its_path_and_sent_nowhere(tmp_path
     assert str(rig.file) in error.message
     assert "spiffe-helper" in error.remedy
     assert rig.wire.heard == []
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 async def test_an_expired_subject_token_is_not_sent(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ async def test_an_expired_subject_token_is_not_sent(tmp_path: Path) -> None:
     error = await rig.refused()
     assert "has expired" in error.message
     assert rig.wire.heard == []
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 async def test_what_openai_rejects_is_told_with_what_to_check(tmp_path: Path) -> None:
@@ -242,14 +242,14 @@ async def test_what_openai_rejects_is_told_with_what_to_check(tmp_path: Path) ->
     error = await rig.refused()
     assert "invalid_grant" in error.message
     assert "service_account_id" in error.remedy
-    await rig.vault.aclose()
-    rig.vault = rig._vault(None, Told())
+    await rig.source.aclose()
+    rig.source = rig._made(None, Told())
     rig.issuer = Issuer()
     rig.refresh()
     error = await rig.refused()
     assert "invalid_subject_token" in error.message
     assert "issuer" in error.remedy
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 REPLIES: dict[str, object] = {
@@ -277,7 +277,7 @@ async def test_an_answer_outside_the_reference_is_refused(tmp_path: Path, reply:
     assert isinstance(outcome, SourceError)
     assert "reference" in outcome.message
     await endpoint.aclose()
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 async def test_an_endpoint_that_echoes_the_token_is_not_repeated(tmp_path: Path) -> None:
@@ -291,18 +291,18 @@ async def test_an_endpoint_that_echoes_the_token_is_not_repeated(tmp_path: Path)
         assert isinstance(outcome, SourceError)
         assert subject not in repr(outcome) + repr(logs)
         await endpoint.aclose()
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 async def test_no_error_carries_a_token_in_its_chain(rig: FederatedSetup) -> None:
     """Walks causes, contexts and the locals of every frame."""
     subject = rig.file.read_text().strip()
     for fault in (Fault.UNREACHABLE, Fault.LOST_REPLY, Fault.OVERLOADED):
-        await rig.vault.aclose()
-        rig.vault = rig._vault(None, Told())
+        await rig.source.aclose()
+        rig.source = rig._made(None, Told())
         rig.wire.fault = fault
         with pytest.raises(BrokerError) as caught:
-            await rig.vault.lease("openai")
+            await rig.source.lease("openai")
         error: BaseException | None = caught.value
         assert error is not None
         assert error.__cause__ is None

@@ -14,4 +14,4 @@ from tests.keystore.fakes import SealedSetup
 async def rig(tmp_path: Path) -> AsyncIterator[SealedSetup]:
     rig = SealedSetup(tmp_path / "keys")
     yield rig
-    await rig.vault.aclose()
+    await rig.source.aclose()

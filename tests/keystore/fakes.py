@@ -38,7 +38,7 @@ class SealedSetup:
         self.directory = directory
         self.clock = SetClock()
         self.keys = CountingStore(directory)
-        self.vault = SealedKeySource(self.keys, self.clock, hold_seconds)
+        self.source = SealedKeySource(self.keys, self.clock, hold_seconds)
 
     def store(self, credential: str, key: str) -> None:
         SealedStore(self.directory).put(credential, key)

@@ -19,8 +19,8 @@ from tests.keystore.fakes import SealedSetup
 class Before:
     """Implements SourceSetup: a source that stands before a sealed keystore."""
 
-    def __init__(self, behind: SealedSetup, vault: CredentialSource) -> None:
-        self.vault = vault
+    def __init__(self, behind: SealedSetup, source: CredentialSource) -> None:
+        self.source = source
         self._behind = behind
         self.store = behind.store
         self.lock = behind.lock
@@ -31,7 +31,7 @@ class Before:
 async def sealed(tmp_path: Path) -> AsyncIterator[SealedSetup]:
     setup = SealedSetup(tmp_path / "keys")
     yield setup
-    await setup.vault.aclose()
+    await setup.source.aclose()
 
 
 class TestRouter(CredentialSourceContract):
@@ -41,7 +41,7 @@ class TestRouter(CredentialSourceContract):
 
     @pytest.fixture
     def rig(self, sealed: SealedSetup) -> Before:
-        return Before(sealed, CredentialRouter(sealed.vault, {}))
+        return Before(sealed, CredentialRouter(sealed.source, {}))
 
 
 class TestMetered(CredentialSourceContract):
@@ -51,13 +51,13 @@ class TestMetered(CredentialSourceContract):
 
     @pytest.fixture
     def rig(self, sealed: SealedSetup) -> Before:
-        return Before(sealed, MeteredKeys(sealed.vault, Metrics(), SystemClock()))
+        return Before(sealed, MeteredKeys(sealed.source, Metrics(), SystemClock()))
 
 
 class Keyless:
     """Implements RefusingSetup."""
 
-    vault = DenyAllSource("There is no store.", "Configure one.")
+    source = DenyAllSource("There is no store.", "Configure one.")
 
 
 class TestDenyAll(RefusingSourceContract):

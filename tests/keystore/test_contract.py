@@ -15,19 +15,19 @@ class SealedKeys:
     """Implements KeysSetup over a real folder."""
 
     def __init__(self, directory: Path) -> None:
-        self._source = SealedSetup(directory)
+        self._setup = SealedSetup(directory)
         self.keys = SealedStore(directory)
 
     def another(self) -> SealedStore:
-        return SealedStore(self._source.directory)
+        return SealedStore(self._setup.directory)
 
     async def leased(self, credential: str) -> tuple[str, int]:
-        await self._source.pass_second()
-        lease = await self._source.vault.lease(credential)
+        await self._setup.pass_second()
+        lease = await self._setup.source.lease(credential)
         return lease.secret.reveal(), lease.key_version
 
     def lock(self) -> None:
-        self._source.lock()
+        self._setup.lock()
 
 
 @pytest.fixture

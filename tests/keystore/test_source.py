@@ -24,9 +24,9 @@ class TestSealedKeystore(KeyStoreSourceContract):
     adapter = SealedKeySource
 
 
-async def _refused(vault: SealedKeySource, credential: str = "openai") -> str:
+async def _refused(source: SealedKeySource, credential: str = "openai") -> str:
     with pytest.raises(BrokerError) as caught:
-        await vault.lease(credential)
+        await source.lease(credential)
     assert caught.value.kind is Kind.CREDENTIAL_STORE_UNAVAILABLE
     assert caught.value.remedy
     return str(caught.value)
@@ -34,13 +34,13 @@ async def _refused(vault: SealedKeySource, credential: str = "openai") -> str:
 
 async def test_a_burst_opens_the_key_once(rig: SealedSetup) -> None:
     rig.store("openai", KEY)
-    await asyncio.gather(*(rig.vault.lease("openai") for _ in range(200)))
+    await asyncio.gather(*(rig.source.lease("openai") for _ in range(200)))
     assert rig.keys.opened == 1
 
 
 async def test_a_cancelled_caller_does_not_cancel_the_others(rig: SealedSetup) -> None:
     rig.store("openai", KEY)
-    first, second = (asyncio.ensure_future(rig.vault.lease("openai")) for _ in range(2))
+    first, second = (asyncio.ensure_future(rig.source.lease("openai")) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     assert (await second).secret.reveal() == KEY
@@ -50,35 +50,35 @@ async def test_a_cancelled_caller_does_not_cancel_the_others(rig: SealedSetup) -
 async def test_an_unchanged_file_is_not_opened_again_within_the_hold(rig: SealedSetup) -> None:
     rig.store("openai", KEY)
     for _ in range(50):
-        await rig.vault.lease("openai")
+        await rig.source.lease("openai")
         await rig.pass_second()
     assert rig.keys.opened == 1
 
 
 async def test_a_key_is_opened_anew_after_the_hold(rig: SealedSetup) -> None:
     rig.store("openai", KEY)
-    await rig.vault.lease("openai")
+    await rig.source.lease("openai")
     rig.clock.ns += 60_000_000_000
-    await rig.vault.lease("openai")
+    await rig.source.lease("openai")
     assert rig.keys.opened == 2
 
 
-async def test_an_idle_vault_forgets_its_keys(tmp_path: Path) -> None:
+async def test_an_idle_source_forgets_its_keys(tmp_path: Path) -> None:
     rig = SealedSetup(tmp_path, hold_seconds=0.05)
     rig.store("openai", KEY)
-    await rig.vault.lease("openai")
-    assert rig.vault._held
+    await rig.source.lease("openai")
+    assert rig.source._held
     await asyncio.sleep(0.1)
-    assert not rig.vault._held
-    await rig.vault.aclose()
+    assert not rig.source._held
+    await rig.source.aclose()
 
 
 async def test_a_warm_lease_is_cheap(rig: SealedSetup) -> None:
     rig.store("openai", KEY)
-    await rig.vault.lease("openai")
+    await rig.source.lease("openai")
     started = time.perf_counter()
     for _ in range(10_000):
-        await rig.vault.lease("openai")
+        await rig.source.lease("openai")
     assert (time.perf_counter() - started) / 10_000 < 20e-6
 
 
@@ -88,13 +88,13 @@ async def test_ciphertexts_swapped_between_names_are_refused(rig: SealedSetup) -
     ours, theirs = (json.loads(rig.file(name).read_text()) for name in ("openai", "other"))
     ours["versions"] = theirs["versions"]
     rig.file("openai").write_text(json.dumps(ours))
-    assert "does not open" in await _refused(rig.vault)
+    assert "does not open" in await _refused(rig.source)
 
 
 async def test_a_file_renamed_to_another_credential_is_refused(rig: SealedSetup) -> None:
     rig.store("other", SECOND)
     rig.file("other").rename(rig.file("openai"))
-    assert "damaged" in await _refused(rig.vault)
+    assert "damaged" in await _refused(rig.source)
 
 
 @pytest.mark.parametrize(("field", "value"), [("version", 7), ("kind", "admin-key")])
@@ -103,7 +103,7 @@ async def test_a_relabelled_version_is_refused(rig: SealedSetup, field: str, val
     content = json.loads(rig.file("openai").read_text())
     content["versions"][0][field] = value
     rig.file("openai").write_text(json.dumps(content))
-    assert "does not open" in await _refused(rig.vault)
+    assert "does not open" in await _refused(rig.source)
 
 
 async def test_an_old_ciphertext_passed_off_as_a_new_version_is_refused(rig: SealedSetup) -> None:
@@ -112,18 +112,18 @@ async def test_an_old_ciphertext_passed_off_as_a_new_version_is_refused(rig: Sea
     content = json.loads(rig.file("openai").read_text())
     content["versions"][1]["sealed"] = content["versions"][0]["sealed"]
     rig.file("openai").write_text(json.dumps(content))
-    assert "does not open" in await _refused(rig.vault)
+    assert "does not open" in await _refused(rig.source)
 
 
 async def test_a_file_rolled_back_to_a_revoked_key_is_refused(rig: SealedSetup) -> None:
     rig.store("openai", FIRST)
     shutil.copy(rig.file("openai"), rig.directory / "kept")
     rig.store("openai", SECOND)
-    assert (await rig.vault.lease("openai")).key_version == 2
+    assert (await rig.source.lease("openai")).key_version == 2
     (rig.directory / "kept").replace(rig.file("openai"))
     await rig.pass_second()
-    assert "earlier version" in await _refused(rig.vault)
-    assert "earlier version" in await _refused(rig.vault)
+    assert "earlier version" in await _refused(rig.source)
+    assert "earlier version" in await _refused(rig.source)
 
 
 async def test_a_truncated_file_is_refused_at_every_length(rig: SealedSetup) -> None:
@@ -131,7 +131,7 @@ async def test_a_truncated_file_is_refused_at_every_length(rig: SealedSetup) -> 
     whole = rig.file("openai").read_bytes()
     for length in range(0, len(whole), 7):
         rig.file("openai").write_bytes(whole[:length])
-        await _refused(rig.vault)
+        await _refused(rig.source)
 
 
 async def test_every_changed_ciphertext_byte_is_refused(rig: SealedSetup) -> None:
@@ -142,48 +142,48 @@ async def test_every_changed_ciphertext_byte_is_refused(rig: SealedSetup) -> Non
         changed = "B" if sealed[place] == "A" else "A"
         content["versions"][0]["sealed"] = sealed[:place] + changed + sealed[place + 1 :]
         rig.file("openai").write_text(json.dumps(content))
-        await _refused(rig.vault)
+        await _refused(rig.source)
 
 
 async def test_another_seal_key_does_not_open(rig: SealedSetup, tmp_path: Path) -> None:
     rig.store("openai", KEY)
     SealedSetup(tmp_path / "other").store("openai", KEY)
     shutil.copy(tmp_path / "other" / "seal.key", rig.directory / "seal.key")
-    assert "does not open" in await _refused(rig.vault)
+    assert "does not open" in await _refused(rig.source)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
 async def test_a_seal_key_others_can_read_is_refused(rig: SealedSetup, mode: int) -> None:
     rig.store("openai", KEY)
     (rig.directory / "seal.key").chmod(mode)
-    assert f"chmod 600 {rig.directory}/seal.key" in await _refused(rig.vault)
+    assert f"chmod 600 {rig.directory}/seal.key" in await _refused(rig.source)
 
 
 async def test_a_seal_key_behind_a_symlink_is_refused(rig: SealedSetup) -> None:
     rig.store("openai", KEY)
     rig.lock()
     (rig.directory / "seal.key").symlink_to(rig.directory / "seal.away")
-    assert "cannot be read" in await _refused(rig.vault)
+    assert "cannot be read" in await _refused(rig.source)
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 44, b"QUJD\n"])
 async def test_a_damaged_seal_key_is_refused(rig: SealedSetup, content: bytes) -> None:
     rig.store("openai", KEY)
     (rig.directory / "seal.key").write_bytes(content)
-    assert "32 bytes" in await _refused(rig.vault)
+    assert "32 bytes" in await _refused(rig.source)
 
 
 async def test_a_key_that_vanishes_is_no_longer_served(rig: SealedSetup) -> None:
     rig.store("openai", KEY)
-    await rig.vault.lease("openai")
+    await rig.source.lease("openai")
     rig.file("openai").unlink()
     await rig.pass_second()
-    assert "broker keys import openai" in await _refused(rig.vault)
+    assert "broker keys import openai" in await _refused(rig.source)
 
 
 @pytest.mark.parametrize("name", ["../openai", "", "a/b", "A", "a" * 64, "a\0b", "a\n"])
 async def test_path_traversal_in_a_credential_name_is_refused(rig: SealedSetup, name: str) -> None:
-    assert "name" in await _refused(rig.vault, name)
+    assert "name" in await _refused(rig.source, name)
 
 
 async def test_a_lost_seal_key_is_not_replaced_by_a_new_one(rig: SealedSetup) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from tests.ephemeral_keys.site import PROJECT, Site, site
 from tests.ops.nursery import Born, Nursery, nursery
 from tests.ports import free_port
 from tests.processes import GROUP, STATE, stats
-from tests.running import PROGRAM, environment
+from tests.running import PROGRAM, SMALL_POLICIES, environment
 from tests.vault.serving import configuration
 
 START_SECONDS = 60
@@ -93,6 +94,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with nursery() as born, site(tmp_path_factory.mktemp("failing") / "broker") as here:
+        shutil.copytree(SMALL_POLICIES[1], here.directory / "policies")
         place = Place(born, here, {name: f"127.0.0.1:{free_port()}" for name in LISTENERS})
         serves(place, place.deciding())
         yield place
@@ -210,13 +212,22 @@ def no_certificate(place: Place) -> Iterator[Path]:
 
 
 @contextmanager
-def owners_that_are_no_file(place: Place) -> Iterator[Path]:
-    owners = place.here.directory / "log-keys" / "objects.sqlite"
-    moved = owners.rename(owners.with_suffix(".away"))
-    owners.mkdir()
+def folder_in_place_of(place: Place, name: str) -> Iterator[Path]:
+    """Where this file beside the log's keys was, there is a folder."""
+    file = place.here.directory / "log-keys" / name
+    moved = file.rename(file.with_suffix(".away"))
+    file.mkdir()
     yield place.config()
-    owners.rmdir()
-    moved.rename(owners)
+    file.rmdir()
+    moved.rename(file)
+
+
+def owners_that_are_no_file(place: Place) -> AbstractContextManager[Path]:
+    return folder_in_place_of(place, "objects.sqlite")
+
+
+def commitment_key_that_is_no_file(place: Place) -> AbstractContextManager[Path]:
+    return folder_in_place_of(place, "commitment.key")
 
 
 @contextmanager
@@ -236,16 +247,6 @@ def log_in_a_file(place: Place) -> Iterator[Path]:
 @contextmanager
 def log_that_was_removed(place: Place) -> Iterator[Path]:
     yield place.config(audit={"directory": str(place.here.directory / "another-log")})
-
-
-@contextmanager
-def commitment_key_that_is_no_file(place: Place) -> Iterator[Path]:
-    key = place.here.directory / "log-keys" / "commitment.key"
-    moved = key.rename(key.with_suffix(".away"))
-    key.mkdir()
-    yield place.config()
-    key.rmdir()
-    moved.rename(key)
 
 
 @contextmanager

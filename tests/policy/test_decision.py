@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from broker.errors import BrokerError, Kind
 from broker.model.answers import parse_admin_decision, parse_call_decision, parse_token_decision
-from broker.model.charge import Unit
+from broker.model.charge import MOST_LIMITS, Unit
 from broker.model.decision import Action, Limit, PolicyVersion
 from broker.model.pool import Placement
 from tests.sizes import sized
@@ -109,6 +109,20 @@ def test_a_limit_may_name_an_account_of_its_own() -> None:
     }
     decision = parse_call_decision({**ALLOWED, "limits": limits}, VERSION)
     assert {limit.key for limit in decision.limits} == {"team:claims a", "spiffe://x/a b"}
+
+
+def test_a_window_may_be_as_long_as_a_record_can_say() -> None:
+    limit = {"unit": "tokens", "cap": 1, "window_seconds": 2**53}
+    [read] = parse_call_decision({**ALLOWED, "limits": {"a": limit}}, VERSION).limits
+    assert read.window_seconds == 2**53 - 1
+
+
+def test_a_call_has_no_more_limits_than_its_intent_can_name() -> None:
+    limit = {"unit": "tokens", "cap": 1, "window_seconds": 60}
+    limits = {f"limit {number}": limit for number in range(MOST_LIMITS)}
+    assert len(parse_call_decision({**ALLOWED, "limits": limits}, VERSION).limits) == MOST_LIMITS
+    with pytest.raises(BrokerError, match="holds more than 128"):
+        parse_call_decision({**ALLOWED, "limits": {**limits, "one more": limit}}, VERSION)
 
 
 def test_a_denied_call_is_read_whole() -> None:

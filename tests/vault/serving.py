@@ -1,4 +1,5 @@
-"""A real `broker serve` whose keys are in a real Vault, in front of a simulated OpenAI of its own process.
+"""A real `broker serve` with small policies whose keys are in a real Vault, in front of a simulated OpenAI of
+its own process.
 
 The identity `batch` calls with the credential `other`, everybody else with `openai`.
 """
@@ -20,7 +21,7 @@ from broker.adapters.pki import DevPki
 from broker.client import Credentials
 from tests.e2e.upstreams import simulator_process
 from tests.ports import free_port
-from tests.running import Identity, RunningBroker
+from tests.running import SMALL_POLICIES, Identity, RunningBroker
 from tests.sizes import sized
 from tests.vault.server import RealVault, Wrapped
 
@@ -54,6 +55,8 @@ def start_serving(directory: Path, upstream: str, sections: Sections) -> Running
     """
     pki = DevPki.load_or_create(directory / "pki")
     console = f"127.0.0.1:{free_port()}"
+    if not (directory / "policies").exists():
+        shutil.copytree(SMALL_POLICIES[1], directory / "policies")
     config = configuration(directory, upstream, sections, console)
     errors = directory.with_name(f"{directory.name}.err")
     with errors.open("a") as stderr:

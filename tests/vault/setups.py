@@ -120,7 +120,7 @@ class VaultSetup:
     def __init__(self, server: RealVault, role: str) -> None:
         self.server = server
         self.clock = SetClock()
-        self.vault = vault_on(server, app_role(server, role), self.clock)
+        self.source = vault_on(server, app_role(server, role), self.clock)
 
     def store(self, credential: str, key: str) -> None:
         with key_store(self.server) as store:

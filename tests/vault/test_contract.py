@@ -19,7 +19,7 @@ pytestmark = pytest.mark.servers
 async def rig(server: RealVault) -> AsyncIterator[VaultSetup]:
     rig = VaultSetup(server, f"contract-{uuid.uuid4().hex}")
     yield rig
-    await rig.vault.aclose()
+    await rig.source.aclose()
 
 
 class TestVault(KeyStoreSourceContract):

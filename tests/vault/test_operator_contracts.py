@@ -25,7 +25,7 @@ class VaultKeys:
     """Implements KeysSetup, with a token that has the policy broker-keys and no other."""
 
     def __init__(self, server: RealVault, keys: VaultStore, another: VaultStore) -> None:
-        self.source = VaultSetup(server, f"contract-{uuid.uuid4().hex}")
+        self.setup = VaultSetup(server, f"contract-{uuid.uuid4().hex}")
         self.keys = keys
         self._another = another
         self._server = server
@@ -34,12 +34,12 @@ class VaultKeys:
         return self._another
 
     async def leased(self, credential: str) -> tuple[str, int]:
-        await self.source.pass_second()
+        await self.setup.pass_second()
         try:
-            lease = await self.source.vault.lease(credential)
+            lease = await self.setup.source.lease(credential)
         except BrokerError:  # it may rest after an earlier refusal, by the event loop's own time
             await asyncio.sleep(1)
-            lease = await self.source.vault.lease(credential)
+            lease = await self.setup.source.lease(credential)
         return lease.secret.reveal(), lease.key_version
 
     def lock(self) -> None:
@@ -59,7 +59,7 @@ class TestVaultStore(KeyStoreContract):
                 server, VaultStore(one, "secret", "openai"), VaultStore(other, "secret", "openai")
             )
             yield setup
-            await setup.source.vault.aclose()
+            await setup.setup.source.aclose()
 
 
 class VaultCertifier:

@@ -15,6 +15,7 @@ from enum import IntEnum
 from itertools import islice
 from pathlib import Path
 
+import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.adapters.ledger.keys import LogKeys
@@ -180,7 +181,7 @@ def spent(windows: Iterable[Taken]) -> Iterator[WriterMessage]:
     """SPENT: some thousand windows each."""
     rest = iter(windows)
     while several := [list(each) for each in islice(rest, _WINDOWS)]:
-        yield WriterMessage(MessageType.SPENT, canonical.write(several))
+        yield WriterMessage(MessageType.SPENT, orjson.dumps(several))
 
 
 def parse_spent(payload: bytes) -> list[Taken]:
