@@ -167,10 +167,16 @@ def _plain_item(item: object) -> object:
 
 
 def _taken_document(taken: Taken) -> dict[str, object]:
-    limit, unit, *numbers = taken
-    if not all(type(number) is int for number in numbers):
+    limit, unit, seconds, start, amount = taken
+    if not (type(seconds) is type(start) is type(amount) is int):
         raise MalformedError("an amount that is not an integer")
-    return dict(zip(Taken._fields, (_text(limit), unit.value, *numbers), strict=True))
+    return {
+        "limit": _text(limit),
+        "unit": unit.value,
+        "seconds": seconds,
+        "start": start,
+        "amount": amount,
+    }
 
 
 def _finding_document(finding: RecordedFinding) -> dict[str, str]:
