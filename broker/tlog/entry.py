@@ -170,13 +170,7 @@ def _taken_document(taken: Taken) -> dict[str, object]:
     limit, unit, seconds, start, amount = taken
     if not (type(seconds) is type(start) is type(amount) is int):
         raise MalformedError("an amount that is not an integer")
-    return {
-        "limit": _text(limit),
-        "unit": unit.value,
-        "seconds": seconds,
-        "start": start,
-        "amount": amount,
-    }
+    return {"limit": _text(limit), "unit": unit.value, "seconds": seconds, "start": start, "amount": amount}
 
 
 def _finding_document(finding: RecordedFinding) -> dict[str, str]:
