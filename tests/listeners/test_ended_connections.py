@@ -1,4 +1,4 @@
-"""A connection that has ended goes at once, with its TLS state; in a cycle it would wait for the collector."""
+"""A connection that has ended goes at once, with its TLS state; a cycle would keep both for a while."""
 
 from __future__ import annotations
 
