@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 Result = TypeVar("Result")
 Steps = Generator[None, None, Result]
@@ -110,8 +110,7 @@ class Lanes:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(NamedTuple):
     """One subject's way to have work done: here where it is small, beside the loop where it is large."""
 
     lanes: Lanes

@@ -17,6 +17,7 @@ LONGEST = (
     "keypool/test_pools_end_to_end.py",
     "policy/test_init.py",
     "e2e/test_kill.py",
+    "e2e/test_spent.py",
     "docs/test_operator_page.py",
     "vault/test_pki.py",
     "vault/test_login.py",

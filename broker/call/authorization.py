@@ -84,7 +84,9 @@ class CallAuthorizer:
             mentions,
             document,
             bytes(memoryview(as_bytes)),  # without the 3 KiB that orjson reserved behind it
-            recorded_call(document, _own(inspected, mentions), {str(each.path[0]) for each in findings}),
+            recorded_call(
+                document, _own(inspected, mentions), {str(each.path[0]) for each in findings}, as_bytes
+            ),
             authenticated.commit(head.user, "input", as_bytes),
         )
 

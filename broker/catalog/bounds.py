@@ -91,8 +91,8 @@ def answers(
 
 def asked_output(operation: Operation, document: Document) -> int | None:
     """The longest answer that the call itself asks for."""
-    caps = (_whole(document.get(name)) for name in _CAPS[operation])
-    return max((cap for cap in caps if cap is not None), default=None)
+    caps = [cap for name in _CAPS[operation] if (cap := _whole(document.get(name))) is not None]
+    return max(caps) if caps else None
 
 
 class Unseen(NamedTuple):

@@ -94,17 +94,18 @@ def rates(price: Price, tier: Tier, long: bool, regional: bool) -> Rates:
 
 def cost(price: Price, tokens: Tokens, tier: Tier = Tier.STANDARD, *, regional: bool = False) -> int:
     """Micro-dollars, rounded up, with the price of the call itself; at most MAX_AMOUNT."""
-    rate = rates(price, tier, tokens.input > LONG_TOKENS, regional)
-    heard = min(tokens.heard, tokens.input)
-    cached = min(tokens.cached, tokens.input - heard)
-    written = min(tokens.written, tokens.input - heard - cached)
-    spoken = min(tokens.spoken, tokens.output)
+    into, out, cached, written, heard, spoken = tokens
+    rate = rates(price, tier, into > LONG_TOKENS, regional)
+    heard = min(heard, into)
+    cached = min(cached, into - heard)
+    written = min(written, into - heard - cached)
+    spoken = min(spoken, out)
     pico = (
-        (tokens.input - heard - cached - written) * rate.fresh
+        (into - heard - cached - written) * rate.fresh
         + cached * rate.cached
         + written * rate.written
         + heard * rate.heard
-        + (tokens.output - spoken) * rate.output
+        + (out - spoken) * rate.output
         + spoken * rate.spoken
     )
     return min(-(-pico // PICO_PER_MICRO) + price.call, MAX_AMOUNT)

@@ -6,7 +6,6 @@ Knows: request parameters that bound the output. Must not know: limits or budget
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from email.utils import format_datetime
 from functools import lru_cache
@@ -62,8 +61,7 @@ class Terms(NamedTuple):
 UNBILLED = Terms()
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """Worst case of one call: tokens, and money in millionths of a US dollar. `model` None: unknown."""
 
     tokens_in: int

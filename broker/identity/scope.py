@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from broker.errors import BrokerError, Kind
 from broker.model.operation import AdminAction, Operation
@@ -60,11 +61,16 @@ def covers(scope: Iterable[str], operation: str, model: str | None) -> bool:
     >>> covers(("chat:gpt-4o*",), "chat", "gpt-4o-mini"), covers(("chat:gpt-4o",), "chat", "gpt-4o-mini")
     (True, False)
     """
-    for entry in scope:
-        name, pattern = split_entry(entry)
+    for name, pattern in _split(tuple(scope)):
         if name == operation and (model is None or matches(pattern, model)):
             return True
     return False
+
+
+@lru_cache(maxsize=1024)
+def _split(scope: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The entries of a token's scope, which all of its calls share."""
+    return [split_entry(entry) for entry in scope]
 
 
 def _malformed(what: str) -> BrokerError:

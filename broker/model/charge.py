@@ -99,11 +99,19 @@ class Reservation:
     def taken(self) -> tuple[Taken, ...]:
         """What it takes of each limit."""
         return tuple(
-            Taken(charge.key, charge.unit, charge.window_seconds, start, charge.amount)
-            for charge, start in zip(self.charges, self.windows, strict=True)
+            [
+                Taken(key, unit, seconds, start, amount)
+                for (key, unit, amount, _, seconds, _), start in zip(self.charges, self.windows, strict=True)
+            ]
         )
 
 
 def settled(taken: Iterable[Taken], used: Mapping[Unit, int]) -> tuple[Taken, ...]:
     """By how much the windows change where this was used in the end. What `used` does not tell stays."""
-    return tuple(each._replace(amount=used[each.unit] - each.amount) for each in taken if each.unit in used)
+    return tuple(
+        [
+            Taken(limit, unit, seconds, start, used[unit] - amount)
+            for limit, unit, seconds, start, amount in taken
+            if unit in used
+        ]
+    )

@@ -15,7 +15,10 @@ from broker.model.units import MS_PER_SECOND
 Headers = tuple[tuple[str, str], ...]
 PREFIX = "x-broker-ratelimit-"
 _MS_PER_MINUTE = 60 * MS_PER_SECOND
-_NAMES = {unit: unit.value.replace("_", "-") for unit in Unit}
+_NAMES = {
+    unit: [f"{PREFIX}{what}-{unit.value.replace('_', '-')}" for what in ("limit", "remaining", "reset")]
+    for unit in Unit
+}
 
 
 def limit_headers(left: Iterable[LimitState]) -> Headers:
@@ -30,21 +33,16 @@ def limit_headers(left: Iterable[LimitState]) -> Headers:
         known = tightest.get(state.unit)
         if known is None or (state.remaining, -state.reset_seconds) < (known.remaining, -known.reset_seconds):
             tightest[state.unit] = state
-    return tuple(field for state in tightest.values() for field in _fields(state))
+    headers: list[tuple[str, str]] = []
+    for unit, cap, remaining, reset_seconds in tightest.values():
+        limit, rest, reset = _NAMES[unit]
+        headers += ((limit, str(cap)), (rest, str(remaining)), (reset, duration(reset_seconds)))
+    return tuple(headers)
 
 
 def exceeded_headers(error: BrokerError) -> Headers:
     """The same of the limit that a call would have passed; nothing for another error."""
     return limit_headers((error.left,)) if isinstance(error, LimitExceededError) else ()
-
-
-def _fields(state: LimitState) -> Headers:
-    unit = _NAMES[state.unit]
-    return (
-        (f"{PREFIX}limit-{unit}", str(state.cap)),
-        (f"{PREFIX}remaining-{unit}", str(state.remaining)),
-        (f"{PREFIX}reset-{unit}", duration(state.reset_seconds)),
-    )
 
 
 def duration(seconds: float) -> str:

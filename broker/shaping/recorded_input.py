@@ -26,7 +26,10 @@ _PLAIN = re.compile(r"[a-z][A-Za-z_]{0,30}\Z")
 
 def recorded(document: Mapping[str, object]) -> str | None:
     """The input as compact sorted JSON, or None where it is too long."""
-    text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    return _if_short(orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
+
+
+def _if_short(text: bytes) -> str | None:
     return text.decode() if len(text) <= LONGEST_BYTES else None
 
 
@@ -48,10 +51,14 @@ def recorded_wish(
 
 
 def recorded_call(
-    document: Mapping[str, object], own: Mapping[str, object], found: Collection[str] = ()
+    document: Mapping[str, object],
+    own: Mapping[str, object],
+    found: Collection[str] = (),
+    as_bytes: bytes | None = None,
 ) -> str | None:
     """The input of a call; `own` are the caller's `model`, `user` and `purpose` as a record may hold them,
-    `found` the fields in which a rule found something.
+    `found` the fields in which a rule found something. `as_bytes` is the document as sorted JSON, where that
+    is known: most are kept as they are.
 
     >>> call = {"model": "m", "fields": ["n", "My secret!"], "parameters": {"n": 2, "My secret!": 1}}
     >>> recorded_call({"call": call}, {"model": "m"})
@@ -70,6 +77,8 @@ def recorded_call(
             if _PLAIN.match(name) and name not in found and abs(value) < _LONG_NUMBER
         },
     }
+    if as_bytes is not None and kept == call:
+        return _if_short(as_bytes)
     return recorded({**document, "call": kept})
 
 

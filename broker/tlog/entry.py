@@ -167,10 +167,10 @@ def _plain_item(item: object) -> object:
 
 
 def _taken_document(taken: Taken) -> dict[str, object]:
-    limit, unit, *numbers = taken
-    if not all(type(number) is int for number in numbers):
+    limit, unit, seconds, start, amount = taken
+    if not (type(seconds) is type(start) is type(amount) is int):
         raise MalformedError("an amount that is not an integer")
-    return dict(zip(Taken._fields, (_text(limit), unit.value, *numbers), strict=True))
+    return {"limit": _text(limit), "unit": unit.value, "seconds": seconds, "start": start, "amount": amount}
 
 
 def _finding_document(finding: RecordedFinding) -> dict[str, str]:
@@ -267,10 +267,13 @@ def _charges(value: object) -> tuple[Taken, ...]:
 
 
 def _taken(value: object) -> Taken:
-    if not isinstance(value, dict) or value.keys() != _TAKEN_FIELDS or value["unit"] not in _UNITS:
+    if not isinstance(value, dict) or value.keys() != _TAKEN_FIELDS:
         raise MalformedError("a charge with other fields than limit, unit, seconds, start and amount")
-    numbers = (_number(value[name]) for name in ("seconds", "start", "amount"))
-    return Taken(_text(value["limit"]), Unit(value["unit"]), *numbers)
+    unit = _UNITS.get(_text(value["unit"]))
+    if unit is None:
+        raise MalformedError("a charge of an unknown unit")
+    seconds, start, amount = _number(value["seconds"]), _number(value["start"]), _number(value["amount"])
+    return Taken(_text(value["limit"]), unit, seconds, start, amount)
 
 
 # One row for each type that Record uses: the JSON type it is written as, and the strict reader. A field with
@@ -290,4 +293,4 @@ _READERS = {name: reader for name, (_, reader) in _KINDS.items()}
 _WRITTEN = tuple((name, expected) for name, (expected, _) in _KINDS.items())
 _FINDING_FIELDS = tuple(each.name for each in fields(RecordedFinding))
 _TAKEN_FIELDS = set(Taken._fields)
-_UNITS = tuple(Unit)
+_UNITS = {unit.value: unit for unit in Unit}

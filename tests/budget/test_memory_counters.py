@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from broker.adapters.counters import MemoryCounters
-from broker.errors import BrokerError
+from broker.errors import BrokerError, Kind
 from broker.model.charge import Unit
 from broker.ports import Counters
 from tests.contracts.counters_contract import MINUTE, CountersContract, CountersSetup, charge
@@ -97,6 +97,14 @@ async def test_what_was_spent_before_counts_and_its_window_ends_as_if_nothing_ha
     await after.reserve([charge("a", 3, 10), charge("b", 7, 10, Unit.TOKENS)])
     await clock.sleep(MINUTE)
     await after.reserve([charge("a", 10, 10)])
+
+
+async def test_a_window_that_ends_after_all_calendars_refuses_as_others_do() -> None:
+    counters = MemoryCounters(HandClock())
+    with pytest.raises(BrokerError) as caught:
+        await counters.reserve([charge("a", 2, 1, window=2**53 - 1)])
+    assert caught.value.kind is Kind.RATE_LIMITED
+    assert caught.value.details["reset"].startswith("9999-12-31")
 
 
 async def test_a_caller_is_told_the_limits_own_name() -> None:

@@ -6,7 +6,8 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from typing import Any
 import httpx
 import pytest
 
+from broker.model.record import RecordType
 from broker.model.units import SECONDS_PER_DAY
 from tests.e2e.raw import bearer, records
-from tests.e2e.upstreams import simulator_process
+from tests.e2e.records import entries
+from tests.e2e.upstreams import received, simulator_process
 from tests.running import RunningBroker, start_broker
 
 POLICIES = Path(__file__).parents[2] / "policies"
@@ -156,6 +159,40 @@ def test_a_cut_call_counts_its_worst_case_and_what_upstream_never_saw_comes_back
         assert _refusal(_ask(broker, "explorer"))["reason"] == "BUDGET_EXCEEDED"
         assert [each["type"] for each in records(broker, call_id)] == ["intent", "recovered"]
         broker.kill_all()
+
+
+def test_no_more_than_the_cap_is_sent_however_often_the_broker_is_killed(limited: Limited) -> None:
+    """By eight callers at once; what a kill cut off has counted, and in the end nothing is left over."""
+    cap = 60
+    limited.limit("assistant", {"all": {"unit": "requests", "cap": cap, "window_seconds": MONTH}})
+    for kill_after in (15, 35, None):
+        broker = limited.start()
+        broker.token("assistant")
+        with ThreadPoolExecutor(8) as callers:
+            ended = [callers.submit(_until_refused, broker) for _ in range(8)]
+            if kill_after is not None:
+                while received(limited.upstream)["count"] < kill_after:
+                    time.sleep(0.005)
+                broker.kill_all()
+        refused = sum(each.result() for each in ended)
+        assert refused == (8 if kill_after is None else 0)
+        assert received(limited.upstream)["count"] <= cap
+    broker.stop()
+    intents = [each for each in entries(broker.log) if each.record.type is RecordType.INTENT]
+    assert len(intents) == cap
+
+
+def _until_refused(broker: RunningBroker) -> bool:
+    """Calls on; whether a limit ended it, and not the end of the broker."""
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 5}
+    with broker.http("assistant") as client, suppress(httpx.TransportError):
+        while True:
+            reply = client.post("/v1/chat/completions", json=body, headers=bearer(broker, "assistant"))
+            if reply.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                assert _refusal(reply)["reason"] == "RATE_LIMITED"
+                return True
+            assert reply.status_code == httpx.codes.OK, reply.text
+    return False
 
 
 def test_a_restart_in_the_next_window_counts_nothing(limited: Limited) -> None:

@@ -145,7 +145,8 @@ async def opened(
 
 def crashed(home: Path, copy: Path) -> Path:
     """What a crash at this moment would leave: the files as they are, without whoever writes them."""
-    shutil.copytree(home, copy)
+    gone = shutil.ignore_patterns("*-journal")  # of the index of calls, which removes it while this copies
+    shutil.copytree(home, copy, ignore=gone)
     return copy
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.adapters.ledger import Disk, FileLedger, LogDirectory, indexer
-from broker.adapters.ledger.callindex import INDEX, CallIndex, bundles_of
+from broker.adapters.ledger.callindex import INDEX, CallIndex, Covered, bundles_of
 from broker.adapters.ledger.wal import Snapshot, encode_batch, entries_after, parse_segment
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import EntryPlace, parse_entry
@@ -203,10 +203,11 @@ async def test_a_step_of_a_search_holds_the_interpreter_for_less_than_the_loop_m
 
 def test_a_bundle_is_as_wide_as_the_index_believes(tmp_path: Path) -> None:
     index = CallIndex(tmp_path)
-    index.add(0, [b"c1"] * WIDTH, b"a")
-    index.add(1, [b"c1", b"c2"], b"b")
+    index.add(0, [[b"c1"] * WIDTH], b"a")
+    index.add(1, [[b"c1", b"c2"], [b"c2", b"c2"]], b"b")
+    assert index.covered() == Covered(3, b"b")
     index.close()
-    assert bundles_of(tmp_path, "c1") == ([0, 1], 2)
-    assert bundles_of(tmp_path, "c2") == ([1], 2)
+    assert bundles_of(tmp_path, "c1") == ([0, 1], 3)
+    assert bundles_of(tmp_path, "c2") == ([1, 2], 3)
     assert bundles_of(tmp_path / "elsewhere", "c2") == ([], 0)
     assert LogDirectory(tmp_path).covered_size() == 0

@@ -111,14 +111,18 @@ def test_recorded_answers_are_still_those_of_opa() -> None:
 
 def test_opa_finds_nothing_to_improve() -> None:
     assert OPA is not None
-    for words in (("check", "--strict", "--bundle"), ("test", "--bundle"), ("fmt", "--fail", "--list")):
+    for words in (
+        ("check", "--strict", "--bundle"),
+        ("test", "--bundle", "--timeout", "60s"),
+        ("fmt", "--fail", "--list"),
+    ):
         done = subprocess.run([OPA, *words, POLICIES], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_tests_reach_every_rule() -> None:
     assert OPA is not None
-    words = [OPA, "test", "--bundle", "--coverage", str(POLICIES)]
+    words = [OPA, "test", "--bundle", "--timeout", "60s", "--coverage", str(POLICIES)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     report = json.loads(done.stdout)
     missed = {name: found["not_covered"] for name, found in report["files"].items() if "not_covered" in found}

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 
 from broker.budget.window import Window, seconds_left, settle, start_of, take
 from broker.model.charge import Charge, LimitExceededError, LimitState, Reservation, Taken, Unit
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock
 
 _Key = tuple[str, Unit, int, int]  # limit, unit, seconds, start
 _SWEEP_AT = 10_000
+_LAST_SECOND = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())  # of the calendar
 
 
 class MemoryCounters:
@@ -70,9 +72,10 @@ def _key(charge: Charge, start: int) -> _Key:
 
 def _left(charge: Charge, taken: int, now_ns: int) -> LimitState:
     remaining = max(0, charge.cap - taken)  # a cap may have been lowered meanwhile
-    return LimitState(charge.unit, charge.cap, remaining, seconds_left(now_ns, charge.window_seconds))
+    reset = min(seconds_left(now_ns, charge.window_seconds), _LAST_SECOND - now_ns / NS_PER_SECOND)
+    return LimitState(charge.unit, charge.cap, remaining, reset)
 
 
 def _exceeded(charge: Charge, taken: int, now_ns: int) -> LimitExceededError:
-    end = start_of(now_ns, charge.window_seconds) + charge.window_seconds
+    end = min(start_of(now_ns, charge.window_seconds) + charge.window_seconds, _LAST_SECOND)
     return LimitExceededError(charge, _left(charge, taken, now_ns), datetime.fromtimestamp(end, UTC))

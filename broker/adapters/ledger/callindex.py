@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,14 +49,17 @@ class CallIndex:
         """How far it goes."""
         return Covered(*self._database.execute("SELECT bundles, anchor FROM covered").fetchone())
 
-    def add(self, bundle: int, call_ids: Iterable[bytes], anchor: bytes) -> None:
-        """The next bundle, as a whole or not at all."""
-        keys = {key_of(call_id) for call_id in call_ids}
-        with self._database:
-            self._database.executemany(
-                "INSERT OR IGNORE INTO calls VALUES (?, ?)", sorted((key, bundle) for key in keys)
-            )
-            self._database.execute("UPDATE covered SET bundles = ?, anchor = ?", (bundle + 1, anchor))
+    def add(self, first: int, bundles: Sequence[Iterable[bytes]], anchor: bytes) -> None:
+        """The next bundles, from `first` on, each by the call ids in it: all of them or none. `anchor` is the
+        last one's.
+        """
+        keys = [{key_of(call_id) for call_id in set(call_ids)} for call_ids in bundles]
+        rows = [(key, bundle) for bundle, held in enumerate(keys, first) for key in held]
+        with (
+            self._database
+        ):  # what a transaction costs, and pages that rows of several bundles share, is paid once
+            self._database.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?)", sorted(rows))
+            self._database.execute("UPDATE covered SET bundles = ?, anchor = ?", (first + len(keys), anchor))
 
     def close(self) -> None:
         """Lets the file go."""

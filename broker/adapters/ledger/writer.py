@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from broker.adapters.ledger.disk import Disk
 from broker.adapters.ledger.segments import SEGMENT_BYTES, Segments
@@ -23,14 +23,13 @@ from broker.tlog.recordkey import RecordSigner
 from broker.tlog.revoked import RevokedTokens
 
 
-@dataclass(frozen=True, slots=True)
-class SequencedEntry:
-    """A sequenced entry, still to be signed."""
+class SequencedEntry(NamedTuple):
+    """A sequenced entry, still to be signed. A tuple, because each call makes two, in either process."""
 
     seq: int
     kind: RecordType
     call_id: str
-    unsigned: Unsigned = field(repr=False)
+    unsigned: Unsigned
 
     @property
     def token_id(self) -> str | None:
@@ -38,6 +37,9 @@ class SequencedEntry:
         document = canonical.decode(self.unsigned.message)
         token_id = document.get("token_id") if isinstance(document, dict) else None
         return token_id if isinstance(token_id, str) else None
+
+    def __repr__(self) -> str:
+        return f"SequencedEntry({self.seq}, …)"
 
 
 class WalWriter:

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from broker.adapters.policyfiles.datacheck import refuse_mistaken
 from broker.adapters.policyfiles.source import Module, read_policies, read_tests, shipped_policies, unusable
 from broker.adapters.rego.aborting import Suspect, recursions, suspects
 from broker.adapters.rego.authorizer import EmbeddedAuthorizer
@@ -189,6 +190,7 @@ def _wanted(directory: Path, words: frozenset[str]) -> frozenset[Basis]:
 async def _try(directory: Path, words: frozenset[str]) -> Preflight:
     source, tests = read_policies(directory), _wanted(directory, words)
     if _WHOLE in words:
+        refuse_mistaken(source)  # while it is known where each entry stands
         source = with_small_tables(source)
     authorizer = EmbeddedAuthorizer(source, _prover(directory, words, tests))
     proof = authorizer.proof

@@ -33,6 +33,10 @@ _UNREADABLE = errors.body(
 )
 
 
+def _already() -> None:
+    """The connection has ended."""
+
+
 class TooManyHeadersError(ValueError):
     """The request's headers pass a bound; the connection ends with 400."""
 
@@ -82,6 +86,9 @@ class PeerProtocol(HttpToolsProtocol):
         self._headers_came()
         self._disconnect.leave()
         super().connection_lost(exc)
+        self._disconnect.break_off = (
+            _already  # else the two would keep each other, and the TLS state with them
+        )
 
     def shutdown(self) -> None:
         """The server stops: an idle connection ends now. A peer that does not answer the TLS farewell
