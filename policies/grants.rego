@@ -22,7 +22,7 @@ users := data.grants[input.subject.id].users if {
 } else := role.token.users
 
 # Whether a set (of models, of users) holds this name: exactly, or by one of the set's patterns. The embedded engine is
-# spared the question where it is `grants.holds(data.<table>[…], input.<path>)`: keep to that form (adr/0077).
+# spared the question where it is `grants.holds(data.<table>[…], input.<path>)`: keep to that form (adr/0073).
 holds(chosen, name) if {
 	key := name
 	chosen.exact[key]

@@ -12,7 +12,7 @@ from broker.call.charging import ONE_REQUEST
 from broker.call.naming import Commit, limit_name
 from broker.catalog.reserve import Reserve
 from broker.model.charge import Charge, amounts
-from broker.model.decision import CallDecision
+from broker.model.decision import CallDecision, Limit
 
 _KEPT = 4096
 
@@ -31,7 +31,7 @@ class CallLimits:
         used = amounts(ONE_REQUEST, worst.tokens, worst.micro_usd)
         return [
             Charge(
-                self._name(limit.key),
+                self._name(limit),
                 limit.unit,
                 used[limit.unit],
                 limit.cap,
@@ -41,5 +41,5 @@ class CallLimits:
             for limit in decision.limits
         ]
 
-    def _named(self, key: str) -> str:
-        return limit_name(key, self._commit, found=self._finds(key))
+    def _named(self, limit: Limit) -> str:
+        return limit_name(limit, self._commit, found=self._finds(limit.key))

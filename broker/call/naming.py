@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from broker.model.call import Call
+from broker.model.decision import Limit
 from broker.model.finding import Finding
 from broker.model.subject import Caller
 from broker.shaping.request import PURPOSE
@@ -17,6 +18,7 @@ Commit = Callable[[str | None, str, bytes], str]
 """`commit(user, purpose, bytes)` is tlog.commitment's."""
 
 NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}\Z")
+_WORDS = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9._:/@+-]+(?: [A-Za-z0-9._:/@+-]+)*\Z")
 _MAX_USER = 256
 
 
@@ -58,11 +60,13 @@ def recordable(text: str, commit: Commit) -> str:
     return text if NAME.match(text) else commit(None, "name", text.encode())
 
 
-def limit_name(key: str, commit: Commit, *, found: bool) -> str:
-    """The key of a limit, an account and a name with a space between, as it is. Or its commitment, where a
-    rule found something in it, or it could be a text in disguise: an account may be a caller's user.
+def limit_name(limit: Limit, commit: Commit, *, found: bool) -> str:
+    """The key of a limit as it is. Or its commitment, where a rule found something in it, or it could be a
+    text in disguise: an account may be a caller's user. A name is policy's, and may be some words.
     """
-    plain = not found and all(NAME.match(part) for part in key.split(" ", 1))
+    key, name = limit.key, limit.name
+    account = key.removesuffix(f" {name}") if name else key
+    plain = not found and NAME.match(account) and (not name or _WORDS.match(name))
     return key if plain else commit(None, "limit", key.encode())
 
 

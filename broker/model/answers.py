@@ -156,7 +156,7 @@ def _limits(answer: PolicyAnswer, common: str) -> tuple[Limit, ...]:
             limit.refuse("unit", "is none of requests, tokens, micro_usd")
         cap, window = limit.whole("cap", 0), limit.whole("window_seconds", 1)
         limit.end()
-        return Limit(f"{account} {name}", unit, cap, min(window, _LONGEST_WINDOW))
+        return Limit(f"{account} {name}", unit, cap, min(window, _LONGEST_WINDOW), name)
 
     limits = answer.each("limits", read)
     if len(limits) > MOST_LIMITS:

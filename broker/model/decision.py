@@ -69,12 +69,15 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `cap` of `unit` in any `window_seconds`, counted under `key`."""
+    """At most `cap` of `unit` in any `window_seconds`, counted under `key`: an account, and behind a space
+    the limit's `name`, which policy gives. Without one, all of the key is the account.
+    """
 
     key: str
     unit: Unit
     cap: int
     window_seconds: int
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Knows: the one form in which policies ask that, and what it means. Must not know: what is in a set. The engine
 takes 25 microseconds a pattern each time: a set of 4,000 held a decision up for a third of a second. Where a
 rule says `grants.holds(data.models[…], input.call.model)`, the names of the entries of `models` that hold the
-name therefore enter as a part of the input, and it is asked for the one among them (adr/0077).
+name therefore enter as a part of the input, and it is asked for the one among them (adr/0073).
 """
 
 from __future__ import annotations
