@@ -78,7 +78,9 @@ def test_an_allowed_call_is_read_whole() -> None:
     decision = parse_call_decision(ALLOWED, VERSION, found=["pii.email", "pii.iban"])
     assert decision.allow is True
     assert decision.policy == VERSION
-    assert decision.limits == (Limit("spiffe://x/a requests/minute", Unit.REQUESTS, 60, 60),)
+    assert decision.limits == (
+        Limit("spiffe://x/a requests/minute", Unit.REQUESTS, 60, 60, "requests/minute"),
+    )
     assert (decision.shape.model, decision.shape.set, decision.shape.remove) == (
         "gpt-4o-mini",
         {"n": 1},
