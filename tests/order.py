@@ -26,7 +26,6 @@ LONGEST = (
     "vault/test_serve_certified.py",
     "vault/test_serve_outages.py",
     "e2e/test_stopping.py",
-    "e2e/test_hostile_load.py",
     "federation/test_serve.py",
     "dynamic_keys/test_serve.py",
     "package/test_wheel.py",

@@ -51,7 +51,7 @@ class OnOpa:
     def ready(self) -> httpx.Response:
         return plain.get(f"{self.broker.console}/readyz")
 
-    def until(self, what: Callable[[], bool], seconds: float = 20) -> float:
+    def until(self, what: Callable[[], bool], seconds: float = 60) -> float:
         """Seconds until it is so."""
         begun = time.monotonic()
         while not what():
