@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from broker.model.change import Change, Must
-from broker.model.charge import MOST_LIMITS, Unit
+from broker.model.charge import MOST_LIMITS, UNITS
 from broker.model.decision import (
     Action,
     AdminDecision,
@@ -95,7 +95,6 @@ def parse_admin_decision(result: object, policy: PolicyVersion) -> AdminDecision
 _NOTHING_FOUND = Content()
 _UNSHAPED = Shape()
 _MUSTS = {must.value: must for must in Must}
-_UNITS = {unit.value: unit for unit in Unit}
 _LONGEST_WINDOW = 2**53 - 1  # the largest number that a record holds; like 2^53, it never ends
 
 
@@ -151,7 +150,7 @@ def _limits(answer: PolicyAnswer, common: str) -> tuple[Limit, ...]:
 
     def read(name: str, limit: PolicyAnswer) -> Limit:
         account = limit.text("account") if limit.has("account") else common
-        unit = _UNITS.get(limit.take("unit", str))
+        unit = UNITS.get(limit.take("unit", str))
         if unit is None:
             limit.refuse("unit", "is none of requests, tokens, micro_usd")
         cap, window = limit.whole("cap", 0), limit.whole("window_seconds", 1)

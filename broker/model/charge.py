@@ -19,6 +19,7 @@ class Unit(StrEnum):
     MICRO_USD = "micro_usd"
 
 
+UNITS: Mapping[str, Unit] = {unit.value: unit for unit in Unit}
 _REQUESTS, _TOKENS, _MICRO_USD = Unit
 MOST_LIMITS = 128
 """How many limits one call may have: about what its intent has room for."""

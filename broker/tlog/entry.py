@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple, get_type_hints
 
-from broker.model.charge import MOST_LIMITS, Taken, Unit
+from broker.model.charge import MOST_LIMITS, UNITS, Taken
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.model.units import US_PER_SECOND
 from broker.tlog import base64s, canonical
@@ -269,7 +269,7 @@ def _charges(value: object) -> tuple[Taken, ...]:
 def _taken(value: object) -> Taken:
     if not isinstance(value, dict) or value.keys() != _TAKEN_FIELDS:
         raise MalformedError("a charge with other fields than limit, unit, seconds, start and amount")
-    unit = _UNITS.get(_text(value["unit"]))
+    unit = UNITS.get(_text(value["unit"]))
     if unit is None:
         raise MalformedError("a charge of an unknown unit")
     seconds, start, amount = _number(value["seconds"]), _number(value["start"]), _number(value["amount"])
@@ -293,4 +293,3 @@ _READERS = {name: reader for name, (_, reader) in _KINDS.items()}
 _WRITTEN = tuple((name, expected) for name, (expected, _) in _KINDS.items())
 _FINDING_FIELDS = tuple(each.name for each in fields(RecordedFinding))
 _TAKEN_FIELDS = set(Taken._fields)
-_UNITS = {unit.value: unit for unit in Unit}

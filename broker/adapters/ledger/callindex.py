@@ -14,6 +14,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.adapters.ledger import projection
+
 INDEX = "index/calls.sqlite"
 _VERSION = 1
 _WAIT_SECONDS = 1.0
@@ -55,9 +57,8 @@ class CallIndex:
         """
         keys = [{key_of(call_id) for call_id in set(call_ids)} for call_ids in bundles]
         rows = [(key, bundle) for bundle, held in enumerate(keys, first) for key in held]
-        with (
-            self._database
-        ):  # what a transaction costs, and pages that rows of several bundles share, is paid once
+        # what a transaction costs, and pages that rows of several bundles share, is paid once
+        with self._database:
             self._database.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?)", sorted(rows))
             self._database.execute("UPDATE covered SET bundles = ?, anchor = ?", (first + len(keys), anchor))
 
@@ -68,8 +69,7 @@ class CallIndex:
 
 def remove(root: Path) -> None:
     """Removes the index of the log at `root`: it is made anew. Raises OSError."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        (root / f"{INDEX}{suffix}").unlink(missing_ok=True)
+    projection.remove(root / INDEX)
 
 
 def bundles_of(root: Path, call_id: str) -> tuple[list[int], int]:

@@ -22,7 +22,7 @@ from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.wal import Snapshot
 from broker.adapters.ledger.writer import SequencedEntry
 from broker.errors import BrokerError, Kind
-from broker.model.charge import Taken, Unit
+from broker.model.charge import UNITS, Taken
 from broker.model.record import Record, RecordType
 from broker.tlog import canonical
 from broker.tlog.entry import Entry, Unsigned, parse_entry
@@ -32,7 +32,6 @@ from broker.tlog.merkle import HASH_BYTES
 _HEADER = struct.Struct(">BI")
 _PLACED = struct.Struct(">QBHI")
 _KINDS = tuple(RecordType)
-_UNITS = {unit.value: unit for unit in Unit}
 _WINDOWS = 2000
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 
@@ -188,7 +187,7 @@ def parse_spent(payload: bytes) -> list[Taken]:
     """The windows of a SPENT message. Raises MalformedError."""
     match canonical.look(payload):
         case list() as windows:
-            return [Taken(limit, _UNITS[unit], *numbers) for limit, unit, *numbers in windows]
+            return [Taken(limit, UNITS[unit], *numbers) for limit, unit, *numbers in windows]
     raise MalformedError("a writer that did not say what was spent")
 
 

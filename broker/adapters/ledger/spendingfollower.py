@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker.adapters.ledger import spentfile
+from broker.adapters.ledger import projection
 from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.ledger.spending import Spending
 from broker.errors import BrokerError, Kind
@@ -107,4 +107,4 @@ class SpendingFollower:
 
     def _remove(self) -> None:
         with contextlib.suppress(OSError):  # read-only: it is said where it is opened
-            spentfile.remove(self._path)
+            projection.remove(self._path)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import orjson
 
-from broker.model.charge import Taken, Unit
+from broker.model.charge import UNITS, Taken
 from broker.tlog.spent import Window
 
 _VERSION = 1
@@ -71,8 +71,7 @@ class SpentFile:
         rows = self._database.execute(
             "SELECT name, unit, seconds, ends - seconds, taken FROM windows WHERE ends > ?", (now,)
         )
-        units = {unit.value: unit for unit in Unit}
-        return (Taken(name, units[unit], *numbers) for name, unit, *numbers in rows)
+        return (Taken(name, UNITS[unit], *numbers) for name, unit, *numbers in rows)
 
     def apply(
         self, changes: Mapping[Window, int], opened: Reservations, closed: Iterable[str], place: FilePosition
@@ -108,11 +107,5 @@ class SpentFile:
             raise sqlite3.DatabaseError("the file is damaged")
 
 
-def remove(path: Path) -> None:
-    """Removes the file: it is made anew. Raises OSError."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
 def _parsed(taken: bytes) -> tuple[Taken, ...]:
-    return tuple(Taken(limit, Unit(unit), *numbers) for limit, unit, *numbers in orjson.loads(taken))
+    return tuple(Taken(limit, UNITS[unit], *numbers) for limit, unit, *numbers in orjson.loads(taken))
