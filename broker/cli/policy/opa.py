@@ -22,12 +22,8 @@ OpaOption = Annotated[
     str | None, typer.Option("--opa", metavar="FILE", help="The opa to ask; absent: the one on PATH.")
 ]
 _SECONDS = 120.0
-_TEST = (
-    "test",
-    "--bundle",
-    "--timeout",
-    f"{_SECONDS:g}s",
-)  # on a busy machine a table takes over OPA's own 5 s
+# on a busy machine a table takes more than OPA's own 5 s
+_TEST = ("test", "--bundle", "--timeout", f"{_SECONDS:g}s")
 _REMEDIES = {
     "rego_parse_error": "Mend this line or the one before it: a bracket, a comma or an `if` is missing.",
     "rego_type_error": "Compare the name with the schema in `schema/` and the package it is taken from.",

@@ -86,9 +86,8 @@ class PeerProtocol(HttpToolsProtocol):
         self._headers_came()
         self._disconnect.leave()
         super().connection_lost(exc)
-        self._disconnect.break_off = (
-            _already  # else the two would keep each other, and the TLS state with them
-        )
+        # else the two would keep each other, and the TLS state with them
+        self._disconnect.break_off = _already
 
     def shutdown(self) -> None:
         """The server stops: an idle connection ends now. A peer that does not answer the TLS farewell
