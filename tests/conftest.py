@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib import import_module
 
@@ -15,6 +16,9 @@ from tests.running import RunningBroker, start_broker
 
 settings.register_profile("broker", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("broker")  # busy machines fail no property
+os.environ.setdefault(
+    "GOGC", "400"
+)  # opa and Vault: their memory is small, and collecting it a third of their work
 import_module("broker.listeners.grpc")  # sets grpc's TLS floor, which must happen before grpc is imported
 
 
