@@ -16,7 +16,6 @@ from typing import IO
 import httpx
 
 from tests.nursery import Born, the_nursery
-from tests.processes import children
 from tests.transfers import Transfers
 
 START_SECONDS = 60
@@ -99,8 +98,7 @@ class RunningBroker:
 
     def kill_all(self) -> None:
         """SIGKILL for what it has started, too, at the same moment."""
-        for pid in (*children(self.process.pid), self.process.pid):
-            os.kill(pid, signal.SIGKILL)
+        os.killpg(self.process.pid, signal.SIGKILL)
         self._ended()
 
     def stop(self) -> None:
@@ -159,8 +157,8 @@ def start(
     first: str = "",
     **more: str,
 ) -> subprocess.Popen[str] | Born:
-    """`broker WORDS` with `more` in its environment; `program` and `first` as for `start_broker`. Its output
-    is to be read.
+    """`broker WORDS` in a session of its own, with `more` in its environment; `program` and `first` as for
+    `start_broker`. Its output is to be read.
     """
     if program is None:
         born = the_nursery().spawn(
@@ -174,6 +172,7 @@ def start(
         stderr=stderr,
         text=True,
         env=environment(**more),
+        start_new_session=True,
     )
 
 
