@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,11 @@ from broker.adapters.ledger import Disk
 from broker.adapters.ledger.memory import LogMemory
 from broker.adapters.pki import DevPki
 from broker.app.doctor import Check, Level
-from broker.app.policy import try_candidates
 from broker.cli import doctor
 from broker.cli.main import app
-from tests.ops.trials import once
 from tests.vault.serving import configuration, placed
 
 KEY = "sk-doctor-0123456789abcdef"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _trials() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("broker.app.doctor.policy.try_candidates", once(try_candidates))
-        yield
 
 
 @pytest.fixture

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from broker.adapters.keystore import SealedStore
-from broker.app.policy import try_candidates
 from tests.ephemeral_keys.network import ADMIN_KEY
 from tests.ops.test_doctor import found, run
-from tests.ops.trials import once
 from tests.simulator.issuer import Issuer
 from tests.vault.serving import Sections, configuration
 
 URL = "https://api.openai.com/v1"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _trials() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("broker.app.doctor.policy.try_candidates", once(try_candidates))
-        yield
 
 
 def federated(home: Path, **more: str) -> dict[str, object]:

@@ -1,12 +1,21 @@
-"""One loaded engine for all tests."""
+"""One loaded engine for all tests; policies are tried once while they stay the same."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.proof import prove
 from tests.policy.engines import WITH_FIXTURE
+from tests.trials import tried_once
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _trials() -> Iterator[None]:
+    with tried_once():
+        yield
 
 
 @pytest.fixture(scope="session")

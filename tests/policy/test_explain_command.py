@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from broker.adapters.rego import EmbeddedAuthorizer
+from broker.adapters.rego.proof import Prover
 from broker.cli.main import app
 from broker.cli.policy.question import USUAL
 from broker.errors import BrokerError
@@ -21,6 +24,21 @@ from tests.policy.engines import WITH_FIXTURE
 from tests.replay.support import written
 
 ASSISTANT = "subject.id=spiffe://dev.broker/ns/demo/sa/assistant"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loaded() -> Iterator[None]:
+    """The policies that most tests ask are loaded once."""
+    known: dict[Path, EmbeddedAuthorizer] = {}
+
+    def loaded(policies: Path, prover: Prover) -> EmbeddedAuthorizer:
+        if policies != WITH_FIXTURE:
+            return EmbeddedAuthorizer(policies, prover)
+        return known.get(policies) or known.setdefault(policies, EmbeddedAuthorizer(policies, prover))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("broker.cli.policy.explain.EmbeddedAuthorizer", loaded)
+        yield
 
 
 def explain(*words: str, given: str | None = None) -> Result:

@@ -17,15 +17,16 @@ from typer.testing import CliRunner
 from broker.adapters.clock import SystemClock
 from broker.adapters.keystore import SealedStore
 from broker.adapters.policyfiles import slicing, statements
-from broker.adapters.policyfiles.source import Module, PolicySource, read_policies
+from broker.adapters.policyfiles.source import Module, PolicySource, read_policies, read_tests
 from broker.adapters.rego import EmbeddedAuthorizer, lookups, proof
-from broker.adapters.rego.compiled import RuleForm
+from broker.adapters.rego.compiled import RuleForm, compiled
 from broker.adapters.rego.layout import obstacles
 from broker.adapters.rego.origin import Folder
 from broker.adapters.rego.probes import Document, Probes, ProbeVocabulary
-from broker.adapters.rego.proof import LEAST_GENERATED, Proven, already, prove, unproven
+from broker.adapters.rego.proof import LEAST_GENERATED, ProofSetting, Proven, Rules, already, prove, unproven
 from broker.adapters.rego.reloading import ReloadingAuthorizer
 from broker.adapters.rego.selection import Selection
+from broker.adapters.rego.table_cases import read_cases
 from broker.cli.main import app
 from broker.errors import BrokerError
 from broker.model.decision import PolicyVersion
@@ -155,6 +156,16 @@ def test_the_shipped_policies_are_sliced(folder: Path) -> None:
     assert proven.compared >= LEAST_GENERATED
 
 
+def test_the_shipped_rules_are_proven_on_all_of_their_tables() -> None:
+    """`broker policy check` therefore proves them on none of these, wherever they are by themselves."""
+    known: dict[DecisionPoint, list[Document]] = {point: [] for point in DecisionPoint}
+    for case in read_cases(read_tests(WITH_FIXTURE)):
+        known[case.point].append(case.document)
+    proven = prove(read_policies(WITH_FIXTURE), [ProofSetting(known=known)]).proof
+    assert (proven.form, proven.why) == (RuleForm.SLICED, "")
+    assert proven.compared > LEAST_GENERATED + 200
+
+
 # --- faults
 
 
@@ -225,17 +236,41 @@ def _ticks() -> Callable[[], float]:
     return lambda: float(next(ticks))
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_in_the_slicing_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def answering() -> tuple[PolicySource, Rules]:
+    """Policies, and their rules as they answer whole, which no fault changes."""
     source = read_policies(WITH_FIXTURE)
-    slicing._parts.cache_clear()
+    return source, compiled(source, RuleForm.WHOLE)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_the_slicing_is_found(
+    fault: str, answering: tuple[PolicySource, Rules], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, whole = answering
+    _forget_what_is_known()
     FAULTS[fault](monkeypatch)
     try:
-        proven = prove(source, seconds=INPUTS, now=_ticks()).proof
+        trial = proof._Trial(RuleForm.SLICED, source, {}, whole, INPUTS, _ticks())
+        assert trial.difference().startswith("sliced, ")
     finally:
-        slicing._parts.cache_clear()
-    assert proven.form is not RuleForm.SLICED
+        _forget_what_is_known()
+
+
+def test_what_is_at_fault_when_sliced_is_not_sliced(monkeypatch: pytest.MonkeyPatch) -> None:
+    _forget_what_is_known()
+    _forgets_imports(monkeypatch)
+    try:
+        proven = prove(read_policies(WITH_FIXTURE), seconds=INPUTS, now=_ticks()).proof
+    finally:
+        _forget_what_is_known()
+    assert proven.form is RuleForm.LOOKUPS
     assert proven.why.startswith("sliced, ")
+
+
+def _forget_what_is_known() -> None:
+    slicing._parts.cache_clear()
+    slicing._index.cache_clear()
 
 
 # --- any policy

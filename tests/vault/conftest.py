@@ -1,4 +1,6 @@
-"""One real Vault for all tests of this folder; each leaves it running, unsealed and without keys."""
+"""One real Vault for all tests of this folder; each leaves it running, unsealed and without keys. Policies
+are tried once while they stay the same.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.trials import tried_once
 from tests.vault.server import RealVault, prepare
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _trials() -> Iterator[None]:
+    with tried_once():
+        yield
 
 
 @pytest.fixture(scope="session")

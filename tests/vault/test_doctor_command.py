@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,7 @@ from typer.testing import CliRunner, Result
 from broker.adapters.keystore import SealedStore
 from broker.adapters.vault import AppRole
 from broker.adapters.vault.provision.grants import Need, PathGrant, VaultNames, broker_policy
-from broker.app.policy import try_candidates
 from broker.cli.main import app
-from tests.ops.trials import once
 from tests.vault.server import RealVault, Wrapped
 from tests.vault.serving import configuration, placed, vault_sections
 from tests.vault.setups import KEY, cluster, key_of, key_store, vault_at
@@ -24,13 +21,6 @@ from tests.vault.setups import KEY, cluster, key_of, key_store, vault_at
 pytestmark = pytest.mark.servers
 
 GRANTS = broker_policy(VaultNames()).grants
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _trials() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("broker.app.doctor.policy.try_candidates", once(try_candidates))
-        yield
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def reached(modules: Sequence[Module], package: str, rule: str) -> list[Module]:
     >>> [module.name for module in reached([calls, more, *others], "broker.calls", "decision")]
     ['calls', 'grants']
     """
-    index = _Index(part for module in modules for part in _parts(module))
+    index = _index(tuple(modules))
     asked: set[Path] = {(*package.split("."), rule)}
     seen: set[Path] = set()
     found: set[_Part] = set()
@@ -79,6 +79,11 @@ class _Index:
         yield from self._below.get(path, ())
         for length in range(len(path) + 1):
             yield from self._at.get(path[:length], ())
+
+
+@lru_cache(maxsize=8)  # each rule is looked for in the same modules
+def _index(modules: tuple[Module, ...]) -> _Index:
+    return _Index(part for module in modules for part in _parts(module))
 
 
 _WHOLE = -1
@@ -153,9 +158,12 @@ def chain(modules: Sequence[Module], package: str, rule: str) -> Chain | None:
         return None
     first = _blanking(modules, owner, otherwise, answers.end)
     others = _blanking(modules, owner, answers.start + len(rule), otherwise + len("else"))
-    return Chain(
-        [keeping(it, lambda each: not (each.head == rule and each.is_default)) for it in first], others
-    )
+    of_package = {it.name for it in owners}
+    return Chain([_without_default(it, rule) if it.name in of_package else it for it in first], others)
+
+
+def _without_default(module: Module, rule: str) -> Module:
+    return keeping(module, lambda each: not (each.head == rule and each.is_default))
 
 
 def _blanking(modules: Sequence[Module], owner: Module, start: int, end: int) -> list[Module]:

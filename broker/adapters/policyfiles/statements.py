@@ -16,6 +16,7 @@ from broker.adapters.policyfiles.source import Module
 _BEGINS = re.compile(r"^[ \t]*(?!else\b)(?=[A-Za-z_])", re.MULTILINE)
 _HEAD = re.compile(r"(?:default\s+)?([A-Za-z_]\w*)")
 _UNFINISHED = re.compile(r"(?:[^\w\s)\]}\"`]|\b(?:if|else|in|contains|not|some|every|with|as))\Z")
+_BRACKET = re.compile(r"[()\[\]{}]")
 _ELSE = re.compile(r"\belse\b")
 
 
@@ -104,12 +105,15 @@ def outermost(code: str) -> str:
     >>> outermost("p := {1} if (q)")
     'p :=   } if   )'
     """
-    depth, kept = 0, []
-    for character in code:
-        depth -= character in ")]}"
-        kept.append(character if (depth == 0 and character not in "([{") or character == "\n" else " ")
-        depth += character in "([{"
-    return "".join(kept)
+    depth, end, kept = 0, 0, list[str]()
+    for bracket in _BRACKET.finditer(code):
+        between, end = code[end : bracket.start()], bracket.end()
+        kept.append(between if depth == 0 else _blanked(between))
+        closes = bracket[0] in ")]}"
+        depth -= closes
+        kept.append(bracket[0] if closes and depth == 0 else " ")
+        depth += not closes
+    return "".join((*kept, code[end:] if depth == 0 else _blanked(code[end:])))
 
 
 def _is_finished(outline: str) -> bool:
@@ -122,4 +126,6 @@ def _needed(statement: RegoStatement, body: str) -> bool:
 
 
 def _blanked(text: str) -> str:
-    return re.sub(r"[^\n]", " ", text)
+    if "\n" not in text:
+        return " " * len(text)
+    return "\n".join(" " * len(line) for line in text.split("\n"))

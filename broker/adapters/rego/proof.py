@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -150,7 +150,7 @@ class _Trial:
 
     def _inputs(self) -> Iterator[tuple[DecisionPoint, Document]]:
         """An empty one for each point, all that are known, and generated ones while there is time."""
-        known = ((point, document) for point, documents in self.known.items() for document in documents)
+        known = ((point, each) for point, documents in self.known.items() for each in _different(documents))
         yield from chain(((point, {}) for point in DecisionPoint), known)
         words = ProbeVocabulary.of(self.source.modules, self.source.base)
         generated = Probes(_schemas(), words, self.source.version.sha256).any(self.known)
@@ -188,6 +188,10 @@ def _ordered(value: object) -> object:
     if isinstance(value, list):
         return sorted((_ordered(each) for each in value), key=_bytes)
     return value
+
+
+def _different(documents: Sequence[Document]) -> Iterable[Document]:
+    return {_bytes(each): each for each in documents}.values()
 
 
 def _schemas() -> dict[str, Mapping[str, object]]:

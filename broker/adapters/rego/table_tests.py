@@ -87,6 +87,11 @@ def as_released(policies: Path) -> bool:
     return _shipped_files(policies) == _shipped_files(shipped_policies())
 
 
+def has_own_rules(policies: Path) -> bool:
+    """Whether any rule of the folder is not the release's. Raises as `as_released` does."""
+    return read_policies(policies).modules != read_policies(shipped_policies()).modules
+
+
 def _shipped_files(policies: Path) -> set[Module]:
     modules = (*read_policies(policies).modules, *read_tests(policies))
     return {

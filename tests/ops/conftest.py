@@ -1,0 +1,15 @@
+"""Policies are tried once while they stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.trials import tried_once
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _trials() -> Iterator[None]:
+    with tried_once():
+        yield
