@@ -16,6 +16,8 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from broker.adapters.ledger import Certifying, FileLedger, LogDirectory, LogKeys
+from broker.adapters.ledger.access import StartedWriter, WriterProcess
+from broker.adapters.ledger.opening import Opening
 from broker.cli.audit import app
 from broker.errors import BrokerError, Kind
 from broker.tlog.certification import DOMAIN, KeyUse, parse_certification
@@ -50,15 +52,8 @@ async def running(
     )
     used = {KeyUse.RECORD: keys.record, KeyUse.CHECKPOINT: keys.checkpoint, KeyUse.TOKEN: token_key}
     await certifying.certify({use: key.public_key().public_bytes_raw() for use, key in used.items()})
-    ledger = FileLedger(
-        home / "log",
-        origin=ORIGIN,
-        keys=keys,
-        memory=home / "keys",
-        instance=instance,
-        clock=clock,
-        certifications=certifying.new,
-    )
+    opening = Opening(home / "log", home / "keys", ORIGIN, keys, instance, certifying.new)
+    ledger = FileLedger(home / "log", StartedWriter(opening, WriterProcess()), clock)
     await ledger.open()
     await certifying.start()
     try:
