@@ -6,6 +6,7 @@ Knows: names, defaults, limits. Must not know: listeners.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -27,6 +28,11 @@ class ServerSettings(Section):
     console: ListenAddress = Field(
         "127.0.0.1:8445",
         description="host:port of the plain-HTTP listener for /metrics and health; loopback only",
+    )
+    workers: int | Literal["auto"] = Field(
+        1,
+        description="processes that serve calls; auto: one for each core. More than one have a coordinator, "
+        "which alone holds keys, and a supervisor",
     )
     reflection: bool = Field(False, description="serve gRPC reflection; leave off in production")
     forward_headers: HeaderPrefixes = Field(

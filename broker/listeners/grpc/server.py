@@ -35,7 +35,6 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_connection_age_ms", 600 * MS_PER_SECOND),
     ("grpc.max_connection_age_grace_ms", 600 * MS_PER_SECOND),
     ("grpc.compression_enabled_algorithms_bitset", 1),  # identity only: no message grows after it arrived
-    ("grpc.so_reuseport", 0),  # two processes on one port would share calls, not revocations
 )
 
 
@@ -58,7 +57,11 @@ class GrpcServer:
         self._listener = listener
         self._tls = tls
         most = min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SPARE_FILES)
-        self._server = grpc.aio.server(options=(*OPTIONS, ("grpc.max_allowed_incoming_connections", most)))
+        own = (
+            ("grpc.max_allowed_incoming_connections", most),
+            ("grpc.so_reuseport", int(listener.shared)),  # else a second broker would take half of the calls
+        )
+        self._server = grpc.aio.server(options=(*OPTIONS, *own))
         self._server.add_generic_rpc_handlers((rpc_router(dependencies, reflection=reflection),))
 
     async def start(self) -> None:
