@@ -32,6 +32,10 @@ _PATIENT = {  # many tests share a broker, and few certificates are refused thou
 }
 
 
+WORKERS = ("--workers", _many) if (_many := os.environ.get("BROKER_TEST_WORKERS")) else ()
+"""Any test of a running broker may be run on one of several processes: BROKER_TEST_WORKERS=2."""
+
+
 @dataclass(frozen=True)
 class Identity:
     """One development identity: its SPIFFE ID and its PEM files."""
@@ -124,7 +128,7 @@ def start_broker(
     that begins with `until`. What it writes on standard error is appended to `<directory>.err`. `program`:
     what a Python of its own runs, else it is born in the nursery; `first`: what it runs there before.
     """
-    free = ("--https", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--console", "127.0.0.1:0")
+    free = ("--https", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--console", "127.0.0.1:0", *WORKERS)
     words = ("dev", "--dir", str(directory), *free, *arguments)
     announcement = directory / "dev.json"
     announcement.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ from broker.app.addresses import Addresses, OwnAddresses
 from broker.app.listeners import Listeners, ServedInterfaces, https_dependencies
 from broker.app.machine import Machine, OwnMachine, ServedKeys, TokenKey
 from broker.app.parts import LONG_STEP_SECONDS, StartedParts
-from broker.app.policy import PolicyEngine, try_candidates
+from broker.app.policy import PolicyEngine, recording, try_candidates
 from broker.app.wiring import PluggedAdapters, WiredCore
 from broker.call.stream_supervisor import StreamSupervisor
 from broker.catalog.vocabulary import load_vocabularies
@@ -57,7 +57,7 @@ class Broker:
         self._metrics = Metrics()
         self._parts = StartedParts()
         own = OwnAddresses(settings.server)
-        self._machine = place.machine if place else OwnMachine(settings, self._clock, self._metrics)
+        self._machine = place.machine if place else OwnMachine(settings, self._clock, self._metrics.registry)
         self._listeners = Listeners(settings, place.addresses if place else own, native)
         self.log_lost = asyncio.Event()
         """Set when the log can no longer be made durable: end the process, start it again."""
@@ -86,7 +86,8 @@ class Broker:
         parts.add("counted refusals", core.refusals.aclose)
         core.refusals.start()
         parts.add("key pools", core.pools.aclose)
-        await parts.begin("policy", partial(policy.open, core.refusals), policy.aclose)
+        activating = machine.activating or recording(core.refusals)
+        await parts.begin("policy", partial(policy.open, activating), policy.aclose)
         parts.run("streams", core.supervisor.run())
         self._measure(core, machine.keys, policy)
         served = self._served(core, machine.token_key, policy)

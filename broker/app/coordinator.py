@@ -13,17 +13,20 @@ from socket import recv_fds, send_fds, socket
 
 import orjson
 import structlog
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from broker.adapters.clock import SystemClock
 from broker.adapters.coordination import Channel, Members, lease_members
-from broker.adapters.telemetry import DepartedMetrics, Metrics, merged_text
+from broker.adapters.telemetry import DepartedMetrics, merged_text
 from broker.app.machine import MachineParts, OwnMachine
 from broker.app.parts import LONG_STEP_SECONDS, StartedParts
+from broker.app.policy import recording
 from broker.config import Settings
 from broker.console.app import ConsoleApp, Status
 from broker.errors import BrokerError, Kind
 from broker.listeners.https.server import HttpServer
 from broker.listeners.sockets import BoundSocket
+from broker.model.decision import PolicyVersion
 
 TELL_SECONDS = 0.5
 METRICS_SECONDS = 1.0
@@ -55,9 +58,13 @@ class Coordinator:
         self._console = console
         self._told = told
         self._clock = SystemClock()
-        self._metrics = Metrics()
+        self._registry = CollectorRegistry()
+        Gauge("broker_ready", "1 while calls can be served", registry=self._registry).set_function(
+            lambda: float(not self.unready())
+        )
         self._parts = StartedParts()
-        self._machine = OwnMachine(settings, self._clock, self._metrics)
+        self._machine = OwnMachine(settings, self._clock, self._registry, partial(self._tell_all, "owners"))
+        self._ruling: PolicyVersion | None = None
         self._workers: dict[int, AdmittedWorker] = {}
         self._departed = DepartedMetrics()
         self.log_lost = asyncio.Event()
@@ -156,6 +163,9 @@ class Coordinator:
         match what, members:
             case "lease", {"credential": str() as credential}:
                 return lease_members(await self._of.keys.lease(credential))
+            case "activating", {"revision": str() as revision, "sha256": str() as digest}:
+                await self._activating(PolicyVersion(revision, digest))
+                return {}
             case "sign_token", {"claims": str() as claims}:
                 return {"token": await self._of.token_key.sign(claims.encode())}
         raise BrokerError(Kind.INTERNAL, "The coordinator was asked what it does not know.")
@@ -173,9 +183,18 @@ class Coordinator:
             case "revoke_key", {"credential": str() as credential}:
                 self._of.keys.revoke(credential)
             case "owners", _:
-                for other in self._workers.values():
-                    if other is not worker and other.channel is not None:
-                        other.channel.tell("owners")
+                self._tell_all("owners")
+
+    def _tell_all(self, what: str, **members: object) -> None:
+        for worker in self._workers.values():
+            if worker.channel is not None:
+                worker.channel.tell(what, **members)
+
+    async def _activating(self, version: PolicyVersion) -> None:
+        """Recorded once, though each worker begins to use it."""
+        if version != self._ruling:
+            await recording(self._of.ledger)(version)
+            self._ruling = version
 
     async def _tell_workers(self, machine: MachineParts) -> None:
         """How the keys are, as often as it may have changed."""
@@ -183,9 +202,7 @@ class Coordinator:
         while True:
             now = machine.keys.unready(), machine.keys.trouble()
             if now != last:
-                for worker in self._workers.values():
-                    if worker.channel is not None:
-                        worker.channel.tell("keys", unready=now[0], trouble=now[1])
+                self._tell_all("keys", unready=now[0], trouble=now[1])
             last = now
             await self._clock.sleep(TELL_SECONDS)
 
@@ -193,11 +210,7 @@ class Coordinator:
         """Of all processes, those that are gone included."""
         await asyncio.gather(*(self._ask_metrics(worker) for worker in self._workers.values()))
         theirs = [worker.metrics for worker in self._workers.values()]
-        return merged_text([self._own_metrics(), self._departed.text, *theirs])
-
-    def _own_metrics(self) -> bytes:
-        self._metrics.watch(self.unready, self._of.keys.trouble, lambda: "", lambda: "")
-        return self._metrics.render()
+        return merged_text([generate_latest(self._registry), self._departed.text, *theirs])
 
     async def _ask_metrics(self, worker: AdmittedWorker) -> None:
         """What it told last stands where it does not answer."""

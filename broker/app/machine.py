@@ -6,15 +6,17 @@ Knows: in which order they begin. Must not know: which process asks for them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from prometheus_client import CollectorRegistry
+
 from broker.adapters.ledger import FileLedger
 from broker.adapters.ledger.access import StartedWriter
 from broker.adapters.objects import SqliteObjectOwners
-from broker.adapters.telemetry import IssuedKeyMetrics, Metrics
+from broker.adapters.telemetry import IssuedKeyMetrics
 from broker.app.certificates import Certificates
 from broker.app.credentials import all_keys
 from broker.app.keys import credential_source, vault_session
@@ -25,7 +27,7 @@ from broker.config import Settings
 from broker.identity.token import TokenSigner, TokenVerifier
 from broker.listeners.tlsfiles import TlsInUse
 from broker.model.secret import Lease
-from broker.ports import Clock
+from broker.ports import Activating, Clock
 from broker.services.tokens import Sign
 
 
@@ -62,6 +64,8 @@ class MachineParts:
     ledger: FileLedger
     owners: SqliteObjectOwners
     token_key: TokenKey
+    activating: Activating | None = None
+    """Who has a policy version recorded before it rules; without one, whoever begins to use it."""
 
 
 class Machine(Protocol):
@@ -74,10 +78,20 @@ class Machine(Protocol):
 class OwnMachine:
     """All of it is in this process."""
 
-    def __init__(self, settings: Settings, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        registry: CollectorRegistry,
+        owners_changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`registry` gets the metrics of issued keys; `owners_changed` is called where the file of owners
+        says something else about an object than before.
+        """
         self._settings = settings
         self._clock = clock
-        self._metrics = metrics
+        self._registry = registry
+        self._owners_changed = owners_changed
         self.writer: StartedWriter
         """Of the log: where further ledgers join. After `open`."""
 
@@ -88,12 +102,12 @@ class OwnMachine:
         if vault is not None:
             parts.add("vault", vault.aclose)
         store = credential_source(settings, clock, vault)
-        keys = all_keys(settings, store, clock, IssuedKeyMetrics(self._metrics.registry))
+        keys = all_keys(settings, store, clock, IssuedKeyMetrics(self._registry))
         parts.add("keys", keys.aclose, LONG_STEP_SECONDS)
         certificates = Certificates(settings, clock, vault)
         tls = await parts.begin("certificates", certificates.open, certificates.aclose)
         log = await asyncio.to_thread(AuditLog, settings, clock, vault)
-        objects = OwnedObjects(settings, clock)
+        objects = OwnedObjects(settings, clock, self._owners_changed)
         await parts.begin("owners", objects.owners.open, objects.owners.close)
         ledger = await parts.begin("log", log.open, log.aclose, LONG_STEP_SECONDS)
         self.writer = log.writer

@@ -40,10 +40,12 @@ _Served = TypeVar("_Served", bound=Served)
 Announce = Callable[[_Served], None]
 
 
-def run(session: Callable[[asyncio.Event], Awaitable[bool]], *, seconds: float = STOP_SECONDS) -> bool:
-    """Runs `session` until a signal sets its event, and so many seconds longer at most; what it returns."""
+def run(session: Callable[[asyncio.Event], Awaitable[bool]], *, seconds: float | None = None) -> bool:
+    """Runs `session` until a signal sets its event, and so many seconds longer at most, or STOP_SECONDS; what
+    it returns.
+    """
     harden()
-    return uvloop.run(_signalled(session, seconds))
+    return uvloop.run(_signalled(session, seconds or STOP_SECONDS))
 
 
 async def live(
@@ -52,7 +54,7 @@ async def live(
     accepting: Announce[_Served],
     ready: Announce[_Served],
     *,
-    seconds: float = STOP_SECONDS,
+    seconds: float | None = None,
 ) -> bool:
     """From start to stop. `accepting` is called once it takes connections, `ready` once /readyz says so, too.
     False: the log was lost. A start that fails is undone as every other ends.
@@ -68,7 +70,7 @@ async def live(
         telling.cancel()
     finally:
         if not stop.is_set():
-            end_within(seconds)
+            end_within(seconds or STOP_SECONDS)
         await served.stop()
     return not served.log_lost.is_set()  # it may have been lost by what was to be recorded at the end
 

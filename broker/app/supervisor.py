@@ -84,7 +84,8 @@ class Supervisor:
         first = [await self._begin() for _ in range(self._many)]
         self._slots = [asyncio.create_task(self._keep(worker)) for worker in first]
         await self._all_serve(first)
-        self._slots.append(asyncio.create_task(self._look()))
+        await self._look()
+        self._slots.append(asyncio.create_task(self._look_on()))
         self._log.info("started", https=self.https_url, grpc=self.grpc_address, workers=self._many)
 
     async def stop(self) -> None:
@@ -143,8 +144,13 @@ class Supervisor:
             arguments = "coordinator", *numbers, console.named
             self._coordinator = await _process(*arguments, stdin=theirs, pass_fds=passed)
         await self._channel.open(ours)
-        self._channel.ended.add_done_callback(lambda _future: self.log_lost.set())
+        self._channel.ended.add_done_callback(self._coordinator_gone)
         return _opened(await self._channel.ask("open", settings=self._settings.model_dump(mode="json")))
+
+    def _coordinator_gone(self, _ended: object) -> None:
+        if not self._stopping:
+            self._log.error("coordinator_ended")
+            self.log_lost.set()
 
     async def _stop_coordinator(self) -> None:
         if self._coordinator is None:
@@ -198,12 +204,15 @@ class Supervisor:
 
     async def _look(self) -> None:
         """Whether calls can be served, as the coordinator knows."""
+        try:
+            self._missing = str((await self._channel.ask("state"))["unready"])
+        except BrokerError:
+            self._missing = "the coordinator"
+
+    async def _look_on(self) -> None:
         while True:
-            try:
-                self._missing = str((await self._channel.ask("state"))["unready"])
-            except BrokerError:
-                self._missing = "the coordinator"
             await asyncio.sleep(_LOOK_SECONDS)
+            await self._look()
 
     def _hear(self, what: str, members: Members) -> None:
         match what, members:

@@ -25,6 +25,7 @@ from broker.app.parts import LONG_STEP_SECONDS, StartedParts
 from broker.config import Settings
 from broker.errors import BrokerError, Kind
 from broker.identity.token import TokenVerifier, public_key
+from broker.model.decision import PolicyVersion
 
 REPORT_SECONDS = 0.5
 _LINE_BYTES = 1024 * 1024
@@ -71,7 +72,7 @@ class Worker:
         self._clock = SystemClock()
         self._channel = Channel(self._answer, self._hear)
         self._keys = CoordinatedKeys(self._channel, self._clock)
-        self._objects = OwnedObjects(admitted.settings, self._clock)
+        self._objects = OwnedObjects(admitted.settings, self._clock, lambda: self._channel.tell("owners"))
         self._broker = Broker(admitted.settings, native, Place(admitted.addresses, self))
         self._reporting: asyncio.Task[None] | None = None
         self.log_lost = self._broker.log_lost
@@ -110,7 +111,10 @@ class Worker:
             public_key(admitted.token_key), settings.identity.issuer, settings.identity.audience
         )
         token_key = TokenKey(verifier, self._sign, admitted.certification)
-        return MachineParts(self._keys, tls, ledger, owners, token_key)
+        return MachineParts(self._keys, tls, ledger, owners, token_key, self._activating)
+
+    async def _activating(self, version: PolicyVersion) -> None:
+        await self._channel.ask("activating", revision=version.revision, sha256=version.sha256)
 
     async def _sign(self, claims: bytes) -> str:
         return str((await self._channel.ask("sign_token", claims=claims.decode()))["token"])

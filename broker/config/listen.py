@@ -6,7 +6,7 @@ Knows: names, defaults, limits. Must not know: listeners.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -29,7 +29,7 @@ class ServerSettings(Section):
         "127.0.0.1:8445",
         description="host:port of the plain-HTTP listener for /metrics and health; loopback only",
     )
-    workers: int | Literal["auto"] = Field(
+    workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
         1,
         description="processes that serve calls; auto: one for each core. More than one have a coordinator, "
         "which alone holds keys, and a supervisor",
