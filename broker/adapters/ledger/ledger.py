@@ -20,6 +20,7 @@ from broker.adapters.ledger.durable import DurableEntries
 from broker.adapters.ledger.heartbeat import Heartbeat
 from broker.adapters.ledger.link import WriterLink
 from broker.adapters.ledger.opening import OpenedLog
+from broker.adapters.ledger.pings import Pings
 from broker.adapters.ledger.submission import DraftedEntry, SequencedEntry, Submission, SubmissionResult
 from broker.budget.limits import CapPassed
 from broker.budget.window import exceeded, left_of
@@ -43,7 +44,7 @@ class FileLedger:
 
     def __init__(self, directory: Path, access: WriterAccess, clock: Clock) -> None:
         """The log lies in `directory`. What it is called, and who signs it, is known after `open`."""
-        self._entries = DurableEntries(directory, lambda: self._durable)
+        self._entries = DurableEntries(directory, self._measured)
         self._access = access
         self._clock = clock
         self._link: WriterLink | None = None
@@ -53,8 +54,9 @@ class FileLedger:
         refuse it. Only after `open` may it be set: what came before is in `revoked`.
         """
         self._durable = 0
+        self._pings = Pings(self._ping)
         self._numbers = count()
-        self._heartbeat = Heartbeat(self._ping, self._stalled)
+        self._heartbeat = Heartbeat(self._pings.ping, self._stalled)
         self._waiting: dict[int, asyncio.Future[SubmissionResult]] = {}
         self._gathered: list[Submission] = []
 
@@ -110,6 +112,7 @@ class FileLedger:
             self._access,
             on_answer=self._answer,
             on_size=self._grow,
+            on_pong=self._pong,
             on_revoked=self._revoke,
             on_lost=self._latch,
             on_heard=self._heartbeat.heard,
@@ -217,8 +220,20 @@ class FileLedger:
         self._revoked[token_id] = until
         self.on_revoked(token_id, until)
 
+    async def _measured(self) -> int:
+        """How many entries are durable now, those of other ledgers included: its writer is asked where there
+        may be others.
+        """
+        if self._link is None or self._access.owns_log:
+            return self._durable
+        return await self._pings.size()
+
     def _grow(self, size: int) -> None:
         self._durable = size
+
+    def _pong(self, size: int) -> None:
+        self._durable = size
+        self._pings.answered(size)
 
     def _answer(self, number: int, answer: SubmissionResult) -> None:
         future = self._waiting.pop(number, None)
@@ -232,6 +247,7 @@ class FileLedger:
         self._failure = reason
         if self._link is not None:
             self._link.give_up()
+        self._pings.refuse(self._refusal())
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             if not future.done():

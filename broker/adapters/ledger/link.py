@@ -29,8 +29,9 @@ class WriterLink(asyncio.Protocol):
     """Use: `await open()`, `submit` from that event loop, `await close()`.
 
     `on_heard` is called whenever the writer says anything, `on_answer` gets what became of the submission of
-    this number, `on_size` how many entries are durable, `on_revoked` which token another ledger of this log
-    has had revoked, `on_lost` why no further entry will be durable: once, and never because of `close`.
+    this number, `on_size` how many entries are durable, `on_pong` the same in answer to a ping, `on_revoked`
+    which token another ledger of this log has had revoked, `on_lost` why no further entry will be durable:
+    once, and never because of `close`.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class WriterLink(asyncio.Protocol):
         *,
         on_answer: Callable[[int, SubmissionResult], None],
         on_size: Callable[[int], None],
+        on_pong: Callable[[int], None],
         on_revoked: Callable[[str, int], None],
         on_lost: Callable[[str], None],
         on_heard: Callable[[], None],
@@ -46,6 +48,7 @@ class WriterLink(asyncio.Protocol):
         self._access = access
         self._on_answer = on_answer
         self._on_size = on_size
+        self._on_pong = on_pong
         self._on_revoked = on_revoked
         self._on_lost = on_lost
         self._on_heard = on_heard
@@ -99,7 +102,7 @@ class WriterLink(asyncio.Protocol):
         for message in self._messages.feed(data):
             match message.says:
                 case MessageType.PONG:
-                    self._on_size(parse_size(message.payload))
+                    self._on_pong(parse_size(message.payload))
                 case MessageType.ANSWER:
                     self._on_size(parse_size(message.payload))
                     for number, answer in parse_answered(message.payload):
