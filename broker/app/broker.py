@@ -31,6 +31,7 @@ from broker.call.stream_supervisor import StreamSupervisor
 from broker.catalog.vocabulary import load_vocabularies
 from broker.config import Settings
 from broker.console.app import Status
+from broker.model.pool import KeyNews
 
 GRACE_SECONDS = 8.0
 _SWITCH_SECONDS = 0.0005
@@ -138,6 +139,11 @@ class Broker:
     def metrics(self) -> bytes:
         """What this process has counted, in the Prometheus text format."""
         return self._metrics.render()
+
+    def hear_of_key(self, news: KeyNews) -> None:
+        """What upstream has told another process of this broker."""
+        if self._started:
+            self._core.pools.hear(news)
 
     def policy_facts(self) -> tuple[tuple[str, str], ...]:
         """What a page tells of the policies that rule, and of newer ones that do not."""

@@ -182,12 +182,14 @@ class Coordinator:
                 worker.serving, worker.metrics = False, metrics.encode()
             case "revoke_key", {"credential": str() as credential}:
                 self._of.keys.revoke(credential)
+            case "key", {"news": list() as news}:
+                self._tell_all("key", news=news, but=worker)
             case "owners", _:
-                self._tell_all("owners")
+                self._tell_all("owners", but=worker)
 
-    def _tell_all(self, what: str, **members: object) -> None:
+    def _tell_all(self, what: str, but: AdmittedWorker | None = None, **members: object) -> None:
         for worker in self._workers.values():
-            if worker.channel is not None:
+            if worker.channel is not None and worker is not but:
                 worker.channel.tell(what, **members)
 
     async def _activating(self, version: PolicyVersion) -> None:

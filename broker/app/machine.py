@@ -26,6 +26,7 @@ from broker.app.parts import LONG_STEP_SECONDS, StartedParts
 from broker.config import Settings
 from broker.identity.token import TokenSigner, TokenVerifier
 from broker.listeners.tlsfiles import TlsInUse
+from broker.model.pool import KeyNews
 from broker.model.secret import Lease
 from broker.ports import Activating, Clock
 from broker.services.tokens import Sign
@@ -64,6 +65,8 @@ class MachineParts:
     ledger: FileLedger
     owners: SqliteObjectOwners
     token_key: TokenKey
+    tell_of_key: Callable[[KeyNews], None] = lambda _news: None
+    """Gets what upstream has said of a key, for the other processes of this broker."""
     activating: Activating | None = None
     """Who has a policy version recorded before it rules; without one, whoever begins to use it."""
 

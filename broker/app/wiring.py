@@ -58,7 +58,9 @@ class WiredCore:
         self.space = _space(settings, plugged)
         self.refusals = CountedRefusals(self.space, clock, recorded=settings.audit.refusals_recorded)
         metered = MeteredKeys(machine.keys, plugged.metrics, clock)
-        self.pools = PooledKeys(metered, settings.key_pools(), clock, self.refusals, machine.keys.revoke)
+        self.pools = PooledKeys(
+            metered, settings.key_pools(), clock, self.refusals, machine.keys.revoke, machine.tell_of_key
+        )
         revocations = RevocationSet(machine.ledger.revoked)
         machine.ledger.on_revoked = revocations.revoke_token
         authorizer = CachingAuthorizer(plugged.policy.authorizer, revocations, clock)

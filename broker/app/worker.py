@@ -26,6 +26,7 @@ from broker.config import Settings
 from broker.errors import BrokerError, Kind
 from broker.identity.token import TokenVerifier, public_key
 from broker.model.decision import PolicyVersion
+from broker.model.pool import KeyNews
 
 REPORT_SECONDS = 0.5
 _LINE_BYTES = 1024 * 1024
@@ -111,10 +112,13 @@ class Worker:
             public_key(admitted.token_key), settings.identity.issuer, settings.identity.audience
         )
         token_key = TokenKey(verifier, self._sign, admitted.certification)
-        return MachineParts(self._keys, tls, ledger, owners, token_key, self._activating)
+        return MachineParts(self._keys, tls, ledger, owners, token_key, self._tell_of_key, self._activating)
 
     async def _activating(self, version: PolicyVersion) -> None:
         await self._channel.ask("activating", revision=version.revision, sha256=version.sha256)
+
+    def _tell_of_key(self, news: KeyNews) -> None:
+        self._channel.tell("key", news=list(news))
 
     async def _sign(self, claims: bytes) -> str:
         return str((await self._channel.ask("sign_token", claims=claims.decode()))["token"])
@@ -134,6 +138,8 @@ class Worker:
     def _hear(self, what: str, members: Members) -> None:
         if what == "keys":
             self._keys.told(str(members["unready"]), str(members["trouble"]))
+        elif what == "key" and isinstance(news := members["news"], list):
+            self._broker.hear_of_key(KeyNews(*news))
         elif what == "stop":
             self.log_lost.set()
         elif what == "owners":
