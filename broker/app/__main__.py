@@ -12,7 +12,7 @@ from socket import AF_UNIX, SOCK_SEQPACKET, socket
 from broker.adapters.telemetry import NativeLines, configure_log
 from broker.app.coordinating import coordinate
 from broker.app.session import live, run
-from broker.app.worker import Admitted, Worker
+from broker.app.worker import Worker, WorkerAdmission
 from broker.listeners.sockets import BoundSocket
 
 WORKER_STOP_SECONDS = 16.0
@@ -21,7 +21,7 @@ WORKER_STOP_SECONDS = 16.0
 def worker(https_file_descriptor: int) -> bool:
     """Serves until it is told to end."""
     try:
-        admitted = Admitted.receive(socket(fileno=0), https_file_descriptor)
+        admitted = WorkerAdmission.receive(socket(fileno=0), https_file_descriptor)
     except OSError:
         return False  # whoever started it is gone
 

@@ -39,7 +39,7 @@ _SWITCH_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkerPlace:
     """Where a worker listens, and where what its machine has once is."""
 
     addresses: Addresses
@@ -51,7 +51,7 @@ class Broker:
     loop.
     """
 
-    def __init__(self, settings: Settings, native: NativeLines, place: Place | None = None) -> None:
+    def __init__(self, settings: Settings, native: NativeLines, place: WorkerPlace | None = None) -> None:
         """`place`: of a worker. Without one the broker is one process."""
         self._settings = settings
         self._clock = SystemClock()

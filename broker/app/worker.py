@@ -17,7 +17,7 @@ from broker.adapters.ledger import FileLedger
 from broker.adapters.ledger.access import JoinedWriter
 from broker.adapters.telemetry import NativeLines
 from broker.app.addresses import SharedAddresses
-from broker.app.broker import Broker, Place
+from broker.app.broker import Broker, WorkerPlace
 from broker.app.certificates import Certificates
 from broker.app.machine import MachineParts, TokenKey
 from broker.app.objects import OwnedObjects
@@ -33,7 +33,7 @@ _LINE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class WorkerAdmission:
     """What a worker is told when it begins. `writer` is a socket to the log's writer."""
 
     number: int
@@ -45,7 +45,7 @@ class Admitted:
     coordinator: socket
 
     @classmethod
-    def receive(cls, coordinator: socket, https_file_descriptor: int) -> Admitted:
+    def receive(cls, coordinator: socket, https_file_descriptor: int) -> WorkerAdmission:
         """Waits for it. Blocking. Raises OSError where the coordinator is gone."""
         line, files = b"", list[int]()
         while not line.endswith(b"\n"):
@@ -68,13 +68,13 @@ class Admitted:
 class Worker:
     """Use: `await start()`, serve until `log_lost` is set, `await stop()`."""
 
-    def __init__(self, admitted: Admitted, native: NativeLines) -> None:
+    def __init__(self, admitted: WorkerAdmission, native: NativeLines) -> None:
         self._admitted = admitted
         self._clock = SystemClock()
         self._channel = Channel(self._answer, self._hear)
         self._keys = CoordinatedKeys(self._channel, self._clock)
         self._objects = OwnedObjects(admitted.settings, self._clock, lambda: self._channel.tell("owners"))
-        self._broker = Broker(admitted.settings, native, Place(admitted.addresses, self))
+        self._broker = Broker(admitted.settings, native, WorkerPlace(admitted.addresses, self))
         self._reporting: asyncio.Task[None] | None = None
         self.log_lost = self._broker.log_lost
         """Set when it can serve no more: the log is lost, or the coordinator is gone."""

@@ -145,4 +145,5 @@ def _gone() -> BrokerError:
         Kind.CREDENTIAL_STORE_UNAVAILABLE,
         "The process that holds the keys is gone.",
         remedy="The broker ends, and its supervisor's exit code tells; start it again.",
+        retry_after=1.0,
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 
-class _Waiting(NamedTuple):
+class _WaitingPing(NamedTuple):
     ping: int
     size: asyncio.Future[int]
 
@@ -22,7 +22,7 @@ class Pings:
     def __init__(self, send: Callable[[], None]) -> None:
         self._send = send
         self._sent = self._answered = 0
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_WaitingPing] = deque()
 
     def ping(self) -> None:
         """Sends one that nobody waits for."""
@@ -33,7 +33,7 @@ class Pings:
         """What a ping that is sent now is answered: how many entries are durable, whoever appended them."""
         self.ping()
         size: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(self._sent, size))
+        self._waiting.append(_WaitingPing(self._sent, size))
         return size
 
     def answered(self, size: int) -> None:
