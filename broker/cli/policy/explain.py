@@ -20,7 +20,7 @@ from rich.text import Text
 from broker.adapters.policyfiles.source import read_policies
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.preflight import try_policies, try_whole
-from broker.adapters.rego.proof import already, with_small_tables
+from broker.adapters.rego.proof import already, has_small_tables
 from broker.cli.exitcodes import ExitCode
 from broker.cli.options import Json, Policies
 from broker.cli.policy import question
@@ -110,7 +110,7 @@ async def _engine(policies: Path) -> EmbeddedAuthorizer:
     which nobody has to prove, unless the engine would load their tables for too long.
     """
     source = read_policies(policies)
-    if with_small_tables(source).base == source.base:
+    if has_small_tables(source):
         await try_whole(policies)
         return EmbeddedAuthorizer(source)
     return EmbeddedAuthorizer(source, already(await try_policies(policies)))
