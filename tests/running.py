@@ -15,12 +15,13 @@ from typing import IO
 
 import httpx
 
-from tests.processes import children
+from tests.nursery import Born, the_nursery
 from tests.transfers import Transfers
 
 START_SECONDS = 60
 STOP_SECONDS = 20
 PROGRAM = ("-m", "broker.cli.main")
+"""For starts that are to be as an operator's in all; others are born where all is loaded."""
 SMALL_POLICIES = ("--policies", str(Path(__file__).with_name("small_policies")))
 """For `broker dev` where nothing is asked about policies: to try and load the project's takes longer than
 the rest of a start.
@@ -44,7 +45,7 @@ class Identity:
 class RunningBroker:
     """A started `broker dev` and what its dev.json says."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Born
     directory: Path
     https: str
     grpc: str
@@ -97,8 +98,7 @@ class RunningBroker:
 
     def kill_all(self) -> None:
         """SIGKILL for what it has started, too, at the same moment."""
-        for pid in (*children(self.process.pid), self.process.pid):
-            os.kill(pid, signal.SIGKILL)
+        os.killpg(self.process.pid, signal.SIGKILL)
         self._ended()
 
     def stop(self) -> None:
@@ -114,17 +114,23 @@ class RunningBroker:
 
 
 def start_broker(
-    directory: Path, *arguments: str, until: str = "ready", program: tuple[str, ...] = PROGRAM
+    directory: Path,
+    *arguments: str,
+    until: str = "ready",
+    program: tuple[str, ...] | None = None,
+    first: str = "",
 ) -> RunningBroker:
     """Starts `broker dev` on free ports in `directory`; returns once it accepts calls, or says something else
     that begins with `until`. What it writes on standard error is appended to `<directory>.err`. `program`:
-    what Python runs.
+    what a Python of its own runs, else it is born in the nursery; `first`: what it runs there before.
     """
+    free = ("--https", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--console", "127.0.0.1:0")
+    words = ("dev", "--dir", str(directory), *free, *arguments)
     announcement = directory / "dev.json"
     announcement.unlink(missing_ok=True)
     errors = directory.with_name(f"{directory.name}.err")
     with errors.open("a") as stderr:
-        process = _spawn(program, directory, arguments, stderr)
+        process = start(words, stderr, program, first, **_PATIENT)
     assert process.stdout is not None
     patience = threading.Timer(START_SECONDS, process.kill)
     patience.start()
@@ -144,20 +150,35 @@ def environment(**more: str) -> dict[str, str]:
     return {**more, **ours, "PYTHONUNBUFFERED": "1"}
 
 
-def _spawn(
-    program: tuple[str, ...], directory: Path, arguments: tuple[str, ...], stderr: IO[str]
-) -> subprocess.Popen[str]:
-    free = ["--https", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--console", "127.0.0.1:0"]
+def start(
+    words: tuple[str, ...],
+    stderr: IO[str],
+    program: tuple[str, ...] | None = None,
+    first: str = "",
+    **more: str,
+) -> subprocess.Popen[str] | Born:
+    """`broker WORDS` in a session of its own, with `more` in its environment; `program` and `first` as for
+    `start_broker`. Its output is to be read.
+    """
+    if program is None:
+        born = the_nursery().spawn(
+            *words, first=first, environment=environment(**more), stderr=stderr.fileno()
+        )
+        born.stdin.close()
+        return born
     return subprocess.Popen(
-        [sys.executable, *program, "dev", "--dir", str(directory), *free, *arguments],
+        [sys.executable, *program, *words],
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        env=environment(**_PATIENT),
+        env=environment(**more),
+        start_new_session=True,
     )
 
 
-def _running(process: subprocess.Popen[str], directory: Path, said: dict[str, object]) -> RunningBroker:
+def _running(
+    process: subprocess.Popen[str] | Born, directory: Path, said: dict[str, object]
+) -> RunningBroker:
     identities = said["identities"]
     logs = said["logs"]
     assert isinstance(identities, dict)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +17,9 @@ from broker.cli.devfiles import (
     configuration,
     import_upstream_key,
 )
+from tests.nursery import Born
 from tests.ports import free_port
-from tests.running import Identity, RunningBroker, environment
+from tests.running import Identity, RunningBroker, start
 
 KEY = "sk-served-0123456789abcdef"
 _READY_LINES = 3
@@ -39,13 +39,7 @@ def served_broker(
     config = home / "broker.toml"
     config.write_text(_toml(sections))
     with home.with_name(f"{home.name}.err").open("a") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "broker.cli.main", "serve", "--config", str(config)],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=environment(),
-        )
+        process = start(("serve", "--config", str(config)), errors)
     assert process.stdout is not None
     said = [process.stdout.readline().strip() for _ in range(_READY_LINES)]
     running = _running(process, places, said, console, upstream)
@@ -57,7 +51,7 @@ def served_broker(
 
 
 def _running(
-    process: subprocess.Popen[str], places: DevPaths, said: list[str], console: str, upstream: str
+    process: subprocess.Popen[str] | Born, places: DevPaths, said: list[str], console: str, upstream: str
 ) -> RunningBroker:
     pki = DevPki.load_or_create(places.pki, TRUST_DOMAIN)
     workloads = {name: pki.workload(name) for name in IDENTITIES}

@@ -22,7 +22,7 @@ from broker.adapters.ledger import LogKeys
 from broker.gen.broker.v1 import audit_pb2, audit_pb2_grpc
 from tests.e2e.upstreams import simulator_process
 from tests.ledger.longlog import make
-from tests.running import RunningBroker, start_broker
+from tests.running import PROGRAM, RunningBroker, start_broker
 
 READERS = 4
 SECONDS = 5.0
@@ -101,13 +101,13 @@ def main() -> None:
         key.write_text("sk-audit-0123456789abcdefghij")
         with simulator_process(key) as url:
             upstream = ("--upstream", f"{url}/v1", "--upstream-key-file", str(key))
-            start_broker(home, *upstream).stop()
+            start_broker(home, *upstream, program=PROGRAM).stop()
             keys = home / "keys/log"
             origin = (home / "log/checkpoint").read_text().split("\n")[0]
             make(home / "log", entries, LogKeys.load_or_create(keys), keys, origin)
             for what in ("while the index is made", "with the index"):
                 began = time.perf_counter()
-                broker = start_broker(home, *upstream)
+                broker = start_broker(home, *upstream, program=PROGRAM)
                 print(f"{what}: {entries} entries, started in {time.perf_counter() - began:.1f} s")
                 try:
                     asyncio.run(_measure(broker, entries))

@@ -14,7 +14,7 @@ from pathlib import Path
 from broker.adapters.ledger import LogKeys
 from tests.ledger.longlog import make
 from tests.processes import children
-from tests.running import RunningBroker, start_broker
+from tests.running import PROGRAM, RunningBroker, start_broker
 
 NOWHERE = ("--upstream", "http://127.0.0.1:9/v1")
 
@@ -27,7 +27,7 @@ def _cpu(pid: int) -> float:
 
 def _started(home: Path, what: str) -> RunningBroker:
     began = time.perf_counter()
-    broker = start_broker(home, *NOWHERE)
+    broker = start_broker(home, *NOWHERE, program=PROGRAM)
     wall = time.perf_counter() - began
     writer = sum(_cpu(pid) for pid in children(broker.process.pid))
     print(f"{what:<44}{wall:8.2f} {_cpu(broker.process.pid):8.2f} {writer:8.2f}", flush=True)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from broker.adapters.ledger import LogDirectory
 from tests.demo.steps import Shown, Step, UnexpectedError, steps
-from tests.running import RunningBroker, start_broker
+from tests.running import PROGRAM, RunningBroker, start_broker
 
 OUT = Console(highlight=False, soft_wrap=True)
 Records = dict[str, list[dict[str, object]]]
@@ -26,7 +26,7 @@ def main() -> int:
     """The whole demo; the number of failed steps decides the exit code."""
     with tempfile.TemporaryDirectory(prefix="broker-demo-") as folder:
         OUT.print("[bold]broker demo[/]  one process, everything embedded, a simulated OpenAI behind it\n")
-        broker = start_broker(Path(folder) / "broker")
+        broker = start_broker(Path(folder) / "broker", program=PROGRAM)
         try:
             good = [_show(step, _take(step, broker), _recorded(broker)) for step in steps()]
         finally:

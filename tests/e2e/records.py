@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -12,6 +10,8 @@ from pathlib import Path
 from broker.adapters.ledger import LogDirectory
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import Entry, parse_entry
+from tests.commands import Done
+from tests.nursery import the_nursery
 from tests.running import RunningBroker
 
 WAIT_SECONDS = 5.0
@@ -74,7 +74,6 @@ class Since:
         return [parse_entry(data) for _, data in LogDirectory(self.broker.log).entries(self.recorded)]
 
 
-def verify(log: Path) -> subprocess.CompletedProcess[str]:
-    """`broker audit verify`, as an auditor runs it."""
-    command = [sys.executable, "-m", "broker.cli.main", "audit", "verify", str(log)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+def verify(log: Path) -> Done:
+    """`broker audit verify`, in a process as an auditor's."""
+    return the_nursery().spawn("audit", "verify", str(log)).done()

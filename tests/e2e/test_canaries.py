@@ -25,7 +25,7 @@ from tests.e2e.raw import channel
 from tests.e2e.records import entries
 from tests.e2e.upstreams import simulator_process
 from tests.processes import children
-from tests.running import RunningBroker, start_broker
+from tests.running import PROGRAM, RunningBroker, start_broker
 
 FAULTS = [
     "",
@@ -219,7 +219,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
         patch.setenv("BROKER__LOG__LEVEL", "debug")
         for key in (good, wrong):
             upstream = ("--upstream", f"{url}/v1", "--upstream-key-file", str(key))
-            one = Session(powerless(partial(start_broker, home / "b", *upstream)))
+            one = Session(powerless(partial(start_broker, home / "b", *upstream, program=PROGRAM)))
             if seen:
                 one.everywhere, one.from_callers = seen[0].everywhere, seen[0].from_callers
             one.keep("the upstream's key", key.read_text())

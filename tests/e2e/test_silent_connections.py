@@ -59,7 +59,7 @@ def test_a_silent_grpc_connection_ends(broker: RunningBroker) -> None:
 
 def test_silent_grpc_connections_take_no_file_descriptor_that_others_need(tmp_path: Path) -> None:
     """Where a process may open few files, gRPC's library took all of them: HTTPS was shut out, too."""
-    broker = start_broker(tmp_path / "b", *SMALL_POLICIES, program=("-c", _LIMITED))
+    broker = start_broker(tmp_path / "b", *SMALL_POLICIES, first=_LIMITED)
     try:
         with opened(broker, _FEW_FILES + 50):
             time.sleep(0.5)
@@ -73,8 +73,6 @@ def test_silent_grpc_connections_take_no_file_descriptor_that_others_need(tmp_pa
 
 
 _LIMITED = f"""
-import resource, sys
+import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, ({_FEW_FILES}, {_FEW_FILES}))
-from broker.cli.main import main
-main()
 """

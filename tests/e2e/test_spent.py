@@ -20,9 +20,10 @@ from broker.model.units import SECONDS_PER_DAY
 from tests.e2e.raw import bearer, records
 from tests.e2e.records import entries
 from tests.e2e.upstreams import received, simulator_process
-from tests.running import RunningBroker, start_broker
+from tests.running import SMALL_POLICIES, RunningBroker, start_broker
 
 POLICIES = Path(__file__).parents[2] / "policies"
+DEV = "spiffe://dev.broker/ns/demo/sa"
 MONTH = 30 * SECONDS_PER_DAY
 LIMITS = {
     "assistant": {"requests/month": {"unit": "requests", "cap": 3, "window_seconds": MONTH}},
@@ -49,11 +50,11 @@ class Limited:
             *("--upstream", upstream or self.upstream, "--upstream-key-file", str(self.key)),
         )
 
-    def limit(self, role: str, limits: dict[str, Any]) -> None:
-        """What this role may spend from the next start on."""
+    def limit(self, identity: str, limits: dict[str, Any]) -> None:
+        """What it may spend from the next start on."""
         path = self.home / "policies/data.json"
         data = json.loads(path.read_text())
-        data["roles"][role]["limits"] = limits
+        data["limits"][f"{DEV}/{identity}"] = limits
         path.write_text(json.dumps(data))
 
     def forget(self) -> None:
@@ -66,14 +67,25 @@ class Limited:
 
 @pytest.fixture
 def limited(tmp_path: Path) -> Iterator[Limited]:
-    shutil.copytree(POLICIES, tmp_path / "policies")
+    _limiting(shutil.copytree(SMALL_POLICIES[1], tmp_path / "policies"))
     key = tmp_path / "upstream.key"
     key.write_text("sk-spent-0123456789abcdefghijklmnop")
     with simulator_process(key) as url:
         made = Limited(tmp_path, f"{url}/v1", key)
-        for role, limits in LIMITS.items():
-            made.limit(role, limits)
+        for identity, limits in LIMITS.items():
+            made.limit(identity, limits)
         yield made
+
+
+def _limiting(policies: Path) -> None:
+    """Has them limit each subject as their data says, and give all the same key."""
+    calls, path = policies / "calls.rego", policies / "data.json"
+    rules = calls.read_text()
+    assert '"limits": {}' in rules
+    calls.write_text(rules.replace('"limits": {}', '"limits": object.get(data.limits, input.subject.id, {})'))
+    data = json.loads(path.read_text())
+    data |= {"credentials": dict.fromkeys(data["credentials"], "openai"), "limits": {}}
+    path.write_text(json.dumps(data))
 
 
 @contextmanager
@@ -216,6 +228,7 @@ def test_a_restart_in_the_next_window_counts_nothing(limited: Limited) -> None:
 def test_the_name_of_a_user_that_is_personal_data_is_counted_on_under_its_commitment(
     limited: Limited,
 ) -> None:
+    shutil.copytree(POLICIES, limited.home / "policies", dirs_exist_ok=True)
     path = limited.home / "policies/data.json"
     data = json.loads(path.read_text())
     data["roles"]["assistant"]["limits_by"] = {

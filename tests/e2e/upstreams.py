@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,22 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from tests import plain
+from tests.nursery import SIMULATOR, STDERR, the_nursery
 from tests.running import SMALL_POLICIES
 
 
 @contextmanager
 def simulator_process(key_file: Path, *arguments: str | Path) -> Iterator[str]:
     """A simulated OpenAI that outlives any broker; yields its URL."""
-    command = [sys.executable, "-m", "broker.simulator", "--port", "0", "--key-file", str(key_file)]
-    command += [str(argument) for argument in arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    words = ("--port", "0", "--key-file", str(key_file), *map(str, arguments))
+    process = the_nursery().spawn(*words, program=SIMULATOR, stderr=STDERR)
+    with process.stdin, process.stdout:
         try:
-            assert process.stdout is not None
             ready, _, url = process.stdout.readline().strip().partition(" ")
             assert ready == "ready", "the simulator did not start"
             yield url
         finally:
             process.terminate()
+            process.wait()
 
 
 @contextmanager

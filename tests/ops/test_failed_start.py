@@ -21,7 +21,7 @@ from broker.app import broker as composition
 from broker.model.record import RecordType
 from tests.e2e.records import entries, verify
 from tests.ephemeral_keys.site import PROJECT, Site, site
-from tests.ops.nursery import Born, Nursery, nursery
+from tests.nursery import Born, the_nursery
 from tests.ports import free_port
 from tests.processes import GROUP, STATE, stats
 from tests.running import PROGRAM, SMALL_POLICIES, environment
@@ -49,7 +49,6 @@ def parts() -> list[str]:
 class Place:
     """Where brokers start, one after the other: the same folder, addresses and OpenAI."""
 
-    born: Nursery
     here: Site
     addresses: Mapping[str, str]
 
@@ -93,22 +92,23 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with nursery() as born, site(tmp_path_factory.mktemp("failing") / "broker") as here:
+    with site(tmp_path_factory.mktemp("failing") / "broker") as here:
         shutil.copytree(SMALL_POLICIES[1], here.directory / "policies")
-        place = Place(born, here, {name: f"127.0.0.1:{free_port()}" for name in LISTENERS})
+        place = Place(here, {name: f"127.0.0.1:{free_port()}" for name in LISTENERS})
         serves(place, place.deciding())
         yield place
 
 
-def spawn(place: Place, config: Path, part: str) -> Born:
-    """`broker serve`; `part` is the one at which it waits."""
-    return place.born.spawn("serve", "--config", str(config), part=part)
+def spawn(config: Path, part: str) -> Born:
+    """`broker serve`; `part` is the one at which it waits, if any."""
+    stopping = f"from tests.ops.stopping import stop_at; stop_at({part!r})" if part else ""
+    return the_nursery().spawn("serve", "--config", str(config), first=stopping, environment=environment())
 
 
 def fails(place: Place, config: Path, part: str = "") -> str:
     """What a start says that fails, at `part` where that is given; by then, nothing of it is left."""
     begun = place.types()
-    process = spawn(place, config, part)
+    process = spawn(config, part)
     said, errors = process.communicate("fail\n", timeout=START_SECONDS)
     assert (process.returncode, said.replace("begun\n", "")) == (3, ""), errors
     assert [line[:8] for line in errors.splitlines()].count("broker: ") == 1, errors
@@ -161,7 +161,7 @@ def test_after_starts_that_failed_one_succeeds(place: Place) -> None:
 
 def test_a_key_that_was_made_is_deleted(place: Place) -> None:
     begun = place.types()
-    process = spawn(place, place.config(), "listeners")
+    process = spawn(place.config(), "listeners")
     assert process.stdout.readline() == "begun\n"
     deadline = time.monotonic() + 20
     while not place.here.live() and time.monotonic() < deadline:
@@ -292,7 +292,7 @@ def test_where_an_address_is_taken_nothing_else_has_begun(place: Place) -> None:
 
 
 def test_until_it_is_ready_its_addresses_are_taken_and_refuse(place: Place) -> None:
-    process = spawn(place, place.deciding(), "policy")
+    process = spawn(place.deciding(), "policy")
     assert process.stdout.readline() == "begun\n"
     for address in place.addresses.values():
         host, port = address.split(":")
@@ -308,7 +308,7 @@ def test_until_it_is_ready_its_addresses_are_taken_and_refuse(place: Place) -> N
 @pytest.mark.parametrize("part", ["log", "space"])
 def test_a_signal_while_it_starts_ends_it_as_any_other(place: Place, part: str) -> None:
     begun = place.types()
-    process = spawn(place, place.config(), part)
+    process = spawn(place.config(), part)
     assert process.stdout.readline() == "begun\n"
     process.terminate()
     _, errors = process.communicate("go on\n", timeout=START_SECONDS)

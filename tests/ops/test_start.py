@@ -7,7 +7,6 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from broker.cli.main import told
 from broker.errors import ConfigError
 from tests import plain
 from tests.commands import Done
-from tests.ops.nursery import Nursery, nursery
+from tests.nursery import the_nursery
 from tests.ports import free_port
 from tests.serving import _toml
 
@@ -41,22 +40,16 @@ def config_of(home: Path, opa: str | None = None, **server: str) -> Path:
     return config
 
 
-@pytest.fixture(scope="module")
-def born() -> Iterator[Nursery]:
-    with nursery() as born:
-        yield born
-
-
-def serve(born: Nursery, config: Path) -> Done:
+def serve(config: Path) -> Done:
     """`broker serve`, which is to end by itself."""
-    return born.spawn("serve", "--config", str(config)).done()
+    return the_nursery().spawn("serve", "--config", str(config)).done()
 
 
 @pytest.mark.parametrize("listener", LISTENERS)
-def test_a_port_in_use_is_told_with_its_address(born: Nursery, tmp_path: Path, listener: str) -> None:
+def test_a_port_in_use_is_told_with_its_address(tmp_path: Path, listener: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        done = serve(born, config_of(tmp_path / "b", **{listener: address}))
+        done = serve(config_of(tmp_path / "b", **{listener: address}))
     assert done.returncode == 3, done.stderr
     assert address in done.stderr
     assert "give another port" in done.stderr
@@ -65,8 +58,8 @@ def test_a_port_in_use_is_told_with_its_address(born: Nursery, tmp_path: Path, l
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:70000", "203.0.113.7:8443"])
-def test_an_address_that_cannot_be_is_told(born: Nursery, tmp_path: Path, address: str) -> None:
-    done = serve(born, config_of(tmp_path / "b", https=address))
+def test_an_address_that_cannot_be_is_told(tmp_path: Path, address: str) -> None:
+    done = serve(config_of(tmp_path / "b", https=address))
     assert done.returncode == 3, done.stderr
     assert address in done.stderr
     assert "Errno" not in done.stderr
@@ -74,14 +67,14 @@ def test_an_address_that_cannot_be_is_told(born: Nursery, tmp_path: Path, addres
 
 
 @pytest.mark.parametrize("name", ["certificate", "client_ca"])
-def test_a_missing_file_is_told_with_its_path(born: Nursery, tmp_path: Path, name: str) -> None:
+def test_a_missing_file_is_told_with_its_path(tmp_path: Path, name: str) -> None:
     config = config_of(tmp_path / "b")
     lines = config.read_text().splitlines()
     section = lines.index("[tls]")
     place = next(n for n, line in enumerate(lines) if n > section and line.startswith(f"{name} = "))
     lines[place] = f'{name} = "{tmp_path}/none.pem"'
     config.write_text("\n".join(lines))
-    done = serve(born, config)
+    done = serve(config)
     assert done.returncode == 3, done.stderr
     assert f"{tmp_path}/none.pem" in done.stderr
     assert "Errno" not in done.stderr
@@ -115,14 +108,12 @@ def test_ready_is_said_when_readyz_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "mode"), [(".", 0o777), ("keys", 0o777), ("log", 0o777), (".", 0o775)])
-def test_dev_refuses_a_folder_that_others_may_write(
-    born: Nursery, tmp_path: Path, name: str, mode: int
-) -> None:
+def test_dev_refuses_a_folder_that_others_may_write(tmp_path: Path, name: str, mode: int) -> None:
     """Issue 12, B.25: a folder that the group may write to was tolerated."""
     folder = tmp_path / "b" / name
     folder.mkdir(parents=True)
     folder.chmod(mode)
-    done = born.spawn("dev", "--dir", str(tmp_path / "b")).done()
+    done = the_nursery().spawn("dev", "--dir", str(tmp_path / "b")).done()
     assert done.returncode == 3
     assert f"chmod 700 {folder}" in done.stderr
     assert stat.S_IMODE(folder.stat().st_mode) == mode  # it is the owner's to mend

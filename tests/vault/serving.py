@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +19,7 @@ from broker.adapters.pki import DevPki
 from broker.client import Credentials
 from tests.e2e.upstreams import simulator_process
 from tests.ports import free_port
-from tests.running import SMALL_POLICIES, Identity, RunningBroker
+from tests.running import SMALL_POLICIES, Identity, RunningBroker, start
 from tests.sizes import sized
 from tests.vault.server import RealVault, Wrapped
 
@@ -49,9 +47,11 @@ key = "openai"
 """
 
 
-def start_serving(directory: Path, upstream: str, sections: Sections) -> RunningBroker:
+def start_serving(
+    directory: Path, upstream: str, sections: Sections, program: tuple[str, ...] | None = None
+) -> RunningBroker:
     """Starts `broker serve` on free ports; returns once it accepts calls. `sections` are added to a
-    configuration that is complete but for keys and vault.
+    configuration that is complete but for keys and vault. `program` as for `start_broker`.
     """
     pki = DevPki.load_or_create(directory / "pki")
     console = f"127.0.0.1:{free_port()}"
@@ -60,13 +60,7 @@ def start_serving(directory: Path, upstream: str, sections: Sections) -> Running
     config = configuration(directory, upstream, sections, console)
     errors = directory.with_name(f"{directory.name}.err")
     with errors.open("a") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "broker.cli.main", "serve", "--config", str(config)],
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
+        process = start(("serve", "--config", str(config)), stderr, program)
     assert process.stdout is not None
     said = [process.stdout.readline().strip() for _ in range(3)]
     if said[2] != "ready" and not said[2].startswith("waiting: "):

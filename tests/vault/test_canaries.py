@@ -19,7 +19,7 @@ from tests import plain
 from tests.e2e.canaries import Canary, files, hunt, plant
 from tests.e2e.records import entries
 from tests.e2e.upstreams import simulator_process
-from tests.running import RunningBroker
+from tests.running import PROGRAM, RunningBroker
 from tests.vault.server import RealVault
 from tests.vault.serving import sdk, start_serving, vault_sections
 from tests.vault.test_serve_outages import assert_well_again, chat, embed, rpc_chat, rpc_embed
@@ -129,7 +129,7 @@ def session(real_vault: RealVault, tmp_path_factory: pytest.TempPathFactory) -> 
     session.canaries.append(Canary("the wrapping token", role.secret_id_file.read_text().strip()))
     with pytest.MonkeyPatch.context() as patch, simulator_process(home / "accepted") as url:
         patch.setenv("BROKER__LOG__LEVEL", "debug")
-        broker = start_serving(home / "b", f"{url}/v1", vault_sections(real_vault, role))
+        broker = start_serving(home / "b", f"{url}/v1", vault_sections(real_vault, role), PROGRAM)
         try:
             assert_well_again(chat, broker)
             _live(session, broker, real_vault)
