@@ -119,14 +119,24 @@ async def _trial(directory: Path, *words: str) -> Preflight:
         if child.returncode is None:  # late, or nobody waits any more
             child.kill()
             await child.wait()
-    if child.returncode == _REFUSED:
-        reason = json.loads(said)
-        raise unusable(reason["message"], reason["remedy"])
     if child.returncode == _TOO_LARGE:
         raise _too_large(directory)
-    if child.returncode != 0:
+    if child.returncode not in (0, _REFUSED):
         raise _aborted(directory)
+    return _heard(said)
+
+
+def _told(found: Preflight | BrokerError) -> str:
+    """What a trial tells, and `_heard` understands."""
+    if isinstance(found, BrokerError):
+        return json.dumps({"message": found.message, "remedy": found.remedy})
+    return json.dumps(asdict(found), default=lambda form: form.value)
+
+
+def _heard(said: bytes | str) -> Preflight:
     told = json.loads(said)
+    if "message" in told:
+        raise unusable(told["message"], told["remedy"])
     proof = SlicingProof(**(told["proof"] | {"form": RuleForm(told["proof"]["form"])}))
     return Preflight(proof, told["cases"], tuple(TableFailure(**each) for each in told["failures"]))
 
@@ -175,9 +185,9 @@ def main(directory: Path, words: frozenset[str]) -> int:
     try:
         trial = asyncio.run(_try(directory, words))
     except BrokerError as error:
-        sys.stdout.write(json.dumps({"message": error.message, "remedy": error.remedy}))
+        sys.stdout.write(_told(error))
         return _REFUSED
-    sys.stdout.write(json.dumps(asdict(trial), default=lambda form: form.value))
+    sys.stdout.write(_told(trial))
     return 0
 
 
