@@ -35,18 +35,17 @@ from broker.model.decision import CallDecision, Content, PolicyVersion
 from broker.model.finding import Finding, Text
 from broker.model.operation import Operation
 from broker.model.subject import Caller, Peer, Subject
-from broker.prefilter.inspector import Inspector
 from broker.shaping.policy_input import call_input
 from broker.shaping.recorded_input import recorded_call
 from broker.shaping.request import upstream_request
 from broker.shaping.retry_after import seconds_of
 from broker.shaping.sse import EventSplitter, field, is_terminal
 from tests.loop.hostile import PIECES, bodies
+from tests.prefilter.inspectors import usual
 
 LIMIT_SECONDS = 0.05
 HEADERS = 16 * 1024
 CHUNK = 256 * 1024  # what one read of the upstream's connection gives at most
-INSPECTOR = Inspector()
 CALLER = Caller(
     Subject("spiffe://d/ns/a/sa/b", "a"), Peer("spiffe://d/ns/a/sa/b", "00", 0, 1), "t", ("chat",), 1
 )
@@ -89,13 +88,13 @@ def test_a_body_that_is_read_on_the_loop(name: str) -> None:
         return
     found: tuple[Finding, ...] = ()
     with contextlib.suppress(BrokerError):
-        found = finished(_inspection(INSPECTOR, call))
+        found = finished(_inspection(usual(), call))
     redacting = Content(redact=frozenset(finding.rule for finding in found))
     decision = CallDecision(True, "r", "", PolicyVersion("", ""), redacting)
     guess = Estimate(1, 1, 1, None)
     asked = call_input(CALLER, call, found, guess, "https", 0)
     assert_quick(
-        inspect=lambda: finished(_inspection(INSPECTOR, call)),
+        inspect=lambda: finished(_inspection(usual(), call)),
         estimate=lambda: estimate(call, None),
         redact=lambda: upstream_request(call, decision, found, {}, "id"),
         policy_input=lambda: call_input(CALLER, call, found, guess, "https", 0),
@@ -145,7 +144,7 @@ def test_what_stands_beside_a_body(piece: str) -> None:
         scope=lambda: parse_scope(scope),
         covers=lambda: covers((pattern,) * 64, "chat", short[:256]),
         model=lambda: find(short[:256]),
-        query=lambda: INSPECTOR.inspect([Text(("?query",), query)]),
+        query=lambda: usual().inspect([Text(("?query",), query)]),
         token=lambda: strictjson.parse(raw[:4096]),
         retry_after=lambda: seconds_of(short, 0),
     )

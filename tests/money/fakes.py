@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, cast
 
 from broker.adapters.counters.memory import MemoryCounters
@@ -237,7 +238,7 @@ class Till:
         self.pipeline = Watched(
             Ports(self.keys, self.upstream, self.ledger, self.counters, self.owners, self.clock),
             cast("Authentication", self.trusting),
-            _STAGES,
+            _stages(),
             cast("Any", self.allowing),
             lambda *_: "commitment",
             self.supervisor,
@@ -307,7 +308,9 @@ class Till:
         return [record for record in self.ledger.records if record.type is RecordType.OUTCOME][-1]
 
 
-_STAGES = Stages(Inspector((), ()))
+@lru_cache(maxsize=1)
+def _stages() -> Stages:
+    return Stages(Inspector((), ()))
 
 
 def _call(operation: Operation, document: dict[str, Any] | None, body: bytes, path: str | None) -> Call:

@@ -27,18 +27,18 @@ from pydantic import BaseModel
 
 from broker.call.streaming import Gate
 from broker.errors import BrokerError, Kind
-from broker.prefilter.inspector import Inspector
 from broker.prefilter.places import Places
+from broker.prefilter.rules import rules
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.sse import parts
+from tests.prefilter.inspectors import watching
 from tests.prefilter.shapes import least, marked, spelled
 
 CANARY = "AKIAIOSFODNN7EXAMPLE"  # AWS's own documentation example
 HALVES = ("AKIAIOSFODN", "N7EXAMPLE")
-SECRETS = tuple(rule for rule in Inspector().rules if rule.id.startswith("secret."))
-ALL = Inspector().rules
-INSPECTOR, EVERYTHING = Inspector(watched=SECRETS), Inspector(watched=ALL)
+SECRETS = tuple(rule for rule in rules() if rule.id.startswith("secret."))
+ALL = rules()
 EVENTS = (Completion, ChatCompletionChunk, *get_args(get_args(ResponseStreamEvent)[0]))
 REPLIES = (
     Completion, ChatCompletion, Response, ResponseItemList, ChatCompletionStoreMessage, ChatCompletionDeleted,
@@ -47,9 +47,9 @@ REPLIES = (
 
 
 def gate(*, everything: bool = False) -> Gate:
-    rules, inspector = (ALL, EVERYTHING) if everything else (SECRETS, INSPECTOR)
-    secrets = StreamFilter(lambda rule: rule.startswith("secret."), rules)
-    return Gate(Places(StreamFilter(lambda _: True, rules), secrets, inspector))
+    watched = ALL if everything else SECRETS
+    secrets = StreamFilter(lambda rule: rule.startswith("secret."), watched)
+    return Gate(Places(StreamFilter(lambda _: True, watched), secrets, watching(watched)))
 
 
 def event(document: object) -> bytes:
@@ -100,7 +100,7 @@ def test_a_canary_in_any_string_of_a_reply_is_found(kind: type[BaseModel]) -> No
     for document in marked(kind):
         said = spelled(document, CANARY)
         assert isinstance(said, dict)
-        assert INSPECTOR.inspect(texts(said)), document
+        assert watching(SECRETS).inspect(texts(said)), document
 
 
 @pytest.mark.parametrize("kind", documents(EVENTS))

@@ -8,15 +8,17 @@ import pytest
 
 from broker.model.finding import Text
 from broker.prefilter import folding, inspector, matching
-from broker.prefilter.inspector import Inspector, TooManyFindingsError
-from tests.prefilter.samples import MATCHES, TOPICS
+from broker.prefilter.inspector import TooManyFindingsError
+from tests.prefilter.inspectors import with_topics
+from tests.prefilter.samples import MATCHES
 
-INSPECTOR = Inspector(TOPICS)
 HIDDEN = "\u200b"
 
 
 def found(value: str) -> set[tuple[str, str]]:
-    return {(one.rule, value[one.start : one.end]) for one in INSPECTOR.inspect([Text(("input",), value)])}
+    return {
+        (one.rule, value[one.start : one.end]) for one in with_topics().inspect([Text(("input",), value)])
+    }
 
 
 @pytest.mark.parametrize(("rule", "match"), MATCHES)
