@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from broker.model.call import Reply, StreamReply, UpstreamRequest
-from broker.model.charge import Charge, Reservation, Unit
+from broker.model.charge import Charge, Reservation, Taken
 from broker.model.credential import KeyVersion
 from broker.model.decision import CallDecision, PolicyVersion
 from broker.model.pool import Placement
@@ -186,17 +186,20 @@ class Ledger(Protocol):
     async def append(self, record: Record) -> Receipt: ...
 
 
-class Counters(Protocol):
-    """Limits and budgets.
+class CallLedger(Ledger, Protocol):
+    """A Ledger that holds calls to their limits, and knows what was taken of each: what its records tell.
 
-    `reserve` takes all charges or none, atomically, and raises BrokerError RATE_LIMITED or
-    BUDGET_EXCEEDED naming the first that would pass its cap. `settle` replaces the reserved amounts
-    with what was used; it never raises for an amount above the reservation.
+    `reserve` takes all charges and makes the intent durable, or does neither: it raises LimitExceededError
+    for the first charge that would pass its cap, and AUDIT_UNAVAILABLE as `append` does. Where its caller is
+    cancelled meanwhile it raises CancelledError once both are done, and otherwise as if nothing had happened.
+    Concurrent reservations never pass a cap together. What is reserved stays taken, whatever becomes of this
+    process, until `settle` makes the outcome durable and changes what is taken, never below zero; a change
+    may also be to more. A change of a window that has ended means nothing.
     """
 
-    async def reserve(self, charges: Sequence[Charge]) -> Reservation: ...
+    async def reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation: ...
 
-    async def settle(self, reservation: Reservation, used: Mapping[Unit, int]) -> None: ...
+    async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt: ...
 
 
 class ObjectOwners(Protocol):

@@ -1,5 +1,5 @@
-"""A Ledger that counts repeated refusals instead of writing each: what a caller can do for nothing must not
-fill the disk.
+"""A CallLedger that counts repeated refusals instead of writing each: what a caller can do for nothing must
+not fill the disk.
 
 Knows: which records repeat another. Must not know: who refused, or where records are kept.
 
@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from broker.errors import BrokerError
+from broker.model.charge import Charge, Reservation, Taken
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.units import NS_PER_US
-from broker.ports import Clock, Ledger
+from broker.ports import CallLedger, Clock
 
 INTERVAL_SECONDS = 10.0
 RUNS = 10_000
@@ -61,9 +62,9 @@ class _Run:
 
 
 class CountedRefusals:
-    """A ports.Ledger. Use: `start`, append, `await aclose()` before the other one closes."""
+    """A ports.CallLedger. Use: `start`, append, `await aclose()` before the other one closes."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, *, recorded: int) -> None:
+    def __init__(self, ledger: CallLedger, clock: Clock, *, recorded: int) -> None:
         """So many refusals of a subject for one reason have records of their own: at least one."""
         self._recorded = recorded
         self._ledger = ledger
@@ -78,6 +79,14 @@ class CountedRefusals:
     def append(self, record: Record) -> Coroutine[Any, Any, Receipt]:
         """See ports.Ledger. The receipt of what is only counted is that of a record it repeats."""
         return self._denied(record) if record.type is RecordType.DENIED else self._ledger.append(record)
+
+    def reserve(self, intent: Record, charges: Sequence[Charge]) -> Coroutine[Any, Any, Reservation]:
+        """See ports.CallLedger."""
+        return self._ledger.reserve(intent, charges)
+
+    def settle(self, outcome: Record, changes: Sequence[Taken]) -> Coroutine[Any, Any, Receipt]:
+        """See ports.CallLedger."""
+        return self._ledger.settle(outcome, changes)
 
     async def _denied(self, record: Record) -> Receipt:
         run = self._run(record)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from broker.adapters.clock import SystemClock
-from broker.adapters.counters import MemoryCounters
 from broker.adapters.credential_router import CredentialRouter
 from broker.adapters.decision_cache import CachingAuthorizer
 from broker.adapters.keyfile import load_or_create_secret
@@ -107,7 +106,6 @@ class WiredCore:
             keys=self.pools,
             upstream=plugged.upstream,
             ledger=self.refusals,
-            counters=MemoryCounters(plugged.clock, plugged.ledger.spent),
             owners=plugged.owners,
             clock=plugged.clock,
         )

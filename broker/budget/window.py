@@ -1,20 +1,16 @@
-"""Fixed windows: how much of a cap is taken, and when it is free again.
+"""Fixed windows: when one began, when it ends, and what is left of a limit in it.
 
 Knows: whole numbers and aligned windows. Must not know: clocks, stores, callers.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from datetime import UTC, datetime
 
+from broker.model.charge import Charge, LimitExceededError, LimitState
 from broker.model.units import NS_PER_SECOND
 
-
-class Window(NamedTuple):
-    """The window that began at `start` (unix seconds) and what is taken in it."""
-
-    start: int
-    taken: int = 0
+_LAST_SECOND = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())  # of the calendar
 
 
 def start_of(now_ns: int, window_seconds: int) -> int:
@@ -27,17 +23,20 @@ def start_of(now_ns: int, window_seconds: int) -> int:
     return now - now % window_seconds
 
 
-def seconds_left(now_ns: int, window_seconds: int) -> float:
-    """Seconds until the next window begins."""
-    return start_of(now_ns, window_seconds) + window_seconds - now_ns / NS_PER_SECOND
+def left_of(charge: Charge, taken: int, now_ns: int) -> LimitState:
+    """What is left of a limit of which so much is taken."""
+    remaining = max(0, charge.cap - taken)  # a cap may have been lowered meanwhile
+    return LimitState(
+        charge.taken.unit, charge.cap, remaining, max(0.0, _end(charge) - now_ns / NS_PER_SECOND)
+    )
 
 
-def take(window: Window, amount: int, cap: int) -> Window | None:
-    """The window with `amount` more, or None where that would pass `cap`."""
-    taken = window.taken + amount
-    return None if taken > cap else Window(window.start, taken)
+def exceeded(charge: Charge, taken: int, now_ns: int) -> LimitExceededError:
+    """What a charge is answered that would pass its cap, where so much is taken."""
+    return LimitExceededError(
+        charge, left_of(charge, taken, now_ns), datetime.fromtimestamp(_end(charge), UTC)
+    )
 
 
-def settle(window: Window, reserved: int, used: int) -> Window:
-    """The window after `reserved` turned out to be `used`; never below zero."""
-    return Window(window.start, max(0, window.taken - reserved + used))
+def _end(charge: Charge) -> int:
+    return min(charge.taken.start + charge.taken.seconds, _LAST_SECOND)

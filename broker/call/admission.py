@@ -1,4 +1,4 @@
-"""A call before its intent: it ends with a `denied`, or its intent opens it (step 7).
+"""A call before its intent: it ends with a `denied`, or its intent opens it (steps 6 and 7).
 
 Knows: how far the call has come. Must not know: what a step does, how records are stored or limits counted.
 """
@@ -22,7 +22,10 @@ from broker.call.phases import (
 )
 from broker.call.records import denied, intent
 from broker.call.reply_summary import ReplySummary
+from broker.catalog.reserve import with_unseen
 from broker.errors import BrokerError, Kind
+from broker.model.charge import LimitExceededError, Reservation
+from broker.model.record import Record
 from broker.shaping.request import model_sent
 
 Phase = TypeVar("Phase", Decoded, Inspected, Asked, Decided)
@@ -51,22 +54,30 @@ class Admission:
         await self._ports.ledger.append(record)
 
     async def open(self, admitted: Admitted) -> AuditedCall:
-        """The intent is durable when this returns. Where it cannot be, the reservation is given back."""
+        """The worst case is reserved and the intent durable when this returns. Raises LimitExceededError,
+        recorded as a `denied`, and AUDIT_UNAVAILABLE.
+        """
         self._lifecycle.take("authorized")
-        call = _authorized(admitted)
-        audited = AuditedCall(self._ports, self._lifecycle, call, admitted.reservation)
         record = intent(admitted)
-        self._lifecycle.check(record.type)
         try:
-            await self._ports.ledger.append(record)
+            reservation = await self._ports.ledger.reserve(record, admitted.charges)
+        except LimitExceededError as error:
+            await asyncio.shield(self.deny(with_unseen(error, admitted.meter.estimate)))
+            raise
+        except asyncio.CancelledError:  # it is reserved and recorded all the same
+            taken = tuple(charge.taken for charge in admitted.charges)
+            gone = self._recorded(record, admitted, Reservation(taken))
+            await asyncio.shield(gone.close(error=Kind.CALLER_GONE))
+            raise
         except BrokerError:
-            await audited.give_up()
+            self._lifecycle.take("unrecorded")
             raise
-        except asyncio.CancelledError:  # the entry is on its way to the disk all the same
-            await asyncio.shield(audited.close(error=Kind.CALLER_GONE))
-            raise
+        return self._recorded(record, admitted, reservation)
+
+    def _recorded(self, record: Record, admitted: Admitted, reservation: Reservation) -> AuditedCall:
         self._lifecycle.take("recorded")
-        return audited
+        self._lifecycle.check(record.type)
+        return AuditedCall(self._ports, self._lifecycle, _authorized(admitted), reservation)
 
 
 def _authorized(admitted: Admitted) -> Authorized:

@@ -12,13 +12,12 @@ from broker.call.charging import NOTHING, ONE_REQUEST, CallEnd, Cost, charge
 from broker.call.lifecycle import Lifecycle
 from broker.call.phases import Answered, Authorized, Sent
 from broker.call.records import outcome
-from broker.call.unsettled import Backlog, Late, Unsettled, charged
+from broker.call.unsettled import Backlog, Unsettled, charged
 from broker.errors import Kind
-from broker.model.charge import LimitState, Reservation, Unit, amounts
+from broker.model.charge import LimitState, Reservation, Taken, Unit, amounts, settled
 from broker.model.sends import Sends
-from broker.ports import Clock, Counters, Ledger
+from broker.ports import CallLedger, Clock
 
-_NOTHING = amounts(0, 0, 0)
 _ERRORS = 400
 
 
@@ -26,8 +25,7 @@ _ERRORS = 400
 class AuditPorts:
     """Where calls are recorded and settled. `backlog`: what is not settled yet."""
 
-    ledger: Ledger
-    counters: Counters
+    ledger: CallLedger
     clock: Clock
     backlog: Backlog
 
@@ -76,11 +74,6 @@ class AuditedCall:
         first = self._answered
         self._answered = first._replace(upstream_us=answered.upstream_us) if first else answered
 
-    async def give_up(self) -> None:
-        """The intent could not be recorded: the reservation is given back."""
-        self._lifecycle.take("unrecorded")
-        await self._ports.counters.settle(self._reservation, _NOTHING)
-
     async def close(self, *, digest: bytes | None = None, error: Kind | None = None) -> None:
         """The outcome is durable when this returns. `digest` is the SHA-256 of the bytes that go to the
         caller, `error` why the call ended badly.
@@ -89,7 +82,7 @@ class AuditedCall:
             return
         ending = self._ending(error)
         self._lifecycle.take("closed")
-        cost, late = self._cost(ending), self._late()
+        cost, adjusted, taken = self._cost(ending), self._adjusted(), self._reservation.taken
         record = outcome(
             self.call,
             self._sent,
@@ -98,19 +91,14 @@ class AuditedCall:
             digest=digest,
             error=error,
             cost=cost,
-            limited=bool(self._reservation.charges),
-            adjusted=late.changes if late else (),
+            limited=bool(taken),
+            adjusted=adjusted,
             now_ns=self._ports.clock.monotonic_ns(),
         )
         self._lifecycle.check(record.type)
-        try:
-            await self._ports.ledger.append(record)
-        finally:
-            used = amounts(ONE_REQUEST, cost.tokens, cost.micro_usd)
-            await self._ports.counters.settle(self._reservation, used)
-            if late is not None:
-                await self._ports.counters.settle(late.charged, late.used)
-            self._keep(cost)
+        self._keep(cost)
+        used = amounts(ONE_REQUEST, cost.tokens, cost.micro_usd)
+        await self._ports.ledger.settle(record, settled(taken, used) + adjusted)
 
     def _cost(self, ending: CallEnd) -> Cost:
         """What is charged for the call: see `charging`. Every call that has an intent is one request."""
@@ -127,21 +115,23 @@ class AuditedCall:
         """A response that upstream may be at work on is settled once its usage is read."""
         meter, regional = self.call.meter, self._regional
         if meter.response_id is not None and meter.estimate.terms.billed and not cost.exact:
-            charges = charged(self._reservation, cost)
-            self._ports.backlog.keep(meter.response_id, Unsettled(meter.estimate, charges, regional))
+            stays = charged(self._reservation.taken, cost)
+            self._ports.backlog.keep(meter.response_id, Unsettled(meter.estimate, stays, regional))
 
-    def _late(self) -> Late | None:
-        """What a response has used that was kept, and whose usage this call has read."""
+    def _adjusted(self) -> tuple[Taken, ...]:
+        """By how much it changes what a response had taken that was kept, and whose usage this call has
+        read.
+        """
         meter = self.call.meter
         if meter.estimate.terms.billed or meter.read.tokens_in is None:
-            return None
+            return ()
         waiting = self._ports.backlog.take(meter.response_id)
         if waiting is None:
-            return None
+            return ()
         known = charge(
             waiting.estimate, CallEnd.WHOLE, meter.read, meter.delivered, regional=waiting.regional
         )
-        return Late(waiting.charged, {Unit.TOKENS: known.tokens, Unit.MICRO_USD: known.micro_usd})
+        return settled(waiting.charged, {Unit.TOKENS: known.tokens, Unit.MICRO_USD: known.micro_usd})
 
     def _ending(self, error: Kind | None) -> CallEnd:
         """How far the call came."""

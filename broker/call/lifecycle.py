@@ -1,12 +1,12 @@
-"""The life of one call: its states, what can happen in each, and which record each ends or begins with.
+"""The life of one call: its states, what can happen in each, and which records tell of it.
 
 Knows: every legal order. Must not know: what a step does, what a record holds. Whatever is not in the table
 raises: it is a defect of ours.
 
     authenticated ──▶ authorized ──▶ recorded ──▶ sent ──▶ answered ──▶ closed
-          │ denied        │ intent       ▲          │ │ ▲                  outcome
-          ▼               ▼              └─ unsent ─┘ ▼ │ another key
-        denied        unrecorded                    refused
+          │ denied      │ │          intent ▲      │ │ ▲                 outcome
+          ▼             │ ▼                 └unsent┘ ▼ │ another key
+        denied ◀────────┘ unrecorded              refused
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from broker.model.record import RecordType
 State = Literal[
     "authenticated",  # who calls is known; it has spent nothing, and nothing is recorded of it
     "denied",
-    "authorized",  # all said yes; its worst case is reserved, its intent on its way to the log
-    "unrecorded",  # its intent could not be recorded: it was given up, and what was reserved given back
-    "recorded",  # its intent is durable; upstream has nothing of it
+    "authorized",  # all said yes; what it reserves and its intent are on their way to the log, as one
+    "unrecorded",  # neither could be: it was given up
+    "recorded",  # its worst case is reserved, its intent durable; upstream has nothing of it
     "sent",  # upstream may be at work on it
     "refused",  # upstream refused it, and is not at work on it; another key may be tried
     "answered",  # it has its answer, which is passed on
@@ -29,7 +29,7 @@ State = Literal[
     "closed",
 ]
 Event = Literal[
-    "denied",  # a step said no, or failed, or the caller left
+    "denied",  # a step said no, or failed, or the caller left, or a limit would be passed
     "authorized",
     "recorded",
     "unrecorded",
@@ -43,7 +43,7 @@ Event = Literal[
 TRANSITIONS: Mapping[State, Mapping[Event, State]] = {
     "authenticated": {"denied": "denied", "authorized": "authorized"},
     "denied": {},
-    "authorized": {"recorded": "recorded", "unrecorded": "unrecorded", "closed": "closed"},
+    "authorized": {"recorded": "recorded", "denied": "denied", "unrecorded": "unrecorded"},
     "unrecorded": {},
     "recorded": {"sent": "sent", "closed": "closed"},
     "sent": {"unsent": "recorded", "refused": "refused", "answered": "answered", "closed": "closed"},
@@ -59,12 +59,12 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = {
     "closed": {},
 }
 
-RECORDS: Mapping[State, RecordType] = {
+RECORDS: Mapping[Event, RecordType] = {
     "denied": RecordType.DENIED,
-    "authorized": RecordType.INTENT,
+    "recorded": RecordType.INTENT,
     "closed": RecordType.OUTCOME,
 }
-"""What is recorded of a call as it comes into this state; nothing in all others."""
+"""What is recorded of a call as this happens to it; nothing of all else."""
 
 
 class IllegalTransitionError(RuntimeError):
@@ -74,10 +74,11 @@ class IllegalTransitionError(RuntimeError):
 class Lifecycle:
     """Of one call, from its caller to its last record."""
 
-    __slots__ = ("_state",)
+    __slots__ = ("_last", "_state")
 
     def __init__(self) -> None:
         self._state: State = "authenticated"
+        self._last: Event | None = None
 
     @property
     def state(self) -> State:
@@ -94,9 +95,9 @@ class Lifecycle:
         state = TRANSITIONS[self._state].get(event)
         if state is None:
             raise IllegalTransitionError(f"a call that is {self._state} cannot be {event}")
-        self._state = state
+        self._state, self._last = state, event
 
     def check(self, record: RecordType) -> None:
-        """Raises IllegalTransitionError where this is not what is recorded of the call as it now is."""
-        if RECORDS.get(self._state) is not record:
+        """Raises IllegalTransitionError where this is not what is recorded of what has happened last."""
+        if self._last is None or RECORDS.get(self._last) is not record:
             raise IllegalTransitionError(f"{record} is no record of a call that is {self._state}")

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from broker.budget.window import start_of
 from broker.call.charging import ONE_REQUEST
 from broker.call.naming import Commit, limit_name
 from broker.catalog.reserve import Reserve
-from broker.model.charge import Charge, amounts
+from broker.model.charge import Charge, Taken, amounts
 from broker.model.decision import CallDecision, Limit
 
 _KEPT = 4096
@@ -26,16 +27,19 @@ class CallLimits:
         self._commit = commit
         self._name = lru_cache(maxsize=_KEPT)(self._named)
 
-    def charges(self, decision: CallDecision, worst: Reserve) -> Sequence[Charge]:
-        """Every limit of the decision, charged with the worst case of this call."""
+    def charges(self, decision: CallDecision, worst: Reserve, now_ns: int) -> Sequence[Charge]:
+        """Every limit of the decision, charged with the worst case of this call in the window of now."""
         used = amounts(ONE_REQUEST, worst.tokens, worst.micro_usd)
         return [
             Charge(
-                self._name(limit),
-                limit.unit,
-                used[limit.unit],
+                Taken(
+                    self._name(limit),
+                    limit.unit,
+                    limit.window_seconds,
+                    start_of(now_ns, limit.window_seconds),
+                    used[limit.unit],
+                ),
                 limit.cap,
-                limit.window_seconds,
                 limit.key,
             )
             for limit in decision.limits

@@ -7,6 +7,7 @@ Tuples, because one of each is made for each call, and a frozen dataclass takes 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from broker.call.call_objects import CallObjects
@@ -14,7 +15,7 @@ from broker.call.metering import Meter
 from broker.call.naming import Commit
 from broker.call.reply_summary import ReplySummary
 from broker.model.call import Call, UpstreamRequest
-from broker.model.charge import Reservation
+from broker.model.charge import Charge
 from broker.model.decision import CallDecision
 from broker.model.finding import Finding
 from broker.model.operation import Operation
@@ -95,13 +96,13 @@ Reached = Undecided | Decided
 
 
 class Admitted(NamedTuple):
-    """6: nothing has said no, and the worst case is reserved."""
+    """Nothing has said no: the worst case is to be reserved, and the intent recorded."""
 
     decided: Decided
     objects: CallObjects
     meter: Meter
     request: UpstreamRequest
-    reservation: Reservation
+    charges: Sequence[Charge]
 
 
 class Authorized(NamedTuple):

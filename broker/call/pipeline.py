@@ -30,14 +30,14 @@ from broker.call.streaming import stream
 from broker.call.unsettled import Backlog
 from broker.catalog.estimate import deprecation_headers
 from broker.catalog.models import find
-from broker.catalog.reserve import reserve, with_unseen
+from broker.catalog.reserve import reserve
 from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
 from broker.identity.scope import covers
 from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.operation import Operation
 from broker.model.units import NS_PER_DAY, NS_PER_SECOND
-from broker.ports import Clock, Counters, KeyPool, Ledger, ObjectOwners, Upstream
+from broker.ports import CallLedger, Clock, KeyPool, ObjectOwners, Upstream
 from broker.shaping.binding import bind
 from broker.shaping.key_refusal import key_refused
 from broker.shaping.limit_headers import limit_headers
@@ -52,8 +52,7 @@ class Ports:
 
     keys: KeyPool
     upstream: Upstream
-    ledger: Ledger
-    counters: Counters
+    ledger: CallLedger
     owners: ObjectOwners
     clock: Clock
 
@@ -76,7 +75,7 @@ class Pipeline:
         self._call_authorizer = call_authorizer
         self._commit = commit
         self._supervisor = supervisor
-        self._audit = AuditPorts(ports.ledger, ports.counters, ports.clock, Backlog())
+        self._audit = AuditPorts(ports.ledger, ports.clock, Backlog())
         self._dispatcher = UpstreamDispatcher(ports.keys, ports.upstream, ports.clock)
         self._ownership = Ownership(ports.owners)
         self._limits = CallLimits(stages.finds, commit)
@@ -97,11 +96,11 @@ class Pipeline:
         admission, held = Admission(self._audit, authenticated), self._supervisor.held()
         try:
             with held:
-                admitted = await self._admit(admission, authenticated, inbound)  # 1, 3 – 6
+                admitted = await self._admit(admission, authenticated, inbound)  # 1, 3 – 5
         except BaseException as error:
             await asyncio.shield(admission.deny(_refusal(error)))
             raise
-        audited = await admission.open(admitted)  # 7 record the intent
+        audited = await admission.open(admitted)  # 6 reserve, 7 record the intent
         try:
             with held:
                 return await self._perform(audited, admitted.request)  # 8 – 12
@@ -112,7 +111,7 @@ class Pipeline:
     async def _admit(
         self, admission: Admission, authenticated: Authenticated, inbound: InboundCall
     ) -> Admitted:
-        """Steps 1 and 3 to 6: everything that can say no before anything is spent."""
+        """Steps 1 and 3 to 5: everything that can say no before anything is to be spent."""
         stages, caller = self._stages, authenticated.caller
         call = await inbound.decode(stages.lane(caller))  # 1 decode
         admission.reached(Decoded(authenticated, call))
@@ -132,13 +131,9 @@ class Pipeline:
             estimate = await self._ownership.going_on(mentions, estimate)
         request = await stages.request(decided, bound, left_out)
         worst = reserve(estimate, decision.unseen_tokens, regional=regional)
-        charges = self._limits.charges(decision, worst)
-        try:
-            reservation = await self._ports.counters.reserve(charges)  # 6 reserve
-        except BrokerError as error:
-            raise with_unseen(error, estimate) from None
+        charges = self._limits.charges(decision, worst, self._ports.clock.now_ns())
         meter = Meter(estimate, usage_added=request.usage_added)
-        return Admitted(decided, objects, meter, request, reservation)
+        return Admitted(decided, objects, meter, request, charges)
 
     async def _perform(self, audited: AuditedCall, request: UpstreamRequest) -> Reply | StreamReply:
         """Steps 8 to 12: the call itself."""

@@ -101,7 +101,7 @@ def intent(admitted: Admitted) -> Record:
         alert=decision.alert,
         purpose=purpose,
         object_id=_about(admitted.objects, authenticated),
-        reserved=admitted.reservation.taken or None,
+        reserved=tuple([each.taken for each in admitted.charges]) or None,
     )
 
 

@@ -6,12 +6,12 @@ Knows: what each was charged, and against which limits. Must not know: calls, re
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from broker.call.charging import ONE_REQUEST, Cost
 from broker.catalog.estimate import Estimate
-from broker.model.charge import Reservation, Taken, Unit, amounts, settled
+from broker.model.charge import Taken, amounts
 
 _MOST = 10_000
 
@@ -21,21 +21,8 @@ class Unsettled:
     """A response that was charged at most, and what it was estimated at. `charged` stands in the limits."""
 
     estimate: Estimate
-    charged: Reservation
+    charged: tuple[Taken, ...]
     regional: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Late:
-    """What a response that was charged at most has used, now that it is known."""
-
-    charged: Reservation
-    used: Mapping[Unit, int]
-
-    @property
-    def changes(self) -> tuple[Taken, ...]:
-        """By how much that changes what was taken for it."""
-        return settled(self.charged.taken, self.used)
 
 
 class Backlog:
@@ -55,8 +42,7 @@ class Backlog:
         return self._waiting.pop(response_id, None) if response_id is not None else None
 
 
-def charged(reservation: Reservation, cost: Cost) -> Reservation:
-    """The reservation after it was settled at `cost`."""
+def charged(taken: Iterable[Taken], cost: Cost) -> tuple[Taken, ...]:
+    """What stays taken after it was settled at `cost`."""
     used = amounts(ONE_REQUEST, cost.tokens, cost.micro_usd)
-    charges = tuple(charge._replace(amount=used[charge.unit]) for charge in reservation.charges)
-    return Reservation(charges, reservation.windows)
+    return tuple(each._replace(amount=used[each.unit]) for each in taken)

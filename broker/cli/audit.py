@@ -31,11 +31,12 @@ from broker.model.record import RecordType
 from broker.tlog.certified import Certified
 from broker.tlog.certifier import TrustedCertifier, parse_certifier
 from broker.tlog.checkpoint import Checkpoint, open_checkpoint
-from broker.tlog.entry import Entry, format_time, parse_entry
+from broker.tlog.entry import Entry, parse_entry
 from broker.tlog.malformed import MalformedError
 from broker.tlog.note import NoteKey
 from broker.tlog.remembered import Remembered, parse_remembered
 from broker.tlog.report import Report, Verdict
+from broker.tlog.timestamp import format_time
 from broker.tlog.verify import verify as verify_log
 
 app = typer.Typer(help="Verify and read the log.", no_args_is_help=True)

@@ -65,10 +65,17 @@ class PolicySettings(Section):
     time_zone: TimeZone = Field("UTC", description="where `input.time.weekday` and `.clock` are read")
 
 
-class LimitsSettings(Section):
-    """Where rate limits and budgets are counted."""
+class StateSettings(Section):
+    """Where what all processes of a deployment must agree on is held: what is taken of limits."""
 
-    adapter: Literal["memory"] = Field("memory", description="the counters: memory (this process)")
+    adapter: Literal["embedded"] = Field(
+        "embedded", description="embedded: in the process that writes the log, for one machine"
+    )
+
+
+class LimitsSettings(Section):
+    """What refusals may cost."""
+
     refusals_per_second: float = Field(
         10.0, gt=0, description="refused calls and tokens of one certificate, before it is refused unasked"
     )

@@ -16,7 +16,14 @@ from broker.config.credentials import (
 )
 from broker.config.keys import KeysSettings, VaultSettings
 from broker.config.listen import IdentitySettings, ServerSettings, TlsSettings
-from broker.config.policy import ContentSettings, LimitsSettings, OpaSettings, PolicySettings, ShadowSettings
+from broker.config.policy import (
+    ContentSettings,
+    LimitsSettings,
+    OpaSettings,
+    PolicySettings,
+    ShadowSettings,
+    StateSettings,
+)
 from broker.config.pools import Credential, PoolSettings
 from broker.config.section import Section
 from broker.config.upstream import UpstreamSettings
@@ -47,7 +54,8 @@ class Settings(Section):
     upstream: UpstreamSettings = Field(UpstreamSettings(), description="the OpenAI API")
     audit: AuditSettings = Field(description="the log")
     objects: ObjectsSettings = Field(ObjectsSettings(), description="owners of what OpenAI keeps")
-    limits: LimitsSettings = Field(LimitsSettings(), description="rate limits and budgets")
+    state: StateSettings = Field(StateSettings(), description="what is taken of rate limits and budgets")
+    limits: LimitsSettings = Field(LimitsSettings(), description="what refusals may cost")
     content: ContentSettings = Field(ContentSettings(), description="what the prefilter looks for")
     log: LogSettings = Field(LogSettings(), description="the process's own log")
 

@@ -30,22 +30,6 @@ def amounts(requests: int, tokens: int, micro_usd: int) -> dict[Unit, int]:
     return {_REQUESTS: requests, _TOKENS: tokens, _MICRO_USD: micro_usd}
 
 
-class Charge(NamedTuple):
-    """`amount` of `unit` against `key`, at most `cap` in any window of `window_seconds`.
-
-    A charge in MICRO_USD is a budget; the others are rate limits: that decides which error a full
-    window answers with. `key` is what records call the limit, `label` what its callers do, where that is
-    something else.
-    """
-
-    key: str
-    unit: Unit
-    amount: int
-    cap: int
-    window_seconds: int
-    label: str | None = None
-
-
 class Taken(NamedTuple):
     """So much of `unit` is taken of a limit in the window of `seconds` that began at `start` (unix seconds).
     `limit` is its key. Of a change, a negative amount gives back.
@@ -56,6 +40,23 @@ class Taken(NamedTuple):
     seconds: int
     start: int
     amount: int
+
+
+Window = tuple[str, Unit, int, int]
+"""Limit, unit, seconds, start: what a Taken is of."""
+
+
+class Charge(NamedTuple):
+    """`taken` is to be taken of a limit, at most `cap` in its window.
+
+    A charge in MICRO_USD is a budget; the others are rate limits: that decides which error a full
+    window answers with. `taken.limit` is what records call the limit, `label` what its callers do, where that
+    is something else.
+    """
+
+    taken: Taken
+    cap: int
+    label: str | None = None
 
 
 class LimitState(NamedTuple):
@@ -72,39 +73,23 @@ class LimitExceededError(BrokerError):
 
     def __init__(self, charge: Charge, left: LimitState, reset: datetime) -> None:
         """`reset`: when its window ends."""
+        limit, unit, seconds, _, _ = charge.taken
         super().__init__(
-            Kind.BUDGET_EXCEEDED if charge.unit is Unit.MICRO_USD else Kind.RATE_LIMITED,
-            f"The limit of {charge.cap} {charge.unit} in {charge.window_seconds} s would be passed.",
+            Kind.BUDGET_EXCEEDED if unit is Unit.MICRO_USD else Kind.RATE_LIMITED,
+            f"The limit of {charge.cap} {unit} in {seconds} s would be passed.",
             remedy=f"It is free again at {reset.isoformat()}.",
             retry_after=left.reset_seconds,
-            details={
-                "limit": charge.label or charge.key,
-                "unit": charge.unit.value,
-                "reset": reset.isoformat(),
-            },
+            details={"limit": charge.label or limit, "unit": unit.value, "reset": reset.isoformat()},
         )
         self.left = left
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Charges taken together, each in the window that began at `windows[i]`, until they are settled.
-    `left[i]` is what it left of its limit.
-    """
+    """What was taken of limits together, until it is settled. `left[i]` is what it left of its limit."""
 
-    charges: tuple[Charge, ...] = ()
-    windows: tuple[int, ...] = ()
+    taken: tuple[Taken, ...] = ()
     left: tuple[LimitState, ...] = ()
-
-    @property
-    def taken(self) -> tuple[Taken, ...]:
-        """What it takes of each limit."""
-        return tuple(
-            [
-                Taken(key, unit, seconds, start, amount)
-                for (key, unit, amount, _, seconds, _), start in zip(self.charges, self.windows, strict=True)
-            ]
-        )
 
 
 def settled(taken: Iterable[Taken], used: Mapping[Unit, int]) -> tuple[Taken, ...]:

@@ -8,25 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
 from typing import NamedTuple, get_type_hints
 
 from broker.model.charge import MOST_LIMITS, UNITS, Taken
 from broker.model.record import Record, RecordedFinding, RecordType
-from broker.model.units import US_PER_SECOND
 from broker.tlog import base64s, canonical
 from broker.tlog.malformed import MalformedError
 from broker.tlog.recordkey import SIGNATURE_BYTES, RecordSigner
+from broker.tlog.timestamp import format_time, parse_time
 
 VERSION = 1
 MAX_ENTRY_BYTES = 16 * 1024
 KID_CHARACTERS = 16
-_SIGNATURE_MEMBER_BYTES = len(',"sig":""') + 86  # 64 bytes are 86 characters of base64url
-
-_EPOCH = datetime(1970, 1, 1)  # naive on both sides of every sum: always UTC
-_MICROSECOND = timedelta(microseconds=1)
+_PLACED_BYTES = len(',"sig":""') + 86 + 15
+"""What placing and signing add: 64 bytes are 86 characters of base64url, a `seq` has at most 16 digits."""
 
 
 class EntryPlace(NamedTuple):
@@ -52,39 +48,47 @@ class Entry:
 
     def encode(self) -> bytes:
         """The entry's one byte form; `parse_entry(x).encode() == x`."""
-        return Unsigned(self.unsigned(), self.place.seq).signed(self.sig)
+        return _cut(self.unsigned(), self.place.seq).signed(self.place.seq, self.sig)
 
 
-class Unsigned(NamedTuple):
-    """A checked record at its place: the bytes to be signed."""
+class Draft(NamedTuple):
+    """A checked record, of whose entry only the place in the log and the signature are missing: canonical
+    JSON before `seq` and behind it.
+    """
 
-    message: bytes
-    seq: int
+    head: bytes
+    tail: bytes
 
-    def sign(self, signer: RecordSigner) -> bytes:
-        """The entry. Takes 22 µs; never raises."""
-        return self.signed(signer.sign(self.message))
+    def at(self, seq: int) -> bytes:
+        """What is to be signed where it is the entry `seq`."""
+        return b'%b"seq":%d,%b' % (self.head, seq, self.tail)
 
-    def signed(self, sig: bytes) -> bytes:
-        """The message with `sig` where canonical JSON has it: behind `seq`, which is the next name before it.
-        Inside a string these bytes cannot stand, because its quotes are escaped.
-        """
-        before = b'"seq":%d,' % self.seq
-        head, _, tail = self.message.partition(before)
-        return b"".join((head, before, b'"sig":"', base64s.to_url(sig).encode(), b'",', tail))
+    def sign(self, seq: int, signer: RecordSigner) -> bytes:
+        """The entry `seq`. Takes 22 µs; never raises."""
+        return self.signed(seq, signer.sign(self.at(seq)))
+
+    def signed(self, seq: int, sig: bytes) -> bytes:
+        """The entry, with `sig` where canonical JSON has it: `seq` is the next name before it."""
+        return b'%b"seq":%d,"sig":"%b",%b' % (self.head, seq, base64s.to_url(sig).encode(), self.tail)
 
 
-def place(record: Record, at: EntryPlace, kid: str) -> Unsigned:
-    """What the key `kid` is to sign so that `record` is the entry at this place.
+def draft(record: Record, instance: str, time_us: int, kid: str) -> Draft:
+    """What the key `kid` is to sign so that `record` is an entry that `instance` wrote at this time.
 
     Raises MalformedError when a field has another type than Record says, holds what JSON cannot say (a lone
-    surrogate, an integer beyond 2^53 - 1), or the entry would pass 16 KiB.
+    surrogate, an integer beyond 2^53 - 1), or the entry could pass 16 KiB, wherever it is placed.
     """
-    document = _document(record, at, kid)
+    document = _document(record, EntryPlace(instance, 0, time_us), kid)
     message = canonical.write(document)  # _document has checked every type
-    if len(message) + _SIGNATURE_MEMBER_BYTES > MAX_ENTRY_BYTES:
+    if len(message) + _PLACED_BYTES > MAX_ENTRY_BYTES:
         raise MalformedError(f"the entry would have more than {MAX_ENTRY_BYTES} bytes")
-    return Unsigned(message, at.seq)
+    return _cut(message, 0)
+
+
+def _cut(message: bytes, seq: int) -> Draft:
+    """At its `seq`. Inside a string these bytes cannot stand, because its quotes are escaped."""
+    head, _, tail = message.partition(b'"seq":%d,' % seq)
+    return Draft(head, tail)
 
 
 def parse_entry(data: bytes) -> Entry:
@@ -117,25 +121,6 @@ def glance(data: bytes, names: Collection[str]) -> Record:
     if not isinstance(document, dict):
         raise MalformedError("an entry that is not an object")
     return _record({name: document[name] for name in ("type", "call_id", *names) if name in document})
-
-
-def format_time(time_us: int) -> str:
-    """RFC 3339 in UTC with six decimals.
-
-    >>> format_time(1_794_000_000_000_001)
-    '2026-11-06T21:20:00.000001Z'
-    """
-    seconds, microseconds = divmod(time_us, US_PER_SECOND)
-    return f"{_format_second(seconds)}.{microseconds:06d}Z"
-
-
-@lru_cache(maxsize=8)
-def _format_second(seconds: int) -> str:
-    """Many entries share a second."""
-    try:
-        return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds")
-    except OverflowError as error:
-        raise MalformedError("a time outside the years 1 to 9999") from error
 
 
 def _document(record: Record, at: EntryPlace, kid: str) -> dict[str, object]:
@@ -192,14 +177,7 @@ def _signature(document: dict[str, object]) -> tuple[bytes, str]:
 
 
 def _time(document: dict[str, object]) -> int:
-    text = _text(document.pop("time", None))
-    try:
-        time_us = (datetime.fromisoformat(text.removesuffix("Z")) - _EPOCH) // _MICROSECOND
-    except (ValueError, TypeError) as error:
-        raise MalformedError("a time that is not RFC 3339") from error
-    if format_time(time_us) != text:
-        raise MalformedError("a time that is not UTC with six decimals")
-    return time_us
+    return parse_time(_text(document.pop("time", None)))
 
 
 def _record(document: dict[str, object]) -> Record:

@@ -13,9 +13,6 @@ from broker.model.charge import Taken, Unit, settled
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import glance
 
-Window = tuple[str, Unit, int, int]
-"""Limit, unit, seconds, start."""
-
 _FIELDS = ("reserved", "requests_charged", "tokens_charged", "cost_micro_usd", "adjusted")
 _TELLING = (b'"reserved":[', b'"requests_charged":', b'"adjusted":[', b'"type":"recovered"')
 

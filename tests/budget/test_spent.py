@@ -1,26 +1,24 @@
-"""What a log tells of limits is what the counters held, whatever happens when: never more than the cap."""
+"""What a log tells of limits is what was held of them, whatever happens when: never more than the cap."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from broker.adapters.counters import MemoryCounters
-from broker.adapters.ledger.spending import FORGIVEN_SECONDS
+from broker.budget.limits import FORGIVEN_SECONDS, CapPassed, LimitWindows
+from broker.budget.window import start_of
 from broker.call.charging import Cost
-from broker.call.unsettled import Late, charged
-from broker.errors import BrokerError
-from broker.model.charge import Charge, Reservation, Taken, Unit, amounts
+from broker.call.unsettled import charged
+from broker.model.charge import Charge, Taken, Unit, Window, amounts, settled
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import EntryPlace
 from broker.tlog.spent import OpenReservations, tells, told
-from tests.budget.test_memory_counters import HandClock
+from tests.budget.test_limits import HandClock
 from tests.budget.windows import SpentWindows
 from tests.sizes import sized
 from tests.tlog.samples import seal, signer
@@ -31,9 +29,6 @@ CAPS = {
     ("user:a money/hour", Unit.MICRO_USD, 3600): 900,
     ("user:b money/hour", Unit.MICRO_USD, 3600): 300,
 }
-NOTHING = amounts(0, 0, 0)
-Result = TypeVar("Result")
-Window = tuple[str, Unit, int, int]
 
 
 @dataclass(frozen=True)
@@ -42,16 +37,10 @@ class Opened:
 
     life: int
     call_id: str
-    reservation: Reservation
+    reserved: tuple[Taken, ...]
 
 
-def at_once(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """What it returns; it waits for nothing."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        return done.value  # type: ignore[no-any-return]
-    raise AssertionError("counters do not wait")
+_REFUSED = Opened(-1, "", ())
 
 
 class Spending(RuleBasedStateMachine):
@@ -65,7 +54,7 @@ class Spending(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._clock = HandClock()
-        self._counters = MemoryCounters(self._clock)
+        self._windows = LimitWindows()
         self._latest = self._clock.seconds
         self._life = self._number = 0
         self._log: list[bytes] = []
@@ -82,22 +71,23 @@ class Spending(RuleBasedStateMachine):
         self, tokens: int, money: int, limits: list[tuple[str, Unit, int]], recordable: int
     ) -> Opened:
         worst = amounts(1, tokens, money)
-        charges = [Charge(key, unit, worst[unit], CAPS[key, unit, sec], sec) for key, unit, sec in limits]
+        if not recordable:  # no entry can hold it: it is not even asked for
+            return _REFUSED
+        now_ns = self._clock.now_ns()
+        charges = [
+            Charge(Taken(key, unit, sec, start_of(now_ns, sec), worst[unit]), CAPS[key, unit, sec])
+            for key, unit, sec in limits
+        ]
         self._number += 1
-        try:
-            reservation = at_once(self._counters.reserve(charges))
-        except BrokerError:
-            return Opened(-1, "", Reservation())
-        opened = Opened(self._life, f"c{self._number}", reservation)
-        if not recordable:  # no entry can hold it: it comes back, and the log knows nothing
-            at_once(self._counters.settle(reservation, NOTHING))
-            return Opened(-1, "", Reservation())
-        self._append(Record(RecordType.INTENT, opened.call_id, reserved=reservation.taken), lambda: None)
+        if isinstance(self._windows.reserve(charges), CapPassed):
+            return _REFUSED
+        opened = Opened(self._life, f"c{self._number}", tuple(each.taken for each in charges))
+        self._append(Record(RecordType.INTENT, opened.call_id, reserved=opened.reserved), lambda: None)
         return opened
 
     @rule(target=answered, call=consumes(calls), share=st.floats(0, 1), tokens=st.integers(0, 300))
     def close(self, call: Opened, share: float, tokens: int) -> tuple[Opened, Cost]:
-        worst = {charge.unit: charge.amount for charge in call.reservation.charges}
+        worst = {taken.unit: taken.amount for taken in call.reserved}
         cost = Cost(
             min(tokens, worst.get(Unit.TOKENS, 0)), int(share * worst.get(Unit.MICRO_USD, 0)), exact=False
         )
@@ -110,7 +100,7 @@ class Spending(RuleBasedStateMachine):
                 cost_micro_usd=cost.micro_usd,
             )
             used = amounts(1, cost.tokens, cost.micro_usd)
-            self._append(record, lambda: at_once(self._counters.settle(call.reservation, used)))
+            self._append(record, lambda: self._windows.change(settled(call.reserved, used)))
             self.sync()  # nobody has the end of an answer before
         return call, cost
 
@@ -121,10 +111,10 @@ class Spending(RuleBasedStateMachine):
         if call.life != self._life:
             return
         known = {Unit.TOKENS: int(cost.tokens * share), Unit.MICRO_USD: int(cost.micro_usd * share)}
-        late = Late(charged(call.reservation, cost), known)
+        changes = settled(charged(call.reserved, cost), known)
         self._number += 1
-        record = Record(RecordType.OUTCOME, f"c{self._number}", adjusted=late.changes)
-        self._append(record, lambda: at_once(self._counters.settle(late.charged, late.used)))
+        record = Record(RecordType.OUTCOME, f"c{self._number}", adjusted=changes)
+        self._append(record, lambda: self._windows.change(changes))
         self.sync()
 
     @rule()
@@ -144,7 +134,7 @@ class Spending(RuleBasedStateMachine):
         self._log += [entry for entry, _ in self._waiting[:kept]]
         self._waiting = []
         self._life += 1
-        self._counters = MemoryCounters(self._clock, self._spent().items(self._now - FORGIVEN_SECONDS))
+        self._windows = LimitWindows(self._spent().items(self._now - FORGIVEN_SECONDS))
         closed = [
             Record(RecordType.RECOVERED, call_id) for call_id, _ in OpenReservations(_open(self._log)).items()
         ]
@@ -153,9 +143,9 @@ class Spending(RuleBasedStateMachine):
         self.sync()
 
     @invariant()
-    def the_log_tells_what_the_counters_hold(self) -> None:
+    def the_log_tells_what_is_held(self) -> None:
         if not self._waiting:
-            counted = {key: each.taken for key, each in self._counters._windows.items() if each.taken}
+            counted = {each[:4]: each.amount for each in self._windows.items() if each.amount}
             assert _live(counted, self._now) == {
                 each[:4]: each.amount for each in self._spent().items(self._now) if each.amount
             }

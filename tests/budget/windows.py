@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from broker.model.charge import Taken
+from broker.model.charge import Taken, Window
 from broker.model.record import Record
-from broker.tlog.spent import OpenReservations, Window
+from broker.tlog.spent import OpenReservations
 
 
 class SpentWindows:

@@ -8,8 +8,9 @@ from broker.call.limits import CallLimits
 from broker.call.naming import limit_name
 from broker.call.stages import Stages
 from broker.catalog.reserve import Reserve
-from broker.model.charge import Charge, Unit
+from broker.model.charge import Charge, Taken, Unit
 from broker.model.decision import Limit
+from broker.model.units import NS_PER_SECOND
 from broker.prefilter.inspector import Inspector
 from broker.tlog.commitment import Committer
 from tests.call.opened import ALLOWING
@@ -42,14 +43,14 @@ def limits() -> CallLimits:
 def _charge(limits: CallLimits, account: str, name: str) -> Charge:
     limit = Limit(f"{account} {name}", Unit.TOKENS, 9, 60, name)
     decision = ALLOWING.__class__(True, "r", "", ALLOWING.policy, ALLOWING.content, limits=(limit,))
-    [charge] = limits.charges(decision, Reserve(tokens=5, micro_usd=7))
+    [charge] = limits.charges(decision, Reserve(tokens=5, micro_usd=7), 125 * NS_PER_SECOND)
     return charge
 
 
 @pytest.mark.parametrize(("account", "name"), PLAIN)
 def test_a_plain_name_is_recorded_as_it_is(limits: CallLimits, account: str, name: str) -> None:
     key = f"{account} {name}"
-    assert _charge(limits, account, name) == Charge(key, Unit.TOKENS, 5, 9, 60, key)
+    assert _charge(limits, account, name) == Charge(Taken(key, Unit.TOKENS, 60, 120, 5), 9, key)
 
 
 @pytest.mark.parametrize("key", ["alone\n", "", "two words"])
@@ -62,7 +63,7 @@ def test_personal_data_in_the_name_of_a_limit_is_recorded_as_its_commitment(
     limits: CallLimits, account: str, name: str
 ) -> None:
     charge, key = _charge(limits, account, name), f"{account} {name}"
-    assert charge.key == COMMIT(None, "limit", key.encode())
+    assert charge.taken.limit == COMMIT(None, "limit", key.encode())
     assert charge.label == key, "its caller is told the limit's own name"
     again = CallLimits(Stages(Inspector((), ())).finds, COMMIT)
     assert _charge(again, account, name) == charge, "after a restart it is found again"

@@ -21,10 +21,10 @@ TEXTS = st.text(st.characters(exclude_categories=[]), max_size=200) | st.sampled
 
 @cache
 def theirs(name: str) -> Any:
-    """The wheel's own; to load it takes long."""
+    """The wheel's own vocabulary; to import it loads all there are."""
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-        wheel = import_module("bpe_openai")  # opens its data with importlib.resources.open_binary
-    return wheel.get_encoding(name)
+        package = import_module("bpe_openai")  # opens its data with importlib.resources.open_binary
+    return package.get_encoding(name)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -15,8 +16,9 @@ from broker.adapters.ledger import FileLedger
 from broker.adapters.ledger.space import SpaceWatch
 from broker.adapters.repeated_refusals import CountedRefusals
 from broker.adapters.telemetry import MeteredLedger, Metrics
-from broker.ports import Ledger
-from tests.contracts.ledger_contract import LedgerContract, OpensLedger
+from broker.ports import CallLedger
+from tests.contracts.call_ledger_contract import CallLedgerContract
+from tests.contracts.ledger_contract import LedgerContract
 from tests.ledger.support import FaultyDisk, RealClock, opened
 from tests.processes import children
 
@@ -25,7 +27,7 @@ from tests.processes import children
 class OnFaultyDisk:
     """Implements LedgerSetup: the writer is a thread on a disk that fails by name."""
 
-    ledger: Ledger
+    ledger: CallLedger
     disk: FaultyDisk
 
     def lose(self) -> None:
@@ -39,7 +41,7 @@ class OnFaultyDisk:
 class ByProcess:
     """Implements LedgerSetup: the writer is the process that the broker starts, and `pid` is its."""
 
-    ledger: Ledger
+    ledger: CallLedger
     pid: int
 
     def lose(self) -> None:
@@ -47,6 +49,12 @@ class ByProcess:
 
     def restore(self) -> None:
         """A process that has ended is not started again."""
+
+
+class OpensBoth(Protocol):
+    """Opens a ledger that both contracts hold for."""
+
+    def __call__(self, home: Path, /) -> AbstractAsyncContextManager[OnFaultyDisk | ByProcess]: ...
 
 
 @asynccontextmanager
@@ -57,7 +65,7 @@ async def _by_process(home: Path) -> AsyncIterator[ByProcess]:
         yield ByProcess(log, pid)
 
 
-def _before(wrap: Callable[[Ledger, Path], Ledger]) -> OpensLedger:
+def _before(wrap: Callable[[CallLedger, Path], CallLedger]) -> OpensBoth:
     """Opens a ledger that stands before one of files."""
 
     @asynccontextmanager
@@ -75,7 +83,7 @@ class TestWritersProcess(LedgerContract):
     adapter = FileLedger
 
     @pytest.fixture
-    def open_ledger(self) -> OpensLedger:
+    def open_ledger(self) -> OpensBoth:
         return _by_process
 
 
@@ -85,7 +93,7 @@ class TestInProcess(LedgerContract):
     adapter = FileLedger
 
     @pytest.fixture
-    def open_ledger(self) -> OpensLedger:
+    def open_ledger(self) -> OpensBoth:
         return _before(lambda log, _home: log)
 
 
@@ -95,8 +103,8 @@ class TestMetered(LedgerContract):
     adapter = MeteredLedger
 
     @pytest.fixture
-    def open_ledger(self) -> OpensLedger:
-        return _before(lambda log, _home: MeteredLedger(log, Metrics()))
+    def open_ledger(self) -> OpensBoth:
+        return _before(_metered)
 
 
 class TestCounted(LedgerContract):
@@ -105,8 +113,8 @@ class TestCounted(LedgerContract):
     adapter = CountedRefusals
 
     @pytest.fixture
-    def open_ledger(self) -> OpensLedger:
-        return _before(lambda log, _home: CountedRefusals(log, RealClock(), recorded=1))
+    def open_ledger(self) -> OpensBoth:
+        return _before(_counted)
 
 
 class TestSpaceWatch(LedgerContract):
@@ -115,5 +123,67 @@ class TestSpaceWatch(LedgerContract):
     adapter = SpaceWatch
 
     @pytest.fixture
-    def open_ledger(self) -> OpensLedger:
-        return _before(lambda log, home: SpaceWatch(log, home, RealClock(), warn_bytes=0, floor_bytes=0))
+    def open_ledger(self) -> OpensBoth:
+        return _before(_watched)
+
+
+class TestCallsByProcess(CallLedgerContract):
+    """The contract."""
+
+    adapter = FileLedger
+
+    @pytest.fixture
+    def open_ledger(self) -> OpensBoth:
+        return _by_process
+
+
+class TestCallsInProcess(CallLedgerContract):
+    """The contract."""
+
+    adapter = FileLedger
+
+    @pytest.fixture
+    def open_ledger(self) -> OpensBoth:
+        return _before(lambda log, _home: log)
+
+
+class TestMeteredCalls(CallLedgerContract):
+    """The contract."""
+
+    adapter = MeteredLedger
+
+    @pytest.fixture
+    def open_ledger(self) -> OpensBoth:
+        return _before(_metered)
+
+
+class TestCallsBesideCountedRefusals(CallLedgerContract):
+    """The contract."""
+
+    adapter = CountedRefusals
+
+    @pytest.fixture
+    def open_ledger(self) -> OpensBoth:
+        return _before(_counted)
+
+
+class TestCallsUnderSpaceWatch(CallLedgerContract):
+    """The contract."""
+
+    adapter = SpaceWatch
+
+    @pytest.fixture
+    def open_ledger(self) -> OpensBoth:
+        return _before(_watched)
+
+
+def _metered(log: CallLedger, _home: Path) -> CallLedger:
+    return MeteredLedger(log, Metrics())
+
+
+def _counted(log: CallLedger, _home: Path) -> CallLedger:
+    return CountedRefusals(log, RealClock(), recorded=1)
+
+
+def _watched(log: CallLedger, home: Path) -> CallLedger:
+    return SpaceWatch(log, home, RealClock(), warn_bytes=0, floor_bytes=0)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from broker.adapters.keypool import PooledKeys
+from broker.budget.limits import CapPassed, LimitWindows
+from broker.budget.window import exceeded, left_of
 from broker.errors import BrokerError, Kind
+from broker.model.charge import Charge, Reservation, Taken
 from broker.model.pool import Member, Pool
 from broker.model.record import Receipt, Record
 from broker.model.secret import Lease, Secret
+from broker.model.units import NS_PER_SECOND
 from tests.call.fakes import HandClock
 
 
@@ -46,10 +50,13 @@ class MemorySource:
 
 @dataclass
 class MemoryLedger:
-    """Keeps records, also of a caller that leaves meanwhile; `lost` refuses them."""
+    """Keeps records, also of a caller that leaves meanwhile, and what they took of limits; `lost` refuses
+    them.
+    """
 
     records: list[Record] = field(default_factory=list)
     lost: bool = False
+    windows: LimitWindows = field(default_factory=LimitWindows)
 
     async def append(self, record: Record) -> Receipt:
         if self.lost:
@@ -59,6 +66,20 @@ class MemoryLedger:
         place = len(self.records)
         await asyncio.sleep(0)
         return Receipt("test", place, b"")
+
+    async def reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation:
+        taken = () if self.lost else self.windows.reserve(charges)
+        if isinstance(taken, CapPassed):
+            charge = charges[taken.place]
+            raise exceeded(charge, taken.taken, charge.taken.start * NS_PER_SECOND)
+        await self.append(intent)
+        left = [left_of(each, n, each.taken.start) for each, n in zip(charges, taken, strict=True)]
+        return Reservation(tuple(each.taken for each in charges), tuple(left))
+
+    async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
+        if not self.lost:
+            self.windows.change(changes)
+        return await self.append(outcome)
 
 
 class PoolSetup:

@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 from broker.adapters.ledger import Disk, LogKeys
-from broker.adapters.ledger.channel import Opening
+from broker.adapters.ledger.opening import Opening
 from broker.adapters.ledger.store import LogStore
-from broker.adapters.ledger.writer import SequencedEntry
+from broker.adapters.ledger.submission import DraftedEntry
 from broker.model.charge import Taken, Unit
 from broker.model.record import Record, RecordType
 from broker.model.units import SECONDS_PER_DAY
-from broker.tlog.entry import EntryPlace, place
+from broker.tlog.entry import draft
 from broker.tlog.recordkey import RecordVerifier
 from tests.ledger.support import ORIGIN, intent, outcome
 
@@ -37,7 +37,7 @@ def make(home: Path, size: int, keys: LogKeys, memory: Path, origin: str = ORIGI
     `users`, each with a budget for the month; without any, no call has a limit.
     """
     public = RecordVerifier(keys.record.public_key().public_bytes_raw())
-    store = LogStore(Opening(home, memory, origin, keys, 8 << 20), _NoSync(), lambda _error: None)
+    store = LogStore(Opening(home, memory, origin, keys, 8 << 20, "i0"), _NoSync(), lambda _error: None)
     seq = store.recovered.snapshot.base
     records = [Record(RecordType.KEY, call_id="i0", public_key=public.public_key)] if seq == 0 else []
     while seq < size:
@@ -47,10 +47,7 @@ def make(home: Path, size: int, keys: LogKeys, memory: Path, origin: str = ORIGI
             records += map(_full, limited)
         now = time.time_ns() // 1000
         batch = [
-            SequencedEntry(
-                seq + n, each.type, each.call_id, place(each, EntryPlace("i0", seq + n, now), public.kid)
-            )
-            for n, each in enumerate(records)
+            DraftedEntry(each.type, each.call_id, draft(each, "i0", now, public.kid)) for each in records
         ]
         store.write(batch)
         seq, records = seq + len(batch), []

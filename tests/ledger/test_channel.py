@@ -9,25 +9,48 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.adapters.ledger import LogKeys, channel
-from broker.adapters.ledger.channel import MessageType, Opening, WriterMessage, WriterMessages
-from broker.adapters.ledger.wal import Snapshot
-from broker.adapters.ledger.writer import SequencedEntry
+from broker.adapters.ledger import LogKeys
+from broker.adapters.ledger.messages import MessageType, WriterMessage, WriterMessages
+from broker.adapters.ledger.opening import OpenedLog, Opening, refused
+from broker.adapters.ledger.submission import (
+    DraftedEntry,
+    SequencedEntry,
+    Submission,
+    SubmissionResult,
+    answered,
+    parse_answered,
+    parse_size,
+    parse_submitted,
+    size_told,
+    submitted,
+)
+from broker.budget.limits import CapPassed
 from broker.errors import BrokerError, Kind
-from broker.model.charge import Taken, Unit
+from broker.model.charge import MOST_LIMITS, Charge
 from broker.model.record import RecordType
-from broker.tlog.entry import EntryPlace, Unsigned, parse_entry
+from broker.tlog.entry import Draft
 from broker.tlog.malformed import MalformedError
-from tests.ledger.support import intent
-from tests.tlog.samples import seal, signer
+from tests.tlog.samples import numbers, taken
 
 messages = st.builds(WriterMessage, st.sampled_from(MessageType), st.binary(max_size=300))
-placed = st.builds(
-    lambda seq, kind, call_id, message: SequencedEntry(seq, kind, call_id, Unsigned(message, seq)),
-    st.integers(0, 2**53 - 1),
+drafted = st.builds(
+    DraftedEntry,
     st.sampled_from(RecordType),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
-    st.binary(max_size=300),
+    st.builds(Draft, st.binary(max_size=300), st.binary(max_size=300)),
+)
+submissions = st.builds(
+    Submission,
+    numbers,
+    drafted,
+    st.lists(st.builds(Charge, taken, numbers, st.none()), max_size=3).map(tuple),
+    st.lists(taken, max_size=3).map(tuple),
+)
+leaves = st.binary(min_size=32, max_size=32)
+answers = st.builds(
+    SequencedEntry, numbers, leaves, st.lists(numbers, max_size=3) | st.just([7] * MOST_LIMITS)
+).map(lambda each: each._replace(taken=tuple(each.taken))) | st.builds(
+    CapPassed, st.integers(0, MOST_LIMITS - 1), numbers
 )
 
 
@@ -41,27 +64,27 @@ def test_a_message_survives_every_cut(sent: list[WriterMessage], data: st.DataOb
     assert received == sent
 
 
-@given(st.lists(placed, max_size=8))
-def test_entries_come_out_as_they_went_in(batch: list[SequencedEntry]) -> None:
-    assert list(channel.parse_entries(channel.entries(batch).payload)) == batch
+@given(st.lists(submissions, max_size=8))
+def test_submissions_come_out_as_they_went_in(batch: list[Submission]) -> None:
+    assert list(parse_submitted(submitted(batch).payload)) == batch
 
 
-@given(st.lists(st.binary(min_size=32, max_size=32), max_size=8))
-def test_leaves_come_out_as_they_went_in(leaves: list[bytes]) -> None:
-    assert channel.parse_durable(channel.durable(leaves).payload) == leaves
+@given(numbers, st.lists(st.tuples(numbers, answers), max_size=8))
+def test_answers_come_out_as_they_went_in(size: int, told: list[tuple[int, SubmissionResult]]) -> None:
+    payload = answered(size, told).payload
+    assert (parse_size(payload), list(parse_answered(payload))) == (size, told)
+    assert parse_size(size_told(size).payload) == size
 
 
 def test_a_writer_learns_its_log_and_shows_no_key(tmp_path: Path) -> None:
     keys = LogKeys(Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate())
-    opening = Opening(tmp_path / "a log \udcff", tmp_path / "keys", "broker.example/log", keys, 4096)
+    opening = Opening(
+        tmp_path / "a log \udcff", tmp_path / "keys", "broker.example/log", keys, 4096, "i1", ("a", "b")
+    )
     message = opening.message()
     parsed = Opening.parse(message)
-    assert (parsed.directory, parsed.memory, parsed.origin, parsed.segment_bytes) == (
-        opening.directory,
-        opening.memory,
-        opening.origin,
-        opening.segment_bytes,
-    )
+    for name in ("directory", "memory", "origin", "segment_bytes", "instance", "certifications"):
+        assert getattr(parsed, name) == getattr(opening, name)
     assert parsed.keys.record.private_bytes_raw() == keys.record.private_bytes_raw()
     assert parsed.keys.checkpoint.private_bytes_raw() == keys.checkpoint.private_bytes_raw()
     for shown in (repr(message), repr(opening), repr(parsed)):
@@ -69,24 +92,16 @@ def test_a_writer_learns_its_log_and_shows_no_key(tmp_path: Path) -> None:
 
 
 def test_a_ledger_learns_what_was_opened_or_why_not() -> None:
-    dangling = parse_entry(seal(intent("c1"), EntryPlace("i", 3, 0), signer(1)))
-    windows = [Taken(f"a {n}", unit, 60, 120, n) for n in range(3000) for unit in Unit]
-    told = [each for message in channel.spent(windows) for each in channel.parse_spent(message.payload)]
-    snapshot = Snapshot(4, "key", (), (("tok_1", 7),))
-    log = channel.parse_opened(channel.opened(snapshot, [dangling], unremembered=True, recounted=True), told)
-    assert (log.size, log.public_key, log.dangling, log.unremembered) == (4, "key", (dangling.record,), True)
-    assert log.revoked == (("tok_1", 7),)
-    assert (log.spent, log.recounted) == (tuple(windows), True)
+    log = OpenedLog(4, (("tok_1", 7),), unremembered=True, windows=3000, recounted=True)
+    assert OpenedLog.parse(log.message()) == log
     refusal = BrokerError(Kind.AUDIT_UNAVAILABLE, "Another process writes this log.", remedy="Stop it.")
-    with pytest.raises(BrokerError, match="Another process") as refused:
-        channel.parse_opened(channel.refused(refusal), ())
-    assert (refused.value.kind, refused.value.remedy) == (refusal.kind, refusal.remedy)
+    with pytest.raises(BrokerError, match="Another process") as caught:
+        OpenedLog.parse(refused(refusal))
+    assert (caught.value.kind, caught.value.remedy) == (refusal.kind, refusal.remedy)
 
 
 def test_what_opens_nothing_is_refused() -> None:
     with pytest.raises(MalformedError):
-        Opening.parse(channel.opened(Snapshot(), [], unremembered=False, recounted=False))
+        Opening.parse(OpenedLog(0, (), unremembered=False, windows=0, recounted=False).message())
     with pytest.raises(MalformedError):
-        channel.parse_opened(WriterMessage(MessageType.LOST, b"{}"), ())
-    with pytest.raises(MalformedError):
-        channel.parse_spent(b"{}")
+        OpenedLog.parse(WriterMessage(MessageType.LOST, b"{}"))

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.ledger import Disk, FileLedger
+from broker.adapters.ledger import Disk, FileLedger, LogKeys
+from broker.adapters.ledger.opening import Opening
 from broker.adapters.ledger.spendingfollower import spent_path
+from broker.adapters.ledger.store import LogStore
 from broker.errors import BrokerError, Kind
 from broker.model.charge import Taken, Unit
 from broker.model.record import Record
@@ -56,10 +58,17 @@ def _told(home: Path) -> set[Taken]:
 
 
 async def _known(home: Path) -> set[Taken]:
+    """What a start knows, of a log whose cut calls the last one has closed."""
     log = ledger(home, disk=Disk())
     await log.open()
     await log.close()
-    return set(log.spent)
+    keys = LogKeys.load_or_create(home / "keys")
+    opening = Opening(home / "log", home / "keys", ORIGIN, keys, 1 << 23, "i2")
+    store = LogStore(opening, Disk(), lambda _error: None)
+    try:
+        return set(store.spent)
+    finally:
+        store.close()
 
 
 def _file(home: Path) -> Path:

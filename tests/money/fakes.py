@@ -7,10 +7,9 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any, cast
 
-from broker.adapters.counters.memory import MemoryCounters
 from broker.call.admission import Admission
 from broker.call.inbound import InboundCall
 from broker.call.phases import Admitted, Asked, Authenticated, Authorized, Decided, Inspected
@@ -229,14 +228,13 @@ class Till:
         self.clock = HandClock()
         self.upstream = upstream or Upstream(script)
         self.ledger = MemoryLedger()
-        self.counters = MemoryCounters(self.clock)
         self.keys = Keys()
         self.trusting = Trusting()
         self.allowing = Allowing()
         self.supervisor = StreamSupervisor(self.clock, lambda: 0)
         self.owners = MemoryOwners()
         self.pipeline = Watched(
-            Ports(self.keys, self.upstream, self.ledger, self.counters, self.owners, self.clock),
+            Ports(self.keys, self.upstream, self.ledger, self.owners, self.clock),
             cast("Authentication", self.trusting),
             _stages(),
             cast("Any", self.allowing),
@@ -278,8 +276,8 @@ class Till:
         return heard
 
     def taken(self, unit: Unit) -> int:
-        """What the counters hold of this unit, and the log tells of it: a restart knows the same."""
-        held = {key: window.taken for key, window in self.counters._windows.items()}
+        """What is taken of this unit, and the log tells of it: a restart knows the same."""
+        held = {each[:4]: each.amount for each in self.ledger.windows.items()}
         spent = SpentWindows()
         for record in self.ledger.records:
             spent.observe(record)
@@ -308,7 +306,7 @@ class Till:
         return [record for record in self.ledger.records if record.type is RecordType.OUTCOME][-1]
 
 
-@lru_cache(maxsize=1)
+@cache
 def _stages() -> Stages:
     return Stages(Inspector((), ()))
 

@@ -18,7 +18,7 @@ from broker.prefilter.rules import rules
 from broker.prefilter.stream import StreamFilter
 from broker.shaping.sse import parts
 from broker.shaping.template import leaves, template
-from tests.prefilter.inspectors import watching
+from tests.inspectors import shared_inspector
 from tests.prefilter.test_reply_types import CANARY, HALVES
 
 RULES = rules()
@@ -27,7 +27,8 @@ SECRETS = tuple(rule for rule in RULES if rule.id.startswith("secret."))
 
 def places() -> Places:
     watched = StreamFilter(lambda rule: rule.startswith("secret."), RULES)
-    return Places(watched, StreamFilter(lambda rule: rule.startswith("secret."), RULES), watching(SECRETS))
+    again = StreamFilter(lambda rule: rule.startswith("secret."), RULES)
+    return Places(watched, again, shared_inspector(watched=SECRETS))
 
 
 def chat(text: object, **more: object) -> bytes:

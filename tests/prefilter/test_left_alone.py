@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from broker.prefilter import checks
 from broker.prefilter.redact import Vocabulary, redact
 from broker.prefilter.texts import texts
-from tests.prefilter.inspectors import usual
+from tests.inspectors import shared_inspector
 from tests.prefilter.samples import MATCHES
 from tests.prefilter.test_opaque import BEGINNINGS, fernet
 
@@ -27,7 +27,7 @@ LETTERS = Vocabulary(lambda ids: "".join(map(chr, ids)), lambda text: list(map(o
 
 
 def redacted(document: dict[str, object]) -> dict[str, object]:
-    return redact(document, usual().inspect(texts(document, LETTERS.decode)), LETTERS)
+    return redact(document, shared_inspector().inspect(texts(document, LETTERS.decode)), LETTERS)
 
 
 def in_text(value: str) -> str:
@@ -293,7 +293,7 @@ def test_redaction_keeps_the_shape_and_json_within_strings(value: object, ascii_
     result = redacted(document)
     assert _shape(result["x"]) == _shape(value)
     assert _shape(json.loads(str(result["arguments"]))) == _shape([value])
-    assert usual().inspect(texts(result, LETTERS.decode)) == ()
+    assert shared_inspector().inspect(texts(result, LETTERS.decode)) == ()
 
 
 @pytest.mark.parametrize(

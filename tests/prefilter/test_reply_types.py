@@ -32,13 +32,13 @@ from broker.prefilter.rules import rules
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.sse import parts
-from tests.prefilter.inspectors import watching
+from tests.inspectors import shared_inspector
 from tests.prefilter.shapes import least, marked, spelled
 
 CANARY = "AKIAIOSFODNN7EXAMPLE"  # AWS's own documentation example
 HALVES = ("AKIAIOSFODN", "N7EXAMPLE")
-SECRETS = tuple(rule for rule in rules() if rule.id.startswith("secret."))
 ALL = rules()
+SECRETS = tuple(rule for rule in ALL if rule.id.startswith("secret."))
 EVENTS = (Completion, ChatCompletionChunk, *get_args(get_args(ResponseStreamEvent)[0]))
 REPLIES = (
     Completion, ChatCompletion, Response, ResponseItemList, ChatCompletionStoreMessage, ChatCompletionDeleted,
@@ -49,7 +49,7 @@ REPLIES = (
 def gate(*, everything: bool = False) -> Gate:
     watched = ALL if everything else SECRETS
     secrets = StreamFilter(lambda rule: rule.startswith("secret."), watched)
-    return Gate(Places(StreamFilter(lambda _: True, watched), secrets, watching(watched)))
+    return Gate(Places(StreamFilter(lambda _: True, watched), secrets, shared_inspector(watched=watched)))
 
 
 def event(document: object) -> bytes:
@@ -100,7 +100,7 @@ def test_a_canary_in_any_string_of_a_reply_is_found(kind: type[BaseModel]) -> No
     for document in marked(kind):
         said = spelled(document, CANARY)
         assert isinstance(said, dict)
-        assert watching(SECRETS).inspect(texts(said)), document
+        assert shared_inspector(watched=SECRETS).inspect(texts(said)), document
 
 
 @pytest.mark.parametrize("kind", documents(EVENTS))

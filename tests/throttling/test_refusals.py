@@ -17,6 +17,7 @@ from broker.listeners.throttling import Throttle
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.request_context import RequestContext
 from broker.model.subject import Peer
+from tests.keypool.fakes import MemoryLedger
 
 RECORDED = 10
 DENIED = Record(
@@ -63,11 +64,8 @@ class Clock:
         self.ns += int(seconds * 1e9)
 
 
-class Log:
-    """A ledger in memory."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
+class Log(MemoryLedger):
+    """A ledger in memory, at once."""
 
     async def append(self, record: Record) -> Receipt:
         self.records.append(record)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from broker.model.charge import Taken, Unit
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.tlog.checkpoint import Checkpoint, sign_checkpoint
-from broker.tlog.entry import EntryPlace, place
+from broker.tlog.entry import EntryPlace, draft
 from broker.tlog.frontier import Frontier
 from broker.tlog.merkle import hash_leaf
 from broker.tlog.note import NoteSigner
@@ -45,7 +45,7 @@ def signer(seed: int) -> RecordSigner:
 
 def seal(record: Record, at: EntryPlace, by: RecordSigner) -> bytes:
     """The signed entry of `record` at this place. Raises MalformedError."""
-    return place(record, at, by.kid).sign(by)
+    return draft(record, at.instance, at.time_us, by.kid).sign(at.seq, by)
 
 
 def note_signer(seed: int = 100, name: str = "log.example/test") -> NoteSigner:

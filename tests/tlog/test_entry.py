@@ -151,12 +151,15 @@ def test_bytes_around_an_entry_are_refused() -> None:
 
 
 def test_an_entry_of_more_than_16_kib_is_refused_both_ways() -> None:
-    room = MAX_ENTRY_BYTES - len(seal(Record(RecordType.INTENT, call_id="c", user=""), PLACE, signer(1)))
-    fits = seal(Record(RecordType.INTENT, call_id="c", user="x" * room), PLACE, signer(1))
+    """Where it is placed last of all, so that no place is too far for a record that was taken."""
+    last = PLACE._replace(seq=2**53 - 1)
+    room = MAX_ENTRY_BYTES - len(seal(Record(RecordType.INTENT, call_id="c", user=""), last, signer(1)))
+    fits = seal(Record(RecordType.INTENT, call_id="c", user="x" * room), last, signer(1))
     assert len(fits) == MAX_ENTRY_BYTES
     assert parse_entry(fits).encode() == fits
-    with pytest.raises(MalformedError):
-        seal(Record(RecordType.INTENT, call_id="c", user="x" * (room + 1)), PLACE, signer(1))
+    for place in (PLACE, last):
+        with pytest.raises(MalformedError):
+            seal(Record(RecordType.INTENT, call_id="c", user="x" * (room + 1)), place, signer(1))
     with pytest.raises(MalformedError):
         parse_entry(fits + b" ")
 
@@ -198,7 +201,7 @@ def test_a_glance_sees_what_it_asks_for_and_nothing_else() -> None:
 
 
 def test_the_signature_has_its_place_behind_the_seq() -> None:
-    """`Unsigned.signed` puts it there: a field with a name between the two would need another place."""
+    """`Draft.signed` puts it there: a field with a name between the two would need another place."""
     names = {*Record._fields, "v", "instance", "time", "kid"}
     assert not [name for name in names if "seq" < name < "sig"]
 

@@ -1,4 +1,4 @@
-"""`ports.Ledger` on files: sequences on the event loop; its writer signs, makes durable and integrates.
+"""`ports.CallLedger` on files: its writer holds limits, places, signs, makes durable and integrates.
 
 Knows the life of a ledger: open, append, fail, close. Must not know what records mean, beyond those a log
 writes about itself (`key`, `start`, `recovered`, `close`).
@@ -7,26 +7,29 @@ writes about itself (`key`, `start`, `recovered`, `close`).
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from itertools import count
 from pathlib import Path
+from typing import cast
 
 import structlog
 
-from broker.adapters.ledger.beginning import UNREMEMBERED, UNREMEMBERED_REMEDY, first_records
-from broker.adapters.ledger.channel import Opening
+from broker.adapters.ledger.beginning import UNREMEMBERED, UNREMEMBERED_REMEDY
 from broker.adapters.ledger.durable import DurableEntries
 from broker.adapters.ledger.heartbeat import Heartbeat
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.link import Writer, WriterLink, WriterProcess
+from broker.adapters.ledger.opening import Opening
 from broker.adapters.ledger.segments import SEGMENT_BYTES
-from broker.adapters.ledger.writer import SequencedEntry
+from broker.adapters.ledger.submission import DraftedEntry, SequencedEntry, Submission, SubmissionResult
+from broker.budget.limits import CapPassed
+from broker.budget.window import exceeded, left_of
 from broker.errors import BrokerError, Kind
-from broker.model.charge import Taken
+from broker.model.charge import Charge, Reservation, Taken
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.units import NS_PER_US
 from broker.ports import Clock
-from broker.tlog.entry import EntryPlace, place
+from broker.tlog.entry import draft
 from broker.tlog.malformed import MalformedError
 from broker.tlog.note import NoteSigner
 from broker.tlog.recordkey import RecordVerifier
@@ -53,29 +56,28 @@ class FileLedger:
         segment_bytes: int = SEGMENT_BYTES,
         certifications: tuple[str, ...] = (),
     ) -> None:
-        """`origin` names the log in its checkpoints (a schema-less URL); `instance` names this process in
-        entries. `memory` is a folder that whoever holds the log's disk cannot change, the keys' own: the
-        writer remembers there how far the log went, and refuses a shorter one. `certifications` of keys that
-        are used from now on go into a `key` record, before all else. The log is written in a process of its
-        own, or by `writer`.
+        """`origin` names the log in its checkpoints (a schema-less URL); `instance` names this run of the
+        broker in entries. `memory` is a folder that whoever holds the log's disk cannot change, the keys'
+        own: the writer remembers there how far the log went, and refuses a shorter one. `certifications` of
+        keys that are used from now on go into a `key` record, before all else. The log is written in a
+        process of its own, or by `writer`.
 
         Raises MalformedError for an origin that cannot be a note key's name.
         """
         self._entries = DurableEntries(directory, lambda: self._durable)
-        self._opening = Opening(directory, memory, origin, keys, segment_bytes)
+        self._opening = Opening(directory, memory, origin, keys, segment_bytes, instance, certifications)
         self._vkey = NoteSigner(origin, keys.checkpoint).key
         self._record_key = RecordVerifier(keys.record.public_key().public_bytes_raw())
         self._instance = instance
         self._clock = clock
         self._writer = writer or WriterProcess()
-        self._certifications = certifications
         self._link: WriterLink | None = None
         self._failure: str | None = None
-        self._next = 0
         self._durable = 0
+        self._numbers = count()
         self._heartbeat = Heartbeat(self._ping, self._stalled)
-        self._waiting: deque[asyncio.Future[bytes]] = deque()
-        self._gathered: list[SequencedEntry] = []
+        self._waiting: dict[int, asyncio.Future[SubmissionResult]] = {}
+        self._gathered: list[Submission] = []
 
     @property
     def ready(self) -> bool:
@@ -115,13 +117,6 @@ class FileLedger:
         """
         return self._revoked
 
-    @property
-    def spent(self) -> tuple[Taken, ...]:
-        """What calls had taken of limits before this process began, in windows that can still count; calls
-        that were cut off at their worst case. Only after `open`.
-        """
-        return self._spent
-
     async def open(self) -> None:
         """Takes the directory, recovers it, and records `key` (when new or newly certified), `start`, and
         `recovered` for each call that the last process left without an outcome.
@@ -132,24 +127,21 @@ class FileLedger:
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[BrokerError] = self._loop.create_future()
         link = WriterLink(
-            self._writer, on_durable=self._acknowledge, on_lost=self._latch, on_heard=self._heartbeat.heard
+            self._writer,
+            on_answer=self._answer,
+            on_size=self._grow,
+            on_lost=self._latch,
+            on_heard=self._heartbeat.heard,
         )
         log = await link.open(self._opening)
         if log.unremembered:
             structlog.get_logger().warning("alert", alert=UNREMEMBERED, remedy=UNREMEMBERED_REMEDY)
         if log.recounted:
-            structlog.get_logger().warning("limits_recounted", entries=log.size, windows=len(log.spent))
-        self._next = self._durable = log.size
-        self._revoked, self._spent = log.revoked, log.spent
+            structlog.get_logger().warning("limits_recounted", entries=log.size, windows=log.windows)
+        self._durable = log.size
+        self._revoked = log.revoked
         self._link = link
         self._heartbeat.start()
-        try:
-            own = self._record_key.public_key
-            records = first_records(log, self._instance, own, self._certifications)
-            await asyncio.gather(*(self.append(record) for record in records))
-        except BrokerError:
-            await self.close()
-            raise
 
     async def append(self, record: Record) -> Receipt:
         """See `ports.Ledger.append`. An append that is cancelled is still recorded.
@@ -157,24 +149,20 @@ class FileLedger:
         Raises BrokerError AUDIT_UNAVAILABLE also for a record that no entry can hold; only that one is
         refused.
         """
-        link = self._link
-        if link is None or self._failure is not None:
-            raise self._refusal()
-        seq = self._next
-        at = EntryPlace(self._instance, seq, self._clock.now_ns() // NS_PER_US)
-        try:
-            unsigned = place(record, at, self._record_key.kid)
-        except MalformedError as error:
-            raise BrokerError(
-                Kind.AUDIT_UNAVAILABLE,
-                f"This call cannot be recorded: {error}.",
-                remedy="Send shorter, well-formed names and user identifiers.",
-            ) from error
-        self._next = seq + 1
-        durable: asyncio.Future[bytes] = self._loop.create_future()
-        self._waiting.append(durable)
-        self._gather(link, SequencedEntry(seq, record.type, record.call_id, unsigned))
-        return Receipt(self.origin, seq, await durable)
+        return self._receipt(await self._waiting[self._submit(record)])
+
+    async def reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation:
+        """See `ports.CallLedger`; as `append` for the intent."""
+        answer = await _decided(self._waiting[self._submit(intent, charges=charges)])
+        now_ns = self._clock.now_ns()
+        if isinstance(answer, CapPassed):
+            raise exceeded(charges[answer.place], answer.taken, now_ns)
+        left = [left_of(each, taken, now_ns) for each, taken in zip(charges, answer.taken, strict=True)]
+        return Reservation(tuple([each.taken for each in charges]), tuple(left))
+
+    async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
+        """See `ports.CallLedger`; as `append` for the outcome."""
+        return self._receipt(await self._waiting[self._submit(outcome, changes=changes)])
 
     async def read_entry(self, seq: int) -> bytes:
         """See `DurableEntries.read_entry`."""
@@ -209,28 +197,50 @@ class FileLedger:
             self._hand_over(link)
             await link.close()
 
-    def _gather(self, link: WriterLink, placed: SequencedEntry) -> None:
-        """What one turn of the event loop appends goes to the disk together: waking the writer for each
-        entry, and syncing each alone, would cost both threads more than all the rest of an append.
+    def _submit(self, record: Record, charges: Sequence[Charge] = (), changes: Sequence[Taken] = ()) -> int:
+        """What one turn of the event loop submits goes to the disk together: waking the writer for each
+        entry, and syncing each alone, would cost both processes more than all the rest of an append. The
+        number under which `_waiting` has its answer.
         """
+        link = self._link
+        if link is None or self._failure is not None:
+            raise self._refusal()
+        number = next(self._numbers)
+        submission = Submission(number, self._drafted(record), charges, changes)
+        self._waiting[number] = self._loop.create_future()
         if not self._gathered:
             self._loop.call_soon(self._hand_over, link)
-        self._gathered.append(placed)
+        self._gathered.append(submission)
+        return number
+
+    def _drafted(self, record: Record) -> DraftedEntry:
+        now_us = self._clock.now_ns() // NS_PER_US
+        try:
+            made = draft(record, self._instance, now_us, self._record_key.kid)
+        except MalformedError as error:
+            raise BrokerError(
+                Kind.AUDIT_UNAVAILABLE,
+                f"This call cannot be recorded: {error}.",
+                remedy="Send shorter, well-formed names and user identifiers.",
+            ) from error
+        return DraftedEntry(record.type, record.call_id, made)
+
+    def _receipt(self, answer: SubmissionResult) -> Receipt:
+        placed = cast("SequencedEntry", answer)  # it was charged nothing, so it passes no cap
+        return Receipt(self.origin, placed.seq, placed.leaf)
 
     def _hand_over(self, link: WriterLink) -> None:
         if self._gathered:
             link.submit(self._gathered)
             self._gathered = []
 
-    def _acknowledge(self, leaves: Sequence[bytes]) -> None:
-        """Once for each synced batch. Whoever waits, waits in the order of the entries."""
-        self._durable += len(leaves)
-        for leaf in leaves:
-            if not self._waiting:
-                return  # they were refused: the disk hung for too long
-            future = self._waiting.popleft()
-            if not future.done():  # done: its caller was cancelled
-                future.set_result(leaf)
+    def _grow(self, size: int) -> None:
+        self._durable = size
+
+    def _answer(self, number: int, answer: SubmissionResult) -> None:
+        future = self._waiting.pop(number, None)
+        if future is not None and not future.done():  # none: refused, as the disk hung; done: cancelled
+            future.set_result(answer)
 
     def _latch(self, reason: str) -> None:
         """Refuses every append that waits and every later one, for good."""
@@ -239,8 +249,8 @@ class FileLedger:
         self._failure = reason
         if self._link is not None:
             self._link.give_up()
-        while self._waiting:
-            future = self._waiting.popleft()
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
             if not future.done():
                 future.set_exception(self._refusal())
         self._failed.set_result(self._refusal())
@@ -258,3 +268,13 @@ class FileLedger:
 
     def _stalled(self, seconds: float) -> None:
         self._latch(f"the disk did not answer within {seconds:.0f} s")
+
+
+async def _decided(answer: asyncio.Future[SubmissionResult]) -> SubmissionResult:
+    """Also for who is cancelled meanwhile: CancelledError is raised where what it was charged is taken."""
+    try:
+        return await asyncio.shield(answer)
+    except asyncio.CancelledError:
+        if isinstance(decided := await _decided(answer), CapPassed):
+            return decided
+        raise

@@ -12,11 +12,16 @@ from collections.abc import Callable, Sequence
 from socket import socket, socketpair
 from typing import Protocol
 
-from broker.adapters.ledger import channel
-from broker.adapters.ledger.channel import MessageType, OpenedLog, Opening, WriterMessage, WriterMessages
-from broker.adapters.ledger.writer import SequencedEntry
+from broker.adapters.ledger.messages import MessageType, WriterMessage, WriterMessages
+from broker.adapters.ledger.opening import OpenedLog, Opening
+from broker.adapters.ledger.submission import (
+    Submission,
+    SubmissionResult,
+    parse_answered,
+    parse_size,
+    submitted,
+)
 from broker.errors import BrokerError, Kind
-from broker.model.charge import Taken
 
 CLOSE_SECONDS = 10.0
 LOST_SECONDS = 1.0
@@ -63,24 +68,26 @@ class WriterProcess:
 class WriterLink(asyncio.Protocol):
     """Use: `await open()`, `submit` from that event loop, `await close()`.
 
-    `on_heard` is called whenever the writer says anything, `on_durable` gets the leaf hashes of the next
-    entries, `on_lost` why no further one will be durable: once, and never because of `close`.
+    `on_heard` is called whenever the writer says anything, `on_answer` gets what became of the submission of
+    this number, `on_size` how many entries are durable, `on_lost` why no further one will be: once, and never
+    because of `close`.
     """
 
     def __init__(
         self,
         writer: Writer,
         *,
-        on_durable: Callable[[Sequence[bytes]], None],
+        on_answer: Callable[[int, SubmissionResult], None],
+        on_size: Callable[[int], None],
         on_lost: Callable[[str], None],
         on_heard: Callable[[], None],
     ) -> None:
         self._writer = writer
-        self._on_durable = on_durable
+        self._on_answer = on_answer
+        self._on_size = on_size
         self._on_lost = on_lost
         self._on_heard = on_heard
         self._messages = WriterMessages()
-        self._spent: list[Taken] = []
         self._closing = False
 
     async def open(self, opening: Opening) -> OpenedLog:
@@ -98,14 +105,14 @@ class WriterLink(asyncio.Protocol):
         self._transport, _ = await loop.create_unix_connection(lambda: self, sock=ours)
         self._transport.write(opening.message().encode())
         try:
-            return channel.parse_opened(await self._answer, self._spent)
+            return OpenedLog.parse(await self._answer)
         except BrokerError:
             await self.close()
             raise
 
-    def submit(self, batch: Sequence[SequencedEntry]) -> None:
-        """Sends the next entries. Never blocks."""
-        self._transport.write(channel.entries(batch).encode())
+    def submit(self, batch: Sequence[Submission]) -> None:
+        """Sends them, in order. Never blocks."""
+        self._transport.write(submitted(batch).encode())
 
     def ping(self) -> None:
         """Asks whether the writer is at work; its answer is heard, as all that it says."""
@@ -136,11 +143,11 @@ class WriterLink(asyncio.Protocol):
         for message in self._messages.feed(data):
             match message.says:
                 case MessageType.PONG:
-                    pass
-                case MessageType.SPENT:
-                    self._spent += channel.parse_spent(message.payload)
-                case MessageType.DURABLE:
-                    self._on_durable(channel.parse_durable(message.payload))
+                    self._on_size(parse_size(message.payload))
+                case MessageType.ANSWER:
+                    self._on_size(parse_size(message.payload))
+                    for number, answer in parse_answered(message.payload):
+                        self._on_answer(number, answer)
                 case MessageType.LOST:
                     self._lose(message.payload.decode())
                 case _:

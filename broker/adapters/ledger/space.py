@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 
 from broker.errors import BrokerError, Kind
+from broker.model.charge import Charge, Reservation, Taken
 from broker.model.record import Receipt, Record, RecordType
-from broker.ports import Clock, Ledger
+from broker.ports import CallLedger, Clock
 
 LOOK_SECONDS = 2.0
 _BEGINS = frozenset({RecordType.INTENT, RecordType.TOKEN, RecordType.DENIED, RecordType.SHADOW})
@@ -29,13 +30,13 @@ def _free(directory: Path) -> int:
 
 
 class SpaceWatch:
-    """A ports.Ledger in front of another one. Use: `start`, `await aclose()`. `free` takes the directory and
-    gives bytes.
+    """A ports.CallLedger in front of another one. Use: `start`, `await aclose()`. `free` takes the directory
+    and gives bytes.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: CallLedger,
         directory: Path,
         clock: Clock,
         *,
@@ -74,6 +75,14 @@ class SpaceWatch:
         """See ports.Ledger. Raises AUDIT_UNAVAILABLE for what begins something, at the floor."""
         return _refuse() if self._full and record.type in _BEGINS else self._ledger.append(record)
 
+    def reserve(self, intent: Record, charges: Sequence[Charge]) -> Coroutine[Any, Any, Reservation]:
+        """See ports.CallLedger. Raises AUDIT_UNAVAILABLE at the floor."""
+        return _refuse() if self._full else self._ledger.reserve(intent, charges)
+
+    def settle(self, outcome: Record, changes: Sequence[Taken]) -> Coroutine[Any, Any, Receipt]:
+        """See ports.CallLedger."""
+        return self._ledger.settle(outcome, changes)
+
     async def _watch(self) -> None:
         while True:
             await self._clock.sleep(LOOK_SECONDS)
@@ -99,7 +108,7 @@ class SpaceWatch:
             log.info("log_space_restored", free_mib=left)
 
 
-async def _refuse() -> Receipt:
+async def _refuse() -> NoReturn:
     raise BrokerError(
         Kind.AUDIT_UNAVAILABLE,
         "There is too little space left to record this call.",

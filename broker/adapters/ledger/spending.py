@@ -12,13 +12,13 @@ from pathlib import Path
 
 from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.ledger.spentfile import FilePosition, SpentFile
-from broker.model.charge import Taken
+from broker.budget.limits import FORGIVEN_SECONDS
+from broker.model.charge import Taken, Window
 from broker.tlog.malformed import MalformedError
 from broker.tlog.merkle import hash_leaf
-from broker.tlog.spent import OpenReservations, Window, tells, told
+from broker.tlog.spent import OpenReservations, tells, told
 from broker.tlog.tile import WIDTH
 
-FORGIVEN_SECONDS = 60  # a clock that is set back finds its window
 _AT_ONCE = 16 * WIDTH  # entries in one transaction
 _SLICE = 32
 

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import sqlite3
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 from broker.adapters.ledger import projection
@@ -31,7 +30,9 @@ def spent_path(folder: Path, origin: str) -> Path:
 
 
 class SpendingFollower:
-    """Use: made once a checkpoint covers all entries; `windows`, `start`, then `close`."""
+    """Use: made once a checkpoint covers all entries; then `start`, and `close`. `windows` is what is taken,
+    as it is made, of the windows that can still count.
+    """
 
     def __init__(self, directory: LogDirectory, path: Path) -> None:
         """The file tells what the log does; where there is none, or another log's, it is made of the whole
@@ -44,16 +45,12 @@ class SpendingFollower:
         self._thread = threading.Thread(target=self._run, name="log-spending", daemon=True)
         self.recounted = not path.exists()
         try:
-            self._spending = self._caught_up()
+            self._spending, self.windows = self._caught_up()
         except (sqlite3.Error, MalformedError):
             self.recounted = True
             self._remove()
-            self._spending = self._made_anew()
+            self._spending, self.windows = self._made_anew()
         self.recounted &= self._spending.size > 0
-
-    def windows(self) -> Iterator[Taken]:
-        """What is taken of the windows that can still count. Before `start`. Raises sqlite3.Error."""
-        return self._spending.windows()
 
     def start(self) -> None:
         """Follows the log from now on."""
@@ -67,16 +64,16 @@ class SpendingFollower:
         else:
             self._thread.join(INTERVAL_SECONDS)
 
-    def _caught_up(self) -> Spending:
+    def _caught_up(self) -> tuple[Spending, tuple[Taken, ...]]:
         spending = Spending(self._directory, self._path)
         try:
             spending.catch_up(lambda _seconds: True)
+            return spending, tuple(spending.windows())
         except BaseException:
             spending.close()
             raise
-        return spending
 
-    def _made_anew(self) -> Spending:
+    def _made_anew(self) -> tuple[Spending, tuple[Taken, ...]]:
         try:
             return self._caught_up()
         except sqlite3.Error as error:

@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 import orjson
 
-from broker.model.charge import UNITS, Taken
-from broker.tlog.spent import Window
+from broker.model.charge import UNITS, Taken, Window
 
 _VERSION = 1
 _WAIT_SECONDS = 1.0

@@ -6,20 +6,21 @@ Knows the order of opening and closing. Must not know who sends entries, sequenc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from broker.adapters.ledger.channel import Opening
 from broker.adapters.ledger.directory import VKEY, WAL, LogDirectory
 from broker.adapters.ledger.disk import DIRECTORY_MODE, Disk, DurableFiles, sole_writer
 from broker.adapters.ledger.indexer import Indexer
 from broker.adapters.ledger.integrator import Integrator
 from broker.adapters.ledger.memory import LogMemory
+from broker.adapters.ledger.opening import Opening
 from broker.adapters.ledger.recovery import Recovered, recover
 from broker.adapters.ledger.segments import Segments
 from broker.adapters.ledger.spendingfollower import SpendingFollower, spent_path
-from broker.adapters.ledger.writer import SequencedEntry, WalWriter
+from broker.adapters.ledger.submission import DraftedEntry
+from broker.adapters.ledger.writer import WalWriter
 from broker.errors import BrokerError, Kind
 from broker.model.charge import Taken
 from broker.tlog.malformed import MalformedError
@@ -58,36 +59,41 @@ class LogStore:
                 )
                 resources.callback(self._spending.close)
                 self.recounted = self._spending.recounted
+                self.signer = RecordSigner(opening.keys.record)
                 self._writer = WalWriter(
                     segments,
                     disk,
                     self.recovered.snapshot,
-                    signer=RecordSigner(opening.keys.record),
+                    signer=self.signer,
                     segment_bytes=opening.segment_bytes,
                 )
             except (MalformedError, OSError) as error:
-                raise _not_continued(self._directory, error) from error
+                raise not_continued(self._directory, error) from error
             resources.callback(self._writer.close)
             self._resources = resources.pop_all()
         self._integrator.start()
         self._indexer = Indexer(LogDirectory(self._directory))
         self._indexer.start()
 
-    def spent(self) -> Iterator[Taken]:
-        """What the log's calls have taken of limits, in windows that can still count. Before `follow`. Raises
-        sqlite3.Error.
-        """
-        return self._spending.windows()
+    @property
+    def spent(self) -> tuple[Taken, ...]:
+        """What the log's calls had taken of limits when it was opened, in windows that can still count."""
+        return self._spending.windows
 
     def follow(self) -> None:
         """From now on it is kept up with the log what calls take."""
         self._spending.start()
 
-    def write(self, batch: Sequence[SequencedEntry]) -> list[bytes]:
+    @property
+    def size(self) -> int:
+        """How many entries are durable."""
+        return self._writer.next
+
+    def write(self, batch: Sequence[DraftedEntry]) -> list[bytes]:
         """Makes the next entries durable; their leaf hashes. Raises OSError: then only `close` is left."""
         signed = self._writer.write(batch)
         leaves = [hash_leaf(entry) for entry in signed]
-        self._memory.remember(batch[-1].seq + 1, leaves[-1])
+        self._memory.remember(self._writer.next, leaves[-1])
         self._integrator.add(zip(signed, leaves, strict=True))
         return leaves
 
@@ -140,7 +146,8 @@ class LogStore:
         return integrator
 
 
-def _not_continued(directory: Path, error: MalformedError | OSError) -> BrokerError:
+def not_continued(directory: Path, error: MalformedError | OSError) -> BrokerError:
+    """Why a log is not opened, and what to do."""
     what = error.strerror if isinstance(error, OSError) else str(error)
     return BrokerError(
         Kind.AUDIT_UNAVAILABLE,

@@ -1,4 +1,4 @@
-"""Makes entries durable: a batch, signed, is one write and one fdatasync.
+"""Places entries and makes them durable: a batch, signed, is one write and one fdatasync.
 
 Knows segments and when to begin the next. Must not know trees, who waits, or what an entry says. After the
 first I/O error nothing may be written any more: an fsync is never retried (a second one may report success
@@ -10,36 +10,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from broker.adapters.ledger.disk import Disk
 from broker.adapters.ledger.segments import SEGMENT_BYTES, Segments
+from broker.adapters.ledger.submission import DraftedEntry
 from broker.adapters.ledger.wal import Snapshot, encode_batch
 from broker.model.record import RecordType
-from broker.tlog import canonical
-from broker.tlog.entry import Unsigned
 from broker.tlog.intents import OpenIntents
 from broker.tlog.recordkey import RecordSigner
 from broker.tlog.revoked import RevokedTokens
-
-
-class SequencedEntry(NamedTuple):
-    """A sequenced entry, still to be signed. A tuple, because each call makes two, in either process."""
-
-    seq: int
-    kind: RecordType
-    call_id: str
-    unsigned: Unsigned
-
-    @property
-    def token_id(self) -> str | None:
-        """The record's token, if it names one."""
-        document = canonical.decode(self.unsigned.message)
-        token_id = document.get("token_id") if isinstance(document, dict) else None
-        return token_id if isinstance(token_id, str) else None
-
-    def __repr__(self) -> str:
-        return f"SequencedEntry({self.seq}, …)"
 
 
 class WalWriter:
@@ -63,22 +42,30 @@ class WalWriter:
         self._intents = OpenIntents(snapshot.open_intents)
         self._revoked = RevokedTokens(snapshot.revoked or ())
         self._segment_bytes = segment_bytes
+        self._next = snapshot.base
         self._segment = segments.begin(snapshot)
         self._written = self._segment.begins
 
-    def write(self, batch: Sequence[SequencedEntry]) -> list[bytes]:
+    @property
+    def next(self) -> int:
+        """The seq of the entry that is written next."""
+        return self._next
+
+    def write(self, batch: Sequence[DraftedEntry]) -> list[bytes]:
         """The signed entries, durable; the seq of each follows the one before. Raises OSError."""
         if self._written >= self._segment_bytes:
-            self._begin_segment(self._snapshot(batch[0].seq))
-        signed = [placed.unsigned.sign(self._signer) for placed in batch]
-        frame = encode_batch(batch[0].seq, signed)
+            self._begin_segment(self._snapshot(self._next))
+        first, signer = self._next, self._signer
+        signed = [each.draft.sign(seq, signer) for seq, each in enumerate(batch, first)]
+        frame = encode_batch(first, signed)
         self._disk.write(self._segment.fd, frame)
         self._disk.fdatasync(self._segment.fd)
         self._written += len(frame)
-        for placed in batch:
-            self._intents.observe(placed.kind, placed.call_id, placed.seq)
-            if placed.kind is RecordType.REVOKED:
-                self._revoked.observe(placed.kind, placed.token_id, _now())
+        self._next = first + len(batch)
+        for seq, each in enumerate(batch, first):
+            self._intents.observe(each.kind, each.call_id, seq)
+            if each.kind is RecordType.REVOKED:
+                self._revoked.observe(each.kind, each.token_id, _now())
         return signed
 
     def finish(self) -> None:

@@ -17,10 +17,11 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from broker.model.charge import Charge, Reservation, Taken
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.secret import Lease
 from broker.model.units import NS_PER_SECOND, US_PER_SECOND
-from broker.ports import Clock, CredentialSource, Ledger
+from broker.ports import CallLedger, Clock, CredentialSource
 
 Labels = tuple[str, ...]
 
@@ -154,19 +155,35 @@ class Metrics(Collector):
 
 
 class MeteredLedger:
-    """A Ledger that counts what another one made durable, and tells of alerts."""
+    """A CallLedger that counts what another one made durable, and tells of alerts."""
 
-    def __init__(self, ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(self, ledger: CallLedger, metrics: Metrics) -> None:
         self._ledger = ledger
         self._metrics = metrics
         self._log = structlog.get_logger()
 
     async def append(self, record: Record) -> Receipt:
+        """See ports.Ledger."""
         receipt = await self._ledger.append(record)
+        self._count(record)
+        return receipt
+
+    async def reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation:
+        """See ports.CallLedger."""
+        reservation = await self._ledger.reserve(intent, charges)
+        self._count(intent)
+        return reservation
+
+    async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
+        """See ports.CallLedger."""
+        receipt = await self._ledger.settle(outcome, changes)
+        self._count(outcome)
+        return receipt
+
+    def _count(self, record: Record) -> None:
         self._metrics.count(record)
         if record.alert is not None:
             self._log.warning("alert", alert=record.alert, rule=record.rule, call_id=record.call_id)
-        return receipt
 
 
 class MeteredKeys:

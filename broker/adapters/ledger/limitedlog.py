@@ -1,0 +1,66 @@
+"""The log and what its calls take of limits, as one: nothing is recorded that was not taken, and what is
+taken is recorded.
+
+Knows submissions. Must not know who asks. Blocking; for one thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from broker.adapters.ledger.beginning import first_records
+from broker.adapters.ledger.opening import OpenedLog, Opening
+from broker.adapters.ledger.store import LogStore
+from broker.adapters.ledger.submission import DraftedEntry, SequencedEntry, Submission, SubmissionResult
+from broker.budget.limits import CapPassed, LimitWindows
+from broker.model.record import Record
+from broker.model.units import NS_PER_US
+from broker.tlog.entry import draft
+
+
+class LimitedLog:
+    """Of an open log, of which this process is the only writer."""
+
+    def __init__(self, store: LogStore, opening: Opening) -> None:
+        """Records what a start does. Raises OSError."""
+        self._store = store
+        self._instance = opening.instance
+        self._windows = LimitWindows(store.spent)
+        first = first_records(store.recovered, opening, store.signer.public_key)
+        store.write([self.drafted(record) for record in first])
+
+    @property
+    def size(self) -> int:
+        """How many entries are durable."""
+        return self._store.size
+
+    def opened(self) -> OpenedLog:
+        """What there was."""
+        found = self._store.recovered
+        windows, revoked = len(self._windows.items()), found.snapshot.revoked or ()
+        return OpenedLog(self.size, revoked, found.unremembered, windows, self._store.recounted)
+
+    def drafted(self, record: Record) -> DraftedEntry:
+        """An entry of this process's own. Raises MalformedError."""
+        made = draft(record, self._instance, time.time_ns() // NS_PER_US, self._store.signer.kid)
+        return DraftedEntry(record.type, record.call_id, made)
+
+    def take(self, submission: Submission) -> tuple[int, ...] | CapPassed:
+        """Takes what it is charged, if all of it can be: see LimitWindows."""
+        return self._windows.reserve(submission.charges) if submission.charges else ()
+
+    def write(self, batch: Sequence[tuple[Submission, tuple[int, ...]]]) -> list[SubmissionResult]:
+        """Makes these durable, of which this was taken, and changes what they change. Raises OSError: then
+        nothing may be written any more.
+        """
+        first = self._store.size
+        leaves = self._store.write([submission.entry for submission, _ in batch])
+        for submission, _ in batch:
+            if submission.changes:
+                self._windows.change(submission.changes)
+        self._windows.forget_ended(int(time.time()))
+        return [
+            SequencedEntry(seq, leaf, taken)
+            for seq, (leaf, (_, taken)) in enumerate(zip(leaves, batch, strict=True), first)
+        ]
