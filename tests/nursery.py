@@ -22,6 +22,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import TextIO
 
 from broker.catalog.vocabulary import load_vocabularies
@@ -110,6 +111,15 @@ class Nursery:
 
     def __init__(self, asked: socket.socket) -> None:
         self._asked = asked
+
+    def command(self, folder: Path) -> dict[str, str]:
+        """Puts a `broker` there that is born here; what a shell's environment is to have beside it. The shell
+        is to be given the descriptor `NURSERY`.
+        """
+        script = Path(__file__).with_name("born_broker.py").read_text()
+        (folder / "broker").write_text(f"#!{sys.executable} -ISE\n{script}")
+        (folder / "broker").chmod(0o755)
+        return {"NURSERY": str(self._asked.fileno())}
 
     def spawn(
         self,
