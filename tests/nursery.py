@@ -2,7 +2,8 @@
 `python -m tests.nursery FD` with a socket there that is told of each.
 
 Knows: how a copy gets its session, streams, environment and words. From then on it is what the program is, to
-the end of its interpreter. A start of its own would load the same for most of the time that it takes.
+the end of its interpreter. A start of its own would load the same for most of the time that it takes; and what
+policies one of them has tried the others do not try again.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TextIO
 
 from broker.catalog.vocabulary import load_vocabularies
 from broker.prefilter.inspector import Inspector
 from tests.commands import Done
+from tests.trials import tried_once
 
 BROKER = "broker.cli.main"
 SIMULATOR = "broker.simulator.__main__"
@@ -159,9 +162,14 @@ def _pipes(stderr: int | None) -> tuple[list[TextIO], list[int]]:
 def nursery() -> Iterator[Nursery]:
     """A new one."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+    trials = TemporaryDirectory(prefix="trials-")
+    command = [sys.executable, "-m", __name__, str(theirs.fileno()), trials.name]
     told = {**os.environ, _PRELOADED: "INFO", "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, pass_fds=[theirs.fileno()], env=told, start_new_session=True), ours:
+    with (
+        trials,
+        subprocess.Popen(command, pass_fds=[theirs.fileno()], env=told, start_new_session=True),
+        ours,
+    ):
         theirs.close()
         yield Nursery(ours)
 
@@ -253,4 +261,5 @@ def _load() -> None:
 
 if __name__ == "__main__":
     _load()
-    sys.exit(_born(socket.socket(fileno=int(sys.argv[1])))())
+    with tried_once(Path(sys.argv[2])):
+        sys.exit(_born(socket.socket(fileno=int(sys.argv[1])))())
