@@ -2,7 +2,7 @@
 `python -m tests.nursery FD` with a socket there that is told of each.
 
 Knows: how a copy gets its session, streams, environment and words. From then on it is what the program is, to
-the end of its interpreter. A start of its own would load the same for most of the time that it takes; and what
+the end of its interpreter. A start of its own would load the same for most of the time that it takes. What
 policies one of them has tried the others do not try again.
 """
 
