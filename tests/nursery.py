@@ -2,7 +2,8 @@
 `python -m tests.nursery FD` with a socket there that is told of each.
 
 Knows: how a copy gets its session, streams, environment and words. From then on it is what the program is, to
-the end of its interpreter. A start of its own would load the same for most of the time that it takes.
+the end of its interpreter. A start of its own would load the same for most of the time that it takes. What
+policies one of them has tried the others do not try again.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TextIO
 
 from broker.catalog.vocabulary import load_vocabularies
 from broker.prefilter.inspector import Inspector
 from tests.commands import Done
+from tests.trials import tried_once
 
 BROKER = "broker.cli.main"
 SIMULATOR = "broker.simulator.__main__"
@@ -82,9 +86,9 @@ class Born:
         patience.cancel()
         return said, errors
 
-    def done(self) -> Done:
-        """Waits for its end, which is to come by itself."""
-        said, errors = self.communicate()
+    def done(self, input: str = "", timeout: float = 60) -> Done:  # noqa: A002 - as Popen
+        """Tells it that, and waits for its end, which is to come by itself."""
+        said, errors = self.communicate(input, timeout)
         return Done(self.wait(), said, errors)
 
     def _ended(self, timeout: float | None) -> int | None:
@@ -110,6 +114,15 @@ class Nursery:
 
     def __init__(self, asked: socket.socket) -> None:
         self._asked = asked
+
+    def command(self, folder: Path) -> dict[str, str]:
+        """Puts a `broker` there that is born here; what a shell's environment is to have beside it. The shell
+        is to be given the descriptor `NURSERY`.
+        """
+        script = Path(__file__).with_name("born_broker.py").read_text()
+        (folder / "broker").write_text(f"#!{sys.executable} -ISE\n{script}")
+        (folder / "broker").chmod(0o755)
+        return {"NURSERY": str(self._asked.fileno())}
 
     def spawn(
         self,
@@ -149,9 +162,14 @@ def _pipes(stderr: int | None) -> tuple[list[TextIO], list[int]]:
 def nursery() -> Iterator[Nursery]:
     """A new one."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+    trials = TemporaryDirectory(prefix="trials-")
+    command = [sys.executable, "-m", __name__, str(theirs.fileno()), trials.name]
     told = {**os.environ, _PRELOADED: "INFO", "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, pass_fds=[theirs.fileno()], env=told, start_new_session=True), ours:
+    with (
+        trials,
+        subprocess.Popen(command, pass_fds=[theirs.fileno()], env=told, start_new_session=True),
+        ours,
+    ):
         theirs.close()
         yield Nursery(ours)
 
@@ -243,4 +261,5 @@ def _load() -> None:
 
 if __name__ == "__main__":
     _load()
-    sys.exit(_born(socket.socket(fileno=int(sys.argv[1])))())
+    with tried_once(Path(sys.argv[2])):
+        sys.exit(_born(socket.socket(fileno=int(sys.argv[1])))())

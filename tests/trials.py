@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
-
-import pytest
+from unittest import mock
 
 from broker.adapters.rego import preflight
 from broker.adapters.rego.preflight import Preflight
@@ -18,28 +18,27 @@ Trial = Callable[..., Awaitable[Preflight]]
 
 
 @contextmanager
-def tried_once() -> Iterator[None]:
-    """Until it is left, what this process tries it tries once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preflight, "_trial", _once(preflight._trial))
+def tried_once(kept: Path) -> Iterator[None]:
+    """Until it is left, what this process tries it tries once; `kept` is a folder for what was found, which
+    processes may share.
+    """
+    with mock.patch.object(preflight, "_trial", _once(preflight._trial, kept)):
         yield
 
 
-def _once(trial: Trial) -> Trial:
+def _once(trial: Trial, kept: Path) -> Trial:
     """`trial`, which keeps what it found by the contents of a folder; but not what names the folder."""
-    known: dict[object, Preflight | BrokerError] = {}
 
     async def tried(directory: Path, *words: str) -> Preflight:
-        asked = words, _contents(directory)
-        if asked not in known:
-            found = await _found(trial(directory, *words))
-            if isinstance(found, BrokerError) and str(directory) in found.message:
-                raise found
-            known[asked] = found
-        found = known[asked]
-        if isinstance(found, BrokerError):
-            raise BrokerError(found.kind, found.message, remedy=found.remedy)
-        return found
+        file = kept / _digest(directory, words)
+        if file.exists():
+            return preflight._heard(file.read_bytes())
+        said = preflight._told(await _found(trial(directory, *words)))
+        if str(directory) not in said:
+            scratch = file.with_suffix(f".{id(said)}")
+            scratch.write_text(said)
+            scratch.replace(file)
+        return preflight._heard(said)
 
     return tried
 
@@ -51,7 +50,10 @@ async def _found(trial: Awaitable[Preflight]) -> Preflight | BrokerError:
         return error
 
 
-def _contents(folder: Path) -> frozenset[tuple[Path, bytes]]:
-    return frozenset(
-        (path.relative_to(folder), path.read_bytes()) for path in folder.rglob("*") if path.is_file()
-    )
+def _digest(folder: Path, words: tuple[str, ...]) -> str:
+    digest = sha256(repr(words).encode())
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        contents = path.read_bytes()
+        digest.update(f"{path.relative_to(folder)} {len(contents)} ".encode())
+        digest.update(contents)
+    return digest.hexdigest()

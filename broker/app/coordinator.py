@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from broker.adapters.clock import SystemClock
 from broker.adapters.coordination import Channel, Members, lease_members
-from broker.adapters.telemetry import DepartedMetrics, merged_text
+from broker.adapters.telemetry.merged import DepartedMetrics, merged_text
 from broker.app.machine import MachineParts, OwnMachine
 from broker.app.parts import LONG_STEP_SECONDS, StartedParts
 from broker.app.policy import recording

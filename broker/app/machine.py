@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
-from broker.adapters.ledger import FileLedger
 from broker.adapters.ledger.access import StartedWriter
+from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.objects import SqliteObjectOwners
 from broker.adapters.telemetry import IssuedKeyMetrics
 from broker.app.certificates import Certificates

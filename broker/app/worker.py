@@ -13,8 +13,8 @@ import orjson
 
 from broker.adapters.clock import SystemClock
 from broker.adapters.coordination import Channel, CoordinatedKeys, Members
-from broker.adapters.ledger import FileLedger
 from broker.adapters.ledger.access import JoinedWriter
+from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.telemetry import NativeLines
 from broker.app.addresses import SharedAddresses
 from broker.app.broker import Broker, WorkerPlace

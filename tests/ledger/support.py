@@ -15,8 +15,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from socket import socket
 
-from broker.adapters.ledger import Disk, FileLedger, LogDirectory, LogKeys
 from broker.adapters.ledger.access import StartedWriter, WriterProcess
+from broker.adapters.ledger.directory import LogDirectory
+from broker.adapters.ledger.disk import Disk
+from broker.adapters.ledger.keys import LogKeys
+from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.opening import Opening
 from broker.adapters.ledger.wal import BATCH
 from broker.adapters.ledger.writer_service import write_log

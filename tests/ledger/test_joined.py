@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.ledger import FileLedger
 from broker.adapters.ledger.access import JoinedWriter, StartedWriter
+from broker.adapters.ledger.ledger import FileLedger
 from broker.errors import BrokerError, Kind
 from broker.model.charge import Charge, LimitExceededError, Taken, Unit
 from broker.model.record import Record, RecordType

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 Make = Callable[[int], bytes]
 _CHAT = b'{"model":"m","messages":[{"role":"user","content":"a"}],'
@@ -45,9 +45,9 @@ def _input(item: bytes) -> Make:
     return lambda size: head + (item + b",") * ((size - len(head) - 8) // (len(item) + 1)) + item + b"]}"
 
 
-def bodies(size: int) -> Iterator[tuple[str, bytes]]:
-    """Bodies of at most `size` bytes, by name."""
-    makes: dict[str, Make] = {repr(piece[:20]): text(piece) for piece in PIECES}
+def makes() -> dict[str, Make]:
+    """What makes bodies of at most so many bytes, by name."""
+    made: dict[str, Make] = {repr(piece[:20]): text(piece) for piece in PIECES}
     items = (
         b"[]",
         b"{}",
@@ -59,17 +59,16 @@ def bodies(size: int) -> Iterator[tuple[str, bytes]]:
         b'"a\\\\u0062"',
         b"[" * 60 + b"]" * 60,
     )
-    makes.update({f"array of {item[:12]!r}": _array(item) for item in items})
-    makes["keys"] = _keys(_CHAT, b"}", b"1")
-    makes["keys that are addresses"] = lambda size: _keys(_CHAT, b"}", b"1")(size * 2 // 3).replace(
+    made.update({f"array of {item[:12]!r}": _array(item) for item in items})
+    made["keys"] = _keys(_CHAT, b"}", b"1")
+    made["keys that are addresses"] = lambda size: _keys(_CHAT, b"}", b"1")(size * 2 // 3).replace(
         b'":1', b'@a.cc":1'
     )
-    makes["keys within"] = _keys(_CHAT + b'"x":{', b"}}", b"1")
-    makes.update({f"input of {item!r}": _input(item) for item in (b"1", b"[1]", b'"a"', b"100000")})
-    makes["messages"] = lambda size: (
+    made["keys within"] = _keys(_CHAT + b'"x":{', b"}}", b"1")
+    made.update({f"input of {item!r}": _input(item) for item in (b"1", b"[1]", b'"a"', b"100000")})
+    made["messages"] = lambda size: (
         b'{"model":"m","messages":[' + b'{"role":"user"},' * ((size - 60) // 16) + b'{"role":"user"}]}'
     )
-    makes["huge number"] = lambda size: _CHAT + b'"x":' + b"9" * (size - 80) + b"}"
-    makes["unclosed"] = lambda size: b'{"a":"' + b'\\"' * ((size - 8) // 2)
-    for name, make in makes.items():
-        yield name, make(size)
+    made["huge number"] = lambda size: _CHAT + b'"x":' + b"9" * (size - 80) + b"}"
+    made["unclosed"] = lambda size: b'{"a":"' + b'\\"' * ((size - 8) // 2)
+    return made

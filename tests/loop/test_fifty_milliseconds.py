@@ -35,22 +35,21 @@ from broker.model.decision import CallDecision, Content, PolicyVersion
 from broker.model.finding import Finding, Text
 from broker.model.operation import Operation
 from broker.model.subject import Caller, Peer, Subject
-from broker.prefilter.inspector import Inspector
 from broker.shaping.policy_input import call_input
 from broker.shaping.recorded_input import recorded_call
 from broker.shaping.request import upstream_request
 from broker.shaping.retry_after import seconds_of
 from broker.shaping.sse import EventSplitter, field, is_terminal
-from tests.loop.hostile import PIECES, bodies
+from tests.inspectors import shared_inspector
+from tests.loop.hostile import PIECES, makes
 
 LIMIT_SECONDS = 0.05
 HEADERS = 16 * 1024
 CHUNK = 256 * 1024  # what one read of the upstream's connection gives at most
-INSPECTOR = Inspector()
 CALLER = Caller(
     Subject("spiffe://d/ns/a/sa/b", "a"), Peer("spiffe://d/ns/a/sa/b", "00", 0, 1), "t", ("chat",), 1
 )
-BODIES = dict(bodies(LARGE_BYTES))
+BODIES = makes()
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -82,20 +81,20 @@ def call_of(raw: bytes) -> Call | None:
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_body_that_is_read_on_the_loop(name: str) -> None:
-    raw = BODIES[name]
+    raw = BODIES[name](LARGE_BYTES)
     assert_quick(decode=lambda: call_of(raw))
     call = call_of(raw)
     if call is None:
         return
     found: tuple[Finding, ...] = ()
     with contextlib.suppress(BrokerError):
-        found = finished(_inspection(INSPECTOR, call))
+        found = finished(_inspection(shared_inspector(), call))
     redacting = Content(redact=frozenset(finding.rule for finding in found))
     decision = CallDecision(True, "r", "", PolicyVersion("", ""), redacting)
     guess = Estimate(1, 1, 1, None)
     asked = call_input(CALLER, call, found, guess, "https", 0)
     assert_quick(
-        inspect=lambda: finished(_inspection(INSPECTOR, call)),
+        inspect=lambda: finished(_inspection(shared_inspector(), call)),
         estimate=lambda: estimate(call, None),
         redact=lambda: upstream_request(call, decision, found, {}, "id"),
         policy_input=lambda: call_input(CALLER, call, found, guess, "https", 0),
@@ -107,7 +106,7 @@ def test_a_body_that_is_read_on_the_loop(name: str) -> None:
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_message_that_is_read_on_the_loop(name: str) -> None:
-    call = call_of(BODIES[name])
+    call = call_of(BODIES[name](LARGE_BYTES))
     if call is None or call.operation is not Operation.CHAT:
         return
     kind = openai_pb2.CreateChatCompletionRequest
@@ -145,7 +144,7 @@ def test_what_stands_beside_a_body(piece: str) -> None:
         scope=lambda: parse_scope(scope),
         covers=lambda: covers((pattern,) * 64, "chat", short[:256]),
         model=lambda: find(short[:256]),
-        query=lambda: INSPECTOR.inspect([Text(("?query",), query)]),
+        query=lambda: shared_inspector().inspect([Text(("?query",), query)]),
         token=lambda: strictjson.parse(raw[:4096]),
         retry_after=lambda: seconds_of(short, 0),
     )

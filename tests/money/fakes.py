@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, cast
 
 from broker.call.admission import Admission
@@ -235,7 +236,7 @@ class Till:
         self.pipeline = Watched(
             Ports(self.keys, self.upstream, self.ledger, self.owners, self.clock),
             cast("Authentication", self.trusting),
-            _STAGES,
+            _stages(),
             cast("Any", self.allowing),
             lambda *_: "commitment",
             self.supervisor,
@@ -305,7 +306,9 @@ class Till:
         return [record for record in self.ledger.records if record.type is RecordType.OUTCOME][-1]
 
 
-_STAGES = Stages(Inspector((), ()))
+@cache
+def _stages() -> Stages:
+    return Stages(Inspector((), ()))
 
 
 def _call(operation: Operation, document: dict[str, Any] | None, body: bytes, path: str | None) -> Call:

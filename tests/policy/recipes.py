@@ -16,10 +16,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Timer
 from typing import Any
 
-from tests.docs.pages import POLICIES, ROOT
+from tests.docs.pages import POLICIES
+from tests.nursery import the_nursery
 from tests.running import environment
 
 TEXT = POLICIES.read_text()
@@ -139,9 +141,14 @@ class Shell:
 
 
 @contextmanager
-def shell(folder: Path, *, opa: bool) -> Iterator[Shell]:
-    """Finds `broker` and `python`, and opa where that is wanted; what it started is ended with it."""
-    tools = [str(Path(sys.executable).parent), *([str(ROOT / ".tools/bin")] if opa else [])]
+def shell(folder: Path, *, born: bool) -> Iterator[Shell]:
+    """Finds `broker` and `python`; what it started is ended with it. Where `born` says so, `broker` is no
+    console script but a copy of a process that has loaded all that the script would load.
+    """
+    tools, given = [str(Path(sys.executable).parent)], dict[str, str]()
+    commands = TemporaryDirectory()
+    if born:
+        tools, given = [commands.name, *tools], the_nursery().command(Path(commands.name))
     process = subprocess.Popen(
         ["bash", "--norc"],
         cwd=folder,
@@ -149,7 +156,8 @@ def shell(folder: Path, *, opa: bool) -> Iterator[Shell]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**environment(), "PATH": ":".join([*tools, os.environ["PATH"]]), "COLUMNS": "200"},
+        env={**environment(), **given, "PATH": ":".join([*tools, os.environ["PATH"]]), "COLUMNS": "200"},
+        pass_fds=[*map(int, given.values())],
         start_new_session=True,
     )
     typing = Shell(process)
@@ -160,6 +168,7 @@ def shell(folder: Path, *, opa: bool) -> Iterator[Shell]:
         patience.start()
         process.communicate("kill $(jobs -p) 2> /dev/null; wait\n")
         patience.cancel()
+        commands.cleanup()
 
 
 def missing(said: tuple[str, ...], lines: list[str]) -> str | None:

@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from broker.adapters.policyfiles import datacheck
 from broker.adapters.policyfiles.bundle import build
 from broker.adapters.policyfiles.datacheck import mistakes_in_data
 from broker.adapters.policyfiles.known import BODY_FIELDS, known_names
@@ -299,11 +301,12 @@ def _mutations(place: tuple[str | int, ...], value: object) -> Iterator[tuple[st
 
 
 def _mutated() -> Iterator[tuple[str, Data]]:
-    small = copy.deepcopy(OURS)
+    small = dict(OURS)
     small["grants"] = {key: value for key, value in small["grants"].items() if "dev.broker" in key}
+    written = orjson.dumps(small)
     for place in _places(small):
         for what, other in _mutations(place, _at(small, place)):
-            data = copy.deepcopy(small)
+            data = orjson.loads(written)
             holder = _at(data, place[:-1])
             if what == "a key is misspelt":
                 holder[other] = holder.pop(place[-1])
@@ -320,7 +323,7 @@ def test_every_mutation_of_valid_data_is_refused_or_means_the_same(folder: Path)
     passed, count = [], 0
     for name, data in _mutated():
         count += 1
-        if not mistakes_in_data(replace(source, base=data, data_files=())):
+        if not any(datacheck._faults(replace(source, base=data, data_files=()))):  # the first is enough
             passed.append(name)
     assert count > 3000
     assert passed == []

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from broker.adapters.policyfiles.source import PolicySource
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.proof import Prover
 from broker.cli.main import app
@@ -28,13 +29,12 @@ ASSISTANT = "subject.id=spiffe://dev.broker/ns/demo/sa/assistant"
 
 @pytest.fixture(scope="module", autouse=True)
 def _loaded() -> Iterator[None]:
-    """The policies that most tests ask are loaded once."""
-    known: dict[Path, EmbeddedAuthorizer] = {}
+    """The same policies are loaded once."""
+    known: dict[str, EmbeddedAuthorizer] = {}
 
-    def loaded(policies: Path, prover: Prover) -> EmbeddedAuthorizer:
-        if policies != WITH_FIXTURE:
-            return EmbeddedAuthorizer(policies, prover)
-        return known.get(policies) or known.setdefault(policies, EmbeddedAuthorizer(policies, prover))
+    def loaded(source: PolicySource, *prover: Prover) -> EmbeddedAuthorizer:
+        sha256 = source.version.sha256
+        return known.get(sha256) or known.setdefault(sha256, EmbeddedAuthorizer(source, *prover))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("broker.cli.policy.explain.EmbeddedAuthorizer", loaded)
@@ -75,6 +75,19 @@ def test_a_change_that_is_named_is_enough() -> None:
 
 def test_nobody_is_denied() -> None:
     assert asked()[1]["rule"] == "subject_not_granted"
+
+
+def test_policies_with_more_grants_than_the_engine_loads_quickly_explain_as_others_do(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(WITH_FIXTURE, tmp_path / "policies"))
+    data = json.loads((folder / "data.json").read_text())
+    data["grants"] |= {
+        f"spiffe://dev.broker/ns/many/sa/s{number}": {"role": "batch"} for number in range(100)
+    }
+    (folder / "data.json").write_text(json.dumps(data))
+    words = ("policy", "explain", "--policies", str(folder), "--json", "--set", ASSISTANT)
+    said = json.loads(CliRunner().invoke(app, words).stdout)
+    few = asked(ASSISTANT)[1]
+    assert {**said, "policy": None} == {**few, "policy": None}
 
 
 def test_an_input_may_come_from_a_file_or_from_standard_input(tmp_path: Path) -> None:

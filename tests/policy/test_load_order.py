@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.sizes import sized
+
 PROGRAM = """
 {first}
 import asyncio
@@ -22,9 +24,9 @@ async def decide(engine, numbers):
 
 async def main():
     engine = EmbeddedAuthorizer(Path("policies"), prove)
-    await decide(engine, range(2048))
+    await decide(engine, range({some}))
     before = int(Path("/proc/self/statm").read_text().split()[1])
-    await decide(engine, range(2048, 4096))
+    await decide(engine, range({some}, 2 * {some}))
     print(4 * (int(Path("/proc/self/statm").read_text().split()[1]) - before))
 
 asyncio.run(main())
@@ -35,6 +37,6 @@ asyncio.run(main())
     "first", ["import broker.cli.main", "import broker.client", "import broker.prefilter.inspector"]
 )
 def test_decisions_leave_no_memory_behind_whatever_is_imported_first(first: str) -> None:
-    command = [sys.executable, "-c", PROGRAM.format(first=first)]
+    command = [sys.executable, "-c", PROGRAM.format(first=first, some=sized(1024, 2048))]
     grown_kib = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert grown_kib < 4000, "17 KB a decision are lost where the wrong library was loaded first"

@@ -39,7 +39,7 @@ def test_a_recipe_does_what_it_says(tmp_path: Path, title: str) -> None:
     steps = ALL[COMPANY].steps + (ALL[TRYING].steps if recipe.calls else ()) + recipe.steps
     _certificates(tmp_path, title)
     ports = {written: str(free_port()) for written in PORTS}
-    with shell(tmp_path, opa=False) as typing:
+    with shell(tmp_path, born=title != CHANGES[0]) as typing:  # one has the console script
         for step in steps:
             _follow(tmp_path, typing, step, ports)
 

@@ -31,10 +31,11 @@ from broker.cli.main import app
 from broker.errors import BrokerError
 from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint
-from tests.policy.engines import POLICIES, WITH_FIXTURE, ordered
+from tests.policy.engines import POLICIES, ROOT, WITH_FIXTURE, ordered
 from tests.sizes import sized
 from tests.vault.serving import configuration
 
+SMALL = ROOT / "tests/small_policies"
 OTHER = "spiffe://dev.broker/ns/demo/sa/batch"
 BASE: dict[str, object] = json.loads((POLICIES / "data.json").read_text())
 DENIES = 'default decision := {"allow": false, "rule": "none", "reason": "No."}\n\n'
@@ -261,7 +262,7 @@ def test_what_is_at_fault_when_sliced_is_not_sliced(monkeypatch: pytest.MonkeyPa
     _forget_what_is_known()
     _forgets_imports(monkeypatch)
     try:
-        proven = prove(read_policies(WITH_FIXTURE), seconds=INPUTS, now=_ticks()).proof
+        proven = prove(read_policies(WITH_FIXTURE), seconds=0).proof
     finally:
         _forget_what_is_known()
     assert proven.form is RuleForm.LOOKUPS
@@ -362,7 +363,7 @@ async def test_whatever_a_policy_looks_like_it_answers_as_it_does_whole(files: d
 
 
 def test_a_proof_of_other_policies_proves_nothing() -> None:
-    source = read_policies(WITH_FIXTURE)
+    source = read_policies(SMALL)
     other = Proven(prove(read_policies(POLICIES), seconds=0).proof).proof
     for known in (None, other):
         found = EmbeddedAuthorizer(source, already(known)).proof
@@ -371,7 +372,7 @@ def test_a_proof_of_other_policies_proves_nothing() -> None:
 
 
 def test_the_time_for_generated_inputs_is_bounded() -> None:
-    source = read_policies(WITH_FIXTURE)
+    source = read_policies(SMALL)
     some = prove(source, seconds=10, now=_ticks()).proof
     assert LEAST_GENERATED < some.compared < LEAST_GENERATED + 20
     ticks = _ticks()
@@ -410,7 +411,7 @@ async def test_a_running_broker_goes_on_rightly_and_tells(misread: Path) -> None
 
 async def test_policies_that_nobody_has_proven_are_proven_at_the_first_look() -> None:
     with capture_logs() as told:
-        authorizer = ReloadingAuthorizer(Folder(POLICIES), SystemClock())
+        authorizer = ReloadingAuthorizer(Folder(SMALL), SystemClock())
     assert "proven" in authorizer.unsliced()
     assert [each["event"] for each in told] == ["policy_unsliced"]
     await authorizer.look()

@@ -13,20 +13,22 @@ from broker.call.continuation import Continuation
 from broker.call.metering import Meter
 from broker.call.streaming import Gate
 from broker.errors import BrokerError, Kind
-from broker.prefilter.inspector import Inspector
 from broker.prefilter.places import Places
+from broker.prefilter.rules import rules
 from broker.prefilter.stream import StreamFilter
 from broker.shaping.sse import parts
 from broker.shaping.template import leaves, template
+from tests.inspectors import shared_inspector
 from tests.prefilter.test_reply_types import CANARY, HALVES
 
-RULES = Inspector().rules
-SECRETS = Inspector(watched=tuple(rule for rule in RULES if rule.id.startswith("secret.")))
+RULES = rules()
+SECRETS = tuple(rule for rule in RULES if rule.id.startswith("secret."))
 
 
 def places() -> Places:
     watched = StreamFilter(lambda rule: rule.startswith("secret."), RULES)
-    return Places(watched, StreamFilter(lambda rule: rule.startswith("secret."), RULES), SECRETS)
+    again = StreamFilter(lambda rule: rule.startswith("secret."), RULES)
+    return Places(watched, again, shared_inspector(watched=SECRETS))
 
 
 def chat(text: object, **more: object) -> bytes:

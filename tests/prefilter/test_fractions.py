@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from broker.model.finding import Text
 from broker.prefilter import checks
-from broker.prefilter.inspector import Inspector
 from broker.prefilter.stream import CutError, StreamFilter
+from tests.inspectors import shared_inspector
 
-INSPECTOR = Inspector()
 CARD = "4111111111111111"
 
 
@@ -30,7 +29,7 @@ whole_parts = st.integers(0, 99_999).map(str) | st.sampled_from(["1.234", "12 34
 
 
 def is_found(text: str) -> bool:
-    return bool(INSPECTOR.inspect([Text(("x",), text)]))
+    return bool(shared_inspector().inspect([Text(("x",), text)]))
 
 
 def is_cut(*parts: str) -> bool:
@@ -90,7 +89,7 @@ LISTS = [
 @given(cards, cards, st.sampled_from(LISTS))
 def test_a_card_in_a_list_is_found(one: str, other: str, line: str) -> None:
     text = line.format(one, other)
-    found = INSPECTOR.inspect([Text(("x",), text)])
+    found = shared_inspector().inspect([Text(("x",), text)])
     assert len(found) == line.count("{}")
     assert is_cut(*text)
 
@@ -111,5 +110,7 @@ def test_what_nobody_sees_makes_no_fraction(hidden: str) -> None:
 
 
 def test_the_text_before_is_another_one() -> None:
-    assert not INSPECTOR.inspect([Text(("x",), "a,b"), Text(("y",), f"0,{CARD}"), Text(("z",), "1,2")])
-    assert INSPECTOR.inspect([Text(("x",), "Wert 0,"), Text(("y",), CARD)])
+    assert not shared_inspector().inspect(
+        [Text(("x",), "a,b"), Text(("y",), f"0,{CARD}"), Text(("z",), "1,2")]
+    )
+    assert shared_inspector().inspect([Text(("x",), "Wert 0,"), Text(("y",), CARD)])

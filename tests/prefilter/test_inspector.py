@@ -14,15 +14,15 @@ from broker.prefilter.folding import fold
 from broker.prefilter.inspector import Inspector
 from broker.prefilter.rules import FIXED
 from broker.prefilter.texts import texts
+from tests.inspectors import shared_inspector
 from tests.prefilter.samples import MATCHES, NEAR_MISSES, TOPICS
 
-INSPECTOR = Inspector(TOPICS)
 KEY = "sk-proj-" + "aB3d" * 12
 SECRET = "secret.openai_key"
 
 
 def found(document: dict[str, object], **options: object) -> tuple[Finding, ...]:
-    return INSPECTOR.inspect(texts(document, **options))  # type: ignore[arg-type]
+    return shared_inspector(TOPICS).inspect(texts(document, **options))  # type: ignore[arg-type]
 
 
 def rules_of(document: dict[str, object], **options: object) -> set[str]:
@@ -139,7 +139,7 @@ def test_no_match_across_two_texts() -> None:
 
 
 def test_lone_surrogates_and_nothing_do_not_disturb() -> None:
-    assert INSPECTOR.inspect([]) == ()
+    assert shared_inspector(TOPICS).inspect([]) == ()
     assert rules_of({"input": f"\ud800 {KEY} \udfff"}) == {SECRET}
 
 

@@ -15,20 +15,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from broker.prefilter import checks
-from broker.prefilter.inspector import Inspector
 from broker.prefilter.redact import Vocabulary, redact
 from broker.prefilter.texts import texts
+from tests.inspectors import shared_inspector
 from tests.prefilter.samples import MATCHES
 from tests.prefilter.test_opaque import BEGINNINGS, fernet
 
-INSPECTOR = Inspector()
 CARD, IBAN, EMAIL = 4111111111111111, "DE89370400440532013000", "ann@example.org"
 MARK = "[REDACTED:pii.payment_card]"
 LETTERS = Vocabulary(lambda ids: "".join(map(chr, ids)), lambda text: list(map(ord, text)))
 
 
 def redacted(document: dict[str, object]) -> dict[str, object]:
-    return redact(document, INSPECTOR.inspect(texts(document, LETTERS.decode)), LETTERS)
+    return redact(document, shared_inspector().inspect(texts(document, LETTERS.decode)), LETTERS)
 
 
 def in_text(value: str) -> str:
@@ -294,7 +293,7 @@ def test_redaction_keeps_the_shape_and_json_within_strings(value: object, ascii_
     result = redacted(document)
     assert _shape(result["x"]) == _shape(value)
     assert _shape(json.loads(str(result["arguments"]))) == _shape([value])
-    assert INSPECTOR.inspect(texts(result, LETTERS.decode)) == ()
+    assert shared_inspector().inspect(texts(result, LETTERS.decode)) == ()
 
 
 @pytest.mark.parametrize(

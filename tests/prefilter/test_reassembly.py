@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from broker.prefilter.together import joined, shown_together, spread
-from tests.prefilter.test_reply_types import EVERYTHING, passed
+from tests.inspectors import shared_inspector
+from tests.prefilter.test_reply_types import ALL, passed
 
 SECRET, IBAN, MAIL = "AKIAIOSFODNN7EXAMPLE", "DE89370400440532013000", "carol.doe@example.org"
 Way = Callable[[list[str]], list[dict[str, Any]]]
@@ -151,10 +152,12 @@ def test_a_canary_over_the_texts_of_one_response_is_seen(canary: str, apart: boo
         _, cut = passed([{"type": "response.completed", "response": document}], everything=True)
         assert cut, pieces
         parts = shown_together(document)
-        found = list(spread(EVERYTHING.inspect([joined(parts)]), parts))
+        found = list(spread(shared_inspector(watched=ALL).inspect([joined(parts)]), parts))
         assert found
         for finding, part in zip(found, parts, strict=True):
             assert part.value[finding.start : finding.end] in canary
             assert finding.path == part.path
     alone = shown_together(whole_response([f"so, {canary} ", "it is"], apart=apart))
-    assert list(spread(EVERYTHING.inspect([joined(alone)]), alone)) == []  # it is found where it is
+    assert (
+        list(spread(shared_inspector(watched=ALL).inspect([joined(alone)]), alone)) == []
+    )  # it is found where it is

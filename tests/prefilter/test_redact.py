@@ -7,12 +7,11 @@ import copy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.prefilter.inspector import Inspector
 from broker.prefilter.redact import Vocabulary, redact
 from broker.prefilter.texts import texts
+from tests.inspectors import shared_inspector
 from tests.prefilter.samples import MATCHES, TOPICS
 
-INSPECTOR = Inspector(TOPICS)
 KEY = "sk-proj-" + "aB3d" * 12
 ESCAPED = "\\u002d"
 
@@ -35,7 +34,7 @@ _documents = st.dictionaries(
 
 def redacted(document: dict[str, object]) -> dict[str, object]:
     vocabulary = Vocabulary(lambda _: "tokens", lambda _: [1])
-    return redact(document, INSPECTOR.inspect(texts(document, vocabulary.decode)), vocabulary)
+    return redact(document, shared_inspector(TOPICS).inspect(texts(document, vocabulary.decode)), vocabulary)
 
 
 @given(_documents)
@@ -43,7 +42,7 @@ def test_redaction_leaves_no_match_is_idempotent_and_spares_the_original(documen
     before = copy.deepcopy(document)
     once = redacted(document)
     assert document == before
-    assert INSPECTOR.inspect(texts(once, lambda _: "tokens")) == ()
+    assert shared_inspector(TOPICS).inspect(texts(once, lambda _: "tokens")) == ()
     assert redacted(once) == once
 
 
@@ -66,6 +65,6 @@ def test_what_was_seen_only_decoded_is_covered_where_it_stands() -> None:
     mark = "[REDACTED:secret.openai_key]"
     document: dict[str, object] = {"prompt": [[1, 2], [3]], "x": f"a {KEY.replace('-', ESCAPED)}\\n"}
     vocabulary = Vocabulary(lambda ids: KEY if ids == [1, 2] else "fine", lambda text: [len(text)])
-    findings = INSPECTOR.inspect(texts(document, vocabulary.decode))
+    findings = shared_inspector(TOPICS).inspect(texts(document, vocabulary.decode))
     expected = {"prompt": [[len(mark)], [3]], "x": f"a {mark}\\n"}
     assert redact(document, findings, vocabulary) == expected

@@ -27,18 +27,18 @@ from pydantic import BaseModel
 
 from broker.call.streaming import Gate
 from broker.errors import BrokerError, Kind
-from broker.prefilter.inspector import Inspector
 from broker.prefilter.places import Places
+from broker.prefilter.rules import rules
 from broker.prefilter.stream import StreamFilter
 from broker.prefilter.texts import texts
 from broker.shaping.sse import parts
+from tests.inspectors import shared_inspector
 from tests.prefilter.shapes import least, marked, spelled
 
 CANARY = "AKIAIOSFODNN7EXAMPLE"  # AWS's own documentation example
 HALVES = ("AKIAIOSFODN", "N7EXAMPLE")
-SECRETS = tuple(rule for rule in Inspector().rules if rule.id.startswith("secret."))
-ALL = Inspector().rules
-INSPECTOR, EVERYTHING = Inspector(watched=SECRETS), Inspector(watched=ALL)
+ALL = rules()
+SECRETS = tuple(rule for rule in ALL if rule.id.startswith("secret."))
 EVENTS = (Completion, ChatCompletionChunk, *get_args(get_args(ResponseStreamEvent)[0]))
 REPLIES = (
     Completion, ChatCompletion, Response, ResponseItemList, ChatCompletionStoreMessage, ChatCompletionDeleted,
@@ -47,9 +47,9 @@ REPLIES = (
 
 
 def gate(*, everything: bool = False) -> Gate:
-    rules, inspector = (ALL, EVERYTHING) if everything else (SECRETS, INSPECTOR)
-    secrets = StreamFilter(lambda rule: rule.startswith("secret."), rules)
-    return Gate(Places(StreamFilter(lambda _: True, rules), secrets, inspector))
+    watched = ALL if everything else SECRETS
+    secrets = StreamFilter(lambda rule: rule.startswith("secret."), watched)
+    return Gate(Places(StreamFilter(lambda _: True, watched), secrets, shared_inspector(watched=watched)))
 
 
 def event(document: object) -> bytes:
@@ -78,9 +78,9 @@ def documents(kinds: Sequence[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("kind", documents(EVENTS))
 def test_a_canary_in_any_string_of_an_event_is_not_passed_on(kind: type[BaseModel]) -> None:
-    count = 0
+    count, plain = 0, least(kind)
     for count, document in enumerate(marked(kind), 1):  # noqa: B007 - counted to see that there were any
-        left, cut = passed([least(kind), spelled(document, CANARY), least(kind)])
+        left, cut = passed([plain, spelled(document, CANARY), plain])
         assert cut, document
         assert b"AKIA" not in left, document
     assert count
@@ -88,9 +88,10 @@ def test_a_canary_in_any_string_of_an_event_is_not_passed_on(kind: type[BaseMode
 
 @pytest.mark.parametrize("kind", documents(EVENTS))
 def test_a_canary_split_over_two_events_is_not_passed_on(kind: type[BaseModel]) -> None:
+    plain = least(kind)
     for document in marked(kind):
         first, second = (spelled(document, half) for half in HALVES)
-        left, cut = passed([least(kind), first, second, least(kind)])
+        left, cut = passed([plain, first, second, plain])
         assert cut, document
         assert b"AKIA" not in left, document
 
@@ -100,7 +101,7 @@ def test_a_canary_in_any_string_of_a_reply_is_found(kind: type[BaseModel]) -> No
     for document in marked(kind):
         said = spelled(document, CANARY)
         assert isinstance(said, dict)
-        assert INSPECTOR.inspect(texts(said)), document
+        assert shared_inspector(watched=SECRETS).inspect(texts(said)), document
 
 
 @pytest.mark.parametrize("kind", documents(EVENTS))

@@ -9,12 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from broker.model.finding import Text
-from broker.prefilter.inspector import Inspector
+from broker.prefilter.rules import rules
 from broker.prefilter.stream import LIMIT, CutError, StreamFilter
+from tests.inspectors import shared_inspector
 from tests.prefilter.samples import MATCHES, NEAR_MISSES, TOPICS
 
-INSPECTOR = Inspector(TOPICS)
-WATCHED = INSPECTOR.rules
+WATCHED = rules(TOPICS)
 HIDDEN = st.sampled_from(["", "", "", "\u200b", "\u00ad", "\0"])
 
 
@@ -109,7 +109,7 @@ SEEN_AND_UNSEEN = st.one_of(
 @example(f"\u200b {AN_IBAN_IN_A_LONGER_WORD}", [25])
 @example("e\u0301AKIAIOSFODNN7EXAMPLE ", [2])
 def test_the_stream_cuts_before_whatever_the_inspector_finds(text: str, cuts: list[int]) -> None:
-    findings = INSPECTOR.inspect([Text(("c",), text)])
+    findings = shared_inspector(TOPICS).inspect([Text(("c",), text)])
     safe, cut = released(everything(), pieces(text, cuts))
     assert (cut is not None) == bool(findings)
     assert safe <= min((finding.start for finding in findings), default=len(text))
@@ -168,6 +168,6 @@ def test_an_empty_channel_finishes() -> None:
 
 @pytest.mark.parametrize("at", range(len(AN_IBAN_IN_A_LONGER_WORD) + 1))
 def test_a_stream_is_not_cut_where_the_whole_text_has_no_finding(at: int) -> None:
-    assert INSPECTOR.inspect([Text(("c",), AN_IBAN_IN_A_LONGER_WORD)]) == ()
+    assert shared_inspector(TOPICS).inspect([Text(("c",), AN_IBAN_IN_A_LONGER_WORD)]) == ()
     parts = [AN_IBAN_IN_A_LONGER_WORD[:at], AN_IBAN_IN_A_LONGER_WORD[at:]]
     assert released(everything(), parts) == (len(AN_IBAN_IN_A_LONGER_WORD), None)

@@ -8,15 +8,16 @@ import pytest
 
 from broker.model.finding import Text
 from broker.prefilter import folding, inspector, matching
-from broker.prefilter.inspector import Inspector, TooManyFindingsError
+from broker.prefilter.inspector import TooManyFindingsError
+from tests.inspectors import shared_inspector
 from tests.prefilter.samples import MATCHES, TOPICS
 
-INSPECTOR = Inspector(TOPICS)
 HIDDEN = "\u200b"
 
 
 def found(value: str) -> set[tuple[str, str]]:
-    return {(one.rule, value[one.start : one.end]) for one in INSPECTOR.inspect([Text(("input",), value)])}
+    seen = shared_inspector(TOPICS).inspect([Text(("input",), value)])
+    return {(one.rule, value[one.start : one.end]) for one in seen}
 
 
 @pytest.mark.parametrize(("rule", "match"), MATCHES)

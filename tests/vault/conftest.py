@@ -13,8 +13,8 @@ from tests.vault.server import RealVault, prepare
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _trials() -> Iterator[None]:
-    with tried_once():
+def _trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with tried_once(tmp_path_factory.mktemp("trials")):
         yield
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 
 from broker import strictjson
@@ -98,6 +99,7 @@ def _schemas(source: PolicySource) -> dict[str, Mapping[str, object]]:
     return found | {name: _tree(name, raw) for name, raw in source.schemas}
 
 
+@lru_cache(maxsize=16)
 def _tree(name: str, raw: bytes) -> Mapping[str, object]:
     try:
         tree = strictjson.parse(raw, bounds=None)

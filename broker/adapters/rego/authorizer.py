@@ -16,9 +16,9 @@ from broker.adapters.policyfiles.datacheck import refuse_mistaken
 from broker.adapters.policyfiles.source import Module, PolicySource, read_policies, unusable
 from broker.adapters.rego import reached
 from broker.adapters.rego.aborting import Suspect, recursions
-from broker.adapters.rego.compiled import DECISION, EXPLANATION, Reading, RuleForm, compile_modules, compiled
+from broker.adapters.rego.compiled import DECISION, EXPLANATION, Reading, compiled
 from broker.adapters.rego.engine import EngineError
-from broker.adapters.rego.proof import Prover, SlicingProof, unproven
+from broker.adapters.rego.proof import Prover, Rules, SlicingProof, unproven
 from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint, Evaluation
@@ -52,9 +52,6 @@ class EmbeddedAuthorizer:
         self._version = source.version
         proven = prover(source)
         self._proof = proven.proof
-        if proven.rules is None and self._proof.form is RuleForm.SLICED:
-            # what no decision reaches has to be Rego, too
-            compile_modules(source.modules, {}, [f"broker/{point.value}/decision" for point in DecisionPoint])
         self._rules = proven.rules or compiled(source, self._proof.form)
         self._answers: dict[tuple[Reading, bytes], Evaluation] = {}
         self._most_words = reached.most_words(source.base)
@@ -69,6 +66,11 @@ class EmbeddedAuthorizer:
     def proof(self) -> SlicingProof:
         """The form in which they are evaluated, and why."""
         return self._proof
+
+    @property
+    def rules(self) -> Rules:
+        """As they were compiled."""
+        return self._rules
 
     async def evaluate(self, point: DecisionPoint, document: dict[str, object]) -> Evaluation:
         """See ports.Authorizer. An undefined decision is an Evaluation whose result is None."""

@@ -16,7 +16,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -31,16 +31,18 @@ from broker.adapters.rego.proof import (
     THOROUGH_SECONDS,
     ProofSetting,
     Prover,
+    Rules,
     SlicingProof,
+    has_small_tables,
     prove,
     unproven,
     with_small_tables,
 )
 from broker.adapters.rego.table_cases import Basis, Case, read_cases, read_fixture
 from broker.adapters.rego.table_tests import TableFailure, as_released, first_of, has_own_rules, run_tables
+from broker.adapters.rego.usual_questions import read_usual_answers
 from broker.errors import BrokerError
 from broker.ports import DecisionPoint
-from broker.replay.decision import read_decision
 
 TIMEOUT_SECONDS = 60.0
 MEMORY_BYTES = 2 * 1024**3
@@ -54,7 +56,6 @@ _TESTS = "--tests"
 _DUE = "--due"
 _PROVE = "--prove"
 _WHOLE = "--whole"
-_ROLES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +119,24 @@ async def _trial(directory: Path, *words: str) -> Preflight:
         if child.returncode is None:  # late, or nobody waits any more
             child.kill()
             await child.wait()
-    if child.returncode == _REFUSED:
-        reason = json.loads(said)
-        raise unusable(reason["message"], reason["remedy"])
     if child.returncode == _TOO_LARGE:
         raise _too_large(directory)
-    if child.returncode != 0:
+    if child.returncode not in (0, _REFUSED):
         raise _aborted(directory)
+    return _heard(said)
+
+
+def _told(found: Preflight | BrokerError) -> str:
+    """What a trial tells, and `_heard` understands."""
+    if isinstance(found, BrokerError):
+        return json.dumps({"message": found.message, "remedy": found.remedy})
+    return json.dumps(asdict(found), default=lambda form: form.value)
+
+
+def _heard(said: bytes | str) -> Preflight:
     told = json.loads(said)
+    if "message" in told:
+        raise unusable(told["message"], told["remedy"])
     proof = SlicingProof(**(told["proof"] | {"form": RuleForm(told["proof"]["form"])}))
     return Preflight(proof, told["cases"], tuple(TableFailure(**each) for each in told["failures"]))
 
@@ -174,9 +185,9 @@ def main(directory: Path, words: frozenset[str]) -> int:
     try:
         trial = asyncio.run(_try(directory, words))
     except BrokerError as error:
-        sys.stdout.write(json.dumps({"message": error.message, "remedy": error.remedy}))
+        sys.stdout.write(_told(error))
         return _REFUSED
-    sys.stdout.write(json.dumps(asdict(trial), default=lambda form: form.value))
+    sys.stdout.write(_told(trial))
     return 0
 
 
@@ -188,25 +199,32 @@ def _wanted(directory: Path, words: frozenset[str]) -> frozenset[Basis]:
 
 
 async def _try(directory: Path, words: frozenset[str]) -> Preflight:
+    """What is refused anyhow is not proven; but where the engine would load the tables whole for too long,
+    nothing is asked before the proof.
+    """
     source, tests = read_policies(directory), _wanted(directory, words)
     if _WHOLE in words:
         refuse_mistaken(source)  # while it is known where each entry stands
         source = with_small_tables(source)
-    authorizer = EmbeddedAuthorizer(source, _prover(directory, words, tests))
-    proof = authorizer.proof
-    for subject in _one_of_each_role(source.base):
-        for point, document in _questions(subject):
-            read_decision(point, await authorizer.evaluate(point, document), document)
-    return Preflight(proof, *await run_tables(authorizer, directory, tests)) if tests else Preflight(proof)
+    is_small = has_small_tables(source)
+    authorizer = EmbeddedAuthorizer(source, unproven if is_small else _prover(directory, words, tests))
+    await read_usual_answers(authorizer, source.base)
+    cases, failures = await run_tables(authorizer, directory, tests) if tests else (0, ())
+    if failures or not is_small:
+        return Preflight(authorizer.proof, cases, failures)
+    return Preflight(_prover(directory, words, tests, authorizer.rules)(source).proof, cases)
 
 
-def _prover(directory: Path, words: frozenset[str], tests: frozenset[Basis]) -> Prover:
+def _prover(
+    directory: Path, words: frozenset[str], tests: frozenset[Basis], written: Rules | None = None
+) -> Prover:
     """Whether tables hold is asked of the policies whole: what is to rule nobody decides there."""
     if {_TESTS, _WHOLE} & words:
         return unproven
+    wanted, seconds = tests, BEFORE_THEY_RULE_SECONDS
     if _PROVE in words:
-        return partial(prove, settings=_settings(directory, _telling(directory)), seconds=THOROUGH_SECONDS)
-    return partial(prove, settings=_settings(directory, tests), seconds=BEFORE_THEY_RULE_SECONDS)
+        wanted, seconds = _telling(directory), THOROUGH_SECONDS
+    return partial(prove, settings=_settings(directory, wanted), seconds=seconds, written=written)
 
 
 def _telling(directory: Path) -> frozenset[Basis]:
@@ -234,52 +252,6 @@ def _cases(tests: Sequence[Module], wanted: frozenset[Basis]) -> list[Case]:
         return list(read_cases(tests, wanted))
     except BrokerError:
         return []
-
-
-def _one_of_each_role(base: Mapping[str, object]) -> list[str]:
-    grants = base.get("grants")
-    if not isinstance(grants, dict):
-        return []
-    holders = {
-        str(grant.get("role")): subject for subject, grant in grants.items() if isinstance(grant, dict)
-    }
-    return [*holders.values()][:_ROLES]
-
-
-def _questions(subject: str) -> Iterator[tuple[DecisionPoint, dict[str, object]]]:
-    common: dict[str, object] = {
-        "v": 1,
-        "subject": {"id": subject, "tenant": "preflight", "actor_chain": []},
-        "transport": "grpc",
-        "time": {"utc": "2026-01-05T12:00Z", "weekday": 1, "clock": "12:00"},
-        "now_ns": 1_767_614_400_000_000_000,
-    }
-    unasked = dict.fromkeys(("ttl_seconds", "user", "max_tokens", "audience", "purpose"))
-    yield DecisionPoint.TOKENS, {**common, "request": {"scope": [], **unasked}}
-    yield DecisionPoint.ADMIN, {**common, "action": "policy.explain"}
-    for operation, model in (("chat", "gpt-4o"), ("embeddings", "text-embedding-3-small"), ("models", None)):
-        yield DecisionPoint.CALLS, {**common, **_call(operation, model)}
-
-
-def _call(operation: str, model: str | None) -> dict[str, object]:
-    return {
-        "token": {"id": "tok_preflight", "scope": [operation], "user": None, "max_tokens": None},
-        "call": {
-            "operation": operation,
-            "model": model,
-            "stream": False,
-            "user": None,
-            "parameters": {"temperature": 1},
-            "fields": ["messages", "model", "temperature"],
-            "bytes": 100,
-            "store": None,
-            "purpose": None,
-            "reaches": [],
-            "references": [],
-        },
-        "findings": [],
-        "estimate": {"tokens_in": 10, "tokens_out_max": 100, "cost_micro_usd": 5, "known_model": True},
-    }
 
 
 def _end_when_too_large() -> None:

@@ -95,14 +95,19 @@ def prove(
     settings: Sequence[ProofSetting] = (ProofSetting(),),
     seconds: float = BEFORE_THEY_RULE_SECONDS,
     now: Callable[[], float] = time.process_time,
+    written: Rules | None = None,
 ) -> Proven:
     """Compares on all known inputs of each setting and on generated ones, these for about `seconds` of the
-    processor. Raises POLICY_ENGINE_UNAVAILABLE where the policies cannot be used at all.
+    processor. `written` are the rules as they were compiled whole, with all of their data, if they were.
+    Raises POLICY_ENGINE_UNAVAILABLE where the policies cannot be used at all.
     """
     sources = [
         with_small_tables(replace(source, base={**source.base, **setting.tables})) for setting in settings
     ]
-    whole = [compiled(each, RuleForm.WHOLE) for each in sources]
+    whole = [
+        written if written and each.base == source.base else compiled(each, RuleForm.WHOLE)
+        for each in sources
+    ]
     found, why, remedy = obstacles(source.modules, source.base), "", ""
     for form in (RuleForm.SLICED, RuleForm.LOOKUPS):
         in_the_way = [each for each in found if _rank(each.form) > _rank(form)]
@@ -205,6 +210,11 @@ def with_small_tables(source: PolicySource) -> PolicySource:
     sliced is the same, for it depends on the tables' names and on whether an entry is null.
     """
     return replace(source, base={name: _cut(value) for name, value in source.base.items()}, data_files=())
+
+
+def has_small_tables(source: PolicySource) -> bool:
+    """Whether that leaves them as they are."""
+    return with_small_tables(source).base == source.base
 
 
 def _cut(value: object) -> object:

@@ -3,13 +3,11 @@
 from broker.adapters.telemetry.handshakes import RejectedHandshakes
 from broker.adapters.telemetry.key_metrics import IssuedKeyMetrics, PooledKeysMetric
 from broker.adapters.telemetry.log import configure_log
-from broker.adapters.telemetry.merged import DepartedMetrics, merged_text
 from broker.adapters.telemetry.metrics import MeteredKeys, MeteredLedger, Metrics
 from broker.adapters.telemetry.native import NativeLines
 from broker.adapters.telemetry.shadow_metric import ShadowMetric
 
 __all__ = [
-    "DepartedMetrics",
     "IssuedKeyMetrics",
     "MeteredKeys",
     "MeteredLedger",
@@ -19,5 +17,4 @@ __all__ = [
     "RejectedHandshakes",
     "ShadowMetric",
     "configure_log",
-    "merged_text",
 ]

@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from broker.adapters.policyfiles.source import read_policies
 from broker.adapters.rego import EmbeddedAuthorizer
-from broker.adapters.rego.preflight import try_policies
-from broker.adapters.rego.proof import already
+from broker.adapters.rego.preflight import try_policies, try_whole
+from broker.adapters.rego.proof import already, has_small_tables
 from broker.cli.exitcodes import ExitCode
 from broker.cli.options import Json, Policies
 from broker.cli.policy import question
@@ -98,11 +99,21 @@ def _asked(
 
 
 async def _explained(policies: Path, point: DecisionPoint, document: dict[str, object]) -> Explanation:
-    proof = await try_policies(policies)  # elsewhere: some make the engine abort
-    engine = EmbeddedAuthorizer(policies, already(proof))
+    engine = await _engine(policies)
     seen = decided(point, await engine.evaluate(point, document))
     conditions, role, team = parse_explanation(point.value, (await engine.explain(point, document)).result)
     return replace(seen, conditions=conditions, role=role, team=team)
+
+
+async def _engine(policies: Path) -> EmbeddedAuthorizer:
+    """The policies, tried elsewhere first: some make the engine abort. For one question they are asked whole,
+    which nobody has to prove, unless the engine would load their tables for too long.
+    """
+    source = read_policies(policies)
+    if has_small_tables(source):
+        await try_whole(policies)
+        return EmbeddedAuthorizer(source)
+    return EmbeddedAuthorizer(source, already(await try_policies(policies)))
 
 
 def _traced(opa: str | None, policies: Path, point: DecisionPoint, document: dict[str, object]) -> str:
