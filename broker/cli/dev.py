@@ -76,7 +76,7 @@ async def _session(
             announce(broker, places, settings)
             typer.echo("ready")
 
-        return await serve_until(settings, lambda: settings, stop, accepting, ready)
+        return await serve_until(settings, None, stop, accepting, ready)
 
 
 @asynccontextmanager

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from broker.adapters.telemetry import NativeLines, configure_log
@@ -44,34 +44,30 @@ def run(session: Callable[[asyncio.Event], Awaitable[bool]]) -> None:
 
 async def serve_until(
     settings: Settings,
-    reload: Callable[[], Settings],
+    reload: Callable[[], Settings] | None,
     stop: asyncio.Event,
     accepting: Announce,
     ready: Announce,
 ) -> bool:
     """One broker from start to stop, of as many processes as the settings say. `accepting` is called once it
-    takes connections, `ready` once /readyz says so, too. False: the log was lost.
+    takes connections, `ready` once /readyz says so, too. False: the log was lost. SIGHUP has workers replaced
+    by others with the settings that `reload` gives; without it, and without workers, it ends the process.
     """
-    many = workers_of(settings)
+    many = settings.server.workers
     with NativeLines() as native:
         configure_log(settings.log.level, settings.log.format)
         if many == 1:
-            return await process_session.live(Broker(settings, native), stop, accepting, ready)
-        supervisor = Supervisor(settings, many, reload)
+            with hung_up(_tell_one) if reload else nullcontext():
+                return await process_session.live(Broker(settings, native), stop, accepting, ready)
+        supervisor = Supervisor(settings, many, reload or (lambda: settings))
         with replacing(supervisor):
             return await process_session.live(supervisor, stop, accepting, ready)
-
-
-def workers_of(settings: Settings) -> int:
-    """How many processes are to serve calls."""
-    workers = settings.server.workers
-    return len(os.sched_getaffinity(0)) if workers == "auto" else workers
 
 
 @contextmanager
 def replacing(supervisor: Supervisor) -> Iterator[None]:
     """Meanwhile SIGHUP has workers replaced, one at a time."""
-    loop, replacements = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+    replacements = set[asyncio.Task[None]]()
 
     def asked() -> None:
         if not replacements:
@@ -79,11 +75,26 @@ def replacing(supervisor: Supervisor) -> Iterator[None]:
             replacements.add(task)
             task.add_done_callback(replacements.discard)
 
-    loop.add_signal_handler(signal.SIGHUP, asked)
+    with hung_up(asked):
+        yield
+
+
+@contextmanager
+def hung_up(heed: Callable[[], None]) -> Iterator[None]:
+    """Meanwhile SIGHUP has this done."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, heed)
     try:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
+
+
+def _tell_one() -> None:
+    """A reload must not end a broker that has nothing to replace."""
+    structlog.get_logger().error(
+        "workers_not_replaced", why="one process serves; restart it, or set server.workers to more than one"
+    )
 
 
 def _accepting(broker: Announced) -> None:
