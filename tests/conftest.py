@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from tests.e2e.staged import Staged
 from tests.e2e.upstreams import scripted_upstream
 from tests.order import turn
-from tests.running import PROGRAM, RunningBroker, start_broker
+from tests.running import RunningBroker, start_broker
 
 settings.register_profile("broker", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("broker")  # busy machines fail no property
@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
     """A broker with the simulated OpenAI behind it; ended after the last test."""
-    running = start_broker(tmp_path_factory.mktemp("broker"), program=PROGRAM)
+    running = start_broker(tmp_path_factory.mktemp("broker"))
     yield running
     running.stop()
 

@@ -86,9 +86,9 @@ class Born:
         patience.cancel()
         return said, errors
 
-    def done(self) -> Done:
-        """Waits for its end, which is to come by itself."""
-        said, errors = self.communicate()
+    def done(self, input: str = "", timeout: float = 60) -> Done:  # noqa: A002 - as Popen
+        """Tells it that, and waits for its end, which is to come by itself."""
+        said, errors = self.communicate(input, timeout)
         return Done(self.wait(), said, errors)
 
     def _ended(self, timeout: float | None) -> int | None:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.adapters.keyfile import load_or_create_ed25519
-from broker.adapters.ledger import Certifying, FileLedger, LogKeys
+from broker.adapters.ledger.certifying import Certifying
+from broker.adapters.ledger.keys import LogKeys
+from broker.adapters.ledger.ledger import FileLedger
 from broker.config import Settings
 from broker.ports import Clock
 from broker.tlog.certification import KeyUse

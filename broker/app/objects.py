@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from broker.adapters.ledger import FileLedger
+from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.objects import NAME, RetentionBounds, SqliteObjectOwners, Upkeep
 from broker.config import Settings
 from broker.model.units import SECONDS_PER_DAY

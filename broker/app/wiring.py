@@ -14,7 +14,7 @@ from broker.adapters.credential_router import CredentialRouter
 from broker.adapters.decision_cache import CachingAuthorizer
 from broker.adapters.keyfile import load_or_create_secret
 from broker.adapters.keypool import PooledKeys
-from broker.adapters.ledger import FileLedger
+from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.space import SpaceWatch
 from broker.adapters.repeated_refusals import CountedRefusals
 from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics

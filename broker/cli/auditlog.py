@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from broker.adapters.ledger import LogDirectory
+from broker.adapters.ledger.directory import LogDirectory
 from broker.cli.exitcodes import ExitCode
 from broker.tlog.malformed import MalformedError
 from broker.tlog.note import NoteKey

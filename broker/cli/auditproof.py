@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from broker.adapters.ledger import LogDirectory
+from broker.adapters.ledger.directory import LogDirectory
 from broker.cli.auditlog import Directory, LogKey, TrustedKey, could_not_run, fail, log_key, open_log
 from broker.cli.exitcodes import ExitCode
 from broker.cli.terminal import printable

@@ -24,7 +24,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from broker.adapters.ledger import LogDirectory
+from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.objects import NAME, ObjectsFile, OwnerRow, RetentionBounds, replay
 from broker.app.objects import bounds, place
 from broker.cli.exitcodes import ExitCode

@@ -18,7 +18,7 @@ from pathlib import Path
 import grpc
 import httpx
 
-from broker.adapters.ledger import LogKeys
+from broker.adapters.ledger.keys import LogKeys
 from broker.gen.broker.v1 import audit_pb2, audit_pb2_grpc
 from tests.e2e.upstreams import simulator_process
 from tests.ledger.longlog import make

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from broker.adapters.ledger import LogKeys
+from broker.adapters.ledger.keys import LogKeys
 from tests.ledger.longlog import make
 from tests.processes import children
 from tests.running import PROGRAM, RunningBroker, start_broker

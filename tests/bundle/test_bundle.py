@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from broker.adapters.policyfiles.bundle import build, read
 from broker.adapters.policyfiles.bundle.archive import LONGEST_BYTES
 from broker.adapters.policyfiles.source import read_policies
 from broker.errors import BrokerError
+from tests.nursery import the_nursery
 from tests.opa.sidecar import POLICIES, opa_binary
 
 Files = dict[str, bytes]
@@ -184,13 +184,13 @@ def test_a_signature_that_opa_made_is_verified(keys: Path, tmp_path: Path) -> No
 
 def test_the_command_builds_and_makes_a_key(tmp_path: Path) -> None:
     key, target = tmp_path / "bundle.key", tmp_path / "bundle.tar.gz"
-    command = [sys.executable, "-m", "broker.cli.main", "policy", "build", str(POLICIES)]
-    command += ["--signing-key", str(key), "--revision", "first", "-o", str(target), "--json"]
-    done = subprocess.run([*command, "--new-key"], capture_output=True, text=True, check=False)
+    words = ["policy", "build", str(POLICIES), "--signing-key", str(key), "--revision", "first"]
+    words += ["-o", str(target), "--json", "--new-key"]
+    done = the_nursery().spawn(*words).done()
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     bundle = read(target.read_bytes(), key.with_suffix(".pub.pem").read_bytes())
     assert (said["revision"], said["sha256"]) == ("first", bundle.version.sha256)
     assert key.stat().st_mode & 0o777 == 0o600
-    again = subprocess.run([*command, "--new-key"], capture_output=True, text=True, check=False)
+    again = the_nursery().spawn(*words).done()
     assert again.returncode == 3

@@ -13,7 +13,7 @@ import httpx
 import orjson
 import pytest
 
-from broker.adapters.ledger import LogDirectory
+from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.pki import DevPki
 from broker.client import (
     Credentials,

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pytest
 
-from broker.adapters.ledger import FileLedger
+from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.space import SpaceWatch
 from broker.adapters.repeated_refusals import CountedRefusals
 from broker.adapters.telemetry import MeteredLedger, Metrics

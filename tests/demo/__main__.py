@@ -14,7 +14,7 @@ import httpx
 import openai
 from rich.console import Console
 
-from broker.adapters.ledger import LogDirectory
+from broker.adapters.ledger.directory import LogDirectory
 from tests.demo.steps import Shown, Step, UnexpectedError, steps
 from tests.running import PROGRAM, RunningBroker, start_broker
 

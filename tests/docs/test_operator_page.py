@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from broker.adapters.pki import DevPki
+from tests.commands import Done
 from tests.docs.pages import README
 from tests.docs.test_tables import example_configuration
+from tests.nursery import the_nursery
 
 BROKER = (sys.executable, "-m", "broker.cli.main")
 KEY = "sk-made-up-0123456789abcdef"
@@ -32,15 +34,14 @@ class Site:
     def keystore(self) -> Path:
         return self.root / "var/lib/broker/keys"
 
-    def run(self, *words: str | Path, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*BROKER, *words], input=given, capture_output=True, text=True, timeout=60, check=False
-        )
+    def run(self, *words: str | Path, given: str = "") -> Done:
+        return the_nursery().spawn(*map(str, words)).done(given)
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """The README's configuration on free ports, with certificates and policies of example.org."""
+    tmp_path = tmp_path_factory.mktemp("machine")
     etc = tmp_path / "etc/broker"
     pki = DevPki.load_or_create(tmp_path / "pki", "example.org")
     (etc / "tls").mkdir(parents=True)
@@ -65,7 +66,7 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path, pki)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def https(site: Site) -> Iterator[str]:
     """`broker serve`, and the URL it printed; ended by SIGTERM with exit code 0."""
     process = subprocess.Popen(

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.adapters.ledger import LogDirectory
+from broker.adapters.ledger.directory import LogDirectory
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import Entry, parse_entry
 from tests.commands import Done

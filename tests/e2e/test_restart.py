@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import httpx
 import pytest
 
 from broker.gen.broker.v1 import audit_pb2, audit_pb2_grpc
+from tests.nursery import the_nursery
 from tests.running import SMALL_POLICIES, RunningBroker, start_broker
 
 BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
@@ -84,9 +83,8 @@ def test_a_broker_does_not_begin_a_deleted_log_anew(lives: Lives) -> None:
     lives.broker()
     lives.end()
     kept = (lives.home / "log").rename(lives.home / "kept")
-    command = [sys.executable, "-m", "broker.cli.main", "dev", "--dir", str(lives.home), *NOWHERE]
     free = ["--https", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--console", "127.0.0.1:0"]
-    done = subprocess.run([*command, *free], capture_output=True, text=True, timeout=60, check=False)
+    done = the_nursery().spawn("dev", "--dir", str(lives.home), *NOWHERE, *free).done()
     assert done.returncode == 3
     for hint in ("0 entries where", "were acknowledged", "restore", "audit.origin"):
         assert hint in done.stderr

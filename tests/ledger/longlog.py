@@ -9,7 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from broker.adapters.ledger import Disk, LogKeys
+from broker.adapters.ledger.disk import Disk
+from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.opening import Opening
 from broker.adapters.ledger.store import LogStore
 from broker.adapters.ledger.submission import DraftedEntry

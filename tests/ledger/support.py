@@ -15,7 +15,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from socket import socket
 
-from broker.adapters.ledger import Disk, FileLedger, LogDirectory, LogKeys
+from broker.adapters.ledger.directory import LogDirectory
+from broker.adapters.ledger.disk import Disk
+from broker.adapters.ledger.keys import LogKeys
+from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.wal import BATCH
 from broker.adapters.ledger.writer_service import write_log
 from broker.model.record import Record, RecordType

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from broker.adapters.ledger import Disk, LogDirectory
+from broker.adapters.ledger.directory import LogDirectory
+from broker.adapters.ledger.disk import Disk
 from broker.cli.audit import app
 from broker.model.record import Record, RecordType
 from tests.ledger.support import crashed, intent, opened, outcome

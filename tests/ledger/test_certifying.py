@@ -15,7 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
-from broker.adapters.ledger import Certifying, FileLedger, LogDirectory, LogKeys
+from broker.adapters.ledger.certifying import Certifying
+from broker.adapters.ledger.directory import LogDirectory
+from broker.adapters.ledger.keys import LogKeys
+from broker.adapters.ledger.ledger import FileLedger
 from broker.cli.audit import app
 from broker.errors import BrokerError, Kind
 from broker.tlog.certification import DOMAIN, KeyUse, parse_certification

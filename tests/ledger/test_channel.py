@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.adapters.ledger import LogKeys
+from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.messages import MessageType, WriterMessage, WriterMessages
 from broker.adapters.ledger.opening import OpenedLog, Opening, refused
 from broker.adapters.ledger.submission import (

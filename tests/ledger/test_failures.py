@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.ledger import Disk, FileLedger, heartbeat
+from broker.adapters.ledger import heartbeat
+from broker.adapters.ledger.disk import Disk
+from broker.adapters.ledger.ledger import FileLedger
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, RecordType
 from broker.tlog.report import Verdict

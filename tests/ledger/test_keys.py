@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from broker.adapters.ledger import LogKeys
+from broker.adapters.ledger.keys import LogKeys
 from broker.errors import BrokerError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.ledger import LogDirectory
+from broker.adapters.ledger.directory import LogDirectory
 from broker.model.record import RecordType
 from broker.tlog.report import Verdict
 from tests.ledger.appender import OPEN

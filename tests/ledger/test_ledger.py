@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from broker.adapters.ledger import LogDirectory, LogKeys
+from broker.adapters.ledger.directory import LogDirectory
+from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.wal import encode_batch
 from broker.errors import BrokerError, Kind
 from broker.model.record import Receipt, Record, RecordType

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from broker.adapters.ledger import Disk, FileLedger, LogDirectory
+from broker.adapters.ledger.directory import LogDirectory
+from broker.adapters.ledger.disk import Disk
+from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.memory import LogMemory, memory_path
 from broker.cli.audit import app
 from broker.errors import BrokerError, Kind

@@ -14,8 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.adapters.ledger import Disk, FileLedger, LogDirectory, indexer
+from broker.adapters.ledger import indexer
 from broker.adapters.ledger.callindex import INDEX, CallIndex, Covered, bundles_of
+from broker.adapters.ledger.directory import LogDirectory
+from broker.adapters.ledger.disk import Disk
+from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.wal import Snapshot, encode_batch, entries_after, parse_segment
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import EntryPlace, parse_entry

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.ledger import Disk, FileLedger
+from broker.adapters.ledger.disk import Disk
+from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.segments import Segments
 from broker.adapters.ledger.wal import Snapshot, parse_segment
 from broker.model.record import Record, RecordType

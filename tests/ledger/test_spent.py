@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.ledger import Disk, FileLedger, LogKeys
+from broker.adapters.ledger.disk import Disk
+from broker.adapters.ledger.keys import LogKeys
+from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.opening import Opening
 from broker.adapters.ledger.spendingfollower import spent_path
 from broker.adapters.ledger.store import LogStore

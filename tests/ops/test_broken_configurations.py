@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +29,9 @@ from broker.config.places import PLACES, PathSetting
 from broker.config.problem import Steps, dotted
 from broker.errors import ConfigError
 from broker.prefilter.inspector import Inspector
+from tests.commands import Done
 from tests.docs.tables import settings
+from tests.nursery import the_nursery
 
 CANARY = "sk-proj-" + "Ab1_" * 12
 Sections = dict[str, dict[str, Any]]
@@ -470,9 +470,8 @@ def test_whatever_a_file_holds_it_is_loaded_or_refused(
 # Commands
 
 
-def run(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "broker.cli.main", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def run(*words: object) -> Done:
+    return the_nursery().spawn(*map(str, words)).done()
 
 
 COMMANDS: dict[tuple[str, ...], int] = {

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from broker.adapters.keystore import SealedStore
-from broker.adapters.ledger import Disk
+from broker.adapters.ledger.disk import Disk
 from broker.adapters.ledger.memory import LogMemory
 from broker.adapters.pki import DevPki
 from broker.app.doctor import Check, Level

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -15,7 +12,8 @@ from broker.cli.policy import app
 from broker.errors import Kind
 from broker.model.record import Record, RecordedFinding, RecordType
 from tests.commands import Done, typed
-from tests.ledger.support import ROOT, opened
+from tests.ledger.support import opened
+from tests.nursery import the_nursery
 
 ALICE = "spiffe://d/sa/alice"
 BOB = "spiffe://d/sa/bob"
@@ -170,16 +168,9 @@ async def written(home: Path, *records: Record) -> Path:
     return home / "log"
 
 
-def broker(*words: object) -> subprocess.CompletedProcess[str]:
+def broker(*words: object) -> Done:
     """`broker policy …` as a process."""
-    return subprocess.run(
-        [sys.executable, "-m", "broker.cli.main", "policy", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    return the_nursery().spawn("policy", *map(str, words)).done(timeout=120)
 
 
 def said(*words: object) -> Done:

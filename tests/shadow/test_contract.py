@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.ledger import FileLedger
+from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.shadow import ShadowObserver
 from broker.errors import BrokerError, Kind
 from broker.model.decision import PolicyVersion

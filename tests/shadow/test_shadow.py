@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from broker.adapters.ledger import Disk, FileLedger
+from broker.adapters.ledger.disk import Disk
+from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.shadow import QUEUE, ShadowObserver, ShadowTally
 from broker.adapters.telemetry import ShadowMetric

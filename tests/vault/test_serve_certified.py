@@ -16,7 +16,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from broker.adapters.ledger import LogDirectory
+from broker.adapters.ledger.directory import LogDirectory
 from broker.cli.audit import app
 from broker.client import Credentials, grpc_channel
 from broker.gen.broker.v1 import openai_pb2, openai_pb2_grpc

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from broker.adapters.ledger import LogDirectory
+from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.objects.owners import unusable
 from broker.adapters.objects.store import KEEP_SECONDS, ObjectsFile
 from broker.errors import BrokerError, Kind

@@ -10,7 +10,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from broker.adapters.ledger import LogDirectory, recall
+from broker.adapters.ledger.directory import LogDirectory
+from broker.adapters.ledger.memory import recall
 from broker.app.doctor.check import Check, Level
 from broker.config import Settings
 from broker.config.audit import AuditSettings

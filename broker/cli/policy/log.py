@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from broker.adapters.ledger import LogDirectory
+from broker.adapters.ledger.directory import LogDirectory
 from broker.cli.policy.period import Period
 from broker.errors import BrokerError, Kind
 from broker.model.record import RecordType
