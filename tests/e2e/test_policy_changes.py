@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import grpc
 import httpx
 import pytest
 
+from broker.adapters.policyfiles.source import read_policies
 from broker.gen.broker.v1 import policy_pb2, policy_pb2_grpc
 from broker.model.record import RecordType
 from tests import plain
@@ -40,23 +41,30 @@ class Ruled:
 
     def restore(self) -> None:
         """Returns once all policies are as they were, and rule."""
-        for path, content in _files(self.policies).items():
-            if path not in self.kept:
-                path.unlink()
-            elif content != self.kept[path]:
-                path.write_bytes(self.kept[path])
+        self.put({})
         self.wait(lambda: _ruling(self.broker) == (self.first, ""))
 
-    def change(self, edit: Callable[[dict[str, Any]], None]) -> str:
-        """Edits data.json, waits until another version decides, and returns its SHA-256."""
+    def change(self, edit: Callable[[dict[str, Any]], object]) -> None:
+        """Edits what data.json was, and waits until that decides."""
         path = self.policies / "data.json"
-        data = json.loads(path.read_text())
+        data = json.loads(self.kept[path])
         edit(data)
-        before = self.version()
-        scratch = path.with_suffix(".new")
-        scratch.write_text(json.dumps(data))
-        scratch.replace(path)
-        return self.wait(lambda: self.version() != before and self.version())
+        self.put({path: json.dumps(data).encode()})
+        changed = read_policies(self.policies).version.sha256
+        assert changed != self.first
+        self.wait(lambda: self.version() == changed)
+
+    def put(self, changed: Mapping[Path, bytes]) -> None:
+        """Writes these; all others are from then on as they were, whatever tests before have changed."""
+        wanted, there = {**self.kept, **changed}, _files(self.policies)
+        for path in there.keys() - wanted.keys():
+            path.unlink()
+        for path, content in wanted.items():
+            if there.get(path) != content:
+                path.parent.mkdir(exist_ok=True)
+                scratch = path.with_suffix(".new")
+                scratch.write_bytes(content)
+                scratch.replace(path)
 
     def version(self) -> str:
         """The SHA-256 of the policies that the newest `config` record names."""
@@ -106,33 +114,18 @@ def _ruling(broker: RunningBroker) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ruled]:
+def changed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ruled]:
+    """As tests before have left it: for those that change it, and do not wait for what was before."""
     with ruling(tmp_path_factory.mktemp("ruled")) as here:
         yield here
 
 
 @pytest.fixture
-def ruled(own: Ruled) -> Ruled:
+def ruled(changed: Ruled) -> Ruled:
     """All policies are as they were at its start, whatever tests before have changed."""
-    if _files(own.policies) != own.kept:
-        own.restore()
-    return own
-
-
-def test_a_withdrawn_grant_cuts_an_open_silent_stream_within_a_second(ruled: Ruled) -> None:
-    with streaming(ruled.broker, SILENT) as reply:
-        heard = events(reply)
-        next(heard)
-        call_id = reply.headers["x-broker-call-id"]
-        ruled.change(lambda data: data["grants"].pop(f"{DEV}/explorer"))
-        activated = time.monotonic()
-        rest = "".join(heard)
-        took = time.monotonic() - activated
-    assert took < CUT_SECONDS
-    assert "policy_denied" in rest
-    assert "[DONE]" not in rest
-    assert outcome(ruled.broker.log, call_id).error == "POLICY_DENIED"
-    assert ruled.chat("explorer").status_code == 403
+    if _files(changed.policies) != changed.kept:
+        changed.restore()
+    return changed
 
 
 def test_a_revoked_token_cuts_an_open_silent_stream_within_a_second(ruled: Ruled) -> None:
@@ -148,88 +141,6 @@ def test_a_revoked_token_cuts_an_open_silent_stream_within_a_second(ruled: Ruled
         took = time.monotonic() - revoked
     assert took < CUT_SECONDS
     assert outcome(ruled.broker.log, call_id).error == "TOKEN_REVOKED"
-
-
-def test_the_new_version_is_in_the_log_before_it_decides(ruled: Ruled) -> None:
-    since = Since.now(ruled.broker)
-    ruled.change(lambda data: data["roles"]["explorer"]["limits"].clear())
-    reply = ruled.chat("explorer")
-    assert reply.status_code == 200
-    log = since.entries()
-    configs = [e for e in log if e.record.type is RecordType.CONFIG]
-    intent = next(e for e in log if e.record.type is RecordType.INTENT)
-    assert configs[-1].place.seq < intent.place.seq
-    assert intent.record.policy_sha256 == configs[-1].record.policy_sha256
-    assert intent.record.policy_revision == configs[-1].record.policy_revision
-
-
-def test_a_bad_policy_is_refused_and_the_last_good_one_stays(ruled: Ruled) -> None:
-    before, since = ruled.version(), Since.now(ruled.broker)
-    rego = ruled.policies / "calls.rego"
-    rego.write_text(rego.read_text() + "\nbroken := [\n")
-    ruled.wait(lambda: "refused" in since.said())
-    assert ruled.chat("explorer").status_code == 200
-    assert ruled.version() == before
-    said = since.said()
-    assert "calls.rego" in said
-    ready = plain.get(f"{ruled.broker.console}/readyz")
-    assert ready.status_code == 200
-
-
-def test_a_policy_that_cannot_be_sliced_rules_whole_and_all_are_told(ruled: Ruled) -> None:
-    since = Since.now(ruled.broker)
-    own = ruled.policies / "own/mine.rego"
-    own.parent.mkdir(exist_ok=True)
-    own.write_text(
-        'package broker.own\n\ndenies["mine"] := {"reason": "No.", "changes": []}\n'
-        'if { input.call.operation == "edits" }\n'
-    )
-    ruled.wait(lambda: "broker_policy_unsliced 1.0" in plain.get(f"{ruled.broker.console}/metrics").text)
-    assert "own/mine.rego:4" in plain.get(f"{ruled.broker.console}/").text
-    assert "policy_unsliced" in since.said()
-    assert ruled.chat("explorer").status_code == 200
-
-
-def _withdraw_gpt_4o(data: dict[str, Any]) -> None:
-    del data["models"]["gpt-4o"]["exact"]["gpt-4o"]
-
-
-def test_a_denial_says_what_would_be_allowed(ruled: Ruled) -> None:
-    assert ruled.chat("assistant").status_code == 200
-    ruled.change(_withdraw_gpt_4o)
-    denied = ruled.chat("assistant")
-    assert denied.status_code == 403
-    assert "model: gpt-4o-mini" in denied.text
-    assert denied.json()["error"]["details"]["counterfactual"] == "model: gpt-4o-mini"
-    record = by_call(ruled.broker.log)[denied.headers["x-broker-call-id"]][0].record
-    assert record.policy_input is not None
-    asked = json.loads(record.policy_input)
-    assert (asked["call"]["model"], asked["subject"]["id"]) == ("gpt-4o", f"{DEV}/assistant")
-    assert "Say." not in record.policy_input
-
-
-def test_breaking_the_glass_is_allowed_told_and_recorded(ruled: Ruled) -> None:
-    ruled.change(
-        lambda data: data.setdefault("break_glass", {}).update(
-            {f"{DEV}/assistant": {"role": "explorer", "until": "2999-01-01T00:00Z", "approved_by": "lena"}}
-        )
-    )
-    assert ruled.chat("assistant", model="gpt-4o-2024-08-06").status_code in (401, 403)
-    token = ruled.broker.ask_token("assistant", "chat:*").json()
-    assert "access_token" in token
-    used = ruled.chat("assistant", model="gpt-4o-2024-08-06", purpose="INC-4711 search is down")
-    record = next(
-        e.record
-        for e in by_call(ruled.broker.log)[used.headers["x-broker-call-id"]]
-        if e.record.type in (RecordType.INTENT, RecordType.DENIED)
-    )
-    if used.status_code == 200:
-        assert (record.rule, record.purpose) == ("break_glass", "INC-4711 search is down")
-        assert record.alert
-        assert "lena" in record.alert
-        assert "broker_alerts_total" in plain.get(f"{ruled.broker.console}/metrics").text
-    else:  # the token of a role without the model does not cover it: the glass widens no token
-        assert record.rule == "token.scope"
 
 
 def _explain(broker: RunningBroker, identity: str, document: dict[str, Any]) -> policy_pb2.ExplainResponse:
@@ -281,3 +192,100 @@ def test_an_explanation_of_a_pattern_with_many_stars_is_refused(ruled: Ruled) ->
         with pytest.raises(grpc.RpcError) as caught:
             stub.Explain(asked, timeout=20)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_the_new_version_is_in_the_log_before_it_decides(changed: Ruled) -> None:
+    since = Since.now(changed.broker)
+    changed.change(lambda data: data["roles"]["explorer"]["limits"].clear())
+    reply = changed.chat("explorer")
+    assert reply.status_code == 200
+    log = since.entries()
+    configs = [e for e in log if e.record.type is RecordType.CONFIG]
+    intent = next(e for e in log if e.record.type is RecordType.INTENT)
+    assert configs[-1].place.seq < intent.place.seq
+    assert intent.record.policy_sha256 == configs[-1].record.policy_sha256
+    assert intent.record.policy_revision == configs[-1].record.policy_revision
+
+
+def test_a_bad_policy_is_refused_and_the_last_good_one_stays(changed: Ruled) -> None:
+    before, since = changed.version(), Since.now(changed.broker)
+    rego = changed.policies / "calls.rego"
+    changed.put({rego: changed.kept[rego] + b"\nbroken := [\n"})
+    changed.wait(lambda: "refused" in since.said())
+    assert changed.chat("explorer").status_code == 200
+    assert changed.version() == before
+    said = since.said()
+    assert "calls.rego" in said
+    ready = plain.get(f"{changed.broker.console}/readyz")
+    assert ready.status_code == 200
+
+
+def test_a_policy_that_cannot_be_sliced_rules_whole_and_all_are_told(changed: Ruled) -> None:
+    since = Since.now(changed.broker)
+    rule = (
+        b'package broker.own\n\ndenies["mine"] := {"reason": "No.", "changes": []}\n'
+        b'if { input.call.operation == "edits" }\n'
+    )
+    changed.put({changed.policies / "own/mine.rego": rule})
+    changed.wait(lambda: "broker_policy_unsliced 1.0" in plain.get(f"{changed.broker.console}/metrics").text)
+    assert "own/mine.rego:4" in plain.get(f"{changed.broker.console}/").text
+    assert "policy_unsliced" in since.said()
+    assert changed.chat("explorer").status_code == 200
+
+
+def test_breaking_the_glass_is_allowed_told_and_recorded(changed: Ruled) -> None:
+    changed.change(
+        lambda data: data.setdefault("break_glass", {}).update(
+            {f"{DEV}/assistant": {"role": "explorer", "until": "2999-01-01T00:00Z", "approved_by": "lena"}}
+        )
+    )
+    assert changed.chat("assistant", model="gpt-4o-2024-08-06").status_code in (401, 403)
+    token = changed.broker.ask_token("assistant", "chat:*").json()
+    assert "access_token" in token
+    used = changed.chat("assistant", model="gpt-4o-2024-08-06", purpose="INC-4711 search is down")
+    record = next(
+        e.record
+        for e in by_call(changed.broker.log)[used.headers["x-broker-call-id"]]
+        if e.record.type in (RecordType.INTENT, RecordType.DENIED)
+    )
+    if used.status_code == 200:
+        assert (record.rule, record.purpose) == ("break_glass", "INC-4711 search is down")
+        assert record.alert
+        assert "lena" in record.alert
+        assert "broker_alerts_total" in plain.get(f"{changed.broker.console}/metrics").text
+    else:  # the token of a role without the model does not cover it: the glass widens no token
+        assert record.rule == "token.scope"
+
+
+def _withdraw_gpt_4o(data: dict[str, Any]) -> None:
+    del data["models"]["gpt-4o"]["exact"]["gpt-4o"]
+
+
+def test_a_denial_says_what_would_be_allowed(changed: Ruled) -> None:
+    assert changed.chat("assistant").status_code == 200
+    changed.change(_withdraw_gpt_4o)
+    denied = changed.chat("assistant")
+    assert denied.status_code == 403
+    assert "model: gpt-4o-mini" in denied.text
+    assert denied.json()["error"]["details"]["counterfactual"] == "model: gpt-4o-mini"
+    record = by_call(changed.broker.log)[denied.headers["x-broker-call-id"]][0].record
+    assert record.policy_input is not None
+    asked = json.loads(record.policy_input)
+    assert (asked["call"]["model"], asked["subject"]["id"]) == ("gpt-4o", f"{DEV}/assistant")
+    assert "Say." not in record.policy_input
+
+
+def test_a_withdrawn_grant_cuts_an_open_silent_stream_within_a_second(changed: Ruled) -> None:
+    with streaming(changed.broker, SILENT) as reply:
+        heard = events(reply)
+        next(heard)
+        call_id = reply.headers["x-broker-call-id"]
+        changed.change(lambda data: data["grants"].pop(f"{DEV}/explorer"))
+        activated = time.monotonic()
+        rest = "".join(heard)
+        took = time.monotonic() - activated
+    assert took < CUT_SECONDS
+    assert "policy_denied" in rest
+    assert "[DONE]" not in rest
+    assert outcome(changed.broker.log, call_id).error == "POLICY_DENIED"
+    assert changed.chat("explorer").status_code == 403

@@ -78,9 +78,9 @@ def documents(kinds: Sequence[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("kind", documents(EVENTS))
 def test_a_canary_in_any_string_of_an_event_is_not_passed_on(kind: type[BaseModel]) -> None:
-    count = 0
+    count, plain = 0, least(kind)
     for count, document in enumerate(marked(kind), 1):  # noqa: B007 - counted to see that there were any
-        left, cut = passed([least(kind), spelled(document, CANARY), least(kind)])
+        left, cut = passed([plain, spelled(document, CANARY), plain])
         assert cut, document
         assert b"AKIA" not in left, document
     assert count
@@ -88,9 +88,10 @@ def test_a_canary_in_any_string_of_an_event_is_not_passed_on(kind: type[BaseMode
 
 @pytest.mark.parametrize("kind", documents(EVENTS))
 def test_a_canary_split_over_two_events_is_not_passed_on(kind: type[BaseModel]) -> None:
+    plain = least(kind)
     for document in marked(kind):
         first, second = (spelled(document, half) for half in HALVES)
-        left, cut = passed([least(kind), first, second, least(kind)])
+        left, cut = passed([plain, first, second, plain])
         assert cut, document
         assert b"AKIA" not in left, document
 

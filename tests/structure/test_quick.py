@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from tests.structure.sources import ROOT, modules
 
@@ -53,21 +54,36 @@ def _started(folder: str) -> Iterator[str]:
     waiting = [path for path in modules("tests") if path.startswith(f"{folder}/")]
     seen = set(waiting)
     while waiting:
-        path = waiting.pop()
-        for node in ast.walk(modules("tests")[path]):
-            if reason := _starts(node):
-                yield f"{path}:{getattr(node, 'lineno', 0)}: {reason}"
-            helpers = {f"{name.replace('.', '/')}.py" for name in _imported(node)} & modules("tests").keys()
-            waiting += helpers - seen
-            seen |= helpers
+        reasons, helpers = _read(waiting.pop())
+        yield from reasons
+        waiting += helpers - seen
+        seen |= helpers
+
+
+@cache
+def _read(path: str) -> tuple[list[str], set[str]]:
+    """What a module starts itself, and the modules of tests that it imports."""
+    reasons, helpers = list[str](), set[str]()
+    for node in ast.walk(modules("tests")[path]):
+        if reason := _starts(node):
+            reasons.append(f"{path}:{getattr(node, 'lineno', 0)}: {reason}")
+        helpers |= {f"{name.replace('.', '/')}.py" for name in _imported(node)}
+    return reasons, helpers & modules("tests").keys()
 
 
 def _starts(node: ast.AST) -> str | None:
-    if isinstance(node, ast.Attribute) and STARTED.fullmatch(ast.unparse(node)):
-        return ast.unparse(node)
+    if isinstance(node, ast.Attribute) and STARTED.fullmatch(name := _dotted(node)):
+        return name
     if isinstance(node, ast.arg) and node.arg == RUNNING:
         return "the running broker"
     return next((name for name in _imported(node) if name in STARTS or name.endswith(".subprocess")), None)
+
+
+def _dotted(node: ast.expr) -> str:
+    """`a.b.c`; an empty string begins where there is more than names."""
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _imported(node: ast.AST) -> list[str]:
