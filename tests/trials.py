@@ -4,6 +4,7 @@ of its own that takes seconds, and most tests ask about something else.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -35,7 +36,7 @@ def _once(trial: Trial, kept: Path) -> Trial:
             return preflight._heard(file.read_bytes())
         said = preflight._told(await _found(trial(directory, *words)))
         if str(directory) not in said:
-            scratch = file.with_suffix(f".{id(said)}")
+            scratch = file.with_suffix(f".{os.getpid()}")
             scratch.write_text(said)
             scratch.replace(file)
         return preflight._heard(said)

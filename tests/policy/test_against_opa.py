@@ -33,7 +33,7 @@ from tests.sizes import sized
 
 pytestmark = pytest.mark.servers
 
-GENERATED = sized(1_000, 10_000)
+GENERATED = sized(500, 10_000)
 SCOPES = (
     ("chat", None),
     ("chat", "*"),

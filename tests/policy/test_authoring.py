@@ -16,6 +16,7 @@ from broker.adapters.policyfiles.dialect import code_of, input_mentions
 from broker.adapters.policyfiles.lint import find_mistakes
 from broker.adapters.policyfiles.source import read_policies
 from broker.cli.main import app
+from broker.cli.policy.opa import OpaBinary
 from broker.errors import BrokerError
 from tests.opa.sidecar import opa_binary
 from tests.policy.engines import POLICIES
@@ -227,6 +228,22 @@ def test_a_rule_without_a_test_is_told(tmp_path: Path) -> None:
     assert code == 1
     assert {each["file"] for each in said["failures"]} == {"own.rego"}
     assert "no test reaches this" in said["failures"][0]["what"]
+
+
+OLDER = """#!/bin/sh
+case "$*" in
+*coverage-runs*) echo "Error: unknown flag: --coverage-runs" >&2; exit 1 ;;
+*) echo '{"files": {"own/a.rego": {"not_covered": [{"start": {"row": 3}}]}}, "coverage": 90.5}' ;;
+esac
+"""
+
+
+def test_an_older_opa_tells_what_no_test_reaches(tmp_path: Path) -> None:
+    opa = tmp_path / "opa"
+    opa.write_text(OLDER)
+    opa.chmod(0o755)
+    share, (missed,) = OpaBinary(str(opa)).uncovered(tmp_path)
+    assert (share, missed.file, missed.line) == (90.5, "own/a.rego", 3)
 
 
 def test_a_new_rule_is_whole_from_the_start(author: Author) -> None:

