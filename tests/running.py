@@ -32,6 +32,10 @@ _PATIENT = {  # many tests share a broker, and few certificates are refused thou
 }
 
 
+WORKERS = int(os.environ.get("BROKER_TEST_WORKERS", "1"))
+"""Any test of a running broker may be run on one of several processes: BROKER_TEST_WORKERS=2."""
+
+
 @dataclass(frozen=True)
 class Identity:
     """One development identity: its SPIFFE ID and its PEM files."""
@@ -119,13 +123,15 @@ def start_broker(
     until: str = "ready",
     program: tuple[str, ...] | None = None,
     first: str = "",
+    workers: int = WORKERS,
 ) -> RunningBroker:
     """Starts `broker dev` on free ports in `directory`; returns once it accepts calls, or says something else
     that begins with `until`. What it writes on standard error is appended to `<directory>.err`. `program`:
     what a Python of its own runs, else it is born in the nursery; `first`: what it runs there before.
     """
     free = ("--https", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--console", "127.0.0.1:0")
-    words = ("dev", "--dir", str(directory), *free, *arguments)
+    many = ("--workers", str(workers)) if workers != 1 else ()
+    words = ("dev", "--dir", str(directory), *free, *many, *arguments)
     announcement = directory / "dev.json"
     announcement.unlink(missing_ok=True)
     errors = directory.with_name(f"{directory.name}.err")

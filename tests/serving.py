@@ -12,8 +12,8 @@ from broker.adapters.pki import DevPki
 from broker.cli.devfiles import (
     IDENTITIES,
     TRUST_DOMAIN,
-    Addresses,
     DevPaths,
+    Serving,
     configuration,
     import_upstream_key,
 )
@@ -34,7 +34,7 @@ def served_broker(
     places.prepare()
     import_upstream_key(places, KEY)
     console = f"127.0.0.1:{free_port()}"
-    made = configuration(places, Addresses("127.0.0.1:0", "127.0.0.1:0", console), upstream, None)
+    made = configuration(places, Serving("127.0.0.1:0", "127.0.0.1:0", console, 1), upstream, None)
     sections = {**made.model_dump(mode="json", exclude_none=True), "policy": policy, **sections}
     config = home / "broker.toml"
     config.write_text(_toml(sections))

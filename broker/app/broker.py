@@ -7,49 +7,59 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
 from broker.adapters.clock import SystemClock
-from broker.adapters.credential_router import CredentialRouter
 from broker.adapters.openai import Deadlines, OpenAIUpstream, RetryPolicy, UpstreamOrigin
 from broker.adapters.telemetry import (
-    IssuedKeyMetrics,
     Metrics,
     NativeLines,
     PooledKeysMetric,
     RejectedHandshakes,
     ShadowMetric,
 )
-from broker.app.certificates import Certificates
-from broker.app.credentials import all_keys
-from broker.app.keys import credential_source, vault_session
+from broker.app.addresses import Addresses, OwnAddresses
 from broker.app.listeners import Listeners, ServedInterfaces, https_dependencies
-from broker.app.log import AuditLog
-from broker.app.objects import OwnedObjects
+from broker.app.machine import Machine, OwnMachine, ServedKeys, TokenKey
 from broker.app.parts import LONG_STEP_SECONDS, StartedParts
-from broker.app.policy import PolicyEngine, try_candidates
+from broker.app.policy import PolicyEngine, recording, try_candidates
 from broker.app.wiring import PluggedAdapters, WiredCore
 from broker.call.stream_supervisor import StreamSupervisor
 from broker.catalog.vocabulary import load_vocabularies
 from broker.config import Settings
 from broker.console.app import Status
+from broker.model.pool import KeyNews
 
 GRACE_SECONDS = 8.0
 _SWITCH_SECONDS = 0.0005
 """How long the event loop waits for Python's lock while a thread works; each of its waits costs that much."""
 
 
-class Broker:
-    """One broker process: `start`, serve, `stop`, also where `start` failed. Use it from one event loop."""
+@dataclass(frozen=True, slots=True)
+class WorkerPlace:
+    """Where a worker listens, and where what its machine has once is."""
 
-    def __init__(self, settings: Settings, native: NativeLines) -> None:
+    addresses: Addresses
+    machine: Machine
+
+
+class Broker:
+    """One process that serves calls: `start`, serve, `stop`, also where `start` failed. Use it from one event
+    loop.
+    """
+
+    def __init__(self, settings: Settings, native: NativeLines, place: WorkerPlace | None = None) -> None:
+        """`place`: of a worker. Without one the broker is one process."""
         self._settings = settings
         self._clock = SystemClock()
         self._metrics = Metrics()
         self._parts = StartedParts()
-        self._listeners = Listeners(settings, native)
+        own = OwnAddresses(settings.server)
+        self._machine = place.machine if place else OwnMachine(settings, self._clock, self._metrics.registry)
+        self._listeners = Listeners(settings, place.addresses if place else own, native)
         self.log_lost = asyncio.Event()
         """Set when the log can no longer be made durable: end the process, start it again."""
         self._log = structlog.get_logger()
@@ -59,46 +69,33 @@ class Broker:
         """Returns once calls are accepted. Raises BrokerError or OSError, naming what is missing; then, too,
         `stop` is due.
 
-        First what can fail without a trace; then the log, and what is recorded there; at last the listeners,
-        so that nobody is let in before all of it is there.
+        First what can fail without a trace; then the machine's parts, the log among them; at last the
+        listeners, so that nobody is let in before all of it is there.
         """
         settings, clock, parts, metrics = self._settings, self._clock, self._parts, self._metrics
         sys.setswitchinterval(_SWITCH_SECONDS)
         await parts.begin("addresses", self._listeners.bind, self._listeners.release)
         tried, _ = await asyncio.gather(try_candidates(settings), asyncio.to_thread(load_vocabularies))
-        policy = PolicyEngine(settings, clock, tried)
-        vault = vault_session(settings, clock)
-        if vault is not None:
-            parts.add("vault", vault.aclose)
-        store = credential_source(settings, clock, vault)
-        keys = all_keys(settings, store, clock, IssuedKeyMetrics(metrics.registry))
-        parts.add("keys", keys.aclose, LONG_STEP_SECONDS)
-        certificates = Certificates(settings, clock, vault)
-        tls = await parts.begin("certificates", certificates.open, certificates.aclose)
-        log = await asyncio.to_thread(AuditLog, settings, clock, vault)
-        objects = OwnedObjects(settings, clock)
-        await parts.begin("owners", objects.owners.open, objects.owners.close)
-        ledger = self._ledger = await parts.begin("log", log.open, log.aclose, LONG_STEP_SECONDS)
+        policy = self._policy = PolicyEngine(settings, clock, tried)
+        machine = await self._machine.open(parts)
+        ledger = self._ledger = machine.ledger
         ledger.failed.add_done_callback(lambda _future: self.log_lost.set())
-        await keys.start()  # none is made at OpenAI for a broker whose log does not open
         upstream = _upstream(settings, clock)
         parts.add("upstream", upstream.aclose)
-        core = self._core = WiredCore(
-            settings, PluggedAdapters(clock, metrics, policy, keys, log, ledger, objects.owners, upstream)
-        )
-        await parts.begin("objects", partial(objects.follow, ledger), objects.unfollow)
+        core = self._core = WiredCore(settings, PluggedAdapters(clock, metrics, policy, machine, upstream))
         await parts.begin("space", core.space.start, core.space.aclose)
         parts.add("counted refusals", core.refusals.aclose)
         core.refusals.start()
         parts.add("key pools", core.pools.aclose)
-        await parts.begin("policy", partial(policy.open, core.refusals), policy.aclose)
+        activating = machine.activating or recording(core.refusals)
+        await parts.begin("policy", partial(policy.open, activating), policy.aclose)
         parts.run("streams", core.supervisor.run())
-        self._measure(core, keys, policy)
-        served = self._served(core, log, policy)
+        self._measure(core, machine.keys, policy)
+        served = self._served(core, machine.token_key, policy)
         rejected = RejectedHandshakes(metrics.registry, clock)
         await parts.begin(
             "listeners",
-            partial(self._listeners.open, served, tls, rejected),
+            partial(self._listeners.open, served, machine.tls, rejected),
             partial(self._close_listeners, core.supervisor),
             LONG_STEP_SECONDS,
         )
@@ -139,6 +136,23 @@ class Broker:
         """The verifier key of the log (C2SP signed-note)."""
         return self._ledger.vkey
 
+    def metrics(self) -> bytes:
+        """What this process has counted, in the Prometheus text format."""
+        return self._metrics.render()
+
+    def hear_of_key(self, news: KeyNews) -> None:
+        """What upstream has told another process of this broker."""
+        if self._started:
+            self._core.pools.hear(news)
+
+    def policy_facts(self) -> tuple[tuple[str, str], ...]:
+        """What a page tells of the policies that rule, and of newer ones that do not."""
+        return self._policy.facts()
+
+    def trouble(self) -> str:
+        """What ails the keys; it makes no call impossible."""
+        return self._core.trouble()
+
     def unready(self) -> str:
         """What keeps calls from being served, or an empty string."""
         return self._core.unready()
@@ -150,15 +164,15 @@ class Broker:
         supervisor.end()
         await closing
 
-    def _measure(self, core: WiredCore, keys: CredentialRouter, policy: PolicyEngine) -> None:
+    def _measure(self, core: WiredCore, keys: ServedKeys, policy: PolicyEngine) -> None:
         """What the metrics ask for whenever they are read."""
         self._metrics.registry.register(PooledKeysMetric(core.pools.stats))
         self._metrics.registry.register(ShadowMetric(policy.shadowed))
         self._metrics.watch_space(lambda: core.space.free_bytes)
         self._metrics.watch(core.unready, keys.trouble, policy.problem, policy.unsliced)
 
-    def _served(self, core: WiredCore, log: AuditLog, policy: PolicyEngine) -> ServedInterfaces:
-        jwks = core.issuer.public_jwks(log.token_certification())
+    def _served(self, core: WiredCore, token_key: TokenKey, policy: PolicyEngine) -> ServedInterfaces:
+        jwks = token_key.verifier.public_jwks(token_key.certification)
         https = https_dependencies(
             core.dependencies, jwks, self._settings.identity.issuer, self._listeners.https_url
         )
@@ -167,8 +181,11 @@ class Broker:
             ("gRPC", self.grpc_address),
             ("AuditLog", self._settings.audit.origin),
         )
-        render = self._metrics.render
-        status = Status(facts, core.unready, render, policy.bundle, policy.facts, core.trouble)
+
+        async def metrics() -> bytes:
+            return self.metrics()
+
+        status = Status(facts, core.unready, metrics, policy.bundle, policy.facts, core.trouble)
         return ServedInterfaces(https, core.dependencies, status)
 
 

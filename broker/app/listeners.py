@@ -6,12 +6,14 @@ Knows: what each listener is given, of the core that they share. Must not know: 
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 
 from broker.adapters.telemetry import NativeLines, RejectedHandshakes
+from broker.app.addresses import Addresses, ListenerSockets
 from broker.config import Settings
 from broker.console.app import ConsoleApp, Status
 from broker.listeners.grpc.dependencies import ListenerDependencies
@@ -19,7 +21,6 @@ from broker.listeners.grpc.server import GrpcServer
 from broker.listeners.https.app import HttpsApp, HttpsDependencies
 from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.server import HttpServer, tls_context
-from broker.listeners.sockets import BoundSocket
 from broker.listeners.tlsfiles import TlsInUse
 
 CLOSE_SECONDS = 10.0
@@ -39,37 +40,41 @@ class Listeners:
     `aclose`.
     """
 
-    def __init__(self, settings: Settings, native: NativeLines) -> None:
+    def __init__(self, settings: Settings, addresses: Addresses, native: NativeLines) -> None:
         self._server = settings.server
+        self._addresses = addresses
         self._native = native
-        self._bound: list[BoundSocket] = []
+        self._bound: ListenerSockets | None = None
         self._stops: list[Callable[[], Coroutine[object, object, None]]] = []
 
     async def bind(self) -> None:
         """Raises OSError, naming the address that cannot be had."""
-        for address in (self._server.https, self._server.grpc, self._server.console):
-            self._bound.append(BoundSocket(address))
-        https, grpc, console = self._bound
+        self._bound = https, grpc, console = self._addresses.bind()
         self.https_url = f"https://{https.address}"
         self.grpc_address = grpc.named
-        self.console_url = f"http://{console.address}"
+        self.console_url = f"http://{console.address}" if console is not None else ""
 
     async def release(self) -> None:
         """Gives the addresses up."""
-        for each in self._bound:
-            each.close()
+        for each in self._bound or ():
+            if each is not None:
+                each.close()
 
     async def open(self, served: ServedInterfaces, tls: TlsInUse, rejected: RejectedHandshakes) -> None:
         """Returns once connections are accepted. Raises OSError, and BrokerError where gRPC's is not safe."""
+        if self._bound is None:
+            raise OSError(errno.ENOTSOCK, "no address was bound")
         over_https, over_grpc, on_console = self._bound
         https = HttpServer(HttpsApp(served.https), over_https, tls_context(tls, rejected.of("https")))
         grpc = GrpcServer(served.grpc, tls, over_grpc, reflection=self._server.reflection)
-        console = HttpServer(ConsoleApp(served.status), on_console, None)
-        self._stops = [https.stop, partial(grpc.stop, CLOSE_SECONDS), console.stop]
+        self._stops = [https.stop, partial(grpc.stop, CLOSE_SECONDS)]
         await grpc.start()
         self._native.follow(rejected.of("grpc"))
         await https.start()
-        await console.start()
+        if on_console is not None:
+            console = HttpServer(ConsoleApp(served.status), on_console, None)
+            self._stops.append(console.stop)
+            await console.start()
 
     async def aclose(self) -> None:
         """Accepts no more, and lets calls under way end for at most 10 s."""

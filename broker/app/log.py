@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.adapters.keyfile import load_or_create_ed25519
+from broker.adapters.ledger.access import StartedWriter, WriterProcess
 from broker.adapters.ledger.certifying import Certifying
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.ledger import FileLedger
+from broker.adapters.ledger.opening import Opening
 from broker.config import Settings
 from broker.ports import Clock
 from broker.tlog.certification import KeyUse
@@ -47,15 +49,12 @@ class AuditLog:
                 KeyUse.TOKEN: self.token_key,
             }
             await self._certifying.certify({use: _public(key) for use, key in used.items()})
-        ledger = self._ledger = FileLedger(
-            self._audit.directory,
-            origin=self._audit.origin,
-            keys=self._keys,
-            memory=self._audit.keys,
-            instance=self._instance,
-            clock=self._clock,
-            certifications=self._certifying.new if self._certifying is not None else (),
+        audit, certifications = self._audit, self._certifying.new if self._certifying is not None else ()
+        opening = Opening(
+            audit.directory, audit.keys, audit.origin, self._keys, self._instance, certifications
         )
+        self.writer = StartedWriter(opening, WriterProcess())
+        ledger = self._ledger = FileLedger(audit.directory, self.writer, self._clock)
         await ledger.open()
         if self._certifying is not None:
             await self._certifying.start()

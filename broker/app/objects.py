@@ -5,6 +5,7 @@ Knows: the settings of both. Must not know: what an object is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from broker.adapters.ledger.ledger import FileLedger
@@ -27,16 +28,17 @@ def bounds(settings: Settings) -> RetentionBounds:
 class OwnedObjects:
     """`owners` may be opened before the log, and is of use to calls after `follow`."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, changed: Callable[[], None] = lambda: None) -> None:
+        """`changed` is called where the file says something else about an object than before."""
         self._path = place(settings)
         self._clock = clock
         self._bounds = bounds(settings)
         self._upkeep: Upkeep | None = None
-        self.owners = SqliteObjectOwners(self._path, clock, self._bounds.keep_seconds)
+        self.owners = SqliteObjectOwners(self._path, clock, self._bounds.keep_seconds, changed)
 
     async def follow(self, log: FileLedger) -> None:
         """The file tells what the log does when this returns. Raises BrokerError AUDIT_UNAVAILABLE."""
-        upkeep = Upkeep(self._path, log, self._clock, self._bounds, self.owners.look_again)
+        upkeep = Upkeep(self._path, log, self._clock, self._bounds, self.owners.changed)
         await upkeep.open()
         upkeep.start()
         self._upkeep = upkeep

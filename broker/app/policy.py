@@ -102,12 +102,8 @@ class PolicyEngine:
             self._shadow = ShadowObserver(candidate, ledger, self._clock, sample=self._candidate.sample)
         return self._shadow
 
-    async def open(self, ledger: Ledger) -> None:
-        """Records the version that rules from now on, and watches for others."""
-
-        async def activating(version: PolicyVersion) -> None:
-            await ledger.append(_config(version))
-
+    async def open(self, activating: Activating) -> None:
+        """Tells of the version that rules from now on, and watches for others."""
         if isinstance(self._bundle, ServedBundle):
             await self._bundle.start()
         await self._engine.start(activating)
@@ -195,6 +191,15 @@ def opa_authorizer(settings: OpaSettings, clock: Clock) -> OpaAuthorizer:
         raise ConfigError(f"opa.ca, opa.certificate, opa.key: a PEM file cannot be used: {error}") from None
     except ValueError as error:
         raise ConfigError(f"opa.url: {error}") from None
+
+
+def recording(ledger: Ledger) -> Activating:
+    """Has each version recorded before it rules."""
+
+    async def activating(version: PolicyVersion) -> None:
+        await ledger.append(_config(version))
+
+    return activating
 
 
 def _config(version: PolicyVersion) -> Record:

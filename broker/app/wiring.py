@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from broker.adapters.clock import SystemClock
-from broker.adapters.credential_router import CredentialRouter
 from broker.adapters.decision_cache import CachingAuthorizer
 from broker.adapters.keyfile import load_or_create_secret
 from broker.adapters.keypool import PooledKeys
-from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.space import SpaceWatch
 from broker.adapters.repeated_refusals import CountedRefusals
 from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics
-from broker.app.log import AuditLog
+from broker.app.machine import MachineParts
 from broker.app.policy import PolicyEngine
 from broker.call.authorization import CallAuthorizer
 from broker.call.pipeline import Pipeline, Ports
@@ -28,10 +26,9 @@ from broker.config import Settings
 from broker.identity.authentication import Authentication
 from broker.identity.certificate import CertificateReader
 from broker.identity.revocation import RevocationSet
-from broker.identity.token import TokenSigner
 from broker.listeners.grpc.dependencies import ListenerDependencies
 from broker.listeners.throttling import Throttle, ThrottledAdmin, ThrottledCalls, ThrottledTokens
-from broker.ports import Authorizer, ObjectOwners, Upstream
+from broker.ports import Authorizer, Upstream
 from broker.prefilter.inspector import Inspector
 from broker.services.administrator import Administrator
 from broker.services.policy_explainer import PolicyExplainer
@@ -46,10 +43,7 @@ class PluggedAdapters:
     clock: SystemClock
     metrics: Metrics
     policy: PolicyEngine
-    keys: CredentialRouter
-    log: AuditLog
-    ledger: FileLedger
-    owners: ObjectOwners
+    machine: MachineParts
     upstream: Upstream
 
 
@@ -60,13 +54,15 @@ class WiredCore:
 
     def __init__(self, settings: Settings, plugged: PluggedAdapters) -> None:
         """Raises OSError and BrokerError where the key of commitments cannot be read or made. Blocking."""
-        clock, self._plugged = plugged.clock, plugged
+        clock, self._plugged, machine = plugged.clock, plugged, plugged.machine
         self.space = _space(settings, plugged)
         self.refusals = CountedRefusals(self.space, clock, recorded=settings.audit.refusals_recorded)
-        metered = MeteredKeys(plugged.keys, plugged.metrics, clock)
-        self.pools = PooledKeys(metered, settings.key_pools(), clock, self.refusals, plugged.keys.revoke)
-        revocations = RevocationSet(plugged.ledger.revoked)
-        self.issuer = TokenSigner(plugged.log.token_key, settings.identity.issuer, settings.identity.audience)
+        metered = MeteredKeys(machine.keys, plugged.metrics, clock)
+        self.pools = PooledKeys(
+            metered, settings.key_pools(), clock, self.refusals, machine.keys.revoke, machine.tell_of_key
+        )
+        revocations = RevocationSet(machine.ledger.revoked)
+        machine.ledger.on_revoked = revocations.revoke_token
         authorizer = CachingAuthorizer(plugged.policy.authorizer, revocations, clock)
         call_authorizer = CallAuthorizer(
             authorizer, clock, _zone(settings), plugged.policy.observer(self.refusals)
@@ -77,7 +73,7 @@ class WiredCore:
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
         pipeline = Pipeline(
             self._ports(),
-            Authentication(self.issuer, revocations),
+            Authentication(machine.token_key.verifier, revocations),
             stages,
             call_authorizer,
             committer.commit,
@@ -92,13 +88,13 @@ class WiredCore:
     def unready(self) -> str:
         """What keeps calls from being served, or an empty string."""
         plugged = self._plugged
-        if not plugged.ledger.ready:
+        if not plugged.machine.ledger.ready:
             return "audit log"
-        return self.space.problem() or plugged.policy.unready() or plugged.keys.unready()
+        return self.space.problem() or plugged.policy.unready() or plugged.machine.keys.unready()
 
     def trouble(self) -> str:
         """What keeps some call from a key; it makes the broker not unready (adr/0015, adr/0016)."""
-        return "; ".join(filter(None, (self._plugged.keys.trouble(), self.pools.problem())))
+        return "; ".join(filter(None, (self._plugged.machine.keys.trouble(), self.pools.problem())))
 
     def _ports(self) -> Ports:
         plugged = self._plugged
@@ -106,7 +102,7 @@ class WiredCore:
             keys=self.pools,
             upstream=plugged.upstream,
             ledger=self.refusals,
-            owners=plugged.owners,
+            owners=plugged.machine.owners,
             clock=plugged.clock,
         )
 
@@ -120,11 +116,12 @@ class WiredCore:
     ) -> ListenerDependencies:
         identity, limits, zone = settings.identity, settings.limits, _zone(settings)
         clock, ledger, policy = self._plugged.clock, self.refusals, self._plugged.policy
+        log, token_key = self._plugged.machine.ledger, self._plugged.machine.token_key
         throttle = Throttle(ledger, clock, per_second=limits.refusals_per_second, burst=limits.refusals_burst)
-        tokens = TokenIssuer(authorizer, ledger, self.issuer, clock, identity.audience, zone, conceal)
-        administrator = Administrator(
-            authorizer, ledger, self._plugged.ledger, self.issuer, revocations, clock, zone
+        tokens = TokenIssuer(
+            authorizer, ledger, token_key.verifier, token_key.sign, clock, identity.audience, zone, conceal
         )
+        administrator = Administrator(authorizer, ledger, log, token_key.verifier, revocations, clock, zone)
         reader = CertificateReader(identity.trust_domain, settings.tls.max_client_life_seconds)
         return ListenerDependencies(
             calls=ThrottledCalls(pipeline, throttle),
@@ -142,7 +139,7 @@ def _space(settings: Settings, plugged: PluggedAdapters) -> SpaceWatch:
     """What is recorded goes to the log, which is measured and whose disk is watched."""
     audit = settings.audit
     return SpaceWatch(
-        MeteredLedger(plugged.ledger, plugged.metrics),
+        MeteredLedger(plugged.machine.ledger, plugged.metrics),
         audit.directory,
         plugged.clock,
         warn_bytes=audit.warn_free_bytes,

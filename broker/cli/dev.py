@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from broker.app import Broker
-from broker.cli.devfiles import Addresses, DevPaths, announce, configuration, import_upstream_key
+from broker.cli.announced import Announced
+from broker.cli.devfiles import DevPaths, Serving, announce, configuration, import_upstream_key
 from broker.cli.serve import run, serve_until
 from broker.errors import ConfigError
 from broker.simulator import Simulator
@@ -41,6 +41,7 @@ def dev(
     policies: Annotated[
         Path | None, typer.Option(help="A folder of Rego policies; absent: the built-in ones.")
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that serve calls.")] = 1,
 ) -> None:
     """Starts a development broker: its own CA, keys and identities, for this machine only."""
     for address in (https, grpc, console):
@@ -52,30 +53,30 @@ def dev(
         style="bold white on red",
     )
     choice = _UpstreamChoice(upstream, upstream_key_file)
-    addresses = Addresses(https, grpc, console)
-    run(lambda stop: _session(stop, places, addresses, choice, policies))
+    serving = Serving(https, grpc, console, workers)
+    run(lambda stop: _session(stop, places, serving, choice, policies))
 
 
 async def _session(
     stop: asyncio.Event,
     places: DevPaths,
-    addresses: Addresses,
+    serving: Serving,
     choice: _UpstreamChoice,
     policies: Path | None,
 ) -> bool:
     async with _upstream(places, choice) as url:
-        settings = configuration(places, addresses, url, policies)
+        settings = configuration(places, serving, url, policies)
 
-        def accepting(broker: Broker) -> None:
+        def accepting(broker: Announced) -> None:
             if missing := broker.unready():
                 announce(broker, places, settings)
                 typer.echo(f"waiting: {missing}")
 
-        def ready(broker: Broker) -> None:
+        def ready(broker: Announced) -> None:
             announce(broker, places, settings)
             typer.echo("ready")
 
-        return await serve_until(settings, stop, accepting, ready)
+        return await serve_until(settings, None, stop, accepting, ready)
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from broker.adapters.keystore import SealedStore
 from broker.adapters.pki import DevPki
 from broker.adapters.policyfiles.source import shipped_policies
-from broker.app import Broker
+from broker.cli.announced import Announced
 from broker.config import Settings, parse_to_serve
 from broker.errors import ConfigError
 
@@ -26,12 +26,13 @@ IDENTITIES = ("assistant", "batch", "explorer", "intruder", "operator", "auditor
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
-    """host:port of each listener; port 0 picks a free one."""
+class Serving:
+    """host:port of each listener; port 0 picks a free one. `workers` is how many processes serve calls."""
 
     https: str
     grpc: str
     console: str
+    workers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +71,16 @@ class DevPaths:
         self.announcement.unlink(missing_ok=True)
 
 
-def configuration(places: DevPaths, addresses: Addresses, upstream: str, policies: Path | None) -> Settings:
+def configuration(places: DevPaths, serving: Serving, upstream: str, policies: Path | None) -> Settings:
     """What `broker serve` would be given. The environment still overrides it. Raises ConfigError."""
     pki = DevPki.load_or_create(places.pki, TRUST_DOMAIN)
     server = pki.server()
     values: dict[str, object] = {
         "server": {
-            "https": addresses.https,
-            "grpc": addresses.grpc,
-            "console": addresses.console,
+            "https": serving.https,
+            "grpc": serving.grpc,
+            "console": serving.console,
+            "workers": serving.workers,
             "reflection": True,
             "forward_headers": ("x-sim-",),
         },
@@ -115,7 +117,7 @@ def import_upstream_key(places: DevPaths, source: str | Path | None) -> None:
     store.put(CREDENTIAL, key)
 
 
-def announce(broker: Broker, places: DevPaths, settings: Settings) -> None:
+def announce(broker: Announced, places: DevPaths, settings: Settings) -> None:
     """Writes dev.json, whole or not at all."""
     pki = DevPki.load_or_create(places.pki, TRUST_DOMAIN)
     identities = {name: pki.workload(name) for name in IDENTITIES}

@@ -1,27 +1,26 @@
-"""`broker serve`: one broker process, every adapter chosen by its configuration."""
+"""`broker serve`: one broker, every adapter chosen by its configuration."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
-import uvloop
 
-from broker.adapters.process import end_within, harden
 from broker.adapters.telemetry import NativeLines, configure_log
 from broker.app import Broker
+from broker.app import session as process_session
+from broker.app.supervisor import Supervisor
+from broker.cli.announced import Announced
 from broker.cli.exitcodes import ExitCode
 from broker.config import Settings, load_to_serve
 
-Announce = Callable[[Broker], None]
-STOP_SECONDS = 25.0
-"""From the signal, or the log's loss, to the end of the process. The systemd unit waits longer."""
-_LOOK_SECONDS = 0.05
+Announce = Callable[[Announced], None]
 
 
 def serve(
@@ -33,76 +32,76 @@ def serve(
     written, or something hung at the end.
     """
     settings = load_to_serve(config)
-    run(lambda stop: serve_until(settings, stop, _accepting, _ready))
+    run(lambda stop: serve_until(settings, lambda: load_to_serve(config), stop, _accepting, _ready))
 
 
 def run(session: Callable[[asyncio.Event], Awaitable[bool]]) -> None:
     """Runs `session` until a signal sets its event. Raises typer.Exit(1) where it lost its log."""
-    harden()
-    if not uvloop.run(_signalled(session)):
+    if not process_session.run(session):
         typer.echo("broker: the log can no longer be written; restart to recover it", err=True)
         raise typer.Exit(ExitCode.BAD)
 
 
-async def serve_until(settings: Settings, stop: asyncio.Event, accepting: Announce, ready: Announce) -> bool:
-    """One broker from start to stop. `accepting` is called once it takes connections, `ready` once /readyz
-    says so, too. False: the log was lost.
+async def serve_until(
+    settings: Settings,
+    reload: Callable[[], Settings] | None,
+    stop: asyncio.Event,
+    accepting: Announce,
+    ready: Announce,
+) -> bool:
+    """One broker from start to stop, of as many processes as the settings say. `accepting` is called once it
+    takes connections, `ready` once /readyz says so, too. False: the log was lost. SIGHUP has workers replaced
+    by others with the settings that `reload` gives; without it, and without workers, it ends the process.
     """
+    many = settings.server.workers
     with NativeLines() as native:
         configure_log(settings.log.level, settings.log.format)
-        return await _lived(Broker(settings, native), stop, accepting, ready)
+        if many == 1:
+            with hung_up(_tell_one) if reload else nullcontext():
+                return await process_session.live(Broker(settings, native), stop, accepting, ready)
+        supervisor = Supervisor(settings, many, reload or (lambda: settings))
+        with replacing(supervisor):
+            return await process_session.live(supervisor, stop, accepting, ready)
 
 
-async def _lived(broker: Broker, stop: asyncio.Event, accepting: Announce, ready: Announce) -> bool:
-    """A start that fails is undone as every broker ends."""
-    try:
-        await broker.start()
-        accepting(broker)
-        telling = asyncio.create_task(_tell_ready(broker, ready))
-        gc.collect()
-        gc.set_threshold(20_000, 20, 100)
-        gc.freeze()  # what start-up made lives as long as the process: the collector need not walk it
-        await _first(stop, broker.log_lost)
-        telling.cancel()
-    finally:
-        if not stop.is_set():
-            end_within(STOP_SECONDS)
-        await broker.stop()
-    return not broker.log_lost.is_set()  # it may have been lost by what was to be recorded at the end
-
-
-async def _tell_ready(broker: Broker, ready: Announce) -> None:
-    while broker.unready():  # noqa: ASYNC110 - what it waits for sets no event
-        await asyncio.sleep(_LOOK_SECONDS)
-    ready(broker)
-
-
-async def _signalled(session: Callable[[asyncio.Event], Awaitable[bool]]) -> bool:
-    stop = asyncio.Event()
+@contextmanager
+def replacing(supervisor: Supervisor) -> Iterator[None]:
+    """Meanwhile SIGHUP has workers replaced, one at a time."""
+    replacements = set[asyncio.Task[None]]()
 
     def asked() -> None:
-        if not stop.is_set():
-            end_within(STOP_SECONDS)
-        stop.set()
+        if not replacements:
+            task = asyncio.ensure_future(supervisor.replace())
+            replacements.add(task)
+            task.add_done_callback(replacements.discard)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, asked)
-    return await session(stop)
-
-
-async def _first(stop: asyncio.Event, lost: asyncio.Event) -> None:
-    """Returns when the signal came, or the log was lost."""
-    waits = [asyncio.create_task(event.wait()) for event in (stop, lost)]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
+    with hung_up(asked):
+        yield
 
 
-def _accepting(broker: Broker) -> None:
+@contextmanager
+def hung_up(heed: Callable[[], None]) -> Iterator[None]:
+    """Meanwhile SIGHUP has this done."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, heed)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
+def _tell_one() -> None:
+    """A reload must not end a broker that has nothing to replace."""
+    structlog.get_logger().error(
+        "workers_not_replaced", why="one process serves; restart it, or set server.workers to more than one"
+    )
+
+
+def _accepting(broker: Announced) -> None:
     typer.echo(f"https {broker.https_url}\ngrpc {broker.grpc_address}")
     if missing := broker.unready():
         typer.echo(f"waiting: {missing}")
 
 
-def _ready(_broker: Broker) -> None:
+def _ready(_broker: Announced) -> None:
     typer.echo("ready")

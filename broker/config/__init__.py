@@ -8,6 +8,7 @@ files, named here by their path.
 
 from broker.config.credentials import CredentialSettings
 from broker.config.keys import KeysSettings, VaultSettings
+from broker.config.listen import ServerSettings
 from broker.config.loading import load, load_to_serve, load_with_places, parse_to_serve
 from broker.config.policy import OpaSettings
 from broker.config.problem import LocatedFault
@@ -18,6 +19,7 @@ __all__ = [
     "KeysSettings",
     "LocatedFault",
     "OpaSettings",
+    "ServerSettings",
     "Settings",
     "VaultSettings",
     "load",

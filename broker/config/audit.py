@@ -18,7 +18,7 @@ class AuditSettings(Section):
     """The log."""
 
     adapter: Literal["files"] = Field("files", description="the ledger: files (tlog-tiles in a folder)")
-    directory: Path = Field(description="the folder of the log; one broker process writes it")
+    directory: Path = Field(description="the folder of the log; one broker writes it")
     origin: LogOrigin = Field(description="the log's origin line, unique to it, e.g. broker.example.com/log1")
     keys: Path = Field(description="the folder of the 0600 keys that sign records and checkpoints")
     refusals_recorded: int = Field(

@@ -5,14 +5,24 @@ Knows: names, defaults, limits. Must not know: listeners.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from broker.config.addresses import ListenAddress
 from broker.config.names import HeaderPrefixes, TrustDomain
 from broker.config.section import Section
 from broker.model.units import SECONDS_PER_DAY
+
+
+def _counted(workers: object) -> object:
+    return os.cpu_count() or 1 if workers == "auto" else workers
+
+
+Workers = Annotated[int, BeforeValidator(_counted)]
+"""How many; `auto` is as many as there are cores."""
 
 
 class ServerSettings(Section):
@@ -27,6 +37,13 @@ class ServerSettings(Section):
     console: ListenAddress = Field(
         "127.0.0.1:8445",
         description="host:port of the plain-HTTP listener for /metrics and health; loopback only",
+    )
+    workers: Workers = Field(
+        1,
+        ge=1,
+        le=256,
+        description="processes that serve calls, or `auto`: one for each core; more than one have a "
+        "coordinator, which alone holds keys, and a supervisor",
     )
     reflection: bool = Field(False, description="serve gRPC reflection; leave off in production")
     forward_headers: HeaderPrefixes = Field(

@@ -29,7 +29,7 @@ class Status:
 
     facts: tuple[tuple[str, str], ...]
     unready: Callable[[], str]
-    metrics: Callable[[], bytes]
+    metrics: Callable[[], Awaitable[bytes]]
     bundle: Callable[[], bytes | None] = lambda: None
     """The signed bundle that OPA may fetch here, where there is one; who fetches it verifies it."""
     policy: Callable[[], tuple[tuple[str, str], ...]] = tuple
@@ -57,7 +57,7 @@ class ConsoleApp:
             status, media, extra = (304 if known else 200), b"application/gzip", [(b"etag", etag)]
             body = b"" if known else body
         else:
-            status, media, body = self._answer(path)
+            status, media, body = await self._answer(path)
         headers = [
             *extra,
             (b"content-type", media),
@@ -68,10 +68,10 @@ class ConsoleApp:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _answer(self, path: str) -> tuple[int, bytes, bytes]:
+    async def _answer(self, path: str) -> tuple[int, bytes, bytes]:
         missing = self._status.unready()
         if path == "/metrics":
-            return 200, b"text/plain; version=0.0.4; charset=utf-8", self._status.metrics()
+            return 200, b"text/plain; version=0.0.4; charset=utf-8", await self._status.metrics()
         if path == "/healthz":
             return 200, b"text/plain", b"alive\n"
         if path == "/readyz":

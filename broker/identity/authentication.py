@@ -10,7 +10,7 @@ from collections.abc import Callable
 from broker.errors import BrokerError, Kind
 from broker.identity.certificate import check_time
 from broker.identity.revocation import RevocationSet
-from broker.identity.token import Claims, TokenSigner
+from broker.identity.token import Claims, TokenVerifier
 from broker.model.subject import Caller, Peer, Subject
 
 SKEW_SECONDS = 30
@@ -20,7 +20,7 @@ _KEPT = 4096
 class Authentication:
     """Verifies that the token is ours, current, not revoked, and bound to this connection's certificate."""
 
-    def __init__(self, tokens: TokenSigner, revocations: RevocationSet) -> None:
+    def __init__(self, tokens: TokenVerifier, revocations: RevocationSet) -> None:
         self._tokens = tokens
         self._revocations = revocations
         self._callers: dict[tuple[Claims, str], Caller] = {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import orjson
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from joserfc import jws
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import OKPKey
@@ -46,19 +46,61 @@ class Claims:
     max_tokens: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class DraftedToken:
+    """A token that is not signed yet: its claims as JSON, its lifetime in seconds and what it may do."""
+
+    claims: bytes
+    token_id: str
+    expires_in: int
+    scope: tuple[str, ...]
+
+    def issued(self, token: str) -> IssuedToken:
+        """`token` is what was made of the claims. Raises BAD_REQUEST for one that is too long."""
+        if len(token) > MAX_TOKEN_BYTES:
+            raise BrokerError(
+                Kind.BAD_REQUEST,
+                "The granted scope does not fit into a token of 4 KiB.",
+                param="scope",
+                remedy="Ask for fewer scopes or use model patterns.",
+            )
+        return IssuedToken(token, self.token_id, self.expires_in, self.scope)
+
+
 class TokenSigner:
-    """Signs tokens with one Ed25519 key and verifies those of the same issuer, audience and key.
+    """The private half: makes tokens of claims."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = OKPKey.import_key(key)
+        self._kid = self._key.thumbprint()
+
+    def sign(self, claims: bytes) -> str:
+        """The token with these claims."""
+        header = {"alg": _ALGORITHM, "typ": _TYPE, "kid": self._kid}
+        with _rfc9864_silenced():
+            return jws.serialize_compact(header, claims, self._key, algorithms=[_ALGORITHM])
+
+
+class TokenVerifier:
+    """Drafts tokens of one issuer, audience and Ed25519 key, and verifies those that were signed. It has the
+    public half of the key.
 
     Verification caches by the SHA-256 of the whole token, so that a signature is checked once; expiry,
     binding and revocation are for the caller to check on every call.
     """
 
-    def __init__(self, key: Ed25519PrivateKey, issuer: str, audience: str) -> None:
+    def __init__(self, key: Ed25519PublicKey, issuer: str, audience: str) -> None:
         self._key = OKPKey.import_key(key)
+        self._public = key.public_bytes_raw()
         self._kid = self._key.thumbprint()
         self._issuer = issuer
         self._audience = audience
         self._verified: dict[bytes, Claims] = {}
+
+    @property
+    def public_bytes(self) -> bytes:
+        """The 32 bytes of the key."""
+        return self._public
 
     @property
     def issuer(self) -> str:
@@ -72,9 +114,9 @@ class TokenSigner:
         jwk = {**public, "kid": self._kid, "use": "sig", "alg": _ALGORITHM}
         return {"keys": [jwk if certification is None else {**jwk, "broker_certification": certification}]}
 
-    def mint(
+    def drafted(
         self, subject: Subject, peer: Peer, grant: Grant, *, token_id: str, now_seconds: int
-    ) -> IssuedToken:
+    ) -> DraftedToken:
         """A token for what `grant` confers, bound to `peer`'s certificate, which it never outlives."""
         expires_at = min(now_seconds + grant.ttl_seconds, peer.not_after)
         claims: dict[str, object] = {
@@ -93,17 +135,7 @@ class TokenSigner:
             claims["user"] = grant.user
         if grant.max_tokens is not None:
             claims["max_tokens"] = grant.max_tokens
-        header = {"alg": _ALGORITHM, "typ": _TYPE, "kid": self._kid}
-        with _rfc9864_silenced():
-            token = jws.serialize_compact(header, orjson.dumps(claims), self._key, algorithms=[_ALGORITHM])
-        if len(token) > MAX_TOKEN_BYTES:
-            raise BrokerError(
-                Kind.BAD_REQUEST,
-                "The granted scope does not fit into a token of 4 KiB.",
-                param="scope",
-                remedy="Ask for fewer scopes or use model patterns.",
-            )
-        return IssuedToken(token, token_id, expires_at - now_seconds, grant.scope)
+        return DraftedToken(orjson.dumps(claims), token_id, expires_at - now_seconds, grant.scope)
 
     def verify(self, token: str) -> Claims:
         """The claims of a token whose signature, header, issuer and audience are right.
@@ -156,6 +188,11 @@ class TokenSigner:
             user=user,
             max_tokens=max_tokens,
         )
+
+
+def public_key(raw: bytes) -> Ed25519PublicKey:
+    """Of its 32 bytes."""
+    return Ed25519PublicKey.from_public_bytes(raw)
 
 
 def _payload(token: str) -> dict[str, object]:

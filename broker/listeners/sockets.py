@@ -24,13 +24,22 @@ class BoundSocket:
     on Linux an address may be lost in between; `listen` tells.
     """
 
-    def __init__(self, address: str) -> None:
-        """Raises OSError with the address where it cannot be had."""
+    def __init__(self, address: str, *, shared: bool = False, inherited: int | None = None) -> None:
+        """`shared`: other processes of this broker bind it, too, and the kernel shares connections out among
+        those that listen. `inherited`: the file descriptor of one that is bound already, for several
+        processes to listen on. Raises OSError with the address where it cannot be had.
+        """
         self._asked = address
+        self.shared = shared
         host, _, port = address.rpartition(":")
         self._host = host
         try:
-            self.socket = _bound(host.strip("[]"), int(port))
+            self.socket = (
+                _bound(host.strip("[]"), int(port), shared=shared)
+                if inherited is None
+                else socket.socket(fileno=inherited)
+            )
+            self.socket.setblocking(False)
         except (ValueError, OverflowError):
             raise OSError(errno.EINVAL, "not an address host:port", address) from None
         except OSError as error:
@@ -77,12 +86,13 @@ class BoundSocket:
         return OSError(error.errno, error.strerror, self._asked)
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
     bound = socket.socket(_family(host), socket.SOCK_STREAM)
     try:
         _share(bound)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, port))
-        bound.setblocking(False)
         if sys.platform == "linux":
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     except BaseException:

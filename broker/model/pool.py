@@ -6,6 +6,7 @@ Knows: a pool's members and their labels. Must not know: which of them are usabl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +64,16 @@ def fits(member: Member, placement: Placement) -> bool:
     (False, False)
     """
     return member.team == placement.team and placement.region in (None, member.region)
+
+
+class KeyNews(NamedTuple):
+    """What upstream has said of one version of a key that is in pools: it is in cooldown for a model, for so
+    many seconds (None: upstream did not say), or, where `refused`, quarantined.
+    """
+
+    key: str
+    key_ref: str
+    key_version: int
+    refused: bool
+    model: str | None = None
+    seconds: float | None = None

@@ -12,7 +12,7 @@ from typing import Protocol
 from broker.errors import BrokerError, Kind
 from broker.identity.certificate import check_time, subject_of
 from broker.identity.revocation import RevocationSet
-from broker.identity.token import Claims, TokenSigner
+from broker.identity.token import Claims, TokenVerifier
 from broker.model.answers import parse_admin_decision
 from broker.model.decision import AdminDecision
 from broker.model.operation import AdminAction
@@ -48,7 +48,7 @@ class Administrator:
         authorizer: Authorizer,
         ledger: Ledger,
         log: RecordReader,
-        tokens: TokenSigner,
+        tokens: TokenVerifier,
         revocations: RevocationSet,
         clock: Clock,
         zone: tzinfo,

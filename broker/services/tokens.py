@@ -5,14 +5,14 @@ Knows: the order (certificate, policy, record, mint). Must not know: OAuth forms
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import tzinfo
 
 from broker.catalog.models import find
 from broker.errors import BrokerError, Kind
 from broker.identity.certificate import check_time, subject_of
 from broker.identity.scope import split_entry
-from broker.identity.token import TokenSigner
+from broker.identity.token import TokenVerifier
 from broker.model.answers import parse_token_decision
 from broker.model.decision import TokenDecision
 from broker.model.operation import AdminAction, Operation
@@ -29,6 +29,8 @@ from broker.shaping.recorded_input import recorded_wish
 _OPERATIONS = frozenset((*Operation, *AdminAction))
 
 
+Sign = Callable[[bytes], Awaitable[str]]
+"""The token with these claims, signed by whoever has the key. Raises BrokerError."""
 Conceal = Callable[[str, str], str]
 """(what it is, the text) → the text, or its commitment where a rule finds something in it."""
 
@@ -40,16 +42,18 @@ class TokenIssuer:
         self,
         authorizer: Authorizer,
         ledger: Ledger,
-        tokens: TokenSigner,
+        tokens: TokenVerifier,
+        sign: Sign,
         clock: Clock,
         audience: str,
         zone: tzinfo,
         conceal: Conceal,
     ) -> None:
-        """`conceal` gives a caller's own text as a record may hold it."""
+        """`sign` makes a token of claims; `conceal` gives a caller's own text as a record may hold it."""
         self._authorizer = authorizer
         self._ledger = ledger
         self._tokens = tokens
+        self._sign = sign
         self._clock = clock
         self._audience = audience
         self._zone = zone
@@ -76,9 +80,10 @@ class TokenIssuer:
             await self._ledger.append(_denied(about, error))
             raise
         token_id = f"tok_{self._clock.random_bytes(16).hex()}"
-        issued = self._tokens.mint(
+        drafted = self._tokens.drafted(
             subject, context.peer, grant, token_id=token_id, now_seconds=now_ns // NS_PER_SECOND
         )
+        issued = drafted.issued(await self._sign(drafted.claims))
         await self._ledger.append(
             about._replace(
                 type=RecordType.TOKEN,

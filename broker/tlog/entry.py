@@ -85,6 +85,16 @@ def draft(record: Record, instance: str, time_us: int, kid: str) -> Draft:
     return _cut(message, 0)
 
 
+def drafted(made: Draft) -> Record:
+    """The record that a draft of our own was made of."""
+    document = canonical.decode(made.at(0))
+    if not isinstance(document, dict):
+        raise MalformedError("a draft that is not an object")
+    for name in ("v", "instance", "seq", "time", "kid"):
+        document.pop(name, None)
+    return _record(document)
+
+
 def _cut(message: bytes, seq: int) -> Draft:
     """At its `seq`. Inside a string these bytes cannot stand, because its quotes are escaped."""
     head, _, tail = message.partition(b'"seq":%d,' % seq)

@@ -18,7 +18,7 @@ import grpc
 import httpx
 import pytest
 
-from broker.cli import serve
+from broker.app import session
 from broker.gen.broker.v1 import chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
 from tests.commands import typed
 from tests.e2e.raw import address, bearer, channel, refusal
@@ -208,8 +208,8 @@ def test_a_disk_that_hangs_holds_no_end_up(tmp_path: Path, upstream: tuple[str, 
         os.kill(writer, signal.SIGSTOP)
         broker.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
-        code = broker.process.wait(serve.STOP_SECONDS + 5)
-        assert time.monotonic() - began < serve.STOP_SECONDS + 2
+        code = broker.process.wait(session.STOP_SECONDS + 5)
+        assert time.monotonic() - began < session.STOP_SECONDS + 2
         calls.join()
     assert code in {0, 1}
     assert "not_stopped" in broker.errors.read_text() or code == 1
@@ -219,7 +219,7 @@ _HANG = "import asyncio, time\ndef hang(): time.sleep(600)\n"
 
 
 def _hanging(patch: str) -> str:
-    return f"from broker.cli import serve\nserve.STOP_SECONDS = {_SOON}\n{_HANG}{patch}\n"
+    return f"from broker.app import session\nsession.STOP_SECONDS = {_SOON}\n{_HANG}{patch}\n"
 
 
 HANGS = {
@@ -267,4 +267,4 @@ def test_a_start_that_fails_has_ended_in_time_whatever_hangs(tmp_path: Path, wha
 def test_the_systemd_unit_waits_longer_than_the_broker_takes_to_end() -> None:
     unit = Path("deploy/systemd/broker.service").read_text()
     [patience] = [line for line in unit.splitlines() if line.startswith("TimeoutStopSec=")]
-    assert float(patience.partition("=")[2].removesuffix("s")) >= serve.STOP_SECONDS + 3
+    assert float(patience.partition("=")[2].removesuffix("s")) >= session.STOP_SECONDS + 3

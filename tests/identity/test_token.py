@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
 from broker.identity.revocation import RevocationSet
-from broker.identity.token import TokenSigner
-from broker.model.subject import Grant, Peer, Subject
+from broker.identity.token import TokenSigner, TokenVerifier
+from broker.model.subject import Grant, IssuedToken, Peer, Subject
 
 KEY = Ed25519PrivateKey.generate()
 PEER = Peer("spiffe://dev.broker/ns/demo/sa/assistant", "ab" * 32, 0, 10_000)
@@ -25,21 +25,33 @@ SUBJECT = Subject(PEER.spiffe_id, "demo")
 NOW = 1_000
 
 
+class Issuer(TokenVerifier):
+    """What drafts and verifies, and what signs."""
+
+    def __init__(self, key: Ed25519PrivateKey, issuer: str, audience: str) -> None:
+        super().__init__(key.public_key(), issuer, audience)
+        self._signer = TokenSigner(key)
+
+    def mint(self, grant: Grant, *, token_id: str, now_seconds: int) -> IssuedToken:
+        drafted = self.drafted(SUBJECT, PEER, grant, token_id=token_id, now_seconds=now_seconds)
+        return drafted.issued(self._signer.sign(drafted.claims))
+
+
 @pytest.fixture
-def issuer() -> TokenSigner:
-    return TokenSigner(KEY, "https://broker.example", "broker")
+def issuer() -> Issuer:
+    return Issuer(KEY, "https://broker.example", "broker")
 
 
-def minted(issuer: TokenSigner, ttl: int = 300) -> str:
+def minted(issuer: Issuer, ttl: int = 300) -> str:
     grant = Grant(("chat:gpt-4o",), ttl, user="alice", max_tokens=64)
-    return issuer.mint(SUBJECT, PEER, grant, token_id="tok_1", now_seconds=NOW).token
+    return issuer.mint(grant, token_id="tok_1", now_seconds=NOW).token
 
 
 def encoded(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
-def test_claims_survive_the_journey(issuer: TokenSigner) -> None:
+def test_claims_survive_the_journey(issuer: Issuer) -> None:
     claims = issuer.verify(minted(issuer))
     assert (claims.subject, claims.scope, claims.user, claims.max_tokens) == (
         PEER.spiffe_id,
@@ -51,7 +63,7 @@ def test_claims_survive_the_journey(issuer: TokenSigner) -> None:
     assert claims.thumbprint == PEER.thumbprint
 
 
-def test_another_library_verifies_our_tokens(issuer: TokenSigner) -> None:
+def test_another_library_verifies_our_tokens(issuer: Issuer) -> None:
     public = another_library.PyJWK(issuer.public_jwks()["keys"][0])  # type: ignore[index]
     options = {"verify_exp": False, "verify_iat": False}
     with warnings.catch_warnings():
@@ -65,12 +77,12 @@ def test_another_library_verifies_our_tokens(issuer: TokenSigner) -> None:
     assert claims["cnf"] == {"x5t#S256": PEER.thumbprint}
 
 
-def test_token_never_outlives_its_certificate(issuer: TokenSigner) -> None:
-    token = issuer.mint(SUBJECT, PEER, Grant(("chat",), 3600), token_id="t", now_seconds=9_900)
+def test_token_never_outlives_its_certificate(issuer: Issuer) -> None:
+    token = issuer.mint(Grant(("chat",), 3600), token_id="t", now_seconds=9_900)
     assert token.expires_in == 100
 
 
-def signed(issuer: TokenSigner, **claims: object) -> str:
+def signed(issuer: Issuer, **claims: object) -> str:
     """A token of this broker with these claims put into what it would say."""
     header, body, _ = minted(issuer).split(".")
     said = json.loads(base64.urlsafe_b64decode(body + "=="))
@@ -82,9 +94,7 @@ def signed(issuer: TokenSigner, **claims: object) -> str:
     ("claim", "offset", "good"),
     [("nbf", 31, False), ("nbf", 30, True), ("nbf", -9, True), ("iat", 31, False), ("exp", 0, False)],
 )
-def test_a_token_counts_within_its_times_only(
-    issuer: TokenSigner, claim: str, offset: int, good: bool
-) -> None:
+def test_a_token_counts_within_its_times_only(issuer: Issuer, claim: str, offset: int, good: bool) -> None:
     """`nbf` was not looked at (RFC 7519, 4.1.5). Clocks may differ by 30 s."""
     judge = Authentication(issuer, RevocationSet())
     token = signed(issuer, **{claim: NOW + offset})
@@ -97,7 +107,7 @@ def test_a_token_counts_within_its_times_only(
 
 
 @pytest.mark.parametrize("value", ["1", 1.5, True, None, [], {}])
-def test_a_time_that_is_no_integer_makes_a_token_invalid(issuer: TokenSigner, value: object) -> None:
+def test_a_time_that_is_no_integer_makes_a_token_invalid(issuer: Issuer, value: object) -> None:
     for claim in ("nbf", "iat", "exp"):
         with pytest.raises(BrokerError) as caught:
             issuer.verify(signed(issuer, **{claim: value}))
@@ -118,7 +128,7 @@ def test_a_time_that_is_no_integer_makes_a_token_invalid(issuer: TokenSigner, va
         {"alg": "EdDSA", "typ": "at+jwt"},
     ],
 )
-def test_token_with_a_foreign_header_is_refused(issuer: TokenSigner, header: dict[str, object]) -> None:
+def test_token_with_a_foreign_header_is_refused(issuer: Issuer, header: dict[str, object]) -> None:
     keys = issuer.public_jwks()["keys"]
     assert isinstance(keys, list)
     header = {name: keys[0]["kid"] if value == "KID" else value for name, value in header.items()}
@@ -132,7 +142,7 @@ def test_token_with_a_foreign_header_is_refused(issuer: TokenSigner, header: dic
 
 @given(st.data())
 def test_forged_token_is_refused(data: st.DataObject) -> None:
-    issuer = TokenSigner(KEY, "https://broker.example", "broker")
+    issuer = Issuer(KEY, "https://broker.example", "broker")
     token = minted(issuer)
     position = data.draw(st.integers(0, len(token) - 1))
     letter = data.draw(st.sampled_from("ABCDEFabcdef0123456789-_=.+/ "))
@@ -142,17 +152,17 @@ def test_forged_token_is_refused(data: st.DataObject) -> None:
             issuer.verify(forged)
 
 
-def test_token_of_another_broker_is_refused(issuer: TokenSigner) -> None:
+def test_token_of_another_broker_is_refused(issuer: Issuer) -> None:
     for other in (
-        TokenSigner(Ed25519PrivateKey.generate(), "https://broker.example", "broker"),
-        TokenSigner(KEY, "https://other.example", "broker"),
-        TokenSigner(KEY, "https://broker.example", "another"),
+        Issuer(Ed25519PrivateKey.generate(), "https://broker.example", "broker"),
+        Issuer(KEY, "https://other.example", "broker"),
+        Issuer(KEY, "https://broker.example", "another"),
     ):
         with pytest.raises(BrokerError):
             issuer.verify(minted(other))
 
 
-def refusal(issuer: TokenSigner, peer: Peer, token: str | None, now: int, revoked: bool = False) -> Kind:
+def refusal(issuer: Issuer, peer: Peer, token: str | None, now: int, revoked: bool = False) -> Kind:
     revocations = RevocationSet()
     if revoked:
         revocations.revoke_token("tok_1", NOW + 300)
@@ -161,7 +171,7 @@ def refusal(issuer: TokenSigner, peer: Peer, token: str | None, now: int, revoke
     return refused.value.kind
 
 
-def test_each_reason_to_refuse_a_token_has_its_name(issuer: TokenSigner) -> None:
+def test_each_reason_to_refuse_a_token_has_its_name(issuer: Issuer) -> None:
     token = minted(issuer)
     assert refusal(issuer, PEER, None, NOW) is Kind.TOKEN_MISSING
     assert refusal(issuer, PEER, "sk-not-a-token", NOW) is Kind.TOKEN_INVALID
@@ -171,8 +181,8 @@ def test_each_reason_to_refuse_a_token_has_its_name(issuer: TokenSigner) -> None
     assert refusal(issuer, THIEF, token, NOW) is Kind.TOKEN_NOT_YOURS
 
 
-def test_a_token_does_not_show_itself(issuer: TokenSigner) -> None:
-    issued = issuer.mint(SUBJECT, PEER, Grant(("chat",), 60), token_id="t", now_seconds=NOW)
+def test_a_token_does_not_show_itself(issuer: Issuer) -> None:
+    issued = issuer.mint(Grant(("chat",), 60), token_id="t", now_seconds=NOW)
     assert issued.token not in repr(issued)
 
 

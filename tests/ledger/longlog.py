@@ -38,7 +38,7 @@ def make(home: Path, size: int, keys: LogKeys, memory: Path, origin: str = ORIGI
     `users`, each with a budget for the month; without any, no call has a limit.
     """
     public = RecordVerifier(keys.record.public_key().public_bytes_raw())
-    store = LogStore(Opening(home, memory, origin, keys, 8 << 20, "i0"), _NoSync(), lambda _error: None)
+    store = LogStore(Opening(home, memory, origin, keys, "i0"), _NoSync(), lambda _error: None)
     seq = store.recovered.snapshot.base
     records = [Record(RecordType.KEY, call_id="i0", public_key=public.public_key)] if seq == 0 else []
     while seq < size:

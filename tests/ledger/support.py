@@ -15,10 +15,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from socket import socket
 
+from broker.adapters.ledger.access import StartedWriter, WriterProcess
 from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.ledger.disk import Disk
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.ledger import FileLedger
+from broker.adapters.ledger.opening import Opening
 from broker.adapters.ledger.wal import BATCH
 from broker.adapters.ledger.writer_service import write_log
 from broker.model.record import Record, RecordType
@@ -105,8 +107,9 @@ class WriterThread:
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
 
-    def start(self, ledger: socket) -> None:
-        self._thread = threading.Thread(target=write_log, args=(ledger.dup(), self._disk), daemon=True)
+    def start(self, ledger: socket, joining: socket) -> None:
+        sockets = ledger.dup(), self._disk, joining.dup()
+        self._thread = threading.Thread(target=write_log, args=sockets, daemon=True)
         self._thread.start()
 
     def wait(self, seconds: float) -> bool:
@@ -122,15 +125,17 @@ def ledger(
 ) -> FileLedger:
     """The ledger of `home`/log with the keys of `home`/keys; by a process, or by a thread on `disk`."""
     return FileLedger(
-        home / "log",
-        origin=ORIGIN,
-        keys=keys or LogKeys.load_or_create(home / "keys"),
-        memory=home / "keys",
-        instance="i1",
-        clock=RealClock(),
-        writer=WriterThread(disk) if disk is not None else None,
-        segment_bytes=segment_bytes,
+        home / "log", writer(home, disk=disk, keys=keys, segment_bytes=segment_bytes), RealClock()
     )
+
+
+def writer(
+    home: Path, *, disk: Disk | None = None, keys: LogKeys | None = None, segment_bytes: int = 1 << 23
+) -> StartedWriter:
+    """Of that log."""
+    keys = keys or LogKeys.load_or_create(home / "keys")
+    opening = Opening(home / "log", home / "keys", ORIGIN, keys, "i1", segment_bytes=segment_bytes)
+    return StartedWriter(opening, WriterThread(disk) if disk is not None else WriterProcess())
 
 
 @asynccontextmanager

@@ -15,10 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
+from broker.adapters.ledger.access import StartedWriter, WriterProcess
 from broker.adapters.ledger.certifying import Certifying
 from broker.adapters.ledger.directory import LogDirectory
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.ledger import FileLedger
+from broker.adapters.ledger.opening import Opening
 from broker.cli.audit import app
 from broker.errors import BrokerError, Kind
 from broker.tlog.certification import DOMAIN, KeyUse, parse_certification
@@ -53,15 +55,8 @@ async def running(
     )
     used = {KeyUse.RECORD: keys.record, KeyUse.CHECKPOINT: keys.checkpoint, KeyUse.TOKEN: token_key}
     await certifying.certify({use: key.public_key().public_bytes_raw() for use, key in used.items()})
-    ledger = FileLedger(
-        home / "log",
-        origin=ORIGIN,
-        keys=keys,
-        memory=home / "keys",
-        instance=instance,
-        clock=clock,
-        certifications=certifying.new,
-    )
+    opening = Opening(home / "log", home / "keys", ORIGIN, keys, instance, certifying.new)
+    ledger = FileLedger(home / "log", StartedWriter(opening, WriterProcess()), clock)
     await ledger.open()
     await certifying.start()
     try:

@@ -79,7 +79,7 @@ def test_answers_come_out_as_they_went_in(size: int, told: list[tuple[int, Submi
 def test_a_writer_learns_its_log_and_shows_no_key(tmp_path: Path) -> None:
     keys = LogKeys(Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate())
     opening = Opening(
-        tmp_path / "a log \udcff", tmp_path / "keys", "broker.example/log", keys, 4096, "i1", ("a", "b")
+        tmp_path / "a log \udcff", tmp_path / "keys", "broker.example/log", keys, "i1", ("a", "b"), 4096
     )
     message = opening.message()
     parsed = Opening.parse(message)
@@ -92,7 +92,7 @@ def test_a_writer_learns_its_log_and_shows_no_key(tmp_path: Path) -> None:
 
 
 def test_a_ledger_learns_what_was_opened_or_why_not() -> None:
-    log = OpenedLog(4, (("tok_1", 7),), unremembered=True, windows=3000, recounted=True)
+    log = OpenedLog("log+1+k", "k", "i1", 4, (("tok_1", 7),), unremembered=True, windows=3000, recounted=True)
     assert OpenedLog.parse(log.message()) == log
     refusal = BrokerError(Kind.AUDIT_UNAVAILABLE, "Another process writes this log.", remedy="Stop it.")
     with pytest.raises(BrokerError, match="Another process") as caught:
@@ -102,6 +102,6 @@ def test_a_ledger_learns_what_was_opened_or_why_not() -> None:
 
 def test_what_opens_nothing_is_refused() -> None:
     with pytest.raises(MalformedError):
-        Opening.parse(OpenedLog(0, (), unremembered=False, windows=0, recounted=False).message())
+        Opening.parse(OpenedLog("", "", "", 0, (), unremembered=False, windows=0, recounted=False).message())
     with pytest.raises(MalformedError):
         OpenedLog.parse(WriterMessage(MessageType.LOST, b"{}"))

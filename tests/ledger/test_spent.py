@@ -65,7 +65,7 @@ async def _known(home: Path) -> set[Taken]:
     await log.open()
     await log.close()
     keys = LogKeys.load_or_create(home / "keys")
-    opening = Opening(home / "log", home / "keys", ORIGIN, keys, 1 << 23, "i2")
+    opening = Opening(home / "log", home / "keys", ORIGIN, keys, "i2")
     store = LogStore(opening, Disk(), lambda _error: None)
     try:
         return set(store.spent)

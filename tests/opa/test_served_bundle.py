@@ -23,6 +23,10 @@ pytestmark = pytest.mark.servers
 _QUESTION = "/v1/data/broker/calls/decision?provenance=true"
 
 
+async def no_metrics() -> bytes:
+    return b""
+
+
 @pytest.fixture
 def signed(tmp_path: Path) -> Path:
     key = tmp_path / "key.pem"
@@ -38,7 +42,7 @@ def signed(tmp_path: Path) -> Path:
 
 async def test_the_shipped_opa_yaml_works_unmodified(signed: Path) -> None:
     sock = BoundSocket("127.0.0.1:0")
-    console = HttpServer(ConsoleApp(Status((), lambda: "", lambda: b"", signed.read_bytes)), sock, None)
+    console = HttpServer(ConsoleApp(Status((), lambda: "", no_metrics, signed.read_bytes)), sock, None)
     await console.start()
     url = f"http://{sock.address}"
     port = free_port()
@@ -63,7 +67,7 @@ async def test_the_shipped_opa_yaml_works_unmodified(signed: Path) -> None:
 
 async def test_an_unchanged_bundle_is_not_sent_again(signed: Path) -> None:
     sock = BoundSocket("127.0.0.1:0")
-    console = HttpServer(ConsoleApp(Status((), lambda: "", lambda: b"", signed.read_bytes)), sock, None)
+    console = HttpServer(ConsoleApp(Status((), lambda: "", no_metrics, signed.read_bytes)), sock, None)
     await console.start()
     try:
         async with httpx.AsyncClient(base_url=f"http://{sock.address}") as client:

@@ -23,6 +23,10 @@ def metrics(broker: RunningBroker) -> dict[str, float]:
     }
 
 
+async def no_metrics() -> bytes:
+    return b""
+
+
 def test_the_page_names_where_the_broker_is(broker: RunningBroker) -> None:
     reply = plain.get(broker.console)
     assert reply.status_code == 200
@@ -85,7 +89,7 @@ def test_no_metric_names_a_caller(broker: RunningBroker) -> None:
 
 
 async def test_an_unready_broker_says_what_is_missing() -> None:
-    status = Status((("Log", "<b>"),), lambda: "audit <log>", lambda: b"")
+    status = Status((("Log", "<b>"),), lambda: "audit <log>", no_metrics)
     transport = httpx.ASGITransport(ConsoleApp(status))
     async with httpx.AsyncClient(transport=transport, base_url="http://console") as client:
         ready, page = await client.get("/readyz"), await client.get("/")

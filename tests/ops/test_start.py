@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from broker.app.listeners import published
-from broker.cli.devfiles import Addresses, DevPaths, configuration, import_upstream_key
+from broker.cli.devfiles import DevPaths, Serving, configuration, import_upstream_key
 from broker.cli.main import told
 from broker.errors import ConfigError
 from tests import plain
@@ -29,7 +29,7 @@ def config_of(home: Path, opa: str | None = None, **server: str) -> Path:
     places = DevPaths(home)
     places.prepare()
     import_upstream_key(places, "sk-sim-" + "a1B2" * 8)
-    free = Addresses(**dict.fromkeys(LISTENERS, "127.0.0.1:0"))
+    free = Serving(**dict.fromkeys(LISTENERS, "127.0.0.1:0"), workers=1)
     made = configuration(places, free, "http://127.0.0.1:9/v1", None)
     config = home / "broker.toml"
     sections = made.model_dump(mode="json", exclude_none=True)

@@ -18,7 +18,7 @@ UNIT = Path("deploy/systemd/broker.service")
 KNOWN = {
     "Unit": {"Description", "After", "Wants"},
     "Service": {
-        "ExecStart", "Restart", "RestartSec", "TimeoutStopSec", "DynamicUser", "StateDirectory",
+        "ExecStart", "ExecReload", "Restart", "RestartSec", "TimeoutStopSec", "DynamicUser", "StateDirectory",
         "StateDirectoryMode", "RuntimeDirectory", "RuntimeDirectoryMode", "RuntimeDirectoryPreserve", "UMask",
         "LimitCORE", "LimitNOFILE", "NoNewPrivileges", "CapabilityBoundingSet", "ProtectSystem",
         "ProtectHome", "PrivateTmp", "PrivateDevices", "ProtectKernelTunables", "ProtectKernelModules",

@@ -14,7 +14,7 @@ from broker.adapters.keypool.key_health import KeyHealth, Version
 from broker.adapters.keypool.quarantine import Quarantine
 from broker.adapters.keypool.scheduler import RETRY_SECONDS, PoolMember, PoolScheduler
 from broker.errors import BrokerError, store_unavailable
-from broker.model.pool import ANYWHERE, Placement, Pool, PoolStats
+from broker.model.pool import ANYWHERE, KeyNews, Placement, Pool, PoolStats
 from broker.model.secret import Lease
 from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock, CredentialSource, Ledger
@@ -40,12 +40,15 @@ class PooledKeys:
         clock: Clock,
         ledger: Ledger,
         replace: Callable[[str], None] = lambda _name: None,
+        tell: Callable[[KeyNews], None] = lambda _news: None,
     ) -> None:
         """`replace` has the source's key of this name issued anew, where it is one that can be; at most once
         a minute each, or an upstream that refuses whatever it is given would have one made for every call.
+        `tell` gets what other processes of this broker are to `hear`.
         """
         pools = tuple(pools)
         self._replace = replace
+        self._tell = tell
         self._replaced: dict[str, int] = {}
         self._source = source
         self._clock = clock
@@ -72,6 +75,7 @@ class PooledKeys:
         health = self._healths[lease.member]
         if health.current == version and health.refused != version:
             self._quarantine.take(health, version, code)
+            self._tell(KeyNews(health.key, version.key_ref, version.number, refused=True))
             self._have_replaced(lease.member)
 
     def cool_down(self, lease: Lease, model: str | None, seconds: float | None) -> None:
@@ -79,6 +83,22 @@ class PooledKeys:
         health = self._healths[lease.member] if lease.member is not None else None
         if health is not None and health.current == Version(lease.key_ref, lease.key_version):
             health.cool_down(model, seconds, self._clock.monotonic_ns())
+            news = KeyNews(health.key, lease.key_ref, lease.key_version, False, model, seconds)
+            self._tell(news)
+
+    def hear(self, news: KeyNews) -> None:
+        """Another process of this broker was told so by upstream: it has recorded it, where that is due."""
+        health, version = self._healths.get(news.key), Version(news.key_ref, news.key_version)
+        if health is None:
+            return
+        if health.current is None:
+            health.current = version
+        if health.current != version or health.refused == version:
+            return
+        if news.refused:
+            self._quarantine.hold(health, version)
+        else:
+            health.cool_down(news.model, news.seconds, self._clock.monotonic_ns())
 
     def stats(self) -> tuple[PoolStats, ...]:
         """How the keys of every pool stand now."""

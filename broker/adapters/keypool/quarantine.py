@@ -30,6 +30,7 @@ class Quarantine:
         self._ledger = ledger
         self._held: list[KeyHealth] = []
         self._told: dict[str, int] = {}
+        self._told_elsewhere: set[str] = set()
         self._unrecorded: deque[Record] = deque()
         self._watching: asyncio.Task[None] | None = None
         self._log = structlog.get_logger()
@@ -46,6 +47,13 @@ class Quarantine:
             remedy=f"Find out why OpenAI refuses it, then: broker keys rotate {health.key}",
         )
         self._record(version, "quarantined")
+
+    def hold(self, health: KeyHealth, version: Version) -> None:
+        """The same, where another process of this broker has told of it, and will of its end."""
+        health.refused = version
+        self._held.append(health)
+        self._told_elsewhere.add(health.key)
+        self._watch_on()
 
     def report(self, version: Version, code: str) -> bool:
         """The only key of its credential: it is told of, once a version, and used on. Whether it was news."""
@@ -82,6 +90,9 @@ class Quarantine:
                 key_version=version.number,
             )
         )
+        self._watch_on()
+
+    def _watch_on(self) -> None:
         if self._watching is None or self._watching.done():
             self._watching = asyncio.ensure_future(self._watch())
 
@@ -106,6 +117,9 @@ class Quarantine:
         version = Version(lease.key_ref, lease.key_version)
         health.release(version)
         self._held.remove(health)
+        if health.key in self._told_elsewhere:
+            self._told_elsewhere.remove(health.key)
+            return
         self._log.info("key_released", key_ref=lease.key_ref, key_version=lease.key_version)
         self._record(version, "released")
 

@@ -1,4 +1,4 @@
-"""The durable entries of a log that this process has written, for whoever asks: off the event loop.
+"""The durable entries of a log, for whoever asks: off the event loop.
 
 Knows the files of the log, and how far they are durable. Must not know how entries come there.
 """
@@ -6,7 +6,7 @@ Knows the files of the log, and how far they are durable. Must not know how entr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 class DurableEntries:
     """`size` tells how many entries are durable now."""
 
-    def __init__(self, directory: Path, size: Callable[[], int]) -> None:
+    def __init__(self, directory: Path, size: Callable[[], Awaitable[int]]) -> None:
         self._directory = LogDirectory(directory)
         self._live = LiveLog(directory)
         self._size = size
@@ -33,7 +33,7 @@ class DurableEntries:
         """The durable entry `seq`, integrated or not. Raises BrokerError NOT_FOUND, and AUDIT_UNAVAILABLE
         when the log cannot be read.
         """
-        if not 0 <= seq < self._size():
+        if not 0 <= seq < await self._size():
             raise BrokerError(Kind.NOT_FOUND, "The log has no such entry.", remedy="Ask for a smaller seq.")
         return await self._read(lambda: self._live.entry(seq))
 
@@ -41,7 +41,7 @@ class DurableEntries:
         """(seq, entry) of every durable entry of one call, oldest first: by the index, and by a look through
         what is not indexed yet. Raises BrokerError AUDIT_UNAVAILABLE when the log cannot be read.
         """
-        end = self._size()
+        end = await self._size()
         async with self._scanning:  # more threads would only wait for each other, and calls for them
             return await self._read(lambda: self._live.of_call(call_id, end))
 
@@ -49,7 +49,7 @@ class DurableEntries:
         """(seq, entry) of every durable entry with seq > `after_seq` (-1 for all) that `search` finds, up to
         those durable now. Raises BrokerError AUDIT_UNAVAILABLE when the log cannot be read.
         """
-        seq, end = max(0, after_seq + 1), self._size()
+        seq, end = max(0, after_seq + 1), await self._size()
         while seq < end:
             page = await self._page(seq, end, search)
             for pair in page.entries:

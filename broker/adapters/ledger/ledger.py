@@ -7,20 +7,20 @@ writes about itself (`key`, `start`, `recovered`, `close`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import cast
 
 import structlog
 
+from broker.adapters.ledger.access import WriterAccess
 from broker.adapters.ledger.beginning import UNREMEMBERED, UNREMEMBERED_REMEDY
 from broker.adapters.ledger.durable import DurableEntries
 from broker.adapters.ledger.heartbeat import Heartbeat
-from broker.adapters.ledger.keys import LogKeys
-from broker.adapters.ledger.link import Writer, WriterLink, WriterProcess
-from broker.adapters.ledger.opening import Opening
-from broker.adapters.ledger.segments import SEGMENT_BYTES
+from broker.adapters.ledger.link import WriterLink
+from broker.adapters.ledger.opening import OpenedLog
+from broker.adapters.ledger.pings import Pings
 from broker.adapters.ledger.submission import DraftedEntry, SequencedEntry, Submission, SubmissionResult
 from broker.budget.limits import CapPassed
 from broker.budget.window import exceeded, left_of
@@ -31,8 +31,7 @@ from broker.model.units import NS_PER_US
 from broker.ports import Clock
 from broker.tlog.entry import draft
 from broker.tlog.malformed import MalformedError
-from broker.tlog.note import NoteSigner
-from broker.tlog.recordkey import RecordVerifier
+from broker.tlog.note import NoteKey
 from broker.tlog.search import ALL, Search
 
 
@@ -43,39 +42,21 @@ class FileLedger:
     `ready` is False, and `failed` is done; the application should exit and start again.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        origin: str,
-        keys: LogKeys,
-        memory: Path,
-        instance: str,
-        clock: Clock,
-        writer: Writer | None = None,
-        segment_bytes: int = SEGMENT_BYTES,
-        certifications: tuple[str, ...] = (),
-    ) -> None:
-        """`origin` names the log in its checkpoints (a schema-less URL); `instance` names this run of the
-        broker in entries. `memory` is a folder that whoever holds the log's disk cannot change, the keys'
-        own: the writer remembers there how far the log went, and refuses a shorter one. `certifications` of
-        keys that are used from now on go into a `key` record, before all else. The log is written in a
-        process of its own, or by `writer`.
-
-        Raises MalformedError for an origin that cannot be a note key's name.
-        """
-        self._entries = DurableEntries(directory, lambda: self._durable)
-        self._opening = Opening(directory, memory, origin, keys, segment_bytes, instance, certifications)
-        self._vkey = NoteSigner(origin, keys.checkpoint).key
-        self._record_key = RecordVerifier(keys.record.public_key().public_bytes_raw())
-        self._instance = instance
+    def __init__(self, directory: Path, access: WriterAccess, clock: Clock) -> None:
+        """The log lies in `directory`. What it is called, and who signs it, is known after `open`."""
+        self._entries = DurableEntries(directory, self._measured)
+        self._access = access
         self._clock = clock
-        self._writer = writer or WriterProcess()
         self._link: WriterLink | None = None
         self._failure: str | None = None
+        self.on_revoked: Callable[[str, int], None] = lambda _token_id, _until: None
+        """Gets each token that another ledger of this log has had revoked, and the unix second until which to
+        refuse it. Only after `open` may it be set: what came before is in `revoked`.
+        """
         self._durable = 0
+        self._pings = Pings(self._ping)
         self._numbers = count()
-        self._heartbeat = Heartbeat(self._ping, self._stalled)
+        self._heartbeat = Heartbeat(self._pings.ping, self._stalled)
         self._waiting: dict[int, asyncio.Future[SubmissionResult]] = {}
         self._gathered: list[Submission] = []
 
@@ -115,11 +96,12 @@ class FileLedger:
         """(token id, unix second until which it must be refused) of the tokens that were revoked before this
         process began and may not have expired. Only after `open`.
         """
-        return self._revoked
+        return tuple(self._revoked.items())
 
     async def open(self) -> None:
-        """Takes the directory, recovers it, and records `key` (when new or newly certified), `start`, and
-        `recovered` for each call that the last process left without an outcome.
+        """Has the writer take the directory and recover it, or joins one that has: by then `key` (when new or
+        newly certified), `start`, and `recovered` for each call that the last process left without an outcome
+        are recorded.
 
         Raises BrokerError AUDIT_UNAVAILABLE when another process has the log, when more than a crash damaged
         it, when it is shorter or another than what was acknowledged, or when it belongs to another key.
@@ -127,19 +109,20 @@ class FileLedger:
         self._loop = asyncio.get_running_loop()
         self._failed: asyncio.Future[BrokerError] = self._loop.create_future()
         link = WriterLink(
-            self._writer,
+            self._access,
             on_answer=self._answer,
             on_size=self._grow,
+            on_pong=self._pong,
+            on_revoked=self._revoke,
             on_lost=self._latch,
             on_heard=self._heartbeat.heard,
         )
-        log = await link.open(self._opening)
-        if log.unremembered:
-            structlog.get_logger().warning("alert", alert=UNREMEMBERED, remedy=UNREMEMBERED_REMEDY)
-        if log.recounted:
-            structlog.get_logger().warning("limits_recounted", entries=log.size, windows=log.windows)
-        self._durable = log.size
-        self._revoked = log.revoked
+        log = await link.open()
+        if self._access.owns_log:
+            _tell(log)
+        self._log, self._durable = log, log.size
+        self._vkey = NoteKey.parse(log.vkey)
+        self._revoked = dict(log.revoked)
         self._link = link
         self._heartbeat.start()
 
@@ -182,15 +165,14 @@ class FileLedger:
 
     async def close(self) -> None:
         """Records `close`, integrates everything, writes the final checkpoint and lets the directory go.
-
-        After a failure it only lets go. Idempotent.
+        After a failure, and where another ledger owns the log, it only lets go. Idempotent.
         """
         link = self._link
         if link is None:
             return
         try:
-            if self._open:
-                await self.append(Record(RecordType.CLOSE, call_id=self._instance))
+            if self._open and self._access.owns_log:
+                await self.append(Record(RecordType.CLOSE, call_id=self._log.instance))
         finally:
             self._link = None
             self._heartbeat.stop()
@@ -216,7 +198,7 @@ class FileLedger:
     def _drafted(self, record: Record) -> DraftedEntry:
         now_us = self._clock.now_ns() // NS_PER_US
         try:
-            made = draft(record, self._instance, now_us, self._record_key.kid)
+            made = draft(record, self._log.instance, now_us, self._log.kid)
         except MalformedError as error:
             raise BrokerError(
                 Kind.AUDIT_UNAVAILABLE,
@@ -234,8 +216,24 @@ class FileLedger:
             link.submit(self._gathered)
             self._gathered = []
 
+    def _revoke(self, token_id: str, until: int) -> None:
+        self._revoked[token_id] = until
+        self.on_revoked(token_id, until)
+
+    async def _measured(self) -> int:
+        """How many entries are durable now, those of other ledgers included: its writer is asked where there
+        may be others.
+        """
+        if self._link is None or self._access.owns_log:
+            return self._durable
+        return await self._pings.size()
+
     def _grow(self, size: int) -> None:
         self._durable = size
+
+    def _pong(self, size: int) -> None:
+        self._durable = size
+        self._pings.answered(size)
 
     def _answer(self, number: int, answer: SubmissionResult) -> None:
         future = self._waiting.pop(number, None)
@@ -249,6 +247,7 @@ class FileLedger:
         self._failure = reason
         if self._link is not None:
             self._link.give_up()
+        self._pings.refuse(self._refusal())
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             if not future.done():
@@ -268,6 +267,14 @@ class FileLedger:
 
     def _stalled(self, seconds: float) -> None:
         self._latch(f"the disk did not answer within {seconds:.0f} s")
+
+
+def _tell(log: OpenedLog) -> None:
+    """What an operator should know of a log that was opened."""
+    if log.unremembered:
+        structlog.get_logger().warning("alert", alert=UNREMEMBERED, remedy=UNREMEMBERED_REMEDY)
+    if log.recounted:
+        structlog.get_logger().warning("limits_recounted", entries=log.size, windows=log.windows)
 
 
 async def _decided(answer: asyncio.Future[SubmissionResult]) -> SubmissionResult:

@@ -35,11 +35,24 @@ class LimitedLog:
         """How many entries are durable."""
         return self._store.size
 
+    @property
+    def revoked(self) -> tuple[tuple[str, int], ...]:
+        """See LogStore."""
+        return self._store.revoked
+
     def opened(self) -> OpenedLog:
-        """What there was."""
-        found = self._store.recovered
-        windows, revoked = len(self._windows.items()), found.snapshot.revoked or ()
-        return OpenedLog(self.size, revoked, found.unremembered, windows, self._store.recounted)
+        """What there is now."""
+        store = self._store
+        return OpenedLog(
+            store.vkey,
+            store.signer.kid,
+            self._instance,
+            self.size,
+            store.revoked,
+            store.recovered.unremembered,
+            len(self._windows.items()),
+            store.recounted,
+        )
 
     def drafted(self, record: Record) -> DraftedEntry:
         """An entry of this process's own. Raises MalformedError."""

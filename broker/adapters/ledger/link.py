@@ -1,19 +1,16 @@
-"""A ledger's end of the socket to its writer, and the process that a writer runs in.
+"""A ledger's end of the socket to its writer.
 
-Knows an event loop's transport and a child process. Must not know records, sequencing or refusals.
+Knows an event loop's transport. Must not know records, sequencing or refusals.
 """
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from socket import socket, socketpair
-from typing import Protocol
 
-from broker.adapters.ledger.messages import MessageType, WriterMessage, WriterMessages
-from broker.adapters.ledger.opening import OpenedLog, Opening
+from broker.adapters.ledger.access import WriterAccess
+from broker.adapters.ledger.messages import MessageType, WriterMessage, WriterMessages, parse_revoked
+from broker.adapters.ledger.opening import OpenedLog
 from broker.adapters.ledger.submission import (
     Submission,
     SubmissionResult,
@@ -28,82 +25,46 @@ LOST_SECONDS = 1.0
 ENDED = "the process that writes the log has ended"
 
 
-class Writer(Protocol):
-    """Where `service.write_log` runs. Both methods block."""
-
-    def start(self, ledger: socket) -> None:
-        """Has it serve a copy of this socket. Raises OSError."""
-
-    def wait(self, seconds: float) -> bool:
-        """Returns when it ended, or after so long; whether it ended."""
-
-    def kill(self) -> None:
-        """Ends it, wherever it stands: what it leaves is what a crash leaves."""
-
-
-class WriterProcess:
-    """A process of its own, with a memory and an interpreter lock of its own."""
-
-    def start(self, ledger: socket) -> None:
-        """See Writer."""
-        # -P: whatever lies in the working directory is not imported
-        command = [sys.executable, "-P", "-m", "broker.adapters.ledger"]
-        self._process = subprocess.Popen(  # noqa: S603 - ours
-            command, stdin=ledger.fileno(), stdout=subprocess.DEVNULL, stderr=sys.stderr
-        )
-
-    def wait(self, seconds: float) -> bool:
-        """See Writer."""
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
-    def kill(self) -> None:
-        """See Writer. One that hangs in the disk ends when the disk lets it."""
-        self._process.kill()
-
-
 class WriterLink(asyncio.Protocol):
     """Use: `await open()`, `submit` from that event loop, `await close()`.
 
     `on_heard` is called whenever the writer says anything, `on_answer` gets what became of the submission of
-    this number, `on_size` how many entries are durable, `on_lost` why no further one will be: once, and never
-    because of `close`.
+    this number, `on_size` how many entries are durable, `on_pong` the same in answer to a ping, `on_revoked`
+    which token another ledger of this log has had revoked, `on_lost` why no further entry will be durable:
+    once, and never because of `close`.
     """
 
     def __init__(
         self,
-        writer: Writer,
+        access: WriterAccess,
         *,
         on_answer: Callable[[int, SubmissionResult], None],
         on_size: Callable[[int], None],
+        on_pong: Callable[[int], None],
+        on_revoked: Callable[[str, int], None],
         on_lost: Callable[[str], None],
         on_heard: Callable[[], None],
     ) -> None:
-        self._writer = writer
+        self._access = access
         self._on_answer = on_answer
         self._on_size = on_size
+        self._on_pong = on_pong
+        self._on_revoked = on_revoked
         self._on_lost = on_lost
         self._on_heard = on_heard
         self._messages = WriterMessages()
         self._closing = False
 
-    async def open(self, opening: Opening) -> OpenedLog:
-        """Starts the writer. Raises BrokerError AUDIT_UNAVAILABLE where it refuses the log, and OSError."""
+    async def open(self) -> OpenedLog:
+        """Opens the log, or joins who has. Raises BrokerError AUDIT_UNAVAILABLE where the writer refuses it,
+        and OSError.
+        """
         loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[WriterMessage] = loop.create_future()
         self._ended: asyncio.Future[None] = loop.create_future()
-        ours, theirs = socketpair()
-        try:
-            with theirs:
-                await asyncio.to_thread(self._writer.start, theirs)
-        except OSError:
-            ours.close()
-            raise
+        ours = await self._access.connect()
         self._transport, _ = await loop.create_unix_connection(lambda: self, sock=ours)
-        self._transport.write(opening.message().encode())
+        self._transport.write(self._access.hello.encode())
         try:
             return OpenedLog.parse(await self._answer)
         except BrokerError:
@@ -120,8 +81,8 @@ class WriterLink(asyncio.Protocol):
             self._transport.write(WriterMessage(MessageType.PING, b"").encode())
 
     async def close(self) -> None:
-        """Has the writer finish what was sent, and waits for its end: at most 10 s, and hardly at all where
-        it was lost. Then it is killed; nothing that was acknowledged is lost by that.
+        """Has the writer finish what was sent, and waits until it has: at most 10 s, and hardly at all where
+        it was lost.
         """
         patience = LOST_SECONDS if self._closing else CLOSE_SECONDS
         self._closing = True
@@ -129,9 +90,7 @@ class WriterLink(asyncio.Protocol):
             self._transport.write_eof()
             await asyncio.wait([self._ended], timeout=patience)
         self._transport.close()
-        if not await asyncio.to_thread(self._writer.wait, LOST_SECONDS):
-            self._writer.kill()
-            await asyncio.to_thread(self._writer.wait, LOST_SECONDS)
+        await self._access.let_go()
 
     def give_up(self) -> None:
         """It is lost: `close` does not wait for it."""
@@ -143,11 +102,13 @@ class WriterLink(asyncio.Protocol):
         for message in self._messages.feed(data):
             match message.says:
                 case MessageType.PONG:
-                    self._on_size(parse_size(message.payload))
+                    self._on_pong(parse_size(message.payload))
                 case MessageType.ANSWER:
                     self._on_size(parse_size(message.payload))
                     for number, answer in parse_answered(message.payload):
                         self._on_answer(number, answer)
+                case MessageType.REVOKED:
+                    self._on_revoked(*parse_revoked(message.payload))
                 case MessageType.LOST:
                     self._lose(message.payload.decode())
                 case _:

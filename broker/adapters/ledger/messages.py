@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+import orjson
+
 _HEADER = struct.Struct(">BI")
 
 
 class MessageType(IntEnum):
-    """The kinds of messages: OPEN, SUBMIT and PING go to the writer, the others come from it."""
+    """The kinds of messages: OPEN or JOIN, SUBMIT and PING go to the writer, the others come from it."""
 
     OPEN = 1
     SUBMIT = 2
@@ -26,6 +28,8 @@ class MessageType(IntEnum):
     LOST = 6
     PING = 7
     PONG = 8
+    JOIN = 9
+    REVOKED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +68,14 @@ class WriterMessages:
 def lost(error: OSError) -> WriterMessage:
     """LOST: nothing will be durable any more."""
     return WriterMessage(MessageType.LOST, f"the disk refused ({error.strerror})".encode())
+
+
+def revoked(token_id: str, until: int) -> WriterMessage:
+    """REVOKED: refuse this token up to this unix second."""
+    return WriterMessage(MessageType.REVOKED, orjson.dumps([token_id, until]))
+
+
+def parse_revoked(payload: bytes) -> tuple[str, int]:
+    """The token and the second of a REVOKED message."""
+    token_id, until = orjson.loads(payload)
+    return str(token_id), int(until)

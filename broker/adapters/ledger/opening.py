@@ -1,6 +1,7 @@
-"""How a writer is told which log to open, and tells what it found there.
+"""How a writer is told which log to open, and tells what it found there, also to who joins later.
 
-Knows the form of OPEN and what answers it. Must not know who carries them or what is done about them.
+Knows the form of OPEN and JOIN, and what answers them. Must not know who carries them, or what is done about
+them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.messages import MessageType, WriterMessage
+from broker.adapters.ledger.segments import SEGMENT_BYTES
 from broker.errors import BrokerError, Kind
 from broker.tlog import canonical
 from broker.tlog.malformed import MalformedError
@@ -29,9 +31,9 @@ class Opening:
     memory: Path
     origin: str
     keys: LogKeys = field(repr=False)
-    segment_bytes: int
     instance: str
     certifications: tuple[str, ...] = ()
+    segment_bytes: int = SEGMENT_BYTES
 
     def message(self) -> WriterMessage:
         """OPEN."""
@@ -63,7 +65,7 @@ class Opening:
             }:
                 keys = LogKeys(_key(checkpoint), _key(record))
                 texts = tuple(map(str, certifications))
-                return cls(_path(directory), _path(memory), origin, keys, segment_bytes, instance, texts)
+                return cls(_path(directory), _path(memory), origin, keys, instance, texts, segment_bytes)
         raise MalformedError("a writer that was not told which log to open")
 
 
@@ -71,9 +73,13 @@ class Opening:
 class OpenedLog:
     """What the log holds: `size` entries, those of this start included. `revoked` is as Snapshot has it,
     `unremembered` as Recovered has it. `windows` is of how many something is taken, `recounted` tells that
-    the whole log had to be read for that.
+    the whole log had to be read for that. `vkey` verifies its checkpoints, `kid` names the key of its entries
+    from now on, and `instance` the run of the broker that makes them.
     """
 
+    vkey: str
+    kid: str
+    instance: str
     size: int
     revoked: tuple[tuple[str, int], ...]
     unremembered: bool
@@ -83,6 +89,9 @@ class OpenedLog:
     def message(self) -> WriterMessage:
         """OPENED."""
         document = {
+            "vkey": self.vkey,
+            "kid": self.kid,
+            "instance": self.instance,
             "size": self.size,
             "revoked": [list(pair) for pair in self.revoked],
             "unremembered": self.unremembered,
@@ -96,6 +105,9 @@ class OpenedLog:
         """Back again. Raises the BrokerError that the writer refused with."""
         match message.says, canonical.decode(message.payload):
             case MessageType.OPENED, {
+                "vkey": str() as vkey,
+                "kid": str() as kid,
+                "instance": str() as instance,
                 "size": int() as size,
                 "revoked": list() as revoked,
                 "unremembered": bool() as unremembered,
@@ -103,10 +115,15 @@ class OpenedLog:
                 "recounted": bool() as recounted,
             }:
                 tokens = tuple((str(token_id), int(str(until))) for token_id, until in revoked)
-                return cls(size, tokens, unremembered, windows, recounted)
+                return cls(vkey, kid, instance, size, tokens, unremembered, windows, recounted)
             case MessageType.REFUSED, {"message": str() as text, "remedy": str() as remedy}:
                 raise BrokerError(Kind.AUDIT_UNAVAILABLE, text, remedy=remedy)
         raise MalformedError("a writer that did not say what it opened")
+
+
+def joining() -> WriterMessage:
+    """JOIN: the log is open already."""
+    return WriterMessage(MessageType.JOIN, b"{}")
 
 
 def refused(error: BrokerError) -> WriterMessage:

@@ -85,6 +85,18 @@ class LogStore:
         self._spending.start()
 
     @property
+    def vkey(self) -> str:
+        """What verifies its checkpoints."""
+        return str(self._signer.key)
+
+    @property
+    def revoked(self) -> tuple[tuple[str, int], ...]:
+        """(token id, unix second until which it must be refused) of the tokens that were revoked and may not
+        have expired.
+        """
+        return self._writer.revoked
+
+    @property
     def size(self) -> int:
         """How many entries are durable."""
         return self._writer.next

@@ -51,6 +51,11 @@ class WalWriter:
         """The seq of the entry that is written next."""
         return self._next
 
+    @property
+    def revoked(self) -> tuple[tuple[str, int], ...]:
+        """(token id, unix second until which it must be refused) of the tokens that may live on."""
+        return self._revoked.items(_now())
+
     def write(self, batch: Sequence[DraftedEntry]) -> list[bytes]:
         """The signed entries, durable; the seq of each follows the one before. Raises OSError."""
         if self._written >= self._segment_bytes:

@@ -11,15 +11,17 @@ import selectors
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
-from socket import socket
+from socket import SHUT_RDWR, recv_fds, socket
 from typing import cast
 
 from broker.adapters.ledger.disk import Disk
 from broker.adapters.ledger.limitedlog import LimitedLog
-from broker.adapters.ledger.messages import MessageType, WriterMessage, WriterMessages, lost
+from broker.adapters.ledger.messages import MessageType, WriterMessage, WriterMessages, lost, revoked
 from broker.adapters.ledger.opening import Opening, refused
+from broker.adapters.ledger.recovery import closing_record
 from broker.adapters.ledger.store import LogStore, not_continued
 from broker.adapters.ledger.submission import (
+    DraftedEntry,
     Submission,
     SubmissionResult,
     answered,
@@ -28,13 +30,19 @@ from broker.adapters.ledger.submission import (
 )
 from broker.budget.limits import CapPassed
 from broker.errors import BrokerError
+from broker.model.record import RecordType
+from broker.tlog.entry import drafted
+from broker.tlog.intents import CLOSING
 
 RECEIVE_BYTES = 256 * 1024
+_SEND_SECONDS = 10.0
 
 
-def write_log(ledger: socket, disk: Disk) -> None:
-    """Returns when the ledger sends no more, whether it closed or was killed, or when the disk refused."""
-    with ledger:
+def write_log(ledger: socket, disk: Disk, joining: socket) -> None:
+    """Returns when the ledger sends no more, whether it closed or was killed, or when the disk refused. On
+    `joining` come the sockets of further ledgers.
+    """
+    with ledger, joining:
         connection = LedgerConnection(ledger)
         opening = _told(connection)
         if opening is None:
@@ -45,12 +53,12 @@ def write_log(ledger: socket, disk: Disk) -> None:
             connection.say(refused(error))
             return
         try:
-            _write(store, opening, connection)
+            _write(store, opening, connection, joining)
         finally:
             _close(store)
 
 
-def _write(store: LogStore, opening: Opening, connection: LedgerConnection) -> None:
+def _write(store: LogStore, opening: Opening, connection: LedgerConnection, joining: socket) -> None:
     try:
         log = LimitedLog(store, opening)
     except OSError as error:
@@ -58,33 +66,52 @@ def _write(store: LogStore, opening: Opening, connection: LedgerConnection) -> N
         return
     connection.say(log.opened().message())
     store.follow()
+    service = WriterService(connection, log, joining)
     try:
-        WriterService(connection, log).run()
+        service.run()
         store.finish()
     except OSError as error:
-        connection.say(lost(error))
+        service.tell_all(lost(error))
 
 
 class LedgerConnection:
     """One ledger, as its writer sees it. A ledger that is gone hears nothing."""
 
     def __init__(self, ledger: socket) -> None:
+        ledger.settimeout(_SEND_SECONDS)
         self._ledger = ledger
         self._lock = threading.Lock()
         self._messages = WriterMessages()
+        self.under_way: dict[str, DraftedEntry] = {}
+        """The calls that it has begun and not ended: call id → intent."""
 
     def fileno(self) -> int:
         """Of its socket."""
         return self._ledger.fileno()
 
     def say(self, message: WriterMessage) -> None:
-        """From any thread."""
-        with self._lock, contextlib.suppress(ConnectionError):
-            self._ledger.sendall(message.encode())
+        """From any thread. A ledger that does not read for 10 s hears no more, and ends."""
+        with self._lock:
+            try:
+                self._ledger.sendall(message.encode())
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._ledger.shutdown(SHUT_RDWR)
+
+    def placed(self, entry: DraftedEntry) -> None:
+        """It is durable."""
+        if entry.kind is RecordType.INTENT:
+            self.under_way[entry.call_id] = entry
+        elif entry.kind in CLOSING:
+            self.under_way.pop(entry.call_id, None)
+
+    def close(self) -> None:
+        """Lets the socket go."""
+        self._ledger.close()
 
     def receive(self) -> list[WriterMessage] | None:
         """What lies ready, once something does; None where it has ended."""
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             if data := self._ledger.recv(RECEIVE_BYTES):
                 return list(self._messages.feed(data))
         return None
@@ -95,32 +122,72 @@ class WriterService:
     one sync for all of it.
     """
 
-    def __init__(self, first: LedgerConnection, log: LimitedLog) -> None:
+    def __init__(self, first: LedgerConnection, log: LimitedLog, joining: socket) -> None:
         self._first = first
         self._log = log
+        self._joining = joining
+        self._ledgers: dict[LedgerConnection, None] = {}
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> None:
         """Raises OSError where the disk refuses: then nothing may be written any more."""
         with self._selector:
-            self._selector.register(self._first, selectors.EVENT_READ)
-            while self._first in self._ledgers():
+            self._selector.register(self._joining, selectors.EVENT_READ)
+            self._begin(self._first)
+            while self._first in self._ledgers:
                 self._serve()
+
+    def tell_all(self, message: WriterMessage) -> None:
+        """From any thread."""
+        for ledger in list(self._ledgers):
+            ledger.say(message)
 
     def _serve(self) -> None:
         """What lies ready."""
         submitted: list[tuple[LedgerConnection, Submission]] = []
-        pinged: list[LedgerConnection] = []
+        greeted: list[tuple[LedgerConnection, MessageType]] = []
         for key, _ in self._selector.select():
+            if key.fileobj is self._joining:
+                self._admit()
+                continue
             ledger = cast("LedgerConnection", key.fileobj)
-            for message in self._received(ledger):
+            messages = ledger.receive()
+            if messages is None:
+                submitted += self._left(ledger)
+                continue
+            for message in messages:
                 if message.says is MessageType.SUBMIT:
                     submitted += [(ledger, each) for each in parse_submitted(message.payload)]
                 else:
-                    pinged.append(ledger)
+                    greeted.append((ledger, message.says))
         self._record(submitted)
-        for ledger in pinged:  # whoever answers is not held up by the disk
-            ledger.say(size_told(self._log.size))
+        for ledger, asked in greeted:  # whoever answers is not held up by the disk
+            joined = asked is MessageType.JOIN
+            ledger.say(self._log.opened().message() if joined else size_told(self._log.size))
+
+    def _begin(self, ledger: LedgerConnection) -> None:
+        self._ledgers[ledger] = None
+        self._selector.register(ledger, selectors.EVENT_READ)
+
+    def _admit(self) -> None:
+        """A further ledger; where none can come any more, nobody is waited for."""
+        _, numbers, _, _ = recv_fds(self._joining, 16, 1)
+        if not numbers:
+            self._selector.unregister(self._joining)
+        for number in numbers:
+            self._begin(LedgerConnection(socket(fileno=number)))
+
+    def _left(self, ledger: LedgerConnection) -> list[tuple[LedgerConnection, Submission]]:
+        """A ledger has ended. What it left under way is over, unless all end with it: a start tells then."""
+        self._selector.unregister(ledger)
+        del self._ledgers[ledger]
+        if ledger is self._first:
+            return []
+        ledger.close()
+        return [
+            (ledger, Submission(0, self._log.drafted(closing_record(drafted(intent.draft)))))
+            for intent in ledger.under_way.values()
+        ]
 
     def _record(self, submitted: Iterable[tuple[LedgerConnection, Submission]]) -> None:
         """Nobody who is refused waits for the disk."""
@@ -137,7 +204,12 @@ class WriterService:
         self._answer(refused)
         if batch:
             numbers = [submission.number for submission, _ in batch]
-            self._answer(zip(ledgers, numbers, self._log.write(batch), strict=True))
+            placed = self._log.write(batch)
+            for ledger, (submission, _) in zip(ledgers, batch, strict=True):
+                ledger.placed(submission.entry)
+                if submission.entry.kind is RecordType.REVOKED:
+                    self._tell_revoked(ledger, submission.entry.token_id)
+            self._answer(zip(ledgers, numbers, placed, strict=True))
 
     def _answer(self, answers: Iterable[tuple[LedgerConnection, int, SubmissionResult]]) -> None:
         """Each in one message to its ledger."""
@@ -147,14 +219,12 @@ class WriterService:
         for ledger, theirs in told.items():
             ledger.say(answered(self._log.size, theirs))
 
-    def _ledgers(self) -> set[LedgerConnection]:
-        return {cast("LedgerConnection", key.fileobj) for key in self._selector.get_map().values()}
-
-    def _received(self, ledger: LedgerConnection) -> list[WriterMessage]:
-        messages = ledger.receive()
-        if messages is None:
-            self._selector.unregister(ledger)
-        return messages or []
+    def _tell_revoked(self, by: LedgerConnection, token_id: str | None) -> None:
+        """Before whoever revoked is answered, all others have been told."""
+        until = dict(self._log.revoked).get(token_id or "")
+        for ledger in self._ledgers:
+            if ledger is not by and token_id is not None and until is not None:
+                ledger.say(revoked(token_id, until))
 
 
 def _told(connection: LedgerConnection) -> Opening | None:

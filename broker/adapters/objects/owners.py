@@ -43,10 +43,18 @@ class SqliteObjectOwners:
     One thread writes: changes that come while it syncs share the next transaction. Another one reads.
     """
 
-    def __init__(self, path: Path, clock: Clock, keep_seconds: int = KEEP_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        keep_seconds: int = KEEP_SECONDS,
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`tell` is called where this process has made the file say something else about an object."""
         self._path = path
         self._clock = clock
         self._keep = keep_seconds
+        self._tell = tell
         self._writing = ThreadPoolExecutor(1, "objects-write")
         self._reading = ThreadPoolExecutor(1, "objects-read")
         self._waiting: list[_Waiting] = []
@@ -105,7 +113,12 @@ class SqliteObjectOwners:
     async def forget(self, object_id: str) -> None:
         """See ports.ObjectOwners."""
         await self._store(Gone(object_id))
+        self.changed()
+
+    def changed(self) -> None:
+        """This process has made the file say something else: others that use it are told, too."""
         self.look_again()
+        self._tell()
 
     def look_again(self) -> None:
         """The file says something else than it did: it is rare, and what goes with an object is not known

@@ -20,6 +20,7 @@ from broker.model.units import MS_PER_SECOND
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_CONNECTIONS = 8192
+_LOOPBACK = "127.0.0.1"
 _SPARE_FILES = 2  # one file descriptor in so many may be a connection
 
 OPTIONS: tuple[tuple[str, int], ...] = (
@@ -35,7 +36,6 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_connection_age_ms", 600 * MS_PER_SECOND),
     ("grpc.max_connection_age_grace_ms", 600 * MS_PER_SECOND),
     ("grpc.compression_enabled_algorithms_bitset", 1),  # identity only: no message grows after it arrived
-    ("grpc.so_reuseport", 0),  # two processes on one port would share calls, not revocations
 )
 
 
@@ -58,21 +58,39 @@ class GrpcServer:
         self._listener = listener
         self._tls = tls
         most = min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SPARE_FILES)
-        self._server = grpc.aio.server(options=(*OPTIONS, ("grpc.max_allowed_incoming_connections", most)))
+        own = (
+            ("grpc.max_allowed_incoming_connections", most),
+            ("grpc.so_reuseport", int(listener.shared)),  # else a second broker would take half of the calls
+        )
+        self._server = grpc.aio.server(options=(*OPTIONS, *own))
         self._server.add_generic_rpc_handlers((rpc_router(dependencies, reflection=reflection),))
 
     async def start(self) -> None:
         """Returns once connections are accepted. Raises OSError with the address where it was lost, and
         OldTlsError, and serves nothing, when the port would speak TLS 1.2.
         """
+        if self._listener.shared:  # a probe of that port might be answered by another process
+            await self._probe()
         self._listener.hand_over(self._listen)
         await self._server.start()
+        if self._listener.shared:
+            return
         host, _, port = self.address.rpartition(":")
         try:
             await refuse_if_spoken(host.strip("[]"), int(port))
         except BaseException:
             await self._server.stop(None)
             raise
+
+    async def _probe(self) -> None:
+        """A server of the same kind on a port of its own, which serves nothing."""
+        server = grpc.aio.server(options=OPTIONS)
+        port = server.add_secure_port(f"{_LOOPBACK}:0", _credentials(self._tls))
+        await server.start()
+        try:
+            await refuse_if_spoken(_LOOPBACK, port)
+        finally:
+            await server.stop(None)
 
     async def stop(self, grace_seconds: float) -> None:
         """Stops accepting, lets calls under way end for at most `grace_seconds`, then cancels them."""

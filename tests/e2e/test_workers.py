@@ -1,0 +1,359 @@
+"""A broker of several processes: one truth about limits and tokens, whatever becomes of one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+
+from broker.gen.broker.v1 import audit_pb2, audit_pb2_grpc, chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
+from broker.model.record import RecordType
+from tests.e2e.raw import bearer
+from tests.e2e.records import entries, verify
+from tests.e2e.upstreams import received, simulator_process
+from tests.processes import children, program
+from tests.running import SMALL_POLICIES, RunningBroker, start_broker
+
+CHAT = "/v1/chat/completions"
+ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 5}
+_SAID = chat_pb2.ChatMessage(role=common_pb2.ROLE_USER, content=chat_pb2.ChatContent(text="hello"))
+CAP = 20
+DEV = "spiffe://dev.broker/ns/demo/sa"
+MONTH = 30 * 86_400
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Those of a running broker, by what they do."""
+
+    broker: RunningBroker
+
+    @property
+    def supervisor(self) -> int:
+        return self.broker.process.pid
+
+    @property
+    def workers(self) -> set[int]:
+        return {pid for pid in children(self.supervisor) if "worker" in _words(pid)}
+
+    @property
+    def coordinator(self) -> int:
+        [pid] = [pid for pid in children(self.supervisor) if "coordinator" in _words(pid)]
+        return pid
+
+    @property
+    def writer(self) -> int:
+        [pid] = children(self.coordinator)
+        return pid
+
+    def all(self) -> set[int]:
+        """Each of them."""
+        return {self.supervisor, self.coordinator, self.writer, *self.workers}
+
+
+def _words(pid: int) -> list[str]:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    return []
+
+
+def _gone(pids: set[int]) -> bool:
+    return not {pid for pid in pids if program(pid)}
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    key = tmp_path_factory.mktemp("upstream") / "upstream.key"
+    key.write_text("sk-workers-0123456789abcdefghijklm")
+    with simulator_process(key) as url:
+        yield f"{url}/v1", key
+
+
+@contextmanager
+def _running(
+    home: Path, upstream: tuple[str, Path], *, workers: int = 2, policies: Path | None = None
+) -> Iterator[RunningBroker]:
+    """One of several workers, ended at last."""
+    url, key = upstream
+    rules = ("--policies", str(policies)) if policies else SMALL_POLICIES
+    arguments = ("--upstream", url, "--upstream-key-file", str(key), *rules)
+    broker = start_broker(home / "b", *arguments, workers=workers)
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, upstream: tuple[str, Path]) -> Iterator[RunningBroker]:
+    with _running(tmp_path_factory.mktemp("shared"), upstream) as broker:
+        yield broker
+
+
+def _ask(broker: RunningBroker, token: str, **fields: Any) -> httpx.Response:
+    """On a connection of its own: any worker may get it."""
+    with broker.http("assistant") as client:
+        return client.post(
+            CHAT, json={**ASKED, **fields}, headers={"authorization": f"Bearer {token}"}, timeout=30
+        )
+
+
+def _until(true: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
+
+def test_the_processes_are_as_the_documents_say(shared: RunningBroker) -> None:
+    processes = Processes(shared)
+    assert len(processes.workers) == 2
+    assert program(processes.writer) == "broker.adapters.ledger"
+    assert set(children(processes.supervisor)) == {processes.coordinator, *processes.workers}
+
+
+def test_every_worker_serves_both_listeners(shared: RunningBroker) -> None:
+    """Seen by what each of them has counted: the sum is of all calls, and not all are one worker's."""
+    before = _calls_counted(shared)
+    token = shared.token("assistant")
+    with ThreadPoolExecutor(8) as callers:
+        replies = list(callers.map(lambda _: _ask(shared, token), range(60)))
+    assert {reply.status_code for reply in replies} == {200}
+    for _ in range(10):
+        _over_grpc(shared, token)
+    assert _calls_counted(shared) - before == 70
+
+
+def _calls_counted(broker: RunningBroker) -> float:
+    lines = httpx.get(f"{broker.console}/metrics").text.splitlines()
+    counted = [line for line in lines if line.startswith("broker_records_total") and 'type="outcome"' in line]
+    return sum(float(line.rpartition(" ")[2]) for line in counted)
+
+
+def _channel(broker: RunningBroker, identity: str) -> grpc.Channel:
+    who = broker.identities[identity]
+    credentials = grpc.ssl_channel_credentials(
+        broker.ca.read_bytes(), who.key.read_bytes(), who.cert.read_bytes()
+    )
+    return grpc.secure_channel(broker.grpc, credentials)
+
+
+def _over_grpc(broker: RunningBroker, token: str) -> None:
+    asked = openai_pb2.CreateChatCompletionRequest(model="gpt-4o-mini", messages=[_SAID])
+    with _channel(broker, "assistant") as opened:
+        stub = openai_pb2_grpc.OpenAIServiceStub(opened)
+        stub.CreateChatCompletion(
+            asked, metadata=(("authorization", f"Bearer {token}"),), timeout=30, wait_for_ready=True
+        )
+
+
+def test_a_token_that_is_revoked_is_refused_by_every_worker_from_then_on(shared: RunningBroker) -> None:
+    token = shared.ask_token("assistant").json()["access_token"]
+    assert {_ask(shared, token).status_code for _ in range(10)} == {200}
+    with shared.http("assistant") as client:
+        client.post("/oauth/revoke", data={"token": token}).raise_for_status()
+    reasons = [_ask(shared, token).json()["error"]["reason"] for _ in range(20)]
+    assert set(reasons) == {"TOKEN_REVOKED"}
+
+
+def test_a_revoked_token_ends_open_streams_of_every_worker_within_a_second(shared: RunningBroker) -> None:
+    token = shared.ask_token("assistant").json()["access_token"]
+    ended: list[float] = []
+    begun = threading.Semaphore(0)
+
+    def listen(_: int) -> None:
+        headers = {"authorization": f"Bearer {token}", "x-sim-fault": "slow-stream:60000"}
+        with (
+            shared.http("assistant") as client,
+            client.stream("POST", CHAT, json={**ASKED, "stream": True}, headers=headers, timeout=30) as reply,
+            suppress(httpx.RemoteProtocolError),
+        ):
+            for _part in reply.iter_raw():
+                begun.release()
+        ended.append(time.monotonic())
+
+    with ThreadPoolExecutor(8) as callers:
+        list(map(callers.submit, [listen] * 8, range(8)))
+        for _ in range(8):
+            assert begun.acquire(timeout=20)
+        with shared.http("assistant") as client:
+            revoked = time.monotonic()
+            client.post("/oauth/revoke", data={"token": token}).raise_for_status()
+    assert max(ended) - revoked < 2, "a second, on a machine that does other things"
+
+
+def test_a_call_is_read_at_once_whichever_worker_made_it(shared: RunningBroker) -> None:
+    token = shared.token("assistant")
+    with _channel(shared, "auditor") as opened:
+        audit = audit_pb2_grpc.AuditServiceStub(opened)
+        for _ in range(12):
+            call_id = _ask(shared, token).headers["x-broker-call-id"]
+            found = audit.GetRecord(audit_pb2.GetRecordRequest(call_id=call_id), timeout=20)
+            assert [entry.record.type for entry in found.entries] == ["intent", "outcome"]
+
+
+def _limited(home: Path) -> Path:
+    """Policies that let the assistant make CAP calls a month."""
+    policies = shutil.copytree(SMALL_POLICIES[1], home / "policies")
+    calls, path = policies / "calls.rego", policies / "data.json"
+    rules = calls.read_text()
+    calls.write_text(rules.replace('"limits": {}', '"limits": object.get(data.limits, input.subject.id, {})'))
+    data = json.loads(path.read_text())
+    few = {"few": {"unit": "requests", "cap": CAP, "window_seconds": MONTH}}
+    data |= {
+        "credentials": dict.fromkeys(data["credentials"], "openai"),
+        "limits": {f"{DEV}/assistant": few},
+    }
+    path.write_text(json.dumps(data))
+    return policies
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_a_cap_is_exact_over_all_workers(tmp_path: Path, upstream: tuple[str, Path], workers: int) -> None:
+    before = received(upstream[0])["count"]
+    with _running(tmp_path, upstream, workers=workers, policies=_limited(tmp_path)) as broker:
+        token = broker.token("assistant")
+        with ThreadPoolExecutor(16) as callers:
+            replies = Counter(
+                reply.status_code for reply in callers.map(lambda _: _ask(broker, token), range(3 * CAP))
+            )
+    assert replies == {200: CAP, 429: 2 * CAP}
+    assert received(upstream[0])["count"] - before == CAP
+    assert verify(broker.log).returncode == 0
+
+
+@dataclass
+class Load:
+    """Callers that go on until they are told to stop; `failed` is what they could not do."""
+
+    broker: RunningBroker
+    done: int = 0
+    failed: list[str] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def of(self, callers: int, ask: Callable[[], None]) -> Iterator[None]:
+        threads = [threading.Thread(target=self._go_on, args=(ask,)) for _ in range(callers)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            for thread in threads:
+                thread.join()
+
+    def _go_on(self, ask: Callable[[], None]) -> None:
+        while not self._over.is_set():
+            try:
+                ask()
+                self.done += 1
+            except (httpx.HTTPError, grpc.RpcError, AssertionError) as error:
+                self.failed.append(f"{type(error).__name__}: {error}")
+
+
+def test_a_worker_that_is_killed_takes_its_own_calls_alone_and_another_comes(
+    tmp_path: Path, upstream: tuple[str, Path]
+) -> None:
+    with _running(tmp_path, upstream) as broker:
+        processes = Processes(broker)
+        token = broker.token("assistant")
+        first, others = processes.workers, processes.all() - processes.workers
+        load = Load(broker)
+
+        def ask() -> None:
+            assert _ask(broker, token).status_code == 200
+
+        with load.of(4, ask):
+            _until(lambda: load.done > 20)
+            os.kill(min(first), signal.SIGKILL)
+            _until(lambda: len(processes.workers - first) == 1)
+            after = load.done
+            _until(lambda: load.done > after + 40)
+        assert len(load.failed) <= 4, load.failed  # what it was at work on
+        assert all("Protocol" in why or "Read" in why or "Connect" in why for why in load.failed)
+        assert processes.all() - processes.workers == others
+        assert max(first) in processes.workers
+    held = entries(broker.log)
+    kinds = Counter(entry.record.type for entry in held)
+    assert kinds[RecordType.INTENT] == kinds[RecordType.OUTCOME] + kinds[RecordType.RECOVERED]
+    assert kinds[RecordType.START] == kinds[RecordType.CLOSE] == 1
+    assert verify(broker.log).returncode == 0
+
+
+def test_workers_are_replaced_without_a_failed_call(tmp_path: Path, upstream: tuple[str, Path]) -> None:
+    with _running(tmp_path, upstream) as broker:
+        processes = Processes(broker)
+        token = broker.token("assistant")
+        first, load = processes.workers, Load(broker)
+
+        def ask() -> None:
+            assert _ask(broker, token).status_code == 200
+
+        with load.of(3, ask), load.of(1, lambda: _over_grpc(broker, token)):
+            _until(lambda: load.done > 10)
+            os.kill(processes.supervisor, signal.SIGHUP)
+            _until(lambda: not first & processes.workers and len(processes.workers) == 2, 60)
+            after = load.done
+            _until(lambda: load.done > after + 20)
+        assert load.failed == []
+    assert verify(broker.log).returncode == 0
+
+
+@pytest.mark.parametrize("who", ["writer", "coordinator"])
+def test_where_the_log_is_lost_all_end(tmp_path: Path, upstream: tuple[str, Path], who: str) -> None:
+    with _running(tmp_path, upstream) as broker:
+        processes = Processes(broker)
+        every = processes.all()
+        os.kill(getattr(processes, who), signal.SIGKILL)
+        assert broker.process.wait(30) == 1
+        _until(lambda: _gone(every))
+    with _running(tmp_path, upstream) as again:
+        assert _ask(again, again.token("assistant")).status_code == 200
+    assert verify(again.log).returncode == 0
+
+
+def test_a_supervisor_that_is_killed_leaves_no_process_and_a_closed_log(
+    tmp_path: Path, upstream: tuple[str, Path]
+) -> None:
+    with _running(tmp_path, upstream) as broker:
+        every = Processes(broker).all()
+        assert _ask(broker, broker.token("assistant")).status_code == 200
+        broker.process.kill()
+        _until(lambda: _gone(every), 40)
+    assert entries(broker.log)[-1].record.type is RecordType.CLOSE
+    assert verify(broker.log).returncode == 0
+
+
+def test_the_end_lets_streams_finish_and_records_them(tmp_path: Path, upstream: tuple[str, Path]) -> None:
+    with _running(tmp_path, upstream) as broker:
+        headers = {**bearer(broker, "assistant"), "x-sim-fault": "slow-stream:200"}
+        with (
+            broker.http("assistant") as client,
+            client.stream("POST", CHAT, json={**ASKED, "stream": True}, headers=headers, timeout=30) as reply,
+        ):
+            parts = reply.iter_text()
+            heard = next(parts)
+            broker.process.send_signal(signal.SIGTERM)
+            heard += "".join(parts)
+        assert "[DONE]" in heard
+        assert broker.process.wait(30) == 0
+        call_id = reply.headers["x-broker-call-id"]
+    mine = [entry.record for entry in entries(broker.log) if entry.record.call_id == call_id]
+    assert [record.type.value for record in mine] == ["intent", "outcome"]
+    assert mine[-1].error is None
+    assert verify(broker.log).returncode == 0
