@@ -65,7 +65,8 @@ class Born:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # its end is not told yet
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -92,9 +93,11 @@ class Born:
         return Done(self.wait(), said, errors)
 
     def _ended(self, timeout: float | None) -> int | None:
-        if self.returncode is None and select.select([self._end], [], [], timeout)[0]:
-            with self._end:
+        if self.returncode is None:
+            self._end.settimeout(timeout)
+            with suppress(TimeoutError, BlockingIOError):
                 self.returncode = json.loads(self._end.recv(_MOST_BYTES))
+                self._end.close()
         return self.returncode
 
 

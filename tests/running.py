@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -102,7 +103,8 @@ class RunningBroker:
 
     def kill_all(self) -> None:
         """SIGKILL for what it has started, too, at the same moment."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # none is left
+            os.killpg(self.process.pid, signal.SIGKILL)
         self._ended()
 
     def stop(self) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -94,17 +91,15 @@ def test_every_os_error_names_its_place_and_a_remedy() -> None:
 def test_ready_is_said_when_readyz_says_so(tmp_path: Path) -> None:
     console = f"127.0.0.1:{free_port()}"
     config = config_of(tmp_path / "b", f"http://127.0.0.1:{free_port()}", console=console)
-    command = [sys.executable, "-m", "broker.cli.main", "serve", "--config", str(config)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        try:
-            assert process.stdout is not None
-            said = [process.stdout.readline().strip() for _ in range(3)]
-            state = plain.get(f"http://{console}/readyz")
-            assert (state.status_code, said[2].partition(":")[0]) == (503, "waiting")
-            assert said[2] == f"waiting: {state.text.splitlines()[0]}"
-        finally:
-            process.terminate()
+    process = the_nursery().spawn("serve", "--config", str(config))
+    try:
+        said = [process.stdout.readline().strip() for _ in range(3)]
+        state = plain.get(f"http://{console}/readyz")
+        assert (state.status_code, said[2].partition(":")[0]) == (503, "waiting")
+        assert said[2] == f"waiting: {state.text.splitlines()[0]}"
+    finally:
+        process.terminate()
+        process.communicate()
 
 
 @pytest.mark.parametrize(("name", "mode"), [(".", 0o777), ("keys", 0o777), ("log", 0o777), (".", 0o775)])
