@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tests.e2e.upstreams import received, simulator_process
 from tests.nursery import the_nursery
 from tests.processes import children, program
 from tests.running import SMALL_POLICIES, RunningBroker, start_broker
+from tests.sizes import sized
 
 CHAT = "/v1/chat/completions"
 ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 5}
@@ -261,6 +263,59 @@ def test_a_cap_is_exact_over_all_workers(tmp_path: Path, upstream: tuple[str, Pa
             )
     assert replies == {200: CAP, 429: 2 * CAP}
     assert received(upstream[0])["count"] - before == CAP
+    assert verify(broker.log).returncode == 0
+
+
+def _by_user(home: Path) -> Path:
+    """Policies that let each user make CAP calls a month."""
+    policies = _limited(home)
+    calls = policies / "calls.rego"
+    rules = calls.read_text()
+    assert '"account": input.subject.id' in rules
+    calls.write_text(rules.replace('"account": input.subject.id', '"account": input.token.user'))
+    return policies
+
+
+def test_a_cap_is_exact_in_every_run(tmp_path: Path, upstream: tuple[str, Path]) -> None:
+    """64 connections on 2 workers, a budget of CAP for each run, and 100 runs at full size."""
+    before, runs = received(upstream[0])["count"], sized(3, 100)
+    with (
+        _running(tmp_path, upstream, policies=_by_user(tmp_path)) as broker,
+        ThreadPoolExecutor(64) as callers,
+    ):
+        for run in range(runs):
+            token = broker.ask_token("assistant", user=f"user-{run}").json()["access_token"]
+            replies = callers.map(partial(_ask, broker), [token] * 64)
+            codes = Counter(reply.status_code for reply in replies)
+            assert codes == {200: CAP, 429: 64 - CAP}
+    assert received(upstream[0])["count"] - before == runs * CAP
+    assert verify(broker.log).returncode == 0
+
+
+def test_no_more_than_the_cap_is_sent_however_often_a_worker_is_killed(
+    tmp_path: Path, upstream: tuple[str, Path]
+) -> None:
+    """What a killed worker had reserved stays: upstream may have had it."""
+    before = received(upstream[0])["count"]
+    with _running(tmp_path, upstream, policies=_limited(tmp_path)) as broker:
+        processes, token = Processes(broker), broker.token("assistant")
+        load = Load(broker)
+        refused = threading.Event()
+
+        def ask() -> None:
+            if _ask(broker, token).status_code == httpx.codes.TOO_MANY_REQUESTS:
+                refused.set()
+            time.sleep(0.1)
+
+        with load.of(8, ask):
+            for kill_after in (CAP // 4, CAP // 2):
+                while received(upstream[0])["count"] - before < kill_after:
+                    time.sleep(0.02)
+                os.kill(min(processes.workers), signal.SIGKILL)
+            assert refused.wait(60)
+    intents = [entry for entry in entries(broker.log) if entry.record.type is RecordType.INTENT]
+    assert len(intents) == CAP
+    assert received(upstream[0])["count"] - before <= CAP
     assert verify(broker.log).returncode == 0
 
 
