@@ -147,7 +147,8 @@ class Coordinator:
         return next((worker.trouble for worker in self._workers.values() if worker.trouble), "")
 
     def _policy(self) -> tuple[tuple[str, str], ...]:
-        return next((worker.facts for worker in self._workers.values() if worker.facts), ())
+        """Of the worker that has most to tell: what goes wrong is told beside the rest."""
+        return max((worker.facts for worker in self._workers.values()), key=len, default=())
 
     def _admit(self) -> None:
         """A worker that the supervisor has started: its socket, and what to tell it."""

@@ -52,17 +52,23 @@ async def serve_until(
     takes connections, `ready` once /readyz says so, too. False: the log was lost. SIGHUP has workers replaced
     by others with the settings that `reload` gives; without it, and without workers, it ends the process.
     """
-    many = settings.server.workers
-    with NativeLines() as native:
-        configure_log(settings.log.level, settings.log.format)
-        if many == 1:
-            from broker.app.broker import Broker  # noqa: PLC0415 - a supervisor needs none of it
+    if settings.server.workers == 1:
+        return await _serve_alone(settings, stop, accepting, ready, reloaded=reload is not None)
+    configure_log(settings.log.level, settings.log.format)
+    supervisor = Supervisor(settings, settings.server.workers, reload or (lambda: settings))
+    with replacing(supervisor):
+        return await process_session.live(supervisor, stop, accepting, ready)
 
-            with hung_up(_tell_one) if reload else nullcontext():
-                return await process_session.live(Broker(settings, native), stop, accepting, ready)
-        supervisor = Supervisor(settings, many, reload or (lambda: settings))
-        with replacing(supervisor):
-            return await process_session.live(supervisor, stop, accepting, ready)
+
+async def _serve_alone(
+    settings: Settings, stop: asyncio.Event, accepting: Announce, ready: Announce, *, reloaded: bool
+) -> bool:
+    """A broker of one process."""
+    from broker.app.broker import Broker  # noqa: PLC0415 - a supervisor needs none of it
+
+    with NativeLines() as native, hung_up(_tell_one) if reloaded else nullcontext():
+        configure_log(settings.log.level, settings.log.format)
+        return await process_session.live(Broker(settings, native), stop, accepting, ready)
 
 
 @contextmanager

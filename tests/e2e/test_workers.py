@@ -236,6 +236,20 @@ def test_a_call_is_read_at_once_whichever_worker_made_it(shared: RunningBroker) 
             assert [entry.record.type for entry in found.entries] == ["intent", "outcome"]
 
 
+def test_what_any_process_tells_its_operator_is_told_at_once(
+    tmp_path: Path, upstream: tuple[str, Path]
+) -> None:
+    policies = shutil.copytree(SMALL_POLICIES[1], tmp_path / "policies")
+    with _running(tmp_path, upstream, policies=policies) as broker:
+        with (policies / "calls.rego").open("a") as rules:
+            rules.write("\nbroken := [\n")
+        _until(lambda: broker.errors.read_text().count('"policy_refused"') == 2)
+        lines = [line for line in broker.errors.read_text().splitlines() if line.startswith("{")]
+        assert all(json.loads(line)["event"] for line in lines), "no line of one is within another's"
+        _until(lambda: "broker_policy_refused 1.0" in httpx.get(f"{broker.console}/metrics").text)
+        _until(lambda: "Newer policies are refused" in httpx.get(broker.console).text)
+
+
 def _limited(home: Path) -> Path:
     """Policies that let the assistant make CAP calls a month."""
     policies = shutil.copytree(SMALL_POLICIES[1], home / "policies")
