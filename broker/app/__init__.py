@@ -1,5 +1,4 @@
-"""The composition root: which adapter stands behind which port. Plain constructors, no locator, no global."""
+"""The composition root: which adapter stands behind which port. Plain constructors, no locator, no global.
 
-from broker.app.broker import Broker
-
-__all__ = ["Broker"]
+Its modules are imported by name: a supervisor needs nothing of what serves calls.
+"""

@@ -6,6 +6,7 @@ Knows: every part. Must not know: how any part does its work.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ import structlog
 
 from broker.adapters.clock import SystemClock
 from broker.adapters.openai import Deadlines, OpenAIUpstream, RetryPolicy, UpstreamOrigin
+from broker.adapters.process import status_of
 from broker.adapters.telemetry import (
     Metrics,
     NativeLines,
@@ -32,6 +34,7 @@ from broker.catalog.vocabulary import load_vocabularies
 from broker.config import Settings
 from broker.console.app import Status
 from broker.model.pool import KeyNews
+from broker.model.process import ProcessStatus
 
 GRACE_SECONDS = 8.0
 _SWITCH_SECONDS = 0.0005
@@ -78,7 +81,8 @@ class Broker:
         tried, _ = await asyncio.gather(try_candidates(settings), asyncio.to_thread(load_vocabularies))
         policy = self._policy = PolicyEngine(settings, clock, tried)
         machine = await self._machine.open(parts)
-        ledger = self._ledger = machine.ledger
+        ledger, self._writer_pid = machine.ledger, machine.writer_pid
+        self._ledger = ledger
         ledger.failed.add_done_callback(lambda _future: self.log_lost.set())
         upstream = _upstream(settings, clock)
         parts.add("upstream", upstream.aclose)
@@ -140,6 +144,15 @@ class Broker:
         """What this process has counted, in the Prometheus text format."""
         return self._metrics.render()
 
+    @property
+    def calls(self) -> int:
+        """How many calls this process has ended."""
+        return self._metrics.calls
+
+    def _processes(self) -> tuple[ProcessStatus, ...]:
+        """Those of a broker that is one process, and the writer of its log."""
+        return status_of("broker", os.getpid(), self.calls), status_of("log writer", self._writer_pid)
+
     def hear_of_key(self, news: KeyNews) -> None:
         """What upstream has told another process of this broker."""
         if self._started:
@@ -185,7 +198,9 @@ class Broker:
         async def metrics() -> bytes:
             return self.metrics()
 
-        status = Status(facts, core.unready, metrics, policy.bundle, policy.facts, core.trouble)
+        status = Status(
+            facts, core.unready, metrics, policy.bundle, policy.facts, self._processes, core.trouble
+        )
         return ServedInterfaces(https, core.dependencies, status)
 
 

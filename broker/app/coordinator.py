@@ -7,6 +7,7 @@ caller has sent comes here.
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass, field
 from functools import partial
 from socket import recv_fds, send_fds, socket
@@ -17,6 +18,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from broker.adapters.clock import SystemClock
 from broker.adapters.coordination import Channel, Members, lease_members
+from broker.adapters.process import status_of
 from broker.adapters.telemetry.merged import DepartedMetrics, merged_text
 from broker.app.machine import MachineParts, OwnMachine
 from broker.app.parts import LONG_STEP_SECONDS, StartedParts
@@ -27,6 +29,7 @@ from broker.errors import BrokerError, Kind
 from broker.listeners.https.server import HttpServer
 from broker.listeners.sockets import BoundSocket
 from broker.model.decision import PolicyVersion
+from broker.model.process import ProcessStatus
 
 TELL_SECONDS = 0.5
 METRICS_SECONDS = 1.0
@@ -41,6 +44,8 @@ class AdmittedWorker:
     number: int
     channel: Channel | None = None
     serving: bool = False
+    pid: int = 0
+    calls: int = 0
     unready: str = "it starts"
     trouble: str = ""
     facts: tuple[tuple[str, str], ...] = ()
@@ -81,7 +86,14 @@ class Coordinator:
         self._parts.run("keys' state", self._tell_workers(machine))
         server = self._settings.server
         facts = (("HTTPS", server.https), ("gRPC", server.grpc), ("AuditLog", self._settings.audit.origin))
-        status = Status(facts, self.unready, self._all_metrics, policy=self._policy, trouble=self._trouble)
+        status = Status(
+            facts,
+            self.unready,
+            self._all_metrics,
+            policy=self._policy,
+            processes=self._processes,
+            trouble=self._trouble,
+        )
         console = HttpServer(ConsoleApp(status), self._console, None)
         await self._parts.begin("console", console.start, console.stop, LONG_STEP_SECONDS)
 
@@ -118,6 +130,18 @@ class Coordinator:
         if not serving:
             return "workers"
         return min((worker.unready for worker in serving), key=bool)
+
+    def _processes(self) -> tuple[ProcessStatus, ...]:
+        workers = [
+            status_of(f"worker {worker.number}", worker.pid, worker.calls)
+            for worker in self._workers.values()
+        ]
+        return (
+            status_of("supervisor", os.getppid()),
+            status_of("coordinator", os.getpid()),
+            status_of("log writer", self._of.writer_pid),
+            *workers,
+        )
 
     def _trouble(self) -> str:
         return next((worker.trouble for worker in self._workers.values() if worker.trouble), "")
@@ -172,11 +196,15 @@ class Coordinator:
 
     def _hear(self, worker: AdmittedWorker, what: str, members: Members) -> None:
         match what, members:
-            case "serving", _:
-                worker.serving = True
+            case "serving", {"pid": int() as pid}:
+                worker.serving, worker.pid = True, pid
                 self._told.tell("serving", worker=worker.number)
-            case "report", {"unready": str() as unready, "trouble": str() as trouble}:
-                worker.unready, worker.trouble = unready, trouble
+            case "report", {
+                "unready": str() as unready,
+                "trouble": str() as trouble,
+                "calls": int() as calls,
+            }:
+                worker.unready, worker.trouble, worker.calls = unready, trouble, calls
                 worker.facts = _facts(members["facts"])
             case "leaving", {"metrics": str() as metrics}:
                 worker.serving, worker.metrics = False, metrics.encode()

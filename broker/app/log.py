@@ -53,7 +53,8 @@ class AuditLog:
         opening = Opening(
             audit.directory, audit.keys, audit.origin, self._keys, self._instance, certifications
         )
-        self.writer = StartedWriter(opening, WriterProcess())
+        self.process = WriterProcess()
+        self.writer = StartedWriter(opening, self.process)
         ledger = self._ledger = FileLedger(audit.directory, self.writer, self._clock)
         await ledger.open()
         if self._certifying is not None:

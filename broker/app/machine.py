@@ -65,6 +65,8 @@ class MachineParts:
     ledger: FileLedger
     owners: SqliteObjectOwners
     token_key: TokenKey
+    writer_pid: int = 0
+    """Of the process that writes the log, where this one has started it."""
     tell_of_key: Callable[[KeyNews], None] = lambda _news: None
     """Gets what upstream has said of a key, for the other processes of this broker."""
     activating: Activating | None = None
@@ -116,7 +118,7 @@ class OwnMachine:
         self.writer = log.writer
         await keys.start()  # none is made at OpenAI for a broker whose log does not open
         await parts.begin("objects", partial(objects.follow, ledger), objects.unfollow)
-        return MachineParts(keys, tls, ledger, objects.owners, _token_key(settings, log))
+        return MachineParts(keys, tls, ledger, objects.owners, _token_key(settings, log), log.process.pid)
 
 
 def _token_key(settings: Settings, log: AuditLog) -> TokenKey:

@@ -6,6 +6,7 @@ Knows: how it is admitted, and what it asks for. Must not know: where keys come 
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from socket import recv_fds, socket
 
@@ -84,7 +85,7 @@ class Worker:
         await self._channel.open(self._admitted.coordinator)
         self._channel.ended.add_done_callback(lambda _future: self.log_lost.set())
         await self._broker.start()
-        self._channel.tell("serving", vkey=self._broker.log_vkey)
+        self._channel.tell("serving", pid=os.getpid())
         self._reporting = asyncio.create_task(self._report())
 
     async def stop(self) -> None:
@@ -112,7 +113,15 @@ class Worker:
             public_key(admitted.token_key), settings.identity.issuer, settings.identity.audience
         )
         token_key = TokenKey(verifier, self._sign, admitted.certification)
-        return MachineParts(self._keys, tls, ledger, owners, token_key, self._tell_of_key, self._activating)
+        return MachineParts(
+            self._keys,
+            tls,
+            ledger,
+            owners,
+            token_key,
+            tell_of_key=self._tell_of_key,
+            activating=self._activating,
+        )
 
     async def _activating(self, version: PolicyVersion) -> None:
         await self._channel.ask("activating", revision=version.revision, sha256=version.sha256)
@@ -126,8 +135,13 @@ class Worker:
     async def _report(self) -> None:
         broker = self._broker
         while True:
-            facts = [list(fact) for fact in broker.policy_facts()]
-            self._channel.tell("report", unready=broker.unready(), trouble=broker.trouble(), facts=facts)
+            self._channel.tell(
+                "report",
+                unready=broker.unready(),
+                trouble=broker.trouble(),
+                calls=broker.calls,
+                facts=[list(fact) for fact in broker.policy_facts()],
+            )
             await self._clock.sleep(REPORT_SECONDS)
 
     async def _answer(self, what: str, _members: Members) -> Members:

@@ -22,6 +22,10 @@ COMMANDS = {
         "broker.cli.serve:serve",
         "Serve, as the configuration says.",
     ),
+    "status": Lazy(
+        "broker.cli.status:status",
+        "Show the processes of a running broker.",
+    ),
     "doctor": Lazy(
         "broker.cli.doctor:doctor",
         "Check whatever serving needs.",

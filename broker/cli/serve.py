@@ -13,7 +13,6 @@ import structlog
 import typer
 
 from broker.adapters.telemetry import NativeLines, configure_log
-from broker.app import Broker
 from broker.app import session as process_session
 from broker.app.supervisor import Supervisor
 from broker.cli.announced import Announced
@@ -57,6 +56,8 @@ async def serve_until(
     with NativeLines() as native:
         configure_log(settings.log.level, settings.log.format)
         if many == 1:
+            from broker.app.broker import Broker  # noqa: PLC0415 - a supervisor needs none of it
+
             with hung_up(_tell_one) if reload else nullcontext():
                 return await process_session.live(Broker(settings, native), stop, accepting, ready)
         supervisor = Supervisor(settings, many, reload or (lambda: settings))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+import json
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from html import escape
 from typing import Any
+
+from broker.model.process import ProcessStatus
 
 Message = MutableMapping[str, Any]
 _BUNDLE = "/bundles/broker.tar.gz"
@@ -33,12 +36,15 @@ class Status:
     bundle: Callable[[], bytes | None] = lambda: None
     """The signed bundle that OPA may fetch here, where there is one; who fetches it verifies it."""
     policy: Callable[[], tuple[tuple[str, str], ...]] = tuple
+    processes: Callable[[], Sequence[ProcessStatus]] = tuple
     trouble: Callable[[], str] = lambda: ""
     """What ails the key store: shown, but it takes no broker out of service (adr/0015)."""
 
 
 class ConsoleApp:
-    """Serves `/`, `/metrics`, `/healthz`, `/readyz` and `/bundles/broker.tar.gz`; anything else is 404."""
+    """Serves `/`, `/status`, `/metrics`, `/healthz`, `/readyz` and `/bundles/broker.tar.gz`; anything else is
+    404.
+    """
 
     def __init__(self, status: Status) -> None:
         self._status = status
@@ -72,6 +78,8 @@ class ConsoleApp:
         missing = self._status.unready()
         if path == "/metrics":
             return 200, b"text/plain; version=0.0.4; charset=utf-8", await self._status.metrics()
+        if path == "/status":
+            return 200, b"application/json", self._status_document(missing)
         if path == "/healthz":
             return 200, b"text/plain", b"alive\n"
         if path == "/readyz":
@@ -80,6 +88,10 @@ class ConsoleApp:
         if path == "/":
             return 200, _HTML, self._page(missing)
         return 404, b"text/plain", b"no such page\n"
+
+    def _status_document(self, missing: str) -> bytes:
+        processes = [asdict(each) for each in self._status.processes()]
+        return json.dumps({"missing": missing, "processes": processes}).encode()
 
     def _ailing(self) -> list[str]:
         trouble = self._status.trouble()

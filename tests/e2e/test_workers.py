@@ -25,6 +25,7 @@ from broker.model.record import RecordType
 from tests.e2e.raw import bearer
 from tests.e2e.records import entries, verify
 from tests.e2e.upstreams import received, simulator_process
+from tests.nursery import the_nursery
 from tests.processes import children, program
 from tests.running import SMALL_POLICIES, RunningBroker, start_broker
 
@@ -124,6 +125,33 @@ def test_the_processes_are_as_the_documents_say(shared: RunningBroker) -> None:
     assert len(processes.workers) == 2
     assert program(processes.writer) == "broker.adapters.ledger"
     assert set(children(processes.supervisor)) == {processes.coordinator, *processes.workers}
+
+
+def test_status_shows_each_process_with_its_calls(shared: RunningBroker) -> None:
+    processes, before = Processes(shared), _told(shared)
+    assert {each["pid"] for each in before} == processes.all()
+    assert [each["role"] for each in before][:3] == ["supervisor", "coordinator", "log writer"]
+    assert all(each["memory_bytes"] > 0 and each["since"] > time.time() - 3600 for each in before)
+    for _ in range(4):
+        assert _ask(shared, shared.token("assistant")).status_code == 200
+    begun = sum(each["calls"] for each in before)
+    _until(lambda: sum(each["calls"] for each in _told(shared)) == begun + 4)
+    shown = the_nursery().spawn("status", "--console", shared.console).done()
+    assert shown.returncode == 0
+    assert shown.stdout.rstrip().endswith("ready")
+
+
+def _told(broker: RunningBroker) -> list[dict[str, Any]]:
+    shown = the_nursery().spawn("status", "--console", broker.console, "--json").done()
+    told: dict[str, Any] = json.loads(shown.stdout)
+    assert told["missing"] == ""
+    return list(told["processes"])
+
+
+def test_status_of_no_broker_says_what_to_try() -> None:
+    shown = the_nursery().spawn("status", "--console", "http://127.0.0.1:9").done()
+    assert shown.returncode == 3
+    assert "server.console" in shown.stderr
 
 
 def test_every_worker_serves_both_listeners(shared: RunningBroker) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from broker.adapters.rego import EmbeddedAuthorizer
-from broker.adapters.rego.proof import prove
-from tests.policy.engines import WITH_FIXTURE
+from tests.policy.engines import WITH_FIXTURE, briefly
 from tests.trials import tried_once
 
 
@@ -20,4 +19,4 @@ def _trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def authorizer() -> EmbeddedAuthorizer:
-    return EmbeddedAuthorizer(WITH_FIXTURE, prove)
+    return EmbeddedAuthorizer(WITH_FIXTURE, briefly)

@@ -17,12 +17,11 @@ from hypothesis import strategies as st
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.authorizer import ANSWERS_KEPT
 from broker.adapters.rego.engine import Engine, EngineError
-from broker.adapters.rego.proof import prove
 from broker.errors import BrokerError, Kind
 from broker.model.answers import parse_call_decision
 from broker.ports import DecisionPoint
 from tests.policy.documents import call, deed, wish
-from tests.policy.engines import WITH_FIXTURE
+from tests.policy.engines import WITH_FIXTURE, briefly
 from tests.sizes import sized
 
 Change = Callable[[str, Callable[[str], str]], None]
@@ -213,7 +212,7 @@ async def test_a_hundred_thousand_grants_cost_a_decision_nothing(copy: Path, cha
         return json.dumps(base)
 
     change("data.json", crowd)
-    crowded = EmbeddedAuthorizer(copy, prove)
+    crowded = EmbeddedAuthorizer(copy, briefly)
     document = call()
     document["subject"] = {"id": "spiffe://x/ns/a/sa/99999", "tenant": "a", "actor_chain": []}
     started = time.perf_counter()

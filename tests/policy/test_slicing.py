@@ -11,9 +11,8 @@ from broker.adapters.policyfiles.slicing import chain, reached
 from broker.adapters.policyfiles.source import Module
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.engine import Engine, EngineError
-from broker.adapters.rego.proof import prove
 from broker.ports import DecisionPoint
-from tests.policy.engines import TABLES, WITH_FIXTURE, cases, ordered
+from tests.policy.engines import TABLES, WITH_FIXTURE, briefly, cases, ordered
 from tests.policy.generated import Generator
 from tests.sizes import sized
 
@@ -105,7 +104,7 @@ async def test_an_ordinary_call_is_decided_as_the_other_rules_would(
     shortcut = "decision := ordinary.decision if {\n\tordinary.decision.allow\n} else := "
     assert shortcut in rego.read_text()
     rego.write_text(rego.read_text().replace(shortcut, "decision := "))
-    without = EmbeddedAuthorizer(copy, prove)
+    without = EmbeddedAuthorizer(copy, briefly)
     some = Generator()
     documents = [*some.calls(GENERATED, odd=0), *some.calls(GENERATED // 3, odd=1)]
     for table, point in TABLES.items():

@@ -31,7 +31,7 @@ from broker.cli.main import app
 from broker.errors import BrokerError
 from broker.model.decision import PolicyVersion
 from broker.ports import DecisionPoint
-from tests.policy.engines import POLICIES, ROOT, WITH_FIXTURE, ordered
+from tests.policy.engines import POLICIES, ROOT, WITH_FIXTURE, briefly, ordered
 from tests.sizes import sized
 from tests.vault.serving import configuration
 
@@ -132,7 +132,7 @@ async def test_what_the_slicing_misreads_is_found_and_answers_rightly(name: str)
     assert proven.form is not RuleForm.SLICED
     assert ".rego:" in proven.why  # the line is known beforehand
     assert proven.remedy
-    whole, ours = EmbeddedAuthorizer(source), EmbeddedAuthorizer(source, prove)
+    whole, ours = EmbeddedAuthorizer(source), EmbeddedAuthorizer(source, briefly)
     assert ours.proof.form is proven.form
     for point, document in _inputs(source, 200):
         assert await _answers(ours, point, document) == await _answers(whole, point, document)
@@ -354,7 +354,7 @@ async def test_whatever_a_policy_looks_like_it_answers_as_it_does_whole(files: d
         whole = EmbeddedAuthorizer(source)
     except BrokerError:
         return  # it is no policy
-    ours = EmbeddedAuthorizer(source, lambda given: prove(given, seconds=0))
+    ours = EmbeddedAuthorizer(source, briefly)
     for point, document in _inputs(source, 40):
         assert await _answers(ours, point, document) == await _answers(whole, point, document), ours.proof
 

@@ -46,6 +46,11 @@ class WriterProcess:
             pass_fds=(joining.fileno(),),
         )
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def wait(self, seconds: float) -> bool:
         """See Writer."""
         try:

@@ -133,6 +133,11 @@ class Metrics(Collector):
             if record.t_policy_us is not None:
                 self._policy.add(record.t_policy_us / US_PER_SECOND)
 
+    @property
+    def calls(self) -> int:
+        """How many calls have ended."""
+        return sum(n for (kind, *_), n in self._records.items() if kind == RecordType.OUTCOME)
+
     def collect(self) -> Iterator[Metric]:
         """For the registry: everything counted so far."""
         yield _counted("records", "Audit records made durable", _SERIES, self._records)
