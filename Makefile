@@ -14,9 +14,9 @@ COVERED ?= $(filter-out tests/loop,$(QUICK:%=tests/%))
 AUDIT_SERVICE ?= pypi
 DIST ?= dist
 PYTEST := $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-# ALONE: holds how long the event loop is busy at most; tests beside it would be in the figure.
-ALONE := tests/e2e/test_hostile_load.py
-EVERY := $(RUN) -m pytest -q $(ALONE) && $(PYTEST) --ignore=$(ALONE)
+# ALONE: hold how long the event loop is busy at most; tests beside them would be in the figure.
+ALONE := tests/e2e/test_hostile_load.py tests/policy/test_worst_patterns.py
+EVERY := $(RUN) -m pytest -q $(ALONE) && $(PYTEST) $(ALONE:%=--ignore=%)
 READY := .venv/.ready
 export UV_PYTHON_DOWNLOADS := never
 # Where a shell forbids Python to keep what it compiles, each process that a test starts compiles 800 modules.

@@ -19,7 +19,7 @@ from broker.cli.devfiles import (
 )
 from tests.nursery import Born
 from tests.ports import free_port
-from tests.running import Identity, RunningBroker, start
+from tests.running import WORKERS, Identity, RunningBroker, start
 
 KEY = "sk-served-0123456789abcdef"
 _READY_LINES = 3
@@ -27,14 +27,19 @@ _READY_LINES = 3
 
 @contextmanager
 def served_broker(
-    home: Path, upstream: str, policy: Mapping[str, object], **sections: Mapping[str, object]
+    home: Path,
+    upstream: str,
+    policy: Mapping[str, object],
+    *,
+    workers: int = WORKERS,
+    **sections: Mapping[str, object],
 ) -> Iterator[RunningBroker]:
     """The broker, accepting calls; ended afterwards. `policy` and `sections` replace whole sections."""
     places = DevPaths(home)
     places.prepare()
     import_upstream_key(places, KEY)
     console = f"127.0.0.1:{free_port()}"
-    made = configuration(places, Serving("127.0.0.1:0", "127.0.0.1:0", console, 1), upstream, None)
+    made = configuration(places, Serving("127.0.0.1:0", "127.0.0.1:0", console, workers), upstream, None)
     sections = {**made.model_dump(mode="json", exclude_none=True), "policy": policy, **sections}
     config = home / "broker.toml"
     config.write_text(_toml(sections))

@@ -22,7 +22,7 @@ from broker.adapters.process import status_of
 from broker.adapters.telemetry.merged import DepartedMetrics, merged_text
 from broker.app.machine import MachineParts, OwnMachine
 from broker.app.parts import LONG_STEP_SECONDS, StartedParts
-from broker.app.policy import recording
+from broker.app.policy import recording, served_bundle
 from broker.config import Settings
 from broker.console.app import ConsoleApp, Status
 from broker.errors import BrokerError, Kind
@@ -86,10 +86,14 @@ class Coordinator:
         self._parts.run("keys' state", self._tell_workers(machine))
         server = self._settings.server
         facts = (("HTTPS", server.https), ("gRPC", server.grpc), ("AuditLog", self._settings.audit.origin))
+        bundle = served_bundle(self._settings, self._clock)
+        if bundle is not None:
+            await self._parts.begin("bundle", bundle.start, bundle.aclose)
         status = Status(
             facts,
             self.unready,
             self._all_metrics,
+            bundle=bundle.bundle if bundle is not None else lambda: None,
             policy=self._policy,
             processes=self._processes,
             trouble=self._trouble,

@@ -88,7 +88,7 @@ class PolicyEngine:
         )
         self._engine = engine
         self._tried = tried
-        self._bundle = engine if isinstance(engine, ReloadingAuthorizer) else _served(settings, clock)
+        self._bundle = engine if isinstance(engine, ReloadingAuthorizer) else served_bundle(settings, clock)
         self.authorizer: Authorizer = engine
         self.explainer: Explainer = engine
         self._candidate = settings.shadow
@@ -158,7 +158,8 @@ class _Engine(Authorizer, Explainer, Protocol):
     def unready(self) -> str: ...
 
 
-def _served(settings: Settings, clock: Clock) -> ServedBundle | None:
+def served_bundle(settings: Settings, clock: Clock) -> ServedBundle | None:
+    """What an OPA may fetch from the console, where the configuration names a signed bundle."""
     policy = settings.policy
     if policy.bundle is None or policy.verification_key is None:
         return None

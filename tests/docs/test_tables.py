@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.config import load, load_to_serve
+from broker.config import Settings, load, load_to_serve
 from broker.errors import ConfigError, Kind
 from broker.model.operation import AdminAction
 from broker.model.record import Record
@@ -87,7 +87,9 @@ def test_the_complete_configuration_names_every_setting_and_loads(tmp_path: Path
     example = example_configuration()
     path = tmp_path / "broker.toml"
     path.write_text(example)
-    load(path)
+    assert Settings.model_validate(json.loads(load(path).model_dump_json())) == load(path), (
+        "as workers get it"
+    )
     section, named = "", set()
     for line in example.splitlines():
         if heading := re.match(r"(?:# )?\[{1,2}([\w.-]+)\]", line):

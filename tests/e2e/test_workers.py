@@ -23,12 +23,14 @@ import pytest
 
 from broker.gen.broker.v1 import audit_pb2, audit_pb2_grpc, chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
 from broker.model.record import RecordType
+from tests.bundle.signing import Author
 from tests.e2e.raw import bearer
 from tests.e2e.records import entries, verify
 from tests.e2e.upstreams import received, simulator_process
 from tests.nursery import the_nursery
 from tests.processes import children, program
 from tests.running import SMALL_POLICIES, RunningBroker, start_broker
+from tests.serving import served_broker
 from tests.sizes import sized
 
 CHAT = "/v1/chat/completions"
@@ -248,6 +250,19 @@ def test_what_any_process_tells_its_operator_is_told_at_once(
         assert all(json.loads(line)["event"] for line in lines), "no line of one is within another's"
         _until(lambda: "broker_policy_refused 1.0" in httpx.get(f"{broker.console}/metrics").text)
         _until(lambda: "Newer policies are refused" in httpx.get(broker.console).text)
+
+
+def test_an_opa_finds_the_signed_bundle_at_the_console(tmp_path: Path, upstream: tuple[str, Path]) -> None:
+    author = Author.at(tmp_path / "author")
+    author.publish("first")
+    policy = {"bundle": str(author.bundle), "verification_key": str(author.public_key)}
+    with served_broker(tmp_path / "b", upstream[0], policy, workers=2) as broker:
+        assert httpx.get(f"{broker.console}/bundles/broker.tar.gz").content == author.bundle.read_bytes()
+        author.publish("second")
+        _until(lambda: "second" in httpx.get(broker.console).text)
+        _until(
+            lambda: httpx.get(f"{broker.console}/bundles/broker.tar.gz").content == author.bundle.read_bytes()
+        )
 
 
 def _limited(home: Path) -> Path:

@@ -20,13 +20,12 @@ from broker.adapters.policyfiles.patterns import MAX_STARS, slow_patterns
 from broker.adapters.policyfiles.source import Module, read_policies
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.engine import Engine
-from broker.adapters.rego.reached import MOST_TRIES
 from broker.errors import BrokerError, Kind
 from broker.model.wildcard import matches
 from broker.ports import DecisionPoint
-from tests.loop.test_fifty_milliseconds import LIMIT_SECONDS
 from tests.policy.documents import call
 from tests.policy.engines import POLICIES
+from tests.policy.test_worst_patterns import reaching
 
 FITS = Engine(
     {
@@ -125,47 +124,9 @@ def test_the_longest_names_and_the_worst_pattern_that_is_allowed_take_a_moment(f
     assert time.thread_time() - begun < 0.25  # two patterns, in each condition that looks
 
 
-PATIENCE = 20
-"""How often a time is taken at most: what else the machine does counts in each, but not always as much."""
-WORST = ["server:*a*b.org", "server:*a*a*b", "server:a*b*b", "server:*a*b*"]
-
-
-def _reaching(folder: Path, patterns: list[str]) -> EmbeddedAuthorizer:
-    data = json.loads((folder / "data.json").read_text())
-    data["roles"]["assistant"]["reaches"] = {"exact": {}, "patterns": patterns}
-    (folder / "data.json").write_text(json.dumps(data))
-    return EmbeddedAuthorizer(folder)
-
-
-def _call_to(many: int) -> dict[str, object]:
-    asked = call()
-    said = asked["call"]
-    assert isinstance(said, dict)
-    said["reaches"] = [f"server:{'a' * 120}{'b' * 120}{number:03}" for number in range(many)]
-    return asked
-
-
-@pytest.mark.parametrize("count", [1, 4, 16])
-@pytest.mark.parametrize("worst", WORST)
-def test_all_that_a_call_may_reach_under_the_worst_patterns_takes_a_moment(
-    folder: Path, worst: str, count: int
-) -> None:
-    """Some forty servers under three patterns of three stars held up all callers for seconds."""
-    authorizer = _reaching(folder, [worst] * count)
-    for evaluate in (authorizer.evaluate, authorizer.explain):
-        asked, spent = _call_to(MOST_TRIES // count), list[float]()
-        while len(spent) < PATIENCE and not any(took < LIMIT_SECONDS for took in spent):
-            begun = time.thread_time()
-            asyncio.run(evaluate(DecisionPoint.CALLS, asked))
-            spent.append(time.thread_time() - begun)
-        assert min(spent) < LIMIT_SECONDS, (worst, evaluate)
-        with pytest.raises(BrokerError, match="can be judged in time"):
-            asyncio.run(evaluate(DecisionPoint.CALLS, _call_to(MOST_TRIES // count + 1)))
-
-
 def test_more_patterns_than_can_be_tried_are_refused_with_line_and_remedy(folder: Path) -> None:
     with pytest.raises(BrokerError, match=r"roles\.assistant\.reaches\.patterns` has 17") as refused:
-        _reaching(folder, ["server:*"] * 17)
+        reaching(folder, ["server:*"] * 17)
     assert "16 at most" in refused.value.remedy
 
 

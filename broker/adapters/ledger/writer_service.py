@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import selectors
+import struct
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
-from socket import SHUT_RDWR, recv_fds, socket
+from socket import SHUT_RDWR, SO_SNDTIMEO, SOL_SOCKET, recv_fds, socket
 from typing import cast
 
 from broker.adapters.ledger.disk import Disk
@@ -35,7 +36,8 @@ from broker.tlog.entry import drafted
 from broker.tlog.intents import CLOSING
 
 RECEIVE_BYTES = 256 * 1024
-_SEND_SECONDS = 10.0
+_SEND_SECONDS = 10
+_TIMEVAL = struct.Struct("ll")
 
 
 def write_log(ledger: socket, disk: Disk, joining: socket) -> None:
@@ -78,7 +80,8 @@ class LedgerConnection:
     """One ledger, as its writer sees it. A ledger that is gone hears nothing."""
 
     def __init__(self, ledger: socket) -> None:
-        ledger.settimeout(_SEND_SECONDS)
+        # the kernel's timeout: with Python's, each call of a socket would be two
+        ledger.setsockopt(SOL_SOCKET, SO_SNDTIMEO, _TIMEVAL.pack(_SEND_SECONDS, 0))
         self._ledger = ledger
         self._lock = threading.Lock()
         self._messages = WriterMessages()

@@ -24,6 +24,8 @@ WAITING = 4096
 """Connections that have not finished their handshake, of one address and in all."""
 _BACKLOG = 2048
 _AT_ONCE = 64
+_ENDING_SECONDS = 1.0
+_LOOK_SECONDS = 0.01
 _SPARE_FILES = 4  # one file descriptor in so many may be a connection that waits
 
 
@@ -60,10 +62,13 @@ class Acceptor:
         self._bound.listen(_BACKLOG)
         self._loop.add_reader(self._listener.fileno(), self._accept)
 
-    def stop(self) -> None:
-        """Accepts no more; who has not finished the handshake is closed."""
+    async def stop(self) -> None:
+        """Accepts no more. Who was accepted has a second to end the handshake; then it is closed."""
         self._loop.remove_reader(self._listener.fileno())
         self._bound.close()
+        end = self._loop.time() + _ENDING_SECONDS
+        while self._strangers and self._loop.time() < end:  # noqa: ASYNC110 - what it waits for sets no event
+            await asyncio.sleep(_LOOK_SECONDS)
         for stranger in list(self._strangers):
             self._drop(stranger)
 

@@ -24,6 +24,7 @@ MAX_HEADER_BYTES = 16 * 1024
 MAX_HEADER_FIELDS = 64
 HEADER_SECONDS = 5.0
 FAREWELL_SECONDS = 0.5
+FIRST_REQUEST_SECONDS = 1.0
 _UNREADABLE = errors.body(
     BrokerError(
         Kind.BAD_REQUEST,
@@ -71,6 +72,7 @@ class PeerProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._header_bytes = 0
         self._in_head = True
+        self._asked = self._stopping = False
         self._header_timer: asyncio.TimerHandle | None = None
         self._disconnect = DisconnectWatch(self._break_off)
 
@@ -90,9 +92,14 @@ class PeerProtocol(HttpToolsProtocol):
         self._disconnect.break_off = _already
 
     def shutdown(self) -> None:
-        """The server stops: an idle connection ends now. A peer that does not answer the TLS farewell
-        would otherwise hold the process up for half a minute.
+        """The server stops: an idle connection ends now, and one that was just let in has a moment for its
+        first request, which is its last. A peer that does not answer the TLS farewell would otherwise hold
+        the process up for half a minute.
         """
+        if not self._asked and not self._stopping:
+            self._stopping = True
+            self.loop.call_later(FIRST_REQUEST_SECONDS, self.shutdown)
+            return
         super().shutdown()
         if self.transport.is_closing():
             self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
@@ -104,7 +111,7 @@ class PeerProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._header_bytes = 0
-        self._in_head = True
+        self._in_head = self._asked = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -157,7 +164,7 @@ class PeerProtocol(HttpToolsProtocol):
             default_headers=[],
             message_event=asyncio.Event(),
             expect_100_continue=dict(self.headers).get(b"expect", b"").lower() == b"100-continue",
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            keep_alive=version != "1.0" and not self._stopping and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
 

@@ -83,7 +83,7 @@ class HttpServer:
     async def stop(self) -> None:
         """Stops accepting, lets replies under way end for at most 10 s, closes."""
         if self._server.started:
-            self._acceptor.stop()
+            await self._acceptor.stop()
         self._server.should_exit = True
         if self._task is not None:
             await self._task
