@@ -1,4 +1,4 @@
-"""The patterns that cost most of what a call may reach. It holds times: `make test` runs it beside nothing."""
+"""The patterns that cost most of what a call may reach. Times are held, so `make test` runs this alone."""
 
 from __future__ import annotations
 
