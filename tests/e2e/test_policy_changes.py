@@ -53,6 +53,9 @@ class Ruled:
         changed = read_policies(self.policies).version.sha256
         assert changed != self.first
         self.wait(lambda: self.version() == changed)
+        self.wait(
+            lambda: changed[:16] in plain.get(self.broker.console).text
+        )  # it is recorded before it rules
 
     def put(self, changed: Mapping[Path, bytes]) -> None:
         """Writes these; all others are from then on as they were, whatever tests before have changed."""
