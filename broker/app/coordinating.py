@@ -27,10 +27,8 @@ async def coordinate(control: socket, admissions: socket, console: BoundSocket) 
     if coordinator is None:
         return True
     await coordinator.stop()
-    good = not coordinator.log_lost.is_set()
-    led.channel.tell("closed", good=good)
     await led.channel.aclose()
-    return good
+    return not coordinator.log_lost.is_set()
 
 
 class _Led:

@@ -42,7 +42,7 @@ class AdmittedWorker:
     """A worker, as its coordinator knows it."""
 
     number: int
-    channel: Channel | None = None
+    channel: Channel = field(repr=False)
     serving: bool = False
     pid: int = 0
     calls: int = 0
@@ -107,18 +107,16 @@ class Coordinator:
 
     async def drain(self) -> None:
         """Has all workers end, and waits for that: at most 20 s."""
-        channels = [worker.channel for worker in self._workers.values() if worker.channel is not None]
-        for channel in channels:
-            channel.tell("stop")
-        if channels:
-            await asyncio.wait([channel.ended for channel in channels], timeout=DRAIN_SECONDS)
+        self._tell_all("stop")
+        if self._workers:
+            ends = [worker.channel.ended for worker in self._workers.values()]
+            await asyncio.wait(ends, timeout=DRAIN_SECONDS)
 
     async def stop(self) -> None:
         """Closes the log: after the last worker has left."""
         asyncio.get_running_loop().remove_reader(self._admissions.fileno())
         for worker in list(self._workers.values()):
-            if worker.channel is not None:
-                await worker.channel.aclose()
+            await worker.channel.aclose()
         await self._parts.end()
 
     @property
@@ -176,19 +174,20 @@ class Coordinator:
         except OSError:
             theirs.close()
             return
-        asyncio.ensure_future(self._serve(AdmittedWorker(int(asked["worker"])), theirs))  # noqa: RUF006 - it ends with its socket
+        asyncio.ensure_future(self._serve(int(asked["worker"]), theirs))  # noqa: RUF006 - it ends with its socket
 
-    async def _serve(self, worker: AdmittedWorker, theirs: socket) -> None:
+    async def _serve(self, number: int, theirs: socket) -> None:
         """From its first word to its last."""
-        channel = worker.channel = Channel(partial(self._answer, worker), partial(self._hear, worker))
+        channel = Channel(self._answer, lambda what, members: self._hear(worker, what, members))
+        worker = AdmittedWorker(number, channel)
         await channel.open(theirs)
-        self._workers[worker.number] = worker
+        self._workers[number] = worker
         channel.tell("keys", unready=self._of.keys.unready(), trouble=self._of.keys.trouble())
         await channel.ended
-        del self._workers[worker.number]
+        del self._workers[number]
         self._departed.add(worker.metrics)
 
-    async def _answer(self, _worker: AdmittedWorker, what: str, members: Members) -> Members:
+    async def _answer(self, what: str, members: Members) -> Members:
         match what, members:
             case "lease", {"credential": str() as credential}:
                 return lease_members(await self._of.keys.lease(credential))
@@ -222,7 +221,7 @@ class Coordinator:
 
     def _tell_all(self, what: str, but: AdmittedWorker | None = None, **members: object) -> None:
         for worker in self._workers.values():
-            if worker.channel is not None and worker is not but:
+            if worker is not but:
                 worker.channel.tell(what, **members)
 
     async def _activating(self, version: PolicyVersion) -> None:
@@ -249,8 +248,6 @@ class Coordinator:
 
     async def _ask_metrics(self, worker: AdmittedWorker) -> None:
         """What it told last stands where it does not answer."""
-        if worker.channel is None:
-            return
         try:
             async with asyncio.timeout(METRICS_SECONDS):
                 worker.metrics = str((await worker.channel.ask("metrics"))["metrics"]).encode()

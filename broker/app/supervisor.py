@@ -10,7 +10,7 @@ import asyncio
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from itertools import count
 from socket import AF_UNIX, SOCK_SEQPACKET, send_fds, socket, socketpair
 
@@ -59,7 +59,7 @@ class Supervisor:
         self._reload = reload
         self._numbers = count(1)
         self._workers: dict[int, StartedWorker] = {}
-        self._slots: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._missing = "it starts"
         self._channel = Channel(_nothing_to_answer, self._hear)
@@ -82,10 +82,11 @@ class Supervisor:
         self.console_url = f"http://{console.address}"
         self.log_vkey = await self._start_coordinator(console)
         first = [await self._begin() for _ in range(self._many)]
-        self._slots = [asyncio.create_task(self._keep(worker)) for worker in first]
+        for worker in first:
+            self._run(self._keep(worker))
         await self._all_serve(first)
         await self._look()
-        self._slots.append(asyncio.create_task(self._look_on()))
+        self._run(self._look_on())
         self._log.info("started", https=self.https_url, grpc=self.grpc_address, workers=self._many)
 
     async def stop(self) -> None:
@@ -98,8 +99,8 @@ class Supervisor:
             await asyncio.wait(ending, timeout=WORKERS_END_SECONDS)
         for worker in self._workers.values():
             _kill(worker.process)
-        for slot in self._slots:
-            slot.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._stop_coordinator()
         for each in self._sockets:
             each.close()
@@ -122,13 +123,19 @@ class Supervisor:
                 new.leave()
                 self._log.error("workers_not_replaced", why="a new worker does not serve; see above")
                 return
-            self._slots.append(asyncio.create_task(self._keep(new)))
+            self._run(self._keep(new))
             old.leave()
         self._log.info("workers_replaced", workers=self._many)
 
     def unready(self) -> str:
         """What keeps calls from being served, or an empty string."""
         return self._missing
+
+    def _run(self, work: Coroutine[object, object, None]) -> None:
+        """Beside all else, until it is over or all is."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _held(self, bound: BoundSocket) -> BoundSocket:
         self._sockets.append(bound)
@@ -210,7 +217,8 @@ class Supervisor:
             self._missing = "the coordinator"
 
     async def _look_on(self) -> None:
-        while True:
+        """Until they can: from then on the console tells, and nobody asks here."""
+        while self._missing:
             await asyncio.sleep(_LOOK_SECONDS)
             await self._look()
 

@@ -37,7 +37,6 @@ _LINE_BYTES = 1024 * 1024
 class WorkerAdmission:
     """What a worker is told when it begins. `writer` is a socket to the log's writer."""
 
-    number: int
     settings: Settings
     addresses: SharedAddresses
     token_key: bytes
@@ -56,7 +55,6 @@ class WorkerAdmission:
             line, files = line + data, files + numbers
         told = orjson.loads(line)
         return cls(
-            told["worker"],
             Settings.model_validate(told["settings"]),
             SharedAddresses(https_file_descriptor, told["https"], told["grpc"]),
             bytes.fromhex(told["token_key"]),

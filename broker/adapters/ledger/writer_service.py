@@ -194,17 +194,17 @@ class WriterService:
 
     def _record(self, submitted: Iterable[tuple[LedgerConnection, Submission]]) -> None:
         """Nobody who is refused waits for the disk."""
-        refused: list[tuple[LedgerConnection, int, SubmissionResult]] = []
+        passed: list[tuple[LedgerConnection, int, SubmissionResult]] = []
         ledgers: list[LedgerConnection] = []
         batch: list[tuple[Submission, tuple[int, ...]]] = []
         for ledger, submission in submitted:
             taken = self._log.take(submission)
             if isinstance(taken, CapPassed):
-                refused.append((ledger, submission.number, taken))
+                passed.append((ledger, submission.number, taken))
             else:
                 ledgers.append(ledger)
                 batch.append((submission, taken))
-        self._answer(refused)
+        self._answer(passed)
         if batch:
             numbers = [submission.number for submission, _ in batch]
             placed = self._log.write(batch)
@@ -224,10 +224,11 @@ class WriterService:
 
     def _tell_revoked(self, by: LedgerConnection, token_id: str | None) -> None:
         """Before whoever revoked is answered, all others have been told."""
-        until = dict(self._log.revoked).get(token_id or "")
+        told = [revoked(each, until) for each, until in self._log.revoked if each == token_id]
         for ledger in self._ledgers:
-            if ledger is not by and token_id is not None and until is not None:
-                ledger.say(revoked(token_id, until))
+            if ledger is not by:
+                for message in told:
+                    ledger.say(message)
 
 
 def _told(connection: LedgerConnection) -> Opening | None:
