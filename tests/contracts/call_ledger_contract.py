@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from itertools import count
@@ -101,17 +102,21 @@ class CallLedgerContract(PortContract):
 
     port = CallLedger
 
+    @pytest.fixture
+    async def calls(self, open_ledger: OpensCallLedger, tmp_path: Path) -> AsyncIterator[CallsOn]:
+        """On a fresh ledger, which is closed at the end."""
+        async with open_ledger(tmp_path) as rig:
+            yield CallsOn(rig.ledger)
+
     async def test_it_is_the_adapter_that_is_named(
         self, open_ledger: OpensCallLedger, tmp_path: Path
     ) -> None:
         async with open_ledger(tmp_path) as rig:
             self.under_test(rig.ledger)
 
-    async def test_no_interleaving_passes_a_cap(self, open_ledger: OpensCallLedger, tmp_path: Path) -> None:
-        async with open_ledger(tmp_path) as rig:
-            calls = CallsOn(rig.ledger)
-            for seed in range(sized(20)):
-                await _interleave(calls, Random(seed))  # noqa: S311 - not for secrets
+    async def test_no_interleaving_passes_a_cap(self, calls: CallsOn) -> None:
+        for seed in range(sized(20)):
+            await _interleave(calls, Random(seed))  # noqa: S311 - not for secrets
 
     async def test_racing_reservations_share_one_cap(
         self, open_ledger: OpensCallLedger, tmp_path: Path
@@ -122,14 +127,10 @@ class CallLedgerContract(PortContract):
         assert sum(tries) == 37
         assert [entry.record.type for entry in entries(tmp_path)].count(RecordType.INTENT) == 37
 
-    async def test_a_reservation_takes_all_or_nothing(
-        self, open_ledger: OpensCallLedger, tmp_path: Path
-    ) -> None:
-        async with open_ledger(tmp_path) as rig:
-            calls = CallsOn(rig.ledger)
-            await calls.reserve(charge("b", 7, 7))
-            assert not await calls.fits(charge("a", 10, 10), charge("b", 1, 7))
-            assert await calls.fits(charge("a", 10, 10))
+    async def test_a_reservation_takes_all_or_nothing(self, calls: CallsOn) -> None:
+        await calls.reserve(charge("b", 7, 7))
+        assert not await calls.fits(charge("a", 10, 10), charge("b", 1, 7))
+        assert await calls.fits(charge("a", 10, 10))
 
     async def test_what_is_refused_leaves_no_intent(
         self, open_ledger: OpensCallLedger, tmp_path: Path
@@ -152,20 +153,14 @@ class CallLedgerContract(PortContract):
             await rig.ledger.settle(outcome("c"), ())
         assert {entry.record.call_id for entry in entries(tmp_path)} >= {"c"}
 
-    async def test_two_charges_on_one_key_add_up(self, open_ledger: OpensCallLedger, tmp_path: Path) -> None:
-        async with open_ledger(tmp_path) as rig:
-            calls = CallsOn(rig.ledger)
-            assert not await calls.fits(charge("a", 6, 10), charge("a", 6, 10))
-            assert await calls.fits(charge("a", 5, 10), charge("a", 5, 10))
+    async def test_two_charges_on_one_key_add_up(self, calls: CallsOn) -> None:
+        assert not await calls.fits(charge("a", 6, 10), charge("a", 6, 10))
+        assert await calls.fits(charge("a", 5, 10), charge("a", 5, 10))
 
-    async def test_a_reservation_tells_what_it_left(
-        self, open_ledger: OpensCallLedger, tmp_path: Path
-    ) -> None:
-        async with open_ledger(tmp_path) as rig:
-            calls = CallsOn(rig.ledger)
-            await calls.reserve(charge("a", 3, 10))
-            asked = [charge("a", 2, 10), charge("b", 1, 7, Unit.TOKENS), charge("a", 1, 10)]
-            left = (await calls.reserve(*asked)).reservation.left
+    async def test_a_reservation_tells_what_it_left(self, calls: CallsOn) -> None:
+        await calls.reserve(charge("a", 3, 10))
+        asked = [charge("a", 2, 10), charge("b", 1, 7, Unit.TOKENS), charge("a", 1, 10)]
+        left = (await calls.reserve(*asked)).reservation.left
         assert [(each.unit, each.cap, each.remaining) for each in left] == [
             (Unit.REQUESTS, 10, 5),
             (Unit.TOKENS, 7, 6),
@@ -173,49 +168,31 @@ class CallLedgerContract(PortContract):
         ]
         assert all(0 < each.reset_seconds <= HOUR for each in left)
 
-    async def test_what_exceeds_a_limit_is_told_what_is_left_of_it(
-        self, open_ledger: OpensCallLedger, tmp_path: Path
-    ) -> None:
-        async with open_ledger(tmp_path) as rig:
-            calls = CallsOn(rig.ledger)
-            await calls.reserve(charge("a", 8, 10))
-            with pytest.raises(LimitExceededError) as caught:
-                await calls.reserve(charge("b", 1, 7), charge("a", 3, 10))
+    async def test_what_exceeds_a_limit_is_told_what_is_left_of_it(self, calls: CallsOn) -> None:
+        await calls.reserve(charge("a", 8, 10))
+        with pytest.raises(LimitExceededError) as caught:
+            await calls.reserve(charge("b", 1, 7), charge("a", 3, 10))
         assert (caught.value.left.cap, caught.value.left.remaining) == (10, 2)
         assert caught.value.retry_after == caught.value.left.reset_seconds
 
-    async def test_a_cap_that_was_lowered_leaves_nothing_rather_than_less(
-        self, open_ledger: OpensCallLedger, tmp_path: Path
-    ) -> None:
-        async with open_ledger(tmp_path) as rig:
-            calls = CallsOn(rig.ledger)
-            await calls.reserve(charge("a", 8, 10))
-            with pytest.raises(LimitExceededError) as caught:
-                await calls.reserve(charge("a", 1, 5))
+    async def test_a_cap_that_was_lowered_leaves_nothing_rather_than_less(self, calls: CallsOn) -> None:
+        await calls.reserve(charge("a", 8, 10))
+        with pytest.raises(LimitExceededError) as caught:
+            await calls.reserve(charge("a", 1, 5))
         assert caught.value.left.remaining == 0
 
-    async def test_what_was_not_used_comes_back(self, open_ledger: OpensCallLedger, tmp_path: Path) -> None:
-        async with open_ledger(tmp_path) as rig:
-            calls = CallsOn(rig.ledger)
-            await calls.settle(await calls.reserve(charge("a", 10, 10)), {Unit.REQUESTS: 4})
-            assert not await calls.fits(charge("a", 7, 10))
-            assert await calls.fits(charge("a", 6, 10))
+    async def test_what_was_not_used_comes_back(self, calls: CallsOn) -> None:
+        await calls.settle(await calls.reserve(charge("a", 10, 10)), {Unit.REQUESTS: 4})
+        assert not await calls.fits(charge("a", 7, 10))
+        assert await calls.fits(charge("a", 6, 10))
 
-    async def test_more_than_was_reserved_is_settled_without_an_error(
-        self, open_ledger: OpensCallLedger, tmp_path: Path
-    ) -> None:
-        async with open_ledger(tmp_path) as rig:
-            calls = CallsOn(rig.ledger)
-            await calls.settle(await calls.reserve(charge("a", 1, 10)), {Unit.REQUESTS: 25})
-            assert not await calls.fits(charge("a", 1, 10))
+    async def test_more_than_was_reserved_is_settled_without_an_error(self, calls: CallsOn) -> None:
+        await calls.settle(await calls.reserve(charge("a", 1, 10)), {Unit.REQUESTS: 25})
+        assert not await calls.fits(charge("a", 1, 10))
 
-    async def test_a_unit_that_is_not_reported_stays_as_reserved(
-        self, open_ledger: OpensCallLedger, tmp_path: Path
-    ) -> None:
-        async with open_ledger(tmp_path) as rig:
-            calls = CallsOn(rig.ledger)
-            await calls.settle(await calls.reserve(charge("a", 10, 10)), {Unit.TOKENS: 0})
-            assert not await calls.fits(charge("a", 1, 10))
+    async def test_a_unit_that_is_not_reported_stays_as_reserved(self, calls: CallsOn) -> None:
+        await calls.settle(await calls.reserve(charge("a", 10, 10)), {Unit.TOKENS: 0})
+        assert not await calls.fits(charge("a", 1, 10))
 
     async def test_the_next_window_begins_empty(self, open_ledger: OpensCallLedger, tmp_path: Path) -> None:
         async with open_ledger(tmp_path) as rig:
@@ -233,18 +210,14 @@ class CallLedgerContract(PortContract):
             await calls.settle(late, {Unit.REQUESTS: 0})
             assert not await calls.fits(_next(charge("a", 1, 10)))
 
-    async def test_keys_units_and_windows_do_not_mix(
-        self, open_ledger: OpensCallLedger, tmp_path: Path
-    ) -> None:
-        async with open_ledger(tmp_path) as rig:
-            calls = CallsOn(rig.ledger)
-            await calls.reserve(charge("a", 10, 10))
-            for other in (
-                charge("b", 10, 10),
-                charge("a", 10, 10, Unit.TOKENS),
-                charge("a", 10, 10, window=24 * HOUR),
-            ):
-                assert await calls.fits(other)
+    async def test_keys_units_and_windows_do_not_mix(self, calls: CallsOn) -> None:
+        await calls.reserve(charge("a", 10, 10))
+        for other in (
+            charge("b", 10, 10),
+            charge("a", 10, 10, Unit.TOKENS),
+            charge("a", 10, 10, window=24 * HOUR),
+        ):
+            assert await calls.fits(other)
 
     @pytest.mark.parametrize(
         ("unit", "kind"),

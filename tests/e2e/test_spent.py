@@ -16,15 +16,13 @@ import httpx
 import pytest
 
 from broker.model.record import RecordType
-from broker.model.units import SECONDS_PER_DAY
+from tests.e2e.limiting import MONTH, limit, limiting
 from tests.e2e.raw import bearer, records
 from tests.e2e.records import entries
 from tests.e2e.upstreams import received, simulator_process
-from tests.running import SMALL_POLICIES, RunningBroker, start_broker
+from tests.running import RunningBroker, start_broker
 
 POLICIES = Path(__file__).parents[2] / "policies"
-DEV = "spiffe://dev.broker/ns/demo/sa"
-MONTH = 30 * SECONDS_PER_DAY
 LIMITS = {
     "assistant": {"requests/month": {"unit": "requests", "cap": 3, "window_seconds": MONTH}},
     "batch": {"tokens/month": {"unit": "tokens", "cap": 100, "window_seconds": MONTH}},
@@ -52,10 +50,7 @@ class Limited:
 
     def limit(self, identity: str, limits: dict[str, Any]) -> None:
         """What it may spend from the next start on."""
-        path = self.home / "policies/data.json"
-        data = json.loads(path.read_text())
-        data["limits"][f"{DEV}/{identity}"] = limits
-        path.write_text(json.dumps(data))
+        limit(self.home / "policies", identity, limits)
 
     def forget(self) -> None:
         """Removes the file of what was spent."""
@@ -67,7 +62,7 @@ class Limited:
 
 @pytest.fixture
 def limited(tmp_path: Path) -> Iterator[Limited]:
-    _limiting(shutil.copytree(SMALL_POLICIES[1], tmp_path / "policies"))
+    limiting(tmp_path)
     key = tmp_path / "upstream.key"
     key.write_text("sk-spent-0123456789abcdefghijklmnop")
     with simulator_process(key) as url:
@@ -75,17 +70,6 @@ def limited(tmp_path: Path) -> Iterator[Limited]:
         for identity, limits in LIMITS.items():
             made.limit(identity, limits)
         yield made
-
-
-def _limiting(policies: Path) -> None:
-    """Has them limit each subject as their data says, and give all the same key."""
-    calls, path = policies / "calls.rego", policies / "data.json"
-    rules = calls.read_text()
-    assert '"limits": {}' in rules
-    calls.write_text(rules.replace('"limits": {}', '"limits": object.get(data.limits, input.subject.id, {})'))
-    data = json.loads(path.read_text())
-    data |= {"credentials": dict.fromkeys(data["credentials"], "openai"), "limits": {}}
-    path.write_text(json.dumps(data))
 
 
 @contextmanager

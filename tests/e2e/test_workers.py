@@ -24,7 +24,8 @@ import pytest
 from broker.gen.broker.v1 import audit_pb2, audit_pb2_grpc, chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
 from broker.model.record import RecordType
 from tests.bundle.signing import Author
-from tests.e2e.raw import bearer
+from tests.e2e.limiting import MONTH, limit, limiting
+from tests.e2e.raw import bearer, channel
 from tests.e2e.records import entries, verify
 from tests.e2e.upstreams import received, simulator_process
 from tests.nursery import the_nursery
@@ -37,8 +38,6 @@ CHAT = "/v1/chat/completions"
 ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 5}
 _SAID = chat_pb2.ChatMessage(role=common_pb2.ROLE_USER, content=chat_pb2.ChatContent(text="hello"))
 CAP = 20
-DEV = "spiffe://dev.broker/ns/demo/sa"
-MONTH = 30 * 86_400
 
 
 @dataclass(frozen=True)
@@ -176,17 +175,9 @@ def _calls_counted(broker: RunningBroker) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in counted)
 
 
-def _channel(broker: RunningBroker, identity: str) -> grpc.Channel:
-    who = broker.identities[identity]
-    credentials = grpc.ssl_channel_credentials(
-        broker.ca.read_bytes(), who.key.read_bytes(), who.cert.read_bytes()
-    )
-    return grpc.secure_channel(broker.grpc, credentials)
-
-
 def _over_grpc(broker: RunningBroker, token: str) -> None:
     asked = openai_pb2.CreateChatCompletionRequest(model="gpt-4o-mini", messages=[_SAID])
-    with _channel(broker, "assistant") as opened:
+    with channel(broker, "assistant") as opened:
         stub = openai_pb2_grpc.OpenAIServiceStub(opened)
         stub.CreateChatCompletion(
             asked, metadata=(("authorization", f"Bearer {token}"),), timeout=30, wait_for_ready=True
@@ -230,7 +221,7 @@ def test_a_revoked_token_ends_open_streams_of_every_worker_within_a_second(share
 
 def test_a_call_is_read_at_once_whichever_worker_made_it(shared: RunningBroker) -> None:
     token = shared.token("assistant")
-    with _channel(shared, "auditor") as opened:
+    with channel(shared, "auditor") as opened:
         audit = audit_pb2_grpc.AuditServiceStub(opened)
         for _ in range(12):
             call_id = _ask(shared, token).headers["x-broker-call-id"]
@@ -267,17 +258,8 @@ def test_an_opa_finds_the_signed_bundle_at_the_console(tmp_path: Path, upstream:
 
 def _limited(home: Path) -> Path:
     """Policies that let the assistant make CAP calls a month."""
-    policies = shutil.copytree(SMALL_POLICIES[1], home / "policies")
-    calls, path = policies / "calls.rego", policies / "data.json"
-    rules = calls.read_text()
-    calls.write_text(rules.replace('"limits": {}', '"limits": object.get(data.limits, input.subject.id, {})'))
-    data = json.loads(path.read_text())
-    few = {"few": {"unit": "requests", "cap": CAP, "window_seconds": MONTH}}
-    data |= {
-        "credentials": dict.fromkeys(data["credentials"], "openai"),
-        "limits": {f"{DEV}/assistant": few},
-    }
-    path.write_text(json.dumps(data))
+    policies = limiting(home)
+    limit(policies, "assistant", {"few": {"unit": "requests", "cap": CAP, "window_seconds": MONTH}})
     return policies
 
 

@@ -1,0 +1,35 @@
+"""Small policies that limit each caller as a test says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from broker.model.units import SECONDS_PER_DAY
+from tests.running import SMALL_POLICIES
+
+DEV = "spiffe://dev.broker/ns/demo/sa"
+MONTH = 30 * SECONDS_PER_DAY
+
+
+def limiting(home: Path) -> Path:
+    """The folder `policies` in `home`: each subject is limited as the data say, and all have the same key."""
+    policies = shutil.copytree(SMALL_POLICIES[1], home / "policies")
+    calls, path = policies / "calls.rego", policies / "data.json"
+    rules = calls.read_text()
+    assert '"limits": {}' in rules
+    calls.write_text(rules.replace('"limits": {}', '"limits": object.get(data.limits, input.subject.id, {})'))
+    data = json.loads(path.read_text())
+    data |= {"credentials": dict.fromkeys(data["credentials"], "openai"), "limits": {}}
+    path.write_text(json.dumps(data))
+    return policies
+
+
+def limit(policies: Path, identity: str, limits: dict[str, Any]) -> None:
+    """What an identity may spend."""
+    path = policies / "data.json"
+    data = json.loads(path.read_text())
+    data["limits"][f"{DEV}/{identity}"] = limits
+    path.write_text(json.dumps(data))
