@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.listeners.interfaces import AdminInterface, CallInterface, PolicyInterface, TokenInterface
+from broker.listeners.overload import LoadShedder
 from broker.model.subject import Peer
 
 TRANSPORT = "grpc"
@@ -39,5 +40,6 @@ class ListenerDependencies:
     read_peer: Callable[[tuple[bytes, ...]], Peer]
     unready: Callable[[], str]
     new_call_id: Callable[[], str]
+    shedder: LoadShedder
     forwarded: tuple[str, ...] = ()
     on_defect: Callable[[str, Exception], None] = log_defect

@@ -49,6 +49,7 @@ CODES: Mapping[Kind, grpc.StatusCode] = {
     Kind.UNSUPPORTED_ENCODING: _Code.INVALID_ARGUMENT,
     Kind.TOO_LARGE: _Code.RESOURCE_EXHAUSTED,  # what grpc itself answers to a message over the limit
     Kind.CALLER_GONE: _Code.CANCELLED,
+    Kind.OVERLOADED: _Code.RESOURCE_EXHAUSTED,
     Kind.SHUTTING_DOWN: _Code.UNAVAILABLE,
     Kind.INTERNAL: _Code.INTERNAL,
 }

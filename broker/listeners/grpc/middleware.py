@@ -15,10 +15,12 @@ from typing import Any, TypeAlias
 import grpc
 import grpc.aio
 
-from broker.errors import BrokerError, Kind
+from broker.errors import BrokerError, Kind, bad_request
 from broker.listeners.grpc import errors
 from broker.listeners.grpc.dependencies import TRANSPORT, ListenerDependencies
 from broker.listeners.grpc.metadata import Metadata
+from broker.listeners.grpc.turn import turn_of
+from broker.listeners.overload import Sender
 from broker.model.request_context import RequestContext
 from broker.model.subject import Peer
 
@@ -60,23 +62,24 @@ class RpcMiddleware:
     def handler(self, behaviour: Behaviour, *, streams: bool) -> grpc.RpcMethodHandler[Any, Any]:
         """The handler of one RPC; `streams` says whether it sends messages before it ends."""
 
-        async def unary(request: bytes, context: Context) -> bytes:
-            return (await self._serve(behaviour, request, context)).body
+        async def unary(_request: object, context: Context) -> bytes:
+            return (await self._serve(behaviour, context)).body
 
-        async def stream(request: bytes, context: Context) -> None:
-            await self._serve(behaviour, request, context)
+        async def stream(_request: object, context: Context) -> None:
+            await self._serve(behaviour, context)
 
+        # The request is one message, but as a stream's it is read when we ask for it: not while it waits.
         if streams:
-            return grpc.unary_stream_rpc_method_handler(stream)
-        return grpc.unary_unary_rpc_method_handler(unary)
+            return grpc.stream_stream_rpc_method_handler(stream)
+        return grpc.stream_unary_rpc_method_handler(unary)
 
-    async def _serve(self, behaviour: Behaviour, request: bytes, context: Context) -> RpcResult:
+    async def _serve(self, behaviour: Behaviour, context: Context) -> RpcResult:
         call_id = self._dependencies.new_call_id()
         own = (("x-broker-call-id", call_id),)
         deadline = asyncio.timeout(_seconds(context))
         try:
             async with deadline:
-                answer = await behaviour(self._rpc(call_id, request, context, own))
+                answer = await self._in_turn(behaviour, call_id, context, own)
         except BrokerError as error:
             refusal = errors.refusal(error)
         except errors.UpstreamRefusedError as error:
@@ -89,12 +92,28 @@ class RpcMiddleware:
         await context.abort(refusal.code, refusal.message, (*refusal.trailers, *own))
         raise AssertionError("abort does not return")
 
-    def _rpc(self, call_id: str, request: bytes, context: Context, own: Metadata) -> RpcContext:
+    async def _in_turn(
+        self, behaviour: Behaviour, call_id: str, context: Context, own: Metadata
+    ) -> RpcResult:
+        peer, shedder = self._peer(context), self._dependencies.shedder
+        sender = Sender(peer, TRANSPORT)
+        await turn_of(sender, call_id, shedder)
+        try:
+            request = await context.read()
+            if not isinstance(request, bytes):  # it ended without one
+                raise bad_request(
+                    "The RPC came without its request message.", "Send it; an empty one counts."
+                )
+            return await behaviour(self._rpc(call_id, peer, request, context, own))
+        finally:
+            shedder.ended(sender)
+
+    def _rpc(self, call_id: str, peer: Peer, request: bytes, context: Context, own: Metadata) -> RpcContext:
         async def announce(metadata: Metadata) -> None:
             await context.send_initial_metadata((*metadata, *own))
 
         metadata = tuple(context.invocation_metadata() or ())
-        asked = RequestContext(call_id, self._peer(context), TRANSPORT)
+        asked = RequestContext(call_id, peer, TRANSPORT)
         return RpcContext(asked, request, metadata, announce, context.write)
 
     def _peer(self, context: Context) -> Peer:

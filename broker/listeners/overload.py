@@ -1,0 +1,215 @@
+"""When a request is begun, and when it is refused because there is too much to do (adr/0079).
+
+Knows: who asks, how long requests wait, and the event loop. Must not know: what a request asks for, how a
+refusal looks.
+
+The event loop's time is what is scarce. One request is begun in each turn of the loop, so what has been
+begun goes on ahead of what waits, and what waits is in a queue of ours where each subject has its turn. A
+request that waits for upstream, or a stream that is silent, takes no turn of anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+from broker.errors import BrokerError, Kind
+from broker.listeners.fair_queue import FairQueue, FairShare
+from broker.model.record import Record, RecordType
+from broker.model.subject import Peer
+from broker.model.units import MS_PER_SECOND, NS_PER_SECOND
+from broker.ports import Clock
+
+LONGEST_WAIT_NS = 50 * NS_PER_SECOND // MS_PER_SECOND
+"""While overload lasts, whoever has waited so long is refused."""
+RETRY_AFTER_SECONDS = 1.0
+_WINDOW_NS = NS_PER_SECOND // 5
+_STANDING_NS = 50 * NS_PER_SECOND // MS_PER_SECOND
+_AT_ONCE = 32
+_NOBODY = ""
+
+
+class Sender(NamedTuple):
+    """Who asks, and over which transport; `peer` None: a stranger, without a certificate that we accept."""
+
+    peer: Peer | None
+    transport: str
+
+    @property
+    def subject(self) -> str:
+        """Whose turn is taken. All strangers are one."""
+        return _NOBODY if self.peer is None else self.peer.spiffe_id
+
+
+class Request(Protocol):
+    """A request at a listener. One of both is called, once. `begin` says whether somebody still waits for it:
+    then `LoadShedder.ended` is due. `refuse` returns the call id that was told.
+    """
+
+    def begin(self) -> bool: ...
+
+    def refuse(self, error: BrokerError) -> str: ...
+
+
+class LoadObserver(Protocol):
+    """Hears what becomes of requests: begun after so many seconds, or refused, and why."""
+
+    def begun(self, waited_seconds: float) -> None: ...
+
+    def refused(self, reason: str) -> None: ...
+
+
+class Surge:
+    """Tells overload from a burst: more requests arrive than are begun, window after window, while they wait
+    (a burst's wait, too, but no more come).
+    """
+
+    def __init__(self) -> None:
+        self.lasts = False
+        """Whether there is overload."""
+        self._standing = False
+        self._arrived = self._begun = self._since_ns = self._waited_ns = 0
+
+    def arrived(self) -> None:
+        """One more."""
+        self._arrived += 1
+
+    def begun(self, waited_ns: int) -> None:
+        """One of them, after so long."""
+        self._begun += 1
+        self._waited_ns = waited_ns
+
+    def look(self, now_ns: int) -> None:
+        """Judges the window that has just ended, if one has."""
+        passed = now_ns - self._since_ns
+        if passed < _WINDOW_NS:
+            return
+        grows = self._arrived > self._begun + self._begun // 8 and passed < 2 * _WINDOW_NS
+        self.lasts = grows and (self.lasts or self._standing)
+        self._standing = self._waited_ns > _STANDING_NS
+        self._arrived = self._begun = 0
+        self._since_ns = now_ns
+
+
+class _Waiting(NamedTuple):
+    since_ns: int
+    sender: Sender
+    request: Request
+
+
+class LoadShedder:
+    """One for all listeners of a process, and one event loop. `record` is told of each refusal of somebody
+    whose certificate we accept, with its call id.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        observer: LoadObserver,
+        record: Callable[[Record, str], None],
+        *,
+        waiting: int,
+        under_way: int,
+    ) -> None:
+        """At most so many requests wait, and so many are under way."""
+        self._clock = clock
+        self._observer = observer
+        self._record = record
+        self._under_way = FairShare(under_way)
+        self._queue: FairQueue[_Waiting] = FairQueue(waiting)
+        self._surge = Surge()
+        self._turning = False
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn."""
+        return len(self._queue)
+
+    @property
+    def under_way(self) -> int:
+        """Requests that were begun and have not ended."""
+        return self._under_way.taken
+
+    def arrive(self, sender: Sender, request: Request) -> None:
+        """Begins the request, now or when it is its turn, or refuses it."""
+        self._surge.arrived()
+        if not self._turning:
+            self._begin(sender, request, 0)
+        elif not self._queue.put(sender.subject, _Waiting(self._clock.monotonic_ns(), sender, request)):
+            self._refuse(sender, request, "queue_full")
+
+    def ended(self, sender: Sender) -> None:
+        """A request that was begun is over, however it went."""
+        self._under_way.give(sender.subject)
+
+    def _begin(self, sender: Sender, request: Request, waited_ns: int) -> None:
+        """Now, if somebody still waits for it. The next one is begun in the next turn of the loop."""
+        if not self._under_way.take(sender.subject):
+            self._refuse(sender, request, "under_way")
+        elif not request.begin():
+            self._under_way.give(sender.subject)
+        else:
+            self._surge.begun(waited_ns)
+            self._observer.begun(waited_ns / NS_PER_SECOND)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        self._turning = True
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """A turn of the event loop: one request is begun, if one waits."""
+        self._turning = False
+        now = self._clock.monotonic_ns()
+        self._surge.look(now)
+        looked_at = self._drop_overdue(now - LONGEST_WAIT_NS) if self._surge.lasts else 0
+        while len(self._queue) and not self._turning:
+            if looked_at == _AT_ONCE:  # what is left waits for the next turn: this one has other work, too
+                self._go_on()
+                return
+            one = self._queue.take(newest=self._surge.lasts)
+            self._begin(one.sender, one.request, now - one.since_ns)
+            looked_at += 1
+
+    def _drop_overdue(self, before_ns: int) -> int:
+        """Refuses who has waited too long of the subject whose turn it is: a few, and how many."""
+        for dropped in range(_AT_ONCE - 1):
+            oldest = self._queue.oldest()
+            if oldest is None or oldest.since_ns > before_ns:
+                return dropped
+            self._queue.drop()
+            self._refuse(oldest.sender, oldest.request, "waited")
+        return _AT_ONCE - 1
+
+    def _refuse(self, sender: Sender, request: Request, reason: str) -> None:
+        call_id = request.refuse(overloaded())
+        self._observer.refused(reason)
+        if sender.peer is not None:
+            self._record(_turned_away(sender.peer, sender.transport, reason), call_id)
+
+
+def overloaded() -> BrokerError:
+    """What is said to whom the broker has no time for."""
+    return BrokerError(
+        Kind.OVERLOADED,
+        "The broker has too much to do.",
+        remedy="Nothing was done for this request; ask again after retry-after.",
+        retry_after=RETRY_AFTER_SECONDS,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _turned_away(peer: Peer, transport: str, reason: str) -> Record:
+    return Record(
+        RecordType.DENIED,
+        call_id="",  # of the first one, as it is counted
+        user=peer.spiffe_id,
+        subject=peer.spiffe_id,
+        cert_sha256=peer.cert_sha256,
+        transport=transport,
+        decision="refuse",
+        reason=Kind.OVERLOADED.value,
+        rule=f"overload.{reason}",
+    )
