@@ -58,14 +58,18 @@ class FairQueue(Generic[Item]):
         self._waiting.setdefault(subject, deque()).append(item)
         return True
 
-    def oldest(self) -> Item | None:
-        """What has waited longest of the subject whose turn it is; None where nothing waits."""
-        subject = next(iter(self._waiting), None)
-        return None if subject is None else self._waiting[subject][0]
+    @property
+    def subjects(self) -> int:
+        """How many have something that waits."""
+        return len(self._waiting)
 
-    def drop(self) -> Item:
-        """Takes `oldest` out of the queue; it is still its subject's turn."""
-        subject, items = next(iter(self._waiting.items()))
+    def waiting(self, subject: str) -> int:
+        """How much of a subject's waits."""
+        return len(self._waiting.get(subject, ()))
+
+    def drop(self, subject: str) -> Item:
+        """Takes out what has waited longest of a subject that has something here."""
+        items = self._waiting[subject]
         return self._out(subject, items, items.popleft())
 
     def take(self, *, newest: bool) -> Item:

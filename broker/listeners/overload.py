@@ -22,12 +22,14 @@ from broker.model.subject import Peer
 from broker.model.units import MS_PER_SECOND, NS_PER_SECOND
 from broker.ports import Clock
 
-LONGEST_WAIT_NS = 50 * NS_PER_SECOND // MS_PER_SECOND
-"""While overload lasts, whoever has waited so long is refused."""
+MOST_IN_OVERLOAD = 128
+"""While overload lasts, so many requests wait at most; the newest are begun first, the oldest are refused."""
 RETRY_AFTER_SECONDS = 1.0
 _WINDOW_NS = NS_PER_SECOND // 5
 _STANDING_NS = 50 * NS_PER_SECOND // MS_PER_SECOND
+_LASTS_NS = NS_PER_SECOND
 _AT_ONCE = 32
+_PUSHED_OUT = 4
 _NOBODY = ""
 
 
@@ -62,15 +64,16 @@ class LoadObserver(Protocol):
 
 
 class Surge:
-    """Tells overload from a burst: more requests arrive than are begun, window after window, while they wait
-    (a burst's wait, too, but no more come).
+    """Tells overload from a burst, and from callers who each wait for their answer: in a window, and in the
+    one before, more requests arrived than were begun while they waited. It lasts a second longer.
     """
 
     def __init__(self) -> None:
         self.lasts = False
         """Whether there is overload."""
         self._standing = False
-        self._arrived = self._begun = self._since_ns = self._waited_ns = 0
+        self._arrived = self._begun = self._waited_ns = self._since_ns = 0
+        self._until_ns = 0
 
     def arrived(self) -> None:
         """One more."""
@@ -86,9 +89,11 @@ class Surge:
         passed = now_ns - self._since_ns
         if passed < _WINDOW_NS:
             return
-        grows = self._arrived > self._begun + self._begun // 8 and passed < 2 * _WINDOW_NS
-        self.lasts = grows and (self.lasts or self._standing)
-        self._standing = self._waited_ns > _STANDING_NS
+        grew = self._arrived > self._begun + self._begun // 8 and passed < 2 * _WINDOW_NS
+        if grew and (self.lasts or self._standing):
+            self._until_ns = now_ns + _LASTS_NS
+        self.lasts = now_ns < self._until_ns
+        self._standing = grew and self._waited_ns > _STANDING_NS
         self._arrived = self._begun = 0
         self._since_ns = now_ns
 
@@ -139,6 +144,8 @@ class LoadShedder:
             self._begin(sender, request, 0)
         elif not self._queue.put(sender.subject, _Waiting(self._clock.monotonic_ns(), sender, request)):
             self._refuse(sender, request, "queue_full")
+        elif self._surge.lasts:
+            self._push_out(sender.subject)
 
     def ended(self, sender: Sender) -> None:
         """A request that was begun is over, however it went."""
@@ -164,24 +171,21 @@ class LoadShedder:
         self._turning = False
         now = self._clock.monotonic_ns()
         self._surge.look(now)
-        looked_at = self._drop_overdue(now - LONGEST_WAIT_NS) if self._surge.lasts else 0
-        while len(self._queue) and not self._turning:
-            if looked_at == _AT_ONCE:  # what is left waits for the next turn: this one has other work, too
-                self._go_on()
+        for _ in range(_AT_ONCE):
+            if self._turning or not len(self._queue):
                 return
             one = self._queue.take(newest=self._surge.lasts)
             self._begin(one.sender, one.request, now - one.since_ns)
-            looked_at += 1
+        self._go_on()  # nobody waited for these any more; the next ones are looked at in a turn of their own
 
-    def _drop_overdue(self, before_ns: int) -> int:
-        """Refuses who has waited too long of the subject whose turn it is: a few, and how many."""
-        for dropped in range(_AT_ONCE - 1):
-            oldest = self._queue.oldest()
-            if oldest is None or oldest.since_ns > before_ns:
-                return dropped
-            self._queue.drop()
-            self._refuse(oldest.sender, oldest.request, "waited")
-        return _AT_ONCE - 1
+    def _push_out(self, subject: str) -> None:
+        """Of a subject that has more waiting than its part, the oldest are refused: a few for each that comes."""
+        part = max(1, MOST_IN_OVERLOAD // self._queue.subjects)
+        for _ in range(_PUSHED_OUT):
+            if self._queue.waiting(subject) <= part:
+                return
+            oldest = self._queue.drop(subject)
+            self._refuse(oldest.sender, oldest.request, "pushed_out")
 
     def _refuse(self, sender: Sender, request: Request, reason: str) -> None:
         call_id = request.refuse(overloaded())

@@ -132,7 +132,7 @@ func (c *httpCaller) call(seen *observation) error {
 		return err
 	}
 	keep, err := c.answer(seen)
-	if err != nil || !keep {
+	if !keep {
 		c.close()
 	}
 	return err
