@@ -19,15 +19,14 @@ from broker.errors import BrokerError, Kind
 from broker.listeners.fair_queue import FairQueue, FairShare
 from broker.model.record import Record, RecordType
 from broker.model.subject import Peer
-from broker.model.units import MS_PER_SECOND, NS_PER_SECOND
+from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock
 
-MOST_IN_OVERLOAD = 128
+MOST_IN_OVERLOAD = 256
 """While overload lasts, so many requests wait at most; the newest are begun first, the oldest are refused."""
 RETRY_AFTER_SECONDS = 1.0
-_WINDOW_NS = NS_PER_SECOND // 5
-_STANDING_NS = 50 * NS_PER_SECOND // MS_PER_SECOND
-_LASTS_NS = NS_PER_SECOND
+_WINDOW = 64
+_CALM_WINDOWS = 16
 _AT_ONCE = 32
 _PUSHED_OUT = 4
 _NOBODY = ""
@@ -64,38 +63,42 @@ class LoadObserver(Protocol):
 
 
 class Surge:
-    """Tells overload from a burst, and from callers who each wait for their answer: in a window, and in the
-    one before, more requests arrived than were begun while they waited. It lasts a second longer.
+    """Tells overload from a burst. A burst may make many wait, but then fewer come than are begun. Overload is
+    where more than MOST_IN_OVERLOAD wait and nearly as many come as are begun, in two windows one after the
+    other. A window is so many begun, not a time: it is as long on a slow machine as it must be.
     """
 
     def __init__(self) -> None:
         self.lasts = False
-        """Whether there is overload."""
-        self._standing = False
-        self._arrived = self._begun = self._waited_ns = self._since_ns = 0
-        self._until_ns = 0
+        """Whether there is overload: until nobody was pushed out for a while, or nobody waits."""
+        self._stands = False
+        self._arrived = self._begun = self._calm = 0
 
     def arrived(self) -> None:
         """One more."""
         self._arrived += 1
 
-    def begun(self, waited_ns: int) -> None:
-        """One of them, after so long."""
-        self._begun += 1
-        self._waited_ns = waited_ns
+    def pushed_out(self) -> None:
+        """One was refused, because overload lasts."""
+        self._calm = 0
 
-    def look(self, now_ns: int) -> None:
-        """Judges the window that has just ended, if one has."""
-        passed = now_ns - self._since_ns
-        if passed < _WINDOW_NS:
-            return
-        grew = self._arrived > self._begun + self._begun // 8 and passed < 2 * _WINDOW_NS
-        if grew and (self.lasts or self._standing):
-            self._until_ns = now_ns + _LASTS_NS
-        self.lasts = now_ns < self._until_ns
-        self._standing = grew and self._waited_ns > _STANDING_NS
+    def begun(self, waiting: int) -> None:
+        """One of them; so many wait now."""
+        self._begun += 1
+        if self._begun == _WINDOW:
+            self._judge(waiting)
+        if not waiting:
+            self.lasts = False
+
+    def _judge(self, waiting: int) -> None:
+        """A window is over."""
+        stands = waiting > MOST_IN_OVERLOAD and self._arrived >= _WINDOW * 3 // 4
+        if stands and self._stands:
+            self.lasts, self._calm = True, 0
+        self._calm += 1
+        self.lasts = self.lasts and self._calm <= _CALM_WINDOWS
+        self._stands = stands
         self._arrived = self._begun = 0
-        self._since_ns = now_ns
 
 
 class _Waiting(NamedTuple):
@@ -158,7 +161,7 @@ class LoadShedder:
         elif not request.begin():
             self._under_way.give(sender.subject)
         else:
-            self._surge.begun(waited_ns)
+            self._surge.begun(len(self._queue))
             self._observer.begun(waited_ns / NS_PER_SECOND)
             self._go_on()
 
@@ -170,7 +173,6 @@ class LoadShedder:
         """A turn of the event loop: one request is begun, if one waits."""
         self._turning = False
         now = self._clock.monotonic_ns()
-        self._surge.look(now)
         for _ in range(_AT_ONCE):
             if self._turning or not len(self._queue):
                 return
@@ -179,12 +181,13 @@ class LoadShedder:
         self._go_on()  # nobody waited for these any more; the next ones are looked at in a turn of their own
 
     def _push_out(self, subject: str) -> None:
-        """Of a subject that has more waiting than its part, the oldest are refused: a few for each that comes."""
+        """Of a subject with more waiting than its part, the oldest are refused: a few for each that comes."""
         part = max(1, MOST_IN_OVERLOAD // self._queue.subjects)
         for _ in range(_PUSHED_OUT):
             if self._queue.waiting(subject) <= part:
                 return
             oldest = self._queue.drop(subject)
+            self._surge.pushed_out()
             self._refuse(oldest.sender, oldest.request, "pushed_out")
 
     def _refuse(self, sender: Sender, request: Request, reason: str) -> None:
