@@ -101,6 +101,7 @@ class Pipeline:
             await asyncio.shield(admission.deny(_refusal(error)))
             raise
         audited = await admission.open(admitted)  # 6 reserve, 7 record the intent
+        inbound.admitted()
         try:
             with held:
                 return await self._perform(audited, admitted.request)  # 8 – 12

@@ -6,6 +6,7 @@ Knows: whose a place is, and the order of what waits. Must not know: what waits,
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -22,12 +23,15 @@ class FairShare:
         self.taken = 0
         """Places that somebody holds."""
 
+    def allows(self, subject: str) -> bool:
+        """Whether the subject may have one more."""
+        return self._held.get(subject, 0) < self._most - self.taken
+
     def take(self, subject: str) -> bool:
         """Whether the subject may have one more, which is taken now."""
-        held = self._held.get(subject, 0)
-        if held >= self._most - self.taken:
+        if not self.allows(subject):
             return False
-        self._held[subject] = held + 1
+        self._held[subject] = self._held.get(subject, 0) + 1
         self.taken += 1
         return True
 
@@ -72,10 +76,14 @@ class FairQueue(Generic[Item]):
         items = self._waiting[subject]
         return self._out(subject, items, items.popleft())
 
-    def take(self, *, newest: bool) -> Item:
-        """Takes out what has come last, or first, of the subject whose turn it is; then it is another's."""
-        subject, items = next(iter(self._waiting.items()))
-        self._waiting[subject] = self._waiting.pop(subject)
+    def take(self, may: Callable[[str], bool], *, newest: bool) -> Item | None:
+        """Takes out what has come last, or first, of the subject whose turn it is, of those that may; then it
+        is another's. None where nothing waits of those that may.
+        """
+        subject = next(filter(may, self._waiting), None)
+        if subject is None:
+            return None
+        items = self._waiting[subject] = self._waiting.pop(subject)
         return self._out(subject, items, items.pop() if newest else items.popleft())
 
     def _out(self, subject: str, items: deque[Item], item: Item) -> Item:

@@ -5,7 +5,8 @@ refusal looks.
 
 The event loop's time is what is scarce. One request is begun in each turn of the loop, so what has been
 begun goes on ahead of what waits, and what waits is in a queue of ours where each subject has its turn. A
-request that waits for upstream, or a stream that is silent, takes no turn of anybody.
+request that waits for upstream, or a stream that is silent, takes no turn of anybody. What is begun waits for
+its body, for policy and for the log, too; where they are slow, subjects share MOST_PREPARING places.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from broker.ports import Clock
 
 MOST_IN_OVERLOAD = 256
 """While overload lasts, so many requests wait at most; the newest are begun first, the oldest are refused."""
+MOST_PREPARING = 256
+"""So many requests at most are worked on, or wait for the log, before they wait for upstream alone."""
 RETRY_AFTER_SECONDS = 1.0
 _WINDOW = 64
 _CALM_WINDOWS = 16
@@ -44,12 +47,22 @@ class Sender(NamedTuple):
         return _NOBODY if self.peer is None else self.peer.spiffe_id
 
 
-class Request(Protocol):
-    """A request at a listener. One of both is called, once. `begin` says whether somebody still waits for it:
-    then `LoadShedder.ended` is due. `refuse` returns the call id that was told.
+class Place(Protocol):
+    """What a request has once it is begun. `admitted` tells that it waits for upstream alone, `ended` that it
+    is over, however it went; each may be told again.
     """
 
-    def begin(self) -> bool: ...
+    def admitted(self) -> None: ...
+
+    def ended(self) -> None: ...
+
+
+class Request(Protocol):
+    """A request at a listener. One of both is called, once. `begin` says whether somebody still waits for it:
+    `place.ended` is then due. `refuse` returns the call id that was told.
+    """
+
+    def begin(self, place: Place) -> bool: ...
 
     def refuse(self, error: BrokerError) -> str: ...
 
@@ -63,9 +76,9 @@ class LoadObserver(Protocol):
 
 
 class Surge:
-    """Tells overload from a burst. A burst may make many wait, but then fewer come than are begun. Overload is
-    where more than MOST_IN_OVERLOAD wait and nearly as many come as are begun, in two windows one after the
-    other. A window is so many begun, not a time: it is as long on a slow machine as it must be.
+    """Tells overload from a burst. Many may wait after a burst, but then fewer come than are begun. Overload
+    is where more than MOST_IN_OVERLOAD wait and nearly as many come as are begun, in two windows one after
+    the other. A window is so many begun, not a time: it is as long on a slow machine as it must be.
     """
 
     def __init__(self) -> None:
@@ -126,6 +139,7 @@ class LoadShedder:
         self._observer = observer
         self._record = record
         self._under_way = FairShare(under_way)
+        self._preparing = FairShare(MOST_PREPARING)
         self._queue: FairQueue[_Waiting] = FairQueue(waiting)
         self._surge = Surge()
         self._turning = False
@@ -142,28 +156,28 @@ class LoadShedder:
 
     def arrive(self, sender: Sender, request: Request) -> None:
         """Begins the request, now or when it is its turn, or refuses it."""
+        subject = sender.subject
         self._surge.arrived()
-        if not self._turning:
+        if not (self._turning or self._queue.waiting(subject)) and self._preparing.allows(subject):
             self._begin(sender, request, 0)
-        elif not self._queue.put(sender.subject, _Waiting(self._clock.monotonic_ns(), sender, request)):
+        elif not self._queue.put(subject, _Waiting(self._clock.monotonic_ns(), sender, request)):
             self._refuse(sender, request, "queue_full")
         elif self._surge.lasts:
-            self._push_out(sender.subject)
-
-    def ended(self, sender: Sender) -> None:
-        """A request that was begun is over, however it went."""
-        self._under_way.give(sender.subject)
+            self._push_out(subject)
 
     def _begin(self, sender: Sender, request: Request, waited_ns: int) -> None:
         """Now, if somebody still waits for it. The next one is begun in the next turn of the loop."""
         if not self._under_way.take(sender.subject):
             self._refuse(sender, request, "under_way")
-        elif not request.begin():
-            self._under_way.give(sender.subject)
-        else:
-            self._surge.begun(len(self._queue))
-            self._observer.begun(waited_ns / NS_PER_SECOND)
-            self._go_on()
+            return
+        self._preparing.take(sender.subject)
+        place = _Place(self, sender.subject)
+        if not request.begin(place):
+            place.ended()
+            return
+        self._surge.begun(len(self._queue))
+        self._observer.begun(waited_ns / NS_PER_SECOND)
+        self._go_on()
 
     def _go_on(self) -> None:
         self._turning = True
@@ -174,11 +188,23 @@ class LoadShedder:
         self._turning = False
         now = self._clock.monotonic_ns()
         for _ in range(_AT_ONCE):
-            if self._turning or not len(self._queue):
+            if self._turning:
                 return
-            one = self._queue.take(newest=self._surge.lasts)
+            one = self._queue.take(self._preparing.allows, newest=self._surge.lasts)
+            if one is None:
+                return
             self._begin(one.sender, one.request, now - one.since_ns)
         self._go_on()  # nobody waited for these any more; the next ones are looked at in a turn of their own
+
+    def prepared(self, subject: str) -> None:
+        """For a place: its request no longer counts among those that are prepared."""
+        self._preparing.give(subject)
+        if len(self._queue) and not self._turning:
+            self._go_on()
+
+    def left(self, subject: str) -> None:
+        """For a place: its request is over."""
+        self._under_way.give(subject)
 
     def _push_out(self, subject: str) -> None:
         """Of a subject with more waiting than its part, the oldest are refused: a few for each that comes."""
@@ -195,6 +221,28 @@ class LoadShedder:
         self._observer.refused(reason)
         if sender.peer is not None:
             self._record(_turned_away(sender.peer, sender.transport, reason), call_id)
+
+
+class _Place:
+    """Implements Place."""
+
+    __slots__ = ("_shedder", "_subject", "_waits_for_upstream")
+
+    def __init__(self, shedder: LoadShedder, subject: str) -> None:
+        self._shedder: LoadShedder | None = shedder
+        self._subject = subject
+        self._waits_for_upstream = False
+
+    def admitted(self) -> None:
+        if not self._waits_for_upstream and self._shedder is not None:
+            self._waits_for_upstream = True
+            self._shedder.prepared(self._subject)
+
+    def ended(self) -> None:
+        self.admitted()
+        shedder, self._shedder = self._shedder, None
+        if shedder is not None:
+            shedder.left(self._subject)
 
 
 def overloaded() -> BrokerError:

@@ -20,7 +20,7 @@ from broker.listeners.grpc import errors
 from broker.listeners.grpc.dependencies import TRANSPORT, ListenerDependencies
 from broker.listeners.grpc.metadata import Metadata
 from broker.listeners.grpc.turn import turn_of
-from broker.listeners.overload import Sender
+from broker.listeners.overload import Place, Sender
 from broker.model.request_context import RequestContext
 from broker.model.subject import Peer
 
@@ -31,13 +31,16 @@ Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"  # generic only fo
 
 @dataclass(slots=True, eq=False)  # not frozen: that would cost four times as much, with each call
 class RpcContext:
-    """One RPC under way: its request bytes, who sent them, and how to send messages before the last word."""
+    """One RPC under way: its request bytes, who sent them, how to send messages before the last word, and
+    whom to tell that it waits for upstream alone.
+    """
 
     context: RequestContext
     request: bytes = field(repr=False)
     metadata: tuple[tuple[str, str | bytes], ...] = field(repr=False)
     announce: Callable[[Metadata], Awaitable[None]] = field(repr=False)
     send: Callable[[bytes], Awaitable[None]] = field(repr=False)
+    admitted: Callable[[], None] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +100,17 @@ class RpcMiddleware:
     ) -> RpcResult:
         peer, shedder = self._peer(context), self._dependencies.shedder
         sender = Sender(peer, TRANSPORT)
-        await turn_of(sender, call_id, shedder)
+        place = await turn_of(sender, call_id, shedder)
         try:
             request = await context.read()
             if not isinstance(request, bytes):  # it ended without one
                 raise bad_request(
                     "The RPC came without its request message.", "Send it; an empty one counts."
                 )
-            return await behaviour(self._rpc(call_id, peer, request, context, own))
+            asked = RequestContext(call_id, peer, TRANSPORT)
+            return await behaviour(_rpc(asked, request, context, own, place))
         finally:
-            shedder.ended(sender)
-
-    def _rpc(self, call_id: str, peer: Peer, request: bytes, context: Context, own: Metadata) -> RpcContext:
-        async def announce(metadata: Metadata) -> None:
-            await context.send_initial_metadata((*metadata, *own))
-
-        metadata = tuple(context.invocation_metadata() or ())
-        asked = RequestContext(call_id, peer, TRANSPORT)
-        return RpcContext(asked, request, metadata, announce, context.write)
+            place.ended()
 
     def _peer(self, context: Context) -> Peer:
         shown = context.auth_context()
@@ -135,6 +131,14 @@ class RpcMiddleware:
         self._dependencies.on_defect(call_id, error)
         remedy = "Report it to the operator with the x-broker-call-id of this call."
         return errors.refusal(BrokerError(Kind.INTERNAL, "The broker failed.", remedy=remedy))
+
+
+def _rpc(asked: RequestContext, request: bytes, context: Context, own: Metadata, place: Place) -> RpcContext:
+    async def announce(metadata: Metadata) -> None:
+        await context.send_initial_metadata((*metadata, *own))
+
+    metadata = tuple(context.invocation_metadata() or ())
+    return RpcContext(asked, request, metadata, announce, context.write, place.admitted)
 
 
 @lru_cache(maxsize=4096)

@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from broker.errors import BrokerError
-from broker.listeners.overload import LoadShedder, Sender
+from broker.listeners.overload import LoadShedder, Place, Sender, overloaded
 
 
 @dataclass(slots=True, eq=False)
@@ -17,14 +17,14 @@ class _Entering:
     """Implements `listeners.overload.Request`."""
 
     call_id: str
-    begun: bool = False
+    place: Place | None = None
     refusal: BrokerError | None = None
     told: asyncio.Future[None] | None = field(default=None, repr=False)
 
-    def begin(self) -> bool:
+    def begin(self, place: Place) -> bool:
         if self.told is not None and self.told.done():  # the caller left, or its deadline passed
             return False
-        self.begun = True
+        self.place = place
         self._tell()
         return True
 
@@ -38,17 +38,18 @@ class _Entering:
             self.told.set_result(None)
 
 
-async def turn_of(sender: Sender, call_id: str, shedder: LoadShedder) -> None:
-    """Returns when it is the RPC's turn: `shedder.ended` is then due. Raises OVERLOADED."""
+async def turn_of(sender: Sender, call_id: str, shedder: LoadShedder) -> Place:
+    """Returns when it is the RPC's turn: `ended` is then due. Raises OVERLOADED."""
     entering = _Entering(call_id)
     shedder.arrive(sender, entering)
-    if not entering.begun and entering.refusal is None:
+    if entering.place is None and entering.refusal is None:
         entering.told = asyncio.get_running_loop().create_future()
         try:
             await entering.told
         except asyncio.CancelledError:
-            if entering.begun:
-                shedder.ended(sender)
+            if entering.place is not None:
+                entering.place.ended()
             raise
-    if entering.refusal is not None:
-        raise entering.refusal
+    if entering.place is None:
+        raise entering.refusal or overloaded()
+    return entering.place

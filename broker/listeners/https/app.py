@@ -121,6 +121,7 @@ class HttpsApp:
             headers=headers,
             receive=receive,
             forwarded=self._listener.forwarded,
+            admitted=scope["state"].get("admitted", _by_nobody),
             whole="whole" in scope["state"],
         )
 
@@ -168,6 +169,10 @@ def _readiness(missing: str) -> Reply:
         return Reply(200, (("content-type", "application/json"),), b'{"status":"ready"}')
     body = f'{{"status":"unready","missing":"{missing}"}}'.encode()
     return Reply(503, (("content-type", "application/json"), ("retry-after", "1")), body)
+
+
+def _by_nobody() -> None:
+    """No gate before this listener wants to be told."""
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:

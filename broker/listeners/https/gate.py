@@ -14,7 +14,7 @@ from broker.errors import BrokerError
 from broker.listeners.https import errors
 from broker.listeners.https.exchange import Exchange
 from broker.listeners.https.routes import ROUTES, Open
-from broker.listeners.overload import LoadShedder, Sender
+from broker.listeners.overload import LoadShedder, Place, Sender
 from broker.model.subject import Peer
 
 TRANSPORT = "https"
@@ -46,26 +46,26 @@ class Gate:
         if exchange.scope["raw_path"] in _OPEN:
             start()
         else:
-            self.shedder.arrive(sender, _Entering(self, sender, exchange, start))
+            self.shedder.arrive(sender, _Entering(self.new_call_id, exchange, start))
 
 
 @dataclass(slots=True, eq=False)
 class _Entering:
     """Implements `listeners.overload.Request`."""
 
-    gate: Gate
-    sender: Sender
+    new_call_id: Callable[[], str]
     exchange: Exchange
     start: Callable[[], asyncio.Task[None]]
 
-    def begin(self) -> bool:
+    def begin(self, place: Place) -> bool:
         if self.exchange.disconnected:
             return False
-        self.start().add_done_callback(self._ended)
+        self.exchange.scope["state"]["admitted"] = place.admitted
+        self.start().add_done_callback(lambda _task: place.ended())
         return True
 
     def refuse(self, error: BrokerError) -> str:
-        call_id = self.gate.new_call_id()
+        call_id = self.new_call_id()
         exchange = self.exchange
         if not exchange.disconnected:
             oauth = exchange.scope["raw_path"].startswith(_OAUTH)
@@ -75,9 +75,6 @@ class _Entering:
                 headers.append((b"connection", b"close"))  # else all of it would be read for nothing
             exchange.answer(errors.ROWS[error.kind].status, headers, body)
         return call_id
-
-    def _ended(self, _task: asyncio.Task[None]) -> None:
-        self.gate.shedder.ended(self.sender)
 
 
 def _is_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:
