@@ -48,13 +48,13 @@ class ServerSettings(Section):
     max_waiting: int = Field(
         4096,
         ge=2,
-        description="requests of a worker that wait for their turn at most; one subject gets half of what is "
-        "free (adr/0079)",
+        description="requests that wait for their turn at most, in each worker; a subject may hold as "
+        "many as are free (adr/0079)",
     )
     max_under_way: int = Field(
         4096,
         ge=2,
-        description="requests of a worker that are under way at most, open streams included; shared alike",
+        description="requests under way at most, open streams included, in each worker; shared alike",
     )
     reflection: bool = Field(False, description="serve gRPC reflection; leave off in production")
     forward_headers: HeaderPrefixes = Field(

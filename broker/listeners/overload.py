@@ -47,7 +47,7 @@ class Sender(NamedTuple):
         return _NOBODY if self.peer is None else self.peer.spiffe_id
 
 
-class Place(Protocol):
+class BegunRequest(Protocol):
     """What a request has once it is begun. `admitted` tells that it waits for upstream alone, `ended` that it
     is over, however it went; each may be told again.
     """
@@ -59,10 +59,10 @@ class Place(Protocol):
 
 class Request(Protocol):
     """A request at a listener. One of both is called, once. `begin` says whether somebody still waits for it:
-    `place.ended` is then due. `refuse` returns the call id that was told.
+    `begun.ended` is then due. `refuse` returns the call id that was told.
     """
 
-    def begin(self, place: Place) -> bool: ...
+    def begin(self, begun: BegunRequest) -> bool: ...
 
     def refuse(self, error: BrokerError) -> str: ...
 
@@ -114,7 +114,7 @@ class Surge:
         self._arrived = self._begun = 0
 
 
-class _Waiting(NamedTuple):
+class _WaitingRequest(NamedTuple):
     since_ns: int
     sender: Sender
     request: Request
@@ -140,7 +140,7 @@ class LoadShedder:
         self._record = record
         self._under_way = FairShare(under_way)
         self._preparing = FairShare(MOST_PREPARING)
-        self._queue: FairQueue[_Waiting] = FairQueue(waiting)
+        self._queue: FairQueue[_WaitingRequest] = FairQueue(waiting)
         self._surge = Surge()
         self._turning = False
 
@@ -160,7 +160,7 @@ class LoadShedder:
         self._surge.arrived()
         if not (self._turning or self._queue.waiting(subject)) and self._preparing.allows(subject):
             self._begin(sender, request, 0)
-        elif not self._queue.put(subject, _Waiting(self._clock.monotonic_ns(), sender, request)):
+        elif not self._queue.put(subject, _WaitingRequest(self._clock.monotonic_ns(), sender, request)):
             self._refuse(sender, request, "queue_full")
         elif self._surge.lasts:
             self._push_out(subject)
@@ -171,17 +171,18 @@ class LoadShedder:
             self._refuse(sender, request, "under_way")
             return
         self._preparing.take(sender.subject)
-        place = _Place(self, sender.subject)
-        if not request.begin(place):
-            place.ended()
+        if not request.begin(_Begun(self, sender.subject)):
+            self._preparing.give(sender.subject)
+            self._under_way.give(sender.subject)
             return
         self._surge.begun(len(self._queue))
         self._observer.begun(waited_ns / NS_PER_SECOND)
         self._go_on()
 
     def _go_on(self) -> None:
-        self._turning = True
-        asyncio.get_running_loop().call_soon(self._turn)
+        if not self._turning:
+            self._turning = True
+            asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
         """A turn of the event loop: one request is begun, if one waits."""
@@ -197,13 +198,13 @@ class LoadShedder:
         self._go_on()  # nobody waited for these any more; the next ones are looked at in a turn of their own
 
     def prepared(self, subject: str) -> None:
-        """For a place: its request no longer counts among those that are prepared."""
+        """For what was begun: it no longer counts among those that are prepared."""
         self._preparing.give(subject)
-        if len(self._queue) and not self._turning:
+        if len(self._queue):
             self._go_on()
 
     def left(self, subject: str) -> None:
-        """For a place: its request is over."""
+        """For what was begun: it is over."""
         self._under_way.give(subject)
 
     def _push_out(self, subject: str) -> None:
@@ -223,8 +224,8 @@ class LoadShedder:
             self._record(_turned_away(sender.peer, sender.transport, reason), call_id)
 
 
-class _Place:
-    """Implements Place."""
+class _Begun:
+    """Implements BegunRequest."""
 
     __slots__ = ("_shedder", "_subject", "_waits_for_upstream")
 

@@ -20,7 +20,7 @@ from broker.listeners.grpc import errors
 from broker.listeners.grpc.dependencies import TRANSPORT, ListenerDependencies
 from broker.listeners.grpc.metadata import Metadata
 from broker.listeners.grpc.turn import turn_of
-from broker.listeners.overload import Place, Sender
+from broker.listeners.overload import BegunRequest, Sender
 from broker.model.request_context import RequestContext
 from broker.model.subject import Peer
 
@@ -100,7 +100,7 @@ class RpcMiddleware:
     ) -> RpcResult:
         peer, shedder = self._peer(context), self._dependencies.shedder
         sender = Sender(peer, TRANSPORT)
-        place = await turn_of(sender, call_id, shedder)
+        begun = await turn_of(sender, call_id, shedder)
         try:
             request = await context.read()
             if not isinstance(request, bytes):  # it ended without one
@@ -108,9 +108,9 @@ class RpcMiddleware:
                     "The RPC came without its request message.", "Send it; an empty one counts."
                 )
             asked = RequestContext(call_id, peer, TRANSPORT)
-            return await behaviour(_rpc(asked, request, context, own, place))
+            return await behaviour(_rpc(asked, request, context, own, begun))
         finally:
-            place.ended()
+            begun.ended()
 
     def _peer(self, context: Context) -> Peer:
         shown = context.auth_context()
@@ -133,12 +133,14 @@ class RpcMiddleware:
         return errors.refusal(BrokerError(Kind.INTERNAL, "The broker failed.", remedy=remedy))
 
 
-def _rpc(asked: RequestContext, request: bytes, context: Context, own: Metadata, place: Place) -> RpcContext:
+def _rpc(
+    asked: RequestContext, request: bytes, context: Context, own: Metadata, begun: BegunRequest
+) -> RpcContext:
     async def announce(metadata: Metadata) -> None:
         await context.send_initial_metadata((*metadata, *own))
 
     metadata = tuple(context.invocation_metadata() or ())
-    return RpcContext(asked, request, metadata, announce, context.write, place.admitted)
+    return RpcContext(asked, request, metadata, announce, context.write, begun.admitted)
 
 
 @lru_cache(maxsize=4096)

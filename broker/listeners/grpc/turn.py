@@ -9,22 +9,22 @@ import asyncio
 from dataclasses import dataclass, field
 
 from broker.errors import BrokerError
-from broker.listeners.overload import LoadShedder, Place, Sender, overloaded
+from broker.listeners.overload import LoadShedder, BegunRequest, Sender, overloaded
 
 
 @dataclass(slots=True, eq=False)
-class _Entering:
+class _EnteringRpc:
     """Implements `listeners.overload.Request`."""
 
     call_id: str
-    place: Place | None = None
+    begun: BegunRequest | None = None
     refusal: BrokerError | None = None
     told: asyncio.Future[None] | None = field(default=None, repr=False)
 
-    def begin(self, place: Place) -> bool:
+    def begin(self, begun: BegunRequest) -> bool:
         if self.told is not None and self.told.done():  # the caller left, or its deadline passed
             return False
-        self.place = place
+        self.begun = begun
         self._tell()
         return True
 
@@ -38,18 +38,18 @@ class _Entering:
             self.told.set_result(None)
 
 
-async def turn_of(sender: Sender, call_id: str, shedder: LoadShedder) -> Place:
+async def turn_of(sender: Sender, call_id: str, shedder: LoadShedder) -> BegunRequest:
     """Returns when it is the RPC's turn: `ended` is then due. Raises OVERLOADED."""
-    entering = _Entering(call_id)
+    entering = _EnteringRpc(call_id)
     shedder.arrive(sender, entering)
-    if entering.place is None and entering.refusal is None:
+    if entering.begun is None and entering.refusal is None:
         entering.told = asyncio.get_running_loop().create_future()
         try:
             await entering.told
         except asyncio.CancelledError:
-            if entering.place is not None:
-                entering.place.ended()
+            if entering.begun is not None:
+                entering.begun.ended()
             raise
-    if entering.place is None:
+    if entering.begun is None:
         raise entering.refusal or overloaded()
-    return entering.place
+    return entering.begun

@@ -14,7 +14,7 @@ from broker.errors import BrokerError
 from broker.listeners.https import errors
 from broker.listeners.https.exchange import Exchange
 from broker.listeners.https.routes import ROUTES, Open
-from broker.listeners.overload import LoadShedder, Place, Sender
+from broker.listeners.overload import LoadShedder, BegunRequest, Sender
 from broker.model.subject import Peer
 
 TRANSPORT = "https"
@@ -25,7 +25,7 @@ _LONGEST_LENGTH = 18  # digits
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class RequestGate:
     """One for all connections of a listener."""
 
     shedder: LoadShedder
@@ -46,22 +46,22 @@ class Gate:
         if exchange.scope["raw_path"] in _OPEN:
             start()
         else:
-            self.shedder.arrive(sender, _Entering(self.new_call_id, exchange, start))
+            self.shedder.arrive(sender, _EnteringRequest(self.new_call_id, exchange, start))
 
 
 @dataclass(slots=True, eq=False)
-class _Entering:
+class _EnteringRequest:
     """Implements `listeners.overload.Request`."""
 
     new_call_id: Callable[[], str]
     exchange: Exchange
     start: Callable[[], asyncio.Task[None]]
 
-    def begin(self, place: Place) -> bool:
+    def begin(self, begun: BegunRequest) -> bool:
         if self.exchange.disconnected:
             return False
-        self.exchange.scope["state"]["admitted"] = place.admitted
-        self.start().add_done_callback(lambda _task: place.ended())
+        self.exchange.scope["state"]["admitted"] = begun.admitted
+        self.start().add_done_callback(lambda _task: begun.ended())
         return True
 
     def refuse(self, error: BrokerError) -> str:

@@ -19,7 +19,7 @@ from broker.errors import BrokerError, Kind
 from broker.listeners.https import errors
 from broker.listeners.https.coalescing import CoalescingTransport
 from broker.listeners.https.exchange import Exchange
-from broker.listeners.https.gate import Gate
+from broker.listeners.https.gate import RequestGate
 from broker.listeners.https.handshake import ServerHandshake
 
 MAX_HEADER_BYTES = 16 * 1024
@@ -70,7 +70,7 @@ class PeerProtocol(HttpToolsProtocol):
     `disconnect`, and `whole` once the request's body has come to its end.
     """
 
-    def __init__(self, *args: Any, gate: Gate | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, gate: RequestGate | None = None, **kwargs: Any) -> None:
         """`gate`: where requests wait for their turn; None: nowhere."""
         super().__init__(*args, **kwargs)
         self._gate = gate

@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 
 from broker.listeners.https.acceptor import Acceptor
-from broker.listeners.https.gate import Gate
+from broker.listeners.https.gate import RequestGate
 from broker.listeners.https.handshake import Rejected, observe
 from broker.listeners.https.protocol import PeerProtocol
 from broker.listeners.sockets import BoundSocket
@@ -52,7 +52,7 @@ class HttpServer:
     """
 
     def __init__(
-        self, app: Any, listener: BoundSocket, tls: ssl.SSLContext | None, gate: Gate | None = None
+        self, app: Any, listener: BoundSocket, tls: ssl.SSLContext | None, gate: RequestGate | None = None
     ) -> None:
         config = uvicorn.Config(
             app,
