@@ -171,7 +171,7 @@ class LoadShedder:
             self._refuse(sender, request, "under_way")
             return
         self._preparing.take(sender.subject)
-        if not request.begin(_Begun(self, sender.subject)):
+        if not request.begin(_HeldRequest(self, sender.subject)):
             self._preparing.give(sender.subject)
             self._under_way.give(sender.subject)
             return
@@ -224,7 +224,7 @@ class LoadShedder:
             self._record(_turned_away(sender.peer, sender.transport, reason), call_id)
 
 
-class _Begun:
+class _HeldRequest:
     """Implements BegunRequest."""
 
     __slots__ = ("_shedder", "_subject", "_waits_for_upstream")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from broker.adapters.clock import SystemClock
 from broker.errors import BrokerError, Kind
-from broker.listeners.overload import LoadShedder, BegunRequest, Sender
+from broker.listeners.overload import BegunRequest, LoadShedder, Sender
 from broker.model.record import Record
 from broker.model.subject import Peer
 

@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from broker.errors import BrokerError
-from broker.listeners.overload import LoadShedder, BegunRequest, Sender, overloaded
+from broker.listeners.overload import BegunRequest, LoadShedder, Sender, overloaded
 
 
 @dataclass(slots=True, eq=False)

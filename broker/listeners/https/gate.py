@@ -14,7 +14,7 @@ from broker.errors import BrokerError
 from broker.listeners.https import errors
 from broker.listeners.https.exchange import Exchange
 from broker.listeners.https.routes import ROUTES, Open
-from broker.listeners.overload import LoadShedder, BegunRequest, Sender
+from broker.listeners.overload import BegunRequest, LoadShedder, Sender
 from broker.model.subject import Peer
 
 TRANSPORT = "https"
