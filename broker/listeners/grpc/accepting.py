@@ -17,8 +17,10 @@ import grpc
 import grpc.aio
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs have only what is public
 
-SIDE_BY_SIDE = 16
-"""How many RPCs of a method may be taken in one turn, besides the one of grpc.aio."""
+SIDE_BY_SIDE = 64
+"""How many RPCs of a method may be on their way out of gRPC's queue, besides the one of grpc.aio: each takes
+some milliseconds, as a thread of gRPC's has its turn in between.
+"""
 
 
 class Accepting:

@@ -17,6 +17,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.grpc.metadata import Metadata, passed_on
+from broker.listeners.overload import overloaded
 from broker.model.call import Reply
 from broker.model.units import NS_PER_SECOND
 from broker.shaping.limit_headers import exceeded_headers
@@ -163,3 +164,7 @@ def _error_facts(body: bytes) -> dict[str, str]:
         return {}
     names = ("message", "type", "param", "code")
     return {name: error[name] for name in names if isinstance(error.get(name), str)}
+
+
+OVERLOADED = refusal(overloaded())
+"""Made once: who has too much to do must not spend it on that."""

@@ -84,7 +84,7 @@ class RpcMiddleware:
             async with deadline:
                 answer = await self._in_turn(behaviour, call_id, context, own)
         except BrokerError as error:
-            refusal = errors.refusal(error)
+            refusal = errors.OVERLOADED if error.kind is Kind.OVERLOADED else errors.refusal(error)
         except errors.UpstreamRefusedError as error:
             refusal = errors.upstream_refusal(error.reply)
         except Exception as error:  # noqa: BLE001 - the middleware: grpc would send the text of a defect to the caller
