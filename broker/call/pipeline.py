@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import date, tzinfo
+from datetime import date
 from functools import partial
 from hashlib import sha256
 
@@ -68,7 +68,7 @@ class Pipeline:
         call_authorizer: CallAuthorizer,
         commit: Commit,
         supervisor: StreamSupervisor,
-        zone: tzinfo,
+        limits: CallLimits,
     ) -> None:
         self._ports = ports
         self._authentication = authentication
@@ -79,7 +79,7 @@ class Pipeline:
         self._audit = AuditPorts(ports.ledger, ports.clock, Backlog())
         self._dispatcher = UpstreamDispatcher(ports.keys, ports.upstream, ports.clock)
         self._ownership = Ownership(ports.owners)
-        self._limits = CallLimits(stages.finds, commit, zone)
+        self._limits = limits
         self._listing = Listing(self._dispatcher, self._ownership)
 
     async def run(self, inbound: InboundCall) -> Reply | StreamReply:

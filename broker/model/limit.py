@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from broker.model.charge import Unit
+from broker.model.charge import LimitState, Unit
 
 
 class CalendarPeriod(StrEnum):
@@ -64,3 +64,10 @@ class Limit:
     name: str = ""
     observed: bool = False
     warn_percent: int = WARN_PERCENT
+
+
+class OwnLimit(NamedTuple):
+    """A limit that a caller's calls count against, by the name that refusals use, and what is left of it."""
+
+    name: str
+    left: LimitState

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from broker.call.admission import Admission
 from broker.call.inbound import InboundCall
+from broker.call.limits import CallLimits
 from broker.call.phases import Admitted, Asked, Authenticated, Authorized, Decided, Inspected
 from broker.call.pipeline import Pipeline, Ports
 from broker.call.stages import Stages
@@ -235,14 +236,15 @@ class Till:
         self.allowing = Allowing()
         self.supervisor = StreamSupervisor(self.clock, lambda: 0)
         self.owners = MemoryOwners()
+        stages = _stages()
         self.pipeline = Watched(
             Ports(self.keys, self.upstream, self.ledger, self.owners, self.clock),
             cast("Authentication", self.trusting),
-            _stages(),
+            stages,
             cast("Any", self.allowing),
             lambda *_: "commitment",
             self.supervisor,
-            UTC,
+            CallLimits(stages.finds, lambda *_: "commitment", UTC),
         )
 
     async def open(

@@ -15,7 +15,8 @@ from broker.adapters.ledger.recovery import closing_record
 from broker.adapters.ledger.store import LogStore
 from broker.adapters.ledger.submission import DraftedEntry, SequencedEntry, Submission, SubmissionResult
 from broker.budget.limits import CapPassed, LimitTaken, LimitWindows
-from broker.model.charge import given_back
+from broker.budget.uses import LimitUses
+from broker.model.charge import LimitUse, Taken, Window, given_back
 from broker.model.record import Record
 from broker.model.units import NS_PER_US
 from broker.tlog.entry import draft
@@ -69,6 +70,15 @@ class LimitedLog:
     def take(self, submission: Submission) -> tuple[LimitTaken, ...] | CapPassed:
         """Takes what it is charged, if all of it can be: see LimitWindows."""
         return self._windows.reserve(submission.charges) if submission.charges else ()
+
+    def taken_of(self, windows: Sequence[Window]) -> list[LimitUse]:
+        """What is taken of each now."""
+        taken = self._windows.taken_of(windows)
+        return [LimitUse(Taken(*each, amount), None) for each, amount in zip(windows, taken, strict=True)]
+
+    def uses(self) -> LimitUses:
+        """What is taken of all limits, as of now."""
+        return self._windows.uses(int(time.time()))
 
     def write(self, batch: Sequence[tuple[Submission, tuple[LimitTaken, ...]]]) -> list[SubmissionResult]:
         """Makes these durable, of which this was taken, and changes what they change. Raises OSError: then
