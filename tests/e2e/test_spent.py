@@ -153,7 +153,7 @@ def test_a_cut_call_counts_its_worst_case_and_what_upstream_never_saw_comes_back
     for _ in range(2):
         broker = limited.start()
         assert _refusal(_ask(broker, "explorer"))["reason"] == "BUDGET_EXCEEDED"
-        assert [each["type"] for each in records(broker, call_id)] == ["intent", "recovered"]
+        assert [each["type"] for each in records(broker, call_id)] == ["intent", "limit", "recovered"]
         broker.kill_all()
 
 
