@@ -227,8 +227,9 @@ def test_the_name_of_a_user_that_is_personal_data_is_counted_on_under_its_commit
     )
     with _asking(broker, "assistant", anna) as reply:
         assert reply.status_code == 200
-        intent, _ = records(broker, reply.headers["x-broker-call-id"])
-    [reserved] = intent["reserved"]
+        intent, near, _ = records(broker, reply.headers["x-broker-call-id"])
+    [reserved], [taken] = intent["reserved"], near["taken"]
+    assert (near["type"], taken["limit"]) == ("limit", reserved["limit"])
     assert (reserved["unit"], reserved["amount"], len(reserved["limit"])) == ("requests", 1, 43)
     broker.kill_all()
     again = limited.start()
