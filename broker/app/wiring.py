@@ -64,9 +64,8 @@ class WiredCore:
         revocations = RevocationSet(machine.ledger.revoked)
         machine.ledger.on_revoked = revocations.revoke_token
         authorizer = CachingAuthorizer(plugged.policy.authorizer, revocations, clock)
-        call_authorizer = CallAuthorizer(
-            authorizer, clock, _zone(settings), plugged.policy.observer(self.refusals)
-        )
+        zone = _zone(settings)
+        call_authorizer = CallAuthorizer(authorizer, clock, zone, plugged.policy.observer(self.refusals))
         self.supervisor = StreamSupervisor(clock, call_authorizer.circumstances)
         content = settings.content
         stages = Stages(Inspector(content.banned_topics, content.injection_phrases))
@@ -78,6 +77,7 @@ class WiredCore:
             call_authorizer,
             committer.commit,
             self.supervisor,
+            zone,
         )
 
         def conceal(name: str, text: str) -> str:

@@ -23,7 +23,7 @@ from broker.adapters.ledger.opening import OpenedLog
 from broker.adapters.ledger.pings import Pings
 from broker.adapters.ledger.submission import DraftedEntry, SequencedEntry, Submission, SubmissionResult
 from broker.budget.limits import CapPassed
-from broker.budget.window import exceeded, left_of
+from broker.budget.window import exceeded, reserved
 from broker.errors import BrokerError, Kind
 from broker.model.charge import Charge, Reservation, Taken
 from broker.model.record import Receipt, Record, RecordType
@@ -139,9 +139,8 @@ class FileLedger:
         answer = await _decided(self._waiting[self._submit(intent, charges=charges)])
         now_ns = self._clock.now_ns()
         if isinstance(answer, CapPassed):
-            raise exceeded(charges[answer.place], answer.taken, now_ns)
-        left = [left_of(each, taken, now_ns) for each, taken in zip(charges, answer.taken, strict=True)]
-        return Reservation(tuple([each.taken for each in charges]), tuple(left))
+            raise exceeded(charges, answer, now_ns)
+        return reserved(charges, answer.taken, now_ns)
 
     async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
         """See `ports.CallLedger`; as `append` for the outcome."""

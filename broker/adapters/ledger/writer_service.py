@@ -19,7 +19,6 @@ from broker.adapters.ledger.disk import Disk
 from broker.adapters.ledger.limitedlog import LimitedLog
 from broker.adapters.ledger.messages import MessageType, WriterMessage, WriterMessages, lost, revoked
 from broker.adapters.ledger.opening import Opening, refused
-from broker.adapters.ledger.recovery import closing_record
 from broker.adapters.ledger.store import LogStore, not_continued
 from broker.adapters.ledger.submission import (
     DraftedEntry,
@@ -29,7 +28,7 @@ from broker.adapters.ledger.submission import (
     parse_submitted,
     size_told,
 )
-from broker.budget.limits import CapPassed
+from broker.budget.limits import CapPassed, LimitTaken
 from broker.errors import BrokerError
 from broker.model.record import RecordType
 from broker.tlog.entry import drafted
@@ -187,16 +186,14 @@ class WriterService:
         if ledger is self._first:
             return []
         ledger.close()
-        return [
-            (ledger, Submission(0, self._log.drafted(closing_record(drafted(intent.draft)))))
-            for intent in ledger.under_way.values()
-        ]
+        intents = [drafted(intent.draft) for intent in ledger.under_way.values()]
+        return [(ledger, self._log.recovered(intent)) for intent in intents]
 
     def _record(self, submitted: Iterable[tuple[LedgerConnection, Submission]]) -> None:
         """Nobody who is refused waits for the disk."""
         passed: list[tuple[LedgerConnection, int, SubmissionResult]] = []
         ledgers: list[LedgerConnection] = []
-        batch: list[tuple[Submission, tuple[int, ...]]] = []
+        batch: list[tuple[Submission, tuple[LimitTaken, ...]]] = []
         for ledger, submission in submitted:
             taken = self._log.take(submission)
             if isinstance(taken, CapPassed):
