@@ -19,36 +19,31 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TextIO
 
 from broker.catalog.vocabulary import load_vocabularies
 from broker.prefilter.inspector import Inspector
+from tests.births import ASKING, MOST_BYTES, PART, TRIAL, Asked, Births
 from tests.commands import Done
-from tests.trials import tried_once
+from tests.trials import SHARED, shared_trials, tried_once
 
 BROKER = "broker.cli.main"
 SIMULATOR = "broker.simulator.__main__"
 STDERR = 2
-PART = "broker.app.__main__"
-"""A worker, or the coordinator: what a supervisor starts."""
-_LOADED = (BROKER, SIMULATOR, PART, "broker.cli.dev", "broker.app.from_vault", "broker.adapters.opa")
+_LOADED = (BROKER, SIMULATOR, PART, TRIAL, "broker.cli.dev", "broker.app.from_vault", "broker.adapters.opa")
 _STREAMS = (0, 1, 2)
 _STDIN = 0
 _APART = 200
 """More than any descriptor that a child is to have."""
-_MOST_BYTES = 128 * 1024
 _MOST_DESCRIPTORS = 16
 _PRELOADED = "GRPC_VERBOSITY"
 """Set before grpc is loaded, as `broker serve` does; what is born keeps it."""
-_ASKING = "NURSERY"
-"""Names the descriptor on which a process asks for another one; what is born has it, too."""
 
 
 @dataclass
@@ -105,35 +100,13 @@ class Born:
         if self.returncode is None:
             self._end.settimeout(timeout)
             with suppress(TimeoutError, BlockingIOError):
-                self.returncode = json.loads(self._end.recv(_MOST_BYTES))
+                self.returncode = json.loads(self._end.recv(MOST_BYTES))
                 self._end.close()
         return self.returncode
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a child is to be: `first` is Python that it runs before its program, `passed` are the numbers of
-    descriptors that it has beside its streams.
-    """
-
-    program: str
-    words: tuple[str, ...]
-    first: str
-    folder: str
-    environment: Mapping[str, str]
-    passed: tuple[int, ...] = ()
-
-
-class Nursery:
+class Nursery(Births):
     """Its children live side by side. They end with it."""
-
-    def __init__(self, asked: socket.socket) -> None:
-        self._asked = asked
-
-    @classmethod
-    def of_this_process(cls) -> Nursery:
-        """Where this process was born."""
-        return cls(socket.socket(fileno=int(os.environ[_ASKING])))
 
     def command(self, folder: Path) -> dict[str, str]:
         """Puts a `broker` there that is born here; what a shell's environment is to have beside it. The shell
@@ -142,7 +115,7 @@ class Nursery:
         script = Path(__file__).with_name("born_broker.py").read_text()
         (folder / "broker").write_text(f"#!{sys.executable} -ISE\n{script}")
         (folder / "broker").chmod(0o755)
-        return {_ASKING: str(self._asked.fileno())}
+        return {ASKING: str(self.fileno())}
 
     def spawn(
         self,
@@ -163,15 +136,6 @@ class Nursery:
         stdin, stdout, *errors = ours
         return Born((program, *words), pid, stdin, stdout, errors[0] if errors else None, end)
 
-    def bear(self, asked: Asked, given: Sequence[int]) -> tuple[int, socket.socket]:
-        """A process with these descriptors: for its streams, and for `asked.passed`. Its number, and a socket
-        that says how it ended.
-        """
-        end, told = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with told:
-            socket.send_fds(self._asked, [json.dumps(asdict(asked)).encode()], [*given, told.fileno()])
-        return json.loads(end.recv(_MOST_BYTES)), end
-
 
 def _pipes(stderr: int | None) -> tuple[list[TextIO], list[int]]:
     """Our ends of three standard streams, or of two, and the child's ends of all."""
@@ -187,19 +151,18 @@ def _pipes(stderr: int | None) -> tuple[list[TextIO], list[int]]:
 def nursery() -> Iterator[Nursery]:
     """A new one."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    trials = TemporaryDirectory(prefix="trials-")
-    command = [sys.executable, "-m", __name__, str(theirs.fileno()), trials.name]
-    told = {**os.environ, _PRELOADED: "INFO", _ASKING: str(ours.fileno()), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", __name__, str(theirs.fileno())]
     passed = [ours.fileno(), theirs.fileno()]
-    with (
-        trials,
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, pass_fds=passed, env=told, start_new_session=True
-        ),  # which ends with its standard input
-        ours,
-    ):
-        theirs.close()
-        yield Nursery(ours)
+    with nullcontext() if SHARED in os.environ else shared_trials():
+        told = {**os.environ, _PRELOADED: "INFO", ASKING: str(ours.fileno()), "PYTHONUNBUFFERED": "1"}
+        with (
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, pass_fds=passed, env=told, start_new_session=True
+            ),  # which ends with its standard input
+            ours,
+        ):
+            theirs.close()
+            yield Nursery(ours)
 
 
 @lru_cache(maxsize=1)
@@ -207,7 +170,9 @@ def the_nursery() -> Nursery:
     """This process's own, begun for the first who asks, and ended with the process."""
     begun = ExitStack()
     atexit.register(begun.close)
-    return begun.enter_context(nursery())
+    begun_here = begun.enter_context(nursery())
+    os.environ[ASKING] = str(begun_here.fileno())
+    return begun_here
 
 
 class _Living:
@@ -253,7 +218,7 @@ def _born(asked: socket.socket) -> Callable[[], int | None]:
     living = _Living()
     while True:
         living.wait(asked)
-        message, received, _, _ = socket.recv_fds(asked, _MOST_BYTES, _MOST_DESCRIPTORS)
+        message, received, _, _ = socket.recv_fds(asked, MOST_BYTES, _MOST_DESCRIPTORS)
         *given, end = received
         told = socket.socket(fileno=end)
         pid = os.fork()
@@ -271,7 +236,7 @@ def _become(asked: Asked, given: list[int]) -> Callable[[], int | None]:
     os.setsid()
     _renumber(given, [*_STREAMS, *asked.passed])
     os.chdir(asked.folder)
-    kept = {name: value for name, value in os.environ.items() if name.startswith(("GRPC_", _ASKING))}
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("GRPC_", ASKING))}
     os.environ.clear()
     os.environ.update(asked.environment, **kept)
     sys.argv = ["broker", *asked.words]
@@ -292,15 +257,17 @@ def _renumber(given: list[int], wanted: list[int]) -> None:
 
 def _load() -> None:
     """What every broker would load and compile again."""
+    gc.disable()
     for module in _LOADED:
         import_module(module)
     load_vocabularies()
     Inspector((), None)
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 if __name__ == "__main__":
     _load()
-    with tried_once(Path(sys.argv[2])):
+    with tried_once():
         sys.exit(_born(socket.socket(fileno=int(sys.argv[1])))())
