@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.adapters.ledger.limitquery import LimitQueries
+from broker.adapters.ledger.limitqueries import LimitQueries
 from tests.contracts.limit_reader_contract import LimitReaderContract, LimitsRead, OpensLimits
 from tests.ledger.support import opened
 

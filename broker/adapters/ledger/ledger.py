@@ -18,7 +18,7 @@ from broker.adapters.ledger.access import WriterAccess
 from broker.adapters.ledger.beginning import UNREMEMBERED, UNREMEMBERED_REMEDY
 from broker.adapters.ledger.durable import DurableEntries
 from broker.adapters.ledger.heartbeat import Heartbeat
-from broker.adapters.ledger.limitquery import LimitQueries
+from broker.adapters.ledger.limitqueries import LimitQueries
 from broker.adapters.ledger.link import WriterLink
 from broker.adapters.ledger.messages import WriterMessage
 from broker.adapters.ledger.opening import OpenedLog

@@ -1,21 +1,17 @@
 """What a ledger asks its writer about limits, and what it is answered.
 
-Knows the form of LIMITS and LIMITS_TOLD, and which answer is to which question. Must not know how a limit is
-counted, or who may know.
+Knows the form of LIMITS and LIMITS_TOLD. Must not know how a limit is counted, or who may know.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from itertools import count
 from typing import NamedTuple
 
 import orjson
 
 from broker.adapters.ledger.messages import MessageType, WriterMessage
-from broker.errors import BrokerError
 from broker.model.charge import UNITS, LimitUse, Taken, Window
 
 
@@ -56,48 +52,7 @@ class LimitQuery(NamedTuple):
         )
 
 
-class LimitQueries:
-    """A ports.LimitReader of one ledger, on one event loop. `send` sends a message, or raises BrokerError."""
-
-    def __init__(self, send: Callable[[WriterMessage], None]) -> None:
-        self._send = send
-        self._numbers = count()
-        self._waiting: dict[int, asyncio.Future[tuple[LimitUse, ...]]] = {}
-
-    async def taken_of(self, windows: Sequence[Window]) -> tuple[int, ...]:
-        """See ports.LimitReader."""
-        uses = await self._asked(LimitQuestion.TAKEN, windows)
-        return tuple([use.taken.amount for use in uses])
-
-    async def most_used(self, named: str, most: int) -> tuple[LimitUse, ...]:
-        """See ports.LimitReader."""
-        return await self._asked(LimitQuestion.MOST_USED, named=named, most=most)
-
-    async def settled_of(self, limit: str) -> tuple[Taken, ...]:
-        """See ports.LimitReader."""
-        return tuple([use.taken for use in await self._asked(LimitQuestion.SETTLED, named=limit)])
-
-    def answered(self, payload: bytes) -> None:
-        """An answer came, as LIMITS_TOLD."""
-        number, uses = orjson.loads(payload)
-        waiting = self._waiting.pop(number)
-        if not waiting.done():
-            waiting.set_result(
-                tuple([LimitUse(Taken(name, UNITS[unit], *told), cap) for name, unit, *told, cap in uses])
-            )
-
-    def refuse(self, error: BrokerError) -> None:
-        """No further one will come."""
-        waiting, self._waiting = self._waiting, {}
-        for each in waiting.values():
-            if not each.done():
-                each.set_exception(error)
-
-    async def _asked(
-        self, asks: LimitQuestion, windows: Sequence[Window] = (), named: str = "", most: int = 0
-    ) -> tuple[LimitUse, ...]:
-        query = LimitQuery(next(self._numbers), asks, windows, named, most)
-        self._send(query.message())
-        answer: asyncio.Future[tuple[LimitUse, ...]] = asyncio.get_running_loop().create_future()
-        self._waiting[query.number] = answer
-        return await answer
+def parse_told(payload: bytes) -> tuple[int, tuple[LimitUse, ...]]:
+    """The number of the question that a LIMITS_TOLD message answers, and the answer."""
+    number, uses = orjson.loads(payload)
+    return number, tuple([LimitUse(Taken(name, UNITS[unit], *told), cap) for name, unit, *told, cap in uses])
