@@ -20,6 +20,7 @@ from broker.listeners.grpc.dependencies import ListenerDependencies
 from broker.listeners.grpc.server import GrpcServer
 from broker.listeners.https.app import HttpsApp, HttpsDependencies
 from broker.listeners.https.gate import RequestGate
+from broker.listeners.https.limits import LimitRoutes
 from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.server import HttpServer, tls_context
 from broker.listeners.tlsfiles import TlsInUse
@@ -97,6 +98,7 @@ def https_dependencies(
     return HttpsDependencies(
         calls=dependencies.calls,
         oauth=oauth,
+        limits=LimitRoutes(dependencies.own_limits, dependencies.limit_administrator),
         read_peer=dependencies.read_peer,
         unready=dependencies.unready,
         new_call_id=dependencies.new_call_id,

@@ -10,15 +10,12 @@ from typing import TypeAlias
 import grpc
 import grpc.aio
 import pytest
-from prometheus_client import CollectorRegistry
 
 from broker.adapters.clock import SystemClock
-from broker.adapters.telemetry import LoadMetrics
 from broker.gen.broker.v1 import audit_pb2_grpc, openai_pb2_grpc, token_pb2_grpc
 from broker.identity.certificate import CertificateReader
 from broker.listeners.grpc.dependencies import ListenerDependencies
 from broker.listeners.grpc.server import GrpcServer
-from broker.listeners.overload import LoadShedder
 from broker.listeners.sockets import BoundSocket
 from broker.listeners.tlsfiles import TlsFiles, TlsInUse
 from tests.grpc.fakes import FakeServices
@@ -70,16 +67,12 @@ def dependencies_of(stand_in: FakeServices) -> ListenerDependencies:
         token_issuer=stand_in,
         administrator=stand_in,
         policy_explainer=stand_in,
+        own_limits=stand_in,
+        limit_administrator=stand_in,
         read_peer=CertificateReader("test.broker", 86_400).read,
         unready=lambda: stand_in.missing,
         new_call_id=lambda: f"call_{next(numbers)}",
-        shedder=LoadShedder(
-            SystemClock(),
-            LoadMetrics(CollectorRegistry()),
-            lambda _record, _call_id: None,
-            waiting=100,
-            under_way=100,
-        ),
+        shedder=stand_in.shedder,
         on_defect=lambda call_id, error: stand_in.defects.append((call_id, error)),
     )
 

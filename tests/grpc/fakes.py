@@ -6,12 +6,19 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from prometheus_client import CollectorRegistry
+
+from broker.adapters.clock import SystemClock
+from broker.adapters.telemetry import LoadMetrics
 from broker.call.inbound import InboundCall
 from broker.errors import BrokerError, Kind
 from broker.lanes import Lane, Lanes
+from broker.listeners.overload import LoadShedder
 from broker.model.call import Call, Reply, StreamReply
+from broker.model.charge import LimitState, LimitUse, Taken, Unit
 from broker.model.decision import PolicyVersion
 from broker.model.explanation import Explanation
+from broker.model.limit import OwnLimit
 from broker.model.request_context import RequestContext
 from broker.model.subject import IssuedToken, Peer
 from broker.model.token import AccessTokenRequest, TokenState
@@ -54,6 +61,12 @@ class Stream:
             self.closed.set()
 
 
+def shedder() -> LoadShedder:
+    """One that no test of the listener overwhelms."""
+    metrics = LoadMetrics(CollectorRegistry())
+    return LoadShedder(SystemClock(), metrics, lambda _record, _call_id: None, waiting=100, under_way=100)
+
+
 @dataclass
 class FakeServices:
     """Pipeline, issuance and administration in one."""
@@ -66,6 +79,7 @@ class FakeServices:
     entries: list[bytes] = field(default_factory=list)
     state: TokenState = field(default_factory=lambda: TokenState(active=False))
     missing: str = ""
+    shedder: LoadShedder = field(default_factory=shedder)
     defects: list[tuple[str, Exception]] = field(default_factory=list)
 
     async def run(self, inbound: InboundCall) -> Reply | StreamReply:
@@ -86,6 +100,17 @@ class FakeServices:
 
     async def explain(self, _context: RequestContext, _point: str, _input_json: str) -> Explanation:
         return Explanation(True, "granted", "", (), PolicyVersion("first", "ab"))
+
+    async def own(
+        self, _context: RequestContext, _bearer: str | None, _operation: str | None, _model: str | None
+    ) -> tuple[OwnLimit, ...]:
+        return (OwnLimit("a calls", LimitState(Unit.CONCURRENT_CALLS, 3, 2, None)),)
+
+    async def most_used(self, _context: RequestContext, named: str, most: int) -> tuple[LimitUse, ...]:
+        return (LimitUse(Taken(named, Unit.TOKENS, 60, 120, most), None),)
+
+    async def reset(self, _context: RequestContext, limit: str) -> tuple[Taken, ...]:
+        return (Taken(limit, Unit.TOKENS, 60, 120, 7),)
 
     async def policy(self, _context: RequestContext) -> tuple[str, str, str]:
         return "first", "ab", ""

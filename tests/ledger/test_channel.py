@@ -24,7 +24,7 @@ from broker.adapters.ledger.submission import (
     size_told,
     submitted,
 )
-from broker.budget.limits import CapPassed
+from broker.budget.limits import CapPassed, LimitTaken
 from broker.errors import BrokerError, Kind
 from broker.model.charge import MOST_LIMITS, Charge
 from broker.model.record import RecordType
@@ -43,14 +43,20 @@ submissions = st.builds(
     Submission,
     numbers,
     drafted,
-    st.lists(st.builds(Charge, taken, numbers, st.none()), max_size=3).map(tuple),
+    st.lists(
+        st.builds(
+            Charge, taken, numbers, st.none(), st.integers(1, 62), st.booleans(), numbers, st.just(False)
+        ),
+        max_size=3,
+    ).map(tuple),
     st.lists(taken, max_size=3).map(tuple),
 )
+told = st.builds(LimitTaken, numbers, st.booleans())
 leaves = st.binary(min_size=32, max_size=32)
 answers = st.builds(
-    SequencedEntry, numbers, leaves, st.lists(numbers, max_size=3) | st.just([7] * MOST_LIMITS)
+    SequencedEntry, numbers, leaves, st.lists(told, max_size=3) | st.just([LimitTaken(7)] * MOST_LIMITS)
 ).map(lambda each: each._replace(taken=tuple(each.taken))) | st.builds(
-    CapPassed, st.integers(0, MOST_LIMITS - 1), numbers
+    CapPassed, st.integers(0, MOST_LIMITS - 1), numbers, numbers
 )
 
 

@@ -30,8 +30,8 @@ class WriterLink(asyncio.Protocol):
 
     `on_heard` is called whenever the writer says anything, `on_answer` gets what became of the submission of
     this number, `on_size` how many entries are durable, `on_pong` the same in answer to a ping, `on_revoked`
-    which token another ledger of this log has had revoked, `on_lost` why no further entry will be durable:
-    once, and never because of `close`.
+    which token another ledger of this log has had revoked, `on_limits` a LIMITS_TOLD, `on_lost` why no
+    further entry will be durable: once, and never because of `close`.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class WriterLink(asyncio.Protocol):
         on_size: Callable[[int], None],
         on_pong: Callable[[int], None],
         on_revoked: Callable[[str, int], None],
+        on_limits: Callable[[bytes], None],
         on_lost: Callable[[str], None],
         on_heard: Callable[[], None],
     ) -> None:
@@ -50,6 +51,7 @@ class WriterLink(asyncio.Protocol):
         self._on_size = on_size
         self._on_pong = on_pong
         self._on_revoked = on_revoked
+        self._on_limits = on_limits
         self._on_lost = on_lost
         self._on_heard = on_heard
         self._messages = WriterMessages()
@@ -77,8 +79,12 @@ class WriterLink(asyncio.Protocol):
 
     def ping(self) -> None:
         """Asks whether the writer is at work; its answer is heard, as all that it says."""
+        self.say(WriterMessage(MessageType.PING, b""))
+
+    def say(self, message: WriterMessage) -> None:
+        """Anything that nobody's record depends on."""
         if not self._transport.is_closing():
-            self._transport.write(WriterMessage(MessageType.PING, b"").encode())
+            self._transport.write(message.encode())
 
     async def close(self) -> None:
         """Has the writer finish what was sent, and waits until it has: at most 10 s, and hardly at all where
@@ -109,6 +115,8 @@ class WriterLink(asyncio.Protocol):
                         self._on_answer(number, answer)
                 case MessageType.REVOKED:
                     self._on_revoked(*parse_revoked(message.payload))
+                case MessageType.LIMITS_TOLD:
+                    self._on_limits(message.payload)
                 case MessageType.LOST:
                     self._lose(message.payload.decode())
                 case _:

@@ -18,7 +18,7 @@ _HEADER = struct.Struct(">BI")
 
 
 class MessageType(IntEnum):
-    """The kinds of messages: OPEN or JOIN, SUBMIT and PING go to the writer, the others come from it."""
+    """The kinds of messages. OPEN, JOIN, SUBMIT, PING, LIMITS go to the writer, the others come from it."""
 
     OPEN = 1
     SUBMIT = 2
@@ -30,6 +30,8 @@ class MessageType(IntEnum):
     PONG = 8
     JOIN = 9
     REVOKED = 10
+    LIMITS = 11
+    LIMITS_TOLD = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,6 +253,10 @@ class Record(_message.Message):
     REQUESTS_CHARGED_FIELD_NUMBER: _builtins.int
     TOKENS_CHARGED_FIELD_NUMBER: _builtins.int
     ADJUSTED_FIELD_NUMBER: _builtins.int
+    TAKEN_FIELD_NUMBER: _builtins.int
+    CAP_FIELD_NUMBER: _builtins.int
+    LIMITS_PASSED_FIELD_NUMBER: _builtins.int
+    FITTED_FIELD_NUMBER: _builtins.int
     EXTRA_FIELD_NUMBER: _builtins.int
     EXTRA_JSON_FIELD_NUMBER: _builtins.int
     v: _builtins.int
@@ -317,6 +321,9 @@ class Record(_message.Message):
     object_until: _builtins.int
     requests_charged: _builtins.int
     tokens_charged: _builtins.int
+    cap: _builtins.int
+    fitted: _builtins.int
+    """To how many tokens an `intent`'s answers were bounded, because a limit had no more left."""
     @_builtins.property
     def actor_chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -338,6 +345,14 @@ class Record(_message.Message):
     @_builtins.property
     def adjusted(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordCharge]:
         """By how much an `outcome` changed what an earlier call had taken, whose response was not done yet."""
+
+    @_builtins.property
+    def taken(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordCharge]:
+        """What is taken of a limit of so much, in a `limit` record: `reason` says why it is told."""
+
+    @_builtins.property
+    def limits_passed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The limits that an `outcome`'s call passed because policy only observes them."""
 
     @_builtins.property
     def extra(self) -> _struct_pb2.Struct: ...
@@ -406,12 +421,16 @@ class Record(_message.Message):
         requests_charged: _builtins.int | None = ...,
         tokens_charged: _builtins.int | None = ...,
         adjusted: _abc.Iterable[Global___RecordCharge] | None = ...,
+        taken: _abc.Iterable[Global___RecordCharge] | None = ...,
+        cap: _builtins.int | None = ...,
+        limits_passed: _abc.Iterable[_builtins.str] | None = ...,
+        fitted: _builtins.int | None = ...,
         extra: _struct_pb2.Struct | None = ...,
         extra_json: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "_bytes", b"_bytes", "_call_id", b"_call_id", "_cert_sha256", b"_cert_sha256", "_cost_exact", b"_cost_exact", "_cost_micro_usd", b"_cost_micro_usd", "_count", b"_count", "_decision", b"_decision", "_enforced", b"_enforced", "_error", b"_error", "_finish_reason", b"_finish_reason", "_first_us", b"_first_us", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_last_us", b"_last_us", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_object_until", b"_object_until", "_operation", b"_operation", "_policy_input", b"_policy_input", "_policy_revision", b"_policy_revision", "_policy_sha256", b"_policy_sha256", "_price_version", b"_price_version", "_public_key", b"_public_key", "_purpose", b"_purpose", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_requests_charged", b"_requests_charged", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_scope", b"_scope", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_charged", b"_tokens_charged", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "alert", b"alert", "bytes", b"bytes", "call_id", b"call_id", "cert_sha256", b"cert_sha256", "cost_exact", b"cost_exact", "cost_micro_usd", b"cost_micro_usd", "count", b"count", "decision", b"decision", "enforced", b"enforced", "error", b"error", "extra", b"extra", "finish_reason", b"finish_reason", "first_us", b"first_us", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "last_us", b"last_us", "model_requested", b"model_requested", "model_served", b"model_served", "object_until", b"object_until", "operation", b"operation", "policy_input", b"policy_input", "policy_revision", b"policy_revision", "policy_sha256", b"policy_sha256", "price_version", b"price_version", "public_key", b"public_key", "purpose", b"purpose", "reason", b"reason", "request_commitment", b"request_commitment", "requests_charged", b"requests_charged", "response_commitment", b"response_commitment", "rule", b"rule", "scope", b"scope", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_charged", b"tokens_charged", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "_bytes", b"_bytes", "_call_id", b"_call_id", "_cap", b"_cap", "_cert_sha256", b"_cert_sha256", "_cost_exact", b"_cost_exact", "_cost_micro_usd", b"_cost_micro_usd", "_count", b"_count", "_decision", b"_decision", "_enforced", b"_enforced", "_error", b"_error", "_finish_reason", b"_finish_reason", "_first_us", b"_first_us", "_fitted", b"_fitted", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_last_us", b"_last_us", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_object_until", b"_object_until", "_operation", b"_operation", "_policy_input", b"_policy_input", "_policy_revision", b"_policy_revision", "_policy_sha256", b"_policy_sha256", "_price_version", b"_price_version", "_public_key", b"_public_key", "_purpose", b"_purpose", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_requests_charged", b"_requests_charged", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_scope", b"_scope", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_charged", b"_tokens_charged", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "alert", b"alert", "bytes", b"bytes", "call_id", b"call_id", "cap", b"cap", "cert_sha256", b"cert_sha256", "cost_exact", b"cost_exact", "cost_micro_usd", b"cost_micro_usd", "count", b"count", "decision", b"decision", "enforced", b"enforced", "error", b"error", "extra", b"extra", "finish_reason", b"finish_reason", "first_us", b"first_us", "fitted", b"fitted", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "last_us", b"last_us", "model_requested", b"model_requested", "model_served", b"model_served", "object_until", b"object_until", "operation", b"operation", "policy_input", b"policy_input", "policy_revision", b"policy_revision", "policy_sha256", b"policy_sha256", "price_version", b"price_version", "public_key", b"public_key", "purpose", b"purpose", "reason", b"reason", "request_commitment", b"request_commitment", "requests_charged", b"requests_charged", "response_commitment", b"response_commitment", "rule", b"rule", "scope", b"scope", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_charged", b"tokens_charged", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "_bytes", b"_bytes", "_call_id", b"_call_id", "_cert_sha256", b"_cert_sha256", "_cost_exact", b"_cost_exact", "_cost_micro_usd", b"_cost_micro_usd", "_count", b"_count", "_decision", b"_decision", "_enforced", b"_enforced", "_error", b"_error", "_finish_reason", b"_finish_reason", "_first_us", b"_first_us", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_last_us", b"_last_us", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_object_until", b"_object_until", "_operation", b"_operation", "_policy_input", b"_policy_input", "_policy_revision", b"_policy_revision", "_policy_sha256", b"_policy_sha256", "_price_version", b"_price_version", "_public_key", b"_public_key", "_purpose", b"_purpose", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_requests_charged", b"_requests_charged", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_scope", b"_scope", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_charged", b"_tokens_charged", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "actor_chain", b"actor_chain", "adjusted", b"adjusted", "alert", b"alert", "bytes", b"bytes", "call_id", b"call_id", "cert_sha256", b"cert_sha256", "certifications", b"certifications", "cost_exact", b"cost_exact", "cost_micro_usd", b"cost_micro_usd", "count", b"count", "decision", b"decision", "enforced", b"enforced", "error", b"error", "extra", b"extra", "extra_json", b"extra_json", "findings", b"findings", "finish_reason", b"finish_reason", "first_us", b"first_us", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "last_us", b"last_us", "model_requested", b"model_requested", "model_served", b"model_served", "object_until", b"object_until", "objects", b"objects", "operation", b"operation", "policy_input", b"policy_input", "policy_revision", b"policy_revision", "policy_sha256", b"policy_sha256", "price_version", b"price_version", "public_key", b"public_key", "purpose", b"purpose", "reason", b"reason", "request_commitment", b"request_commitment", "requests_charged", b"requests_charged", "reserved", b"reserved", "response_commitment", b"response_commitment", "rule", b"rule", "scope", b"scope", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_charged", b"tokens_charged", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "_bytes", b"_bytes", "_call_id", b"_call_id", "_cap", b"_cap", "_cert_sha256", b"_cert_sha256", "_cost_exact", b"_cost_exact", "_cost_micro_usd", b"_cost_micro_usd", "_count", b"_count", "_decision", b"_decision", "_enforced", b"_enforced", "_error", b"_error", "_finish_reason", b"_finish_reason", "_first_us", b"_first_us", "_fitted", b"_fitted", "_input_commitment", b"_input_commitment", "_instance", b"_instance", "_key_ref", b"_key_ref", "_key_version", b"_key_version", "_kid", b"_kid", "_last_us", b"_last_us", "_model_requested", b"_model_requested", "_model_served", b"_model_served", "_object_until", b"_object_until", "_operation", b"_operation", "_policy_input", b"_policy_input", "_policy_revision", b"_policy_revision", "_policy_sha256", b"_policy_sha256", "_price_version", b"_price_version", "_public_key", b"_public_key", "_purpose", b"_purpose", "_reason", b"_reason", "_request_commitment", b"_request_commitment", "_requests_charged", b"_requests_charged", "_response_commitment", b"_response_commitment", "_rule", b"_rule", "_scope", b"_scope", "_seq", b"_seq", "_sig", b"_sig", "_status", b"_status", "_stream", b"_stream", "_subject", b"_subject", "_t_policy_us", b"_t_policy_us", "_t_total_us", b"_t_total_us", "_t_upstream_us", b"_t_upstream_us", "_tenant", b"_tenant", "_time", b"_time", "_token_id", b"_token_id", "_tokens_cached", b"_tokens_cached", "_tokens_charged", b"_tokens_charged", "_tokens_in", b"_tokens_in", "_tokens_out", b"_tokens_out", "_transport", b"_transport", "_type", b"_type", "_upstream_request_id", b"_upstream_request_id", "_user", b"_user", "_v", b"_v", "actor_chain", b"actor_chain", "adjusted", b"adjusted", "alert", b"alert", "bytes", b"bytes", "call_id", b"call_id", "cap", b"cap", "cert_sha256", b"cert_sha256", "certifications", b"certifications", "cost_exact", b"cost_exact", "cost_micro_usd", b"cost_micro_usd", "count", b"count", "decision", b"decision", "enforced", b"enforced", "error", b"error", "extra", b"extra", "extra_json", b"extra_json", "findings", b"findings", "finish_reason", b"finish_reason", "first_us", b"first_us", "fitted", b"fitted", "input_commitment", b"input_commitment", "instance", b"instance", "key_ref", b"key_ref", "key_version", b"key_version", "kid", b"kid", "last_us", b"last_us", "limits_passed", b"limits_passed", "model_requested", b"model_requested", "model_served", b"model_served", "object_until", b"object_until", "objects", b"objects", "operation", b"operation", "policy_input", b"policy_input", "policy_revision", b"policy_revision", "policy_sha256", b"policy_sha256", "price_version", b"price_version", "public_key", b"public_key", "purpose", b"purpose", "reason", b"reason", "request_commitment", b"request_commitment", "requests_charged", b"requests_charged", "reserved", b"reserved", "response_commitment", b"response_commitment", "rule", b"rule", "scope", b"scope", "seq", b"seq", "sig", b"sig", "status", b"status", "stream", b"stream", "subject", b"subject", "t_policy_us", b"t_policy_us", "t_total_us", b"t_total_us", "t_upstream_us", b"t_upstream_us", "taken", b"taken", "tenant", b"tenant", "time", b"time", "token_id", b"token_id", "tokens_cached", b"tokens_cached", "tokens_charged", b"tokens_charged", "tokens_in", b"tokens_in", "tokens_out", b"tokens_out", "transport", b"transport", "type", b"type", "upstream_request_id", b"upstream_request_id", "user", b"user", "v", b"v"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__alert: _TypeAlias = _typing.Literal["alert"]  # noqa: Y015
     _WhichOneofArgType__alert: _TypeAlias = _typing.Literal["_alert", b"_alert"]  # noqa: Y015
@@ -419,6 +438,8 @@ class Record(_message.Message):
     _WhichOneofArgType__bytes: _TypeAlias = _typing.Literal["_bytes", b"_bytes"]  # noqa: Y015
     _WhichOneofReturnType__call_id: _TypeAlias = _typing.Literal["call_id"]  # noqa: Y015
     _WhichOneofArgType__call_id: _TypeAlias = _typing.Literal["_call_id", b"_call_id"]  # noqa: Y015
+    _WhichOneofReturnType__cap: _TypeAlias = _typing.Literal["cap"]  # noqa: Y015
+    _WhichOneofArgType__cap: _TypeAlias = _typing.Literal["_cap", b"_cap"]  # noqa: Y015
     _WhichOneofReturnType__cert_sha256: _TypeAlias = _typing.Literal["cert_sha256"]  # noqa: Y015
     _WhichOneofArgType__cert_sha256: _TypeAlias = _typing.Literal["_cert_sha256", b"_cert_sha256"]  # noqa: Y015
     _WhichOneofReturnType__cost_exact: _TypeAlias = _typing.Literal["cost_exact"]  # noqa: Y015
@@ -437,6 +458,8 @@ class Record(_message.Message):
     _WhichOneofArgType__finish_reason: _TypeAlias = _typing.Literal["_finish_reason", b"_finish_reason"]  # noqa: Y015
     _WhichOneofReturnType__first_us: _TypeAlias = _typing.Literal["first_us"]  # noqa: Y015
     _WhichOneofArgType__first_us: _TypeAlias = _typing.Literal["_first_us", b"_first_us"]  # noqa: Y015
+    _WhichOneofReturnType__fitted: _TypeAlias = _typing.Literal["fitted"]  # noqa: Y015
+    _WhichOneofArgType__fitted: _TypeAlias = _typing.Literal["_fitted", b"_fitted"]  # noqa: Y015
     _WhichOneofReturnType__input_commitment: _TypeAlias = _typing.Literal["input_commitment"]  # noqa: Y015
     _WhichOneofArgType__input_commitment: _TypeAlias = _typing.Literal["_input_commitment", b"_input_commitment"]  # noqa: Y015
     _WhichOneofReturnType__instance: _TypeAlias = _typing.Literal["instance"]  # noqa: Y015
@@ -528,6 +551,8 @@ class Record(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__call_id) -> _WhichOneofReturnType__call_id | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cap) -> _WhichOneofReturnType__cap | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cert_sha256) -> _WhichOneofReturnType__cert_sha256 | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cost_exact) -> _WhichOneofReturnType__cost_exact | None: ...
@@ -545,6 +570,8 @@ class Record(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__finish_reason) -> _WhichOneofReturnType__finish_reason | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__first_us) -> _WhichOneofReturnType__first_us | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fitted) -> _WhichOneofReturnType__fitted | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__input_commitment) -> _WhichOneofReturnType__input_commitment | None: ...
     @_typing.overload
@@ -698,7 +725,9 @@ Global___RecordFinding: _TypeAlias = RecordFinding  # noqa: Y015
 
 @_typing.final
 class RecordCharge(_message.Message):
-    """So much of `unit` (`requests`, `tokens`, `micro_usd`) in the window of `seconds` that began at `start`, unix seconds."""
+    """So much of `unit` (`requests`, `tokens`, `micro_usd`, `concurrent_calls`, `concurrent_streams`), which counts for
+    `seconds` from `start` on, in unix seconds; both are 0 of what is held while a call is under way.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
