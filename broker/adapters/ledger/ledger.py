@@ -179,7 +179,13 @@ class FileLedger:
             self._hand_over(link)
             await link.close()
 
-    def _submit(self, record: Record, charges: Sequence[Charge] = (), changes: Sequence[Taken] = ()) -> int:
+    def _submit(
+        self,
+        record: Record,
+        charges: Sequence[Charge] = (),
+        changes: Sequence[Taken] = (),
+        term: int = 0,
+    ) -> int:
         """What one turn of the event loop submits goes to the disk together: waking the writer for each
         entry, and syncing each alone, would cost both processes more than all the rest of an append. The
         number under which `_waiting` has its answer.
@@ -188,7 +194,7 @@ class FileLedger:
         if link is None or self._failure is not None:
             raise self._refusal()
         number = next(self._numbers)
-        submission = Submission(number, self._drafted(record), charges, changes)
+        submission = Submission(number, self._drafted(record), charges, changes, term)
         self._waiting[number] = self._loop.create_future()
         if not self._gathered:
             self._loop.call_soon(self._hand_over, link)

@@ -12,8 +12,15 @@ from collections.abc import Sequence
 from broker.adapters.ledger.beginning import first_records
 from broker.adapters.ledger.opening import OpenedLog, Opening
 from broker.adapters.ledger.store import LogStore
-from broker.adapters.ledger.submission import DraftedEntry, SequencedEntry, Submission, SubmissionResult
+from broker.adapters.ledger.submission import (
+    DraftedEntry,
+    SequencedEntry,
+    Submission,
+    SubmissionResult,
+    TermEnded,
+)
 from broker.budget.limits import CapPassed, LimitWindows
+from broker.model.charge import Taken
 from broker.model.record import Record
 from broker.model.units import NS_PER_US
 from broker.tlog.entry import draft
@@ -27,6 +34,8 @@ class LimitedLog:
         self._store = store
         self._instance = opening.instance
         self._windows = LimitWindows(store.spent)
+        self.term = 0
+        """The machine's, where limits are shared with other machines."""
         first = first_records(store.recovered, opening, store.signer.public_key)
         store.write([self.drafted(record) for record in first])
 
@@ -59,9 +68,18 @@ class LimitedLog:
         made = draft(record, self._instance, time.time_ns() // NS_PER_US, self._store.signer.kid)
         return DraftedEntry(record.type, record.call_id, made)
 
-    def take(self, submission: Submission) -> tuple[int, ...] | CapPassed:
+    def begin_term(self, term: int) -> tuple[Taken, ...]:
+        """From now on nothing is taken that was charged in another term. What is taken by now."""
+        self.term = term
+        return self._windows.items()
+
+    def take(self, submission: Submission) -> tuple[int, ...] | CapPassed | TermEnded:
         """Takes what it is charged, if all of it can be: see LimitWindows."""
-        return self._windows.reserve(submission.charges) if submission.charges else ()
+        if not submission.charges:
+            return ()
+        if submission.term != self.term:
+            return TermEnded(self.term)
+        return self._windows.reserve(submission.charges)
 
     def write(self, batch: Sequence[tuple[Submission, tuple[int, ...]]]) -> list[SubmissionResult]:
         """Makes these durable, of which this was taken, and changes what they change. Raises OSError: then
@@ -74,6 +92,6 @@ class LimitedLog:
                 self._windows.change(submission.changes)
         self._windows.forget_ended(int(time.time()))
         return [
-            SequencedEntry(seq, leaf, taken)
+            SequencedEntry(seq, leaf, taken, self.term)
             for seq, (leaf, (_, taken)) in enumerate(zip(leaves, batch, strict=True), first)
         ]

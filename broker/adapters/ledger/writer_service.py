@@ -25,8 +25,11 @@ from broker.adapters.ledger.submission import (
     DraftedEntry,
     Submission,
     SubmissionResult,
+    TermEnded,
     answered,
+    held,
     parse_submitted,
+    parse_term,
     size_told,
 )
 from broker.budget.limits import CapPassed
@@ -148,7 +151,7 @@ class WriterService:
     def _serve(self) -> None:
         """What lies ready."""
         submitted: list[tuple[LedgerConnection, Submission]] = []
-        greeted: list[tuple[LedgerConnection, MessageType]] = []
+        asked: list[tuple[LedgerConnection, WriterMessage]] = []
         for key, _ in self._selector.select():
             if key.fileobj is self._joining:
                 self._admit()
@@ -162,11 +165,18 @@ class WriterService:
                 if message.says is MessageType.SUBMIT:
                     submitted += [(ledger, each) for each in parse_submitted(message.payload)]
                 else:
-                    greeted.append((ledger, message.says))
+                    asked.append((ledger, message))
         self._record(submitted)
-        for ledger, asked in greeted:  # whoever answers is not held up by the disk
-            joined = asked is MessageType.JOIN
-            ledger.say(self._log.opened().message() if joined else size_told(self._log.size))
+        for ledger, message in asked:  # whoever answers is not held up by the disk
+            ledger.say(self._told(message))
+
+    def _told(self, asked: WriterMessage) -> WriterMessage:
+        match asked.says:
+            case MessageType.JOIN:
+                return self._log.opened().message()
+            case MessageType.BEGIN_TERM:
+                return held(self._log.begin_term(parse_term(asked.payload)))
+        return size_told(self._log.size)
 
     def _begin(self, ledger: LedgerConnection) -> None:
         self._ledgers[ledger] = None
@@ -199,7 +209,7 @@ class WriterService:
         batch: list[tuple[Submission, tuple[int, ...]]] = []
         for ledger, submission in submitted:
             taken = self._log.take(submission)
-            if isinstance(taken, CapPassed):
+            if isinstance(taken, CapPassed | TermEnded):
                 passed.append((ledger, submission.number, taken))
             else:
                 ledgers.append(ledger)
@@ -220,7 +230,7 @@ class WriterService:
         for ledger, number, answer in answers:
             told[ledger].append((number, answer))
         for ledger, theirs in told.items():
-            ledger.say(answered(self._log.size, theirs))
+            ledger.say(answered(self._log.size, self._log.term, theirs))
 
     def _tell_revoked(self, by: LedgerConnection, token_id: str | None) -> None:
         """Before whoever revoked is answered, all others have been told."""

@@ -1,0 +1,175 @@
+"""Connections to the store: its address, TLS, user, and what it must be before it is asked anything.
+
+Knows the client library. Must not know keys, scripts' meaning, or who asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from ssl import TLSVersion
+from typing import Any, cast
+
+from valkey.asyncio.connection import Connection, SSLConnection
+from valkey.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    ValkeyError,
+)
+
+from broker.adapters.state.refusals import StoreAwayError
+from broker.adapters.state.scripts import Answer, Command, Script
+
+DIAL_SECONDS = 1.0
+ANSWER_SECONDS = 1.0
+
+
+_TOLD: Mapping[type[Exception], str] = {
+    TimeoutError: "does not answer",
+    AuthenticationError: "refuses the user or its password",
+    NoPermissionError: "does not let its user do what a broker does",
+    BusyLoadingError: "is still reading its data",
+    ReadOnlyError: "is a replica",
+    OutOfMemoryError: "is out of memory",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAddress:
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTls:
+    """PEM files: who is trusted, None for public CAs; and what proves who we are, if anything does."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLogin:
+    """Who we are there: a user of its access list, and the file with the password; read at each connection."""
+
+    user: str | None = None
+    password_file: Path | None = field(default=None, repr=False)
+
+
+class StoreConnection:
+    """One that is open. Used by one task; after an error only `close` is left."""
+
+    def __init__(self, connection: Connection, incarnation: str) -> None:
+        self._connection = connection
+        self.incarnation = incarnation
+        """Which run of which server this is: another after a restart or failover."""
+
+    async def run(self, commands: Sequence[Command], seconds: float = ANSWER_SECONDS) -> list[Answer]:
+        """What it answers to each; all go there at once. Raises StoreAwayError."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await _exchanged(self._connection, commands)
+        except (ValkeyError, OSError, TimeoutError) as error:
+            raise StoreAwayError(_said(error), unsure=True) from error
+
+    async def close(self) -> None:
+        """Lets it go; waits for nobody."""
+        with contextlib.suppress(ValkeyError, OSError):
+            await self._connection.disconnect(nowait=True)
+
+
+class Dialer:
+    """Opens connections to one server."""
+
+    def __init__(
+        self,
+        address: StoreAddress,
+        *,
+        database: int = 0,
+        login: StoreLogin | None = None,
+        tls: StoreTls | None = None,
+    ) -> None:
+        self._address = address
+        self._database = database
+        self._login = login or StoreLogin()
+        self._tls = tls
+
+    async def dial(self, scripts: Iterable[Script]) -> StoreConnection:
+        """One to a server that knows these scripts. Raises StoreAwayError."""
+        try:
+            connection = self._connection(self._address)
+            async with asyncio.timeout(DIAL_SECONDS):
+                return await _opened(connection, scripts)
+        except (ValkeyError, OSError, TimeoutError) as error:
+            raise StoreAwayError(f"{self._address} {_said(error)}") from error
+
+    def _connection(self, address: StoreAddress) -> Connection:
+        given: dict[str, Any] = {
+            "host": address.host,
+            "port": address.port,
+            "db": self._database,
+            "username": self._login.user,
+            "password": _read(self._login.password_file),
+            "socket_timeout": None,
+            "socket_connect_timeout": DIAL_SECONDS,
+            "lib_name": None,
+            "lib_version": None,
+        }
+        if self._tls is None:
+            return Connection(**given)
+        files = {"ca_certs": self._tls.ca, "certfile": self._tls.certificate, "keyfile": self._tls.key}
+        return SSLConnection(
+            ssl_check_hostname=True,
+            ssl_min_version=TLSVersion.TLSv1_2,
+            **{f"ssl_{name}": str(path) for name, path in files.items() if path is not None},
+            **given,
+        )
+
+
+async def _opened(connection: Connection, scripts: Iterable[Script]) -> StoreConnection:
+    try:
+        await connection.connect()
+        told, *_ = await _exchanged(connection, [("INFO", "server"), *(script.load for script in scripts)])
+        return StoreConnection(connection, _run_id(cast("bytes", told)))
+    except BaseException:
+        with contextlib.suppress(ValkeyError, OSError):
+            await connection.disconnect(nowait=True)
+        raise
+
+
+async def _exchanged(connection: Connection, commands: Sequence[Command]) -> list[Answer]:
+    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    return [await connection.read_response() for _ in commands]
+
+
+def _run_id(info: bytes) -> str:
+    for line in info.decode().splitlines():
+        name, _, value = line.partition(":")
+        if name == "run_id":
+            return value
+    raise ResponseError("it does not tell its run id")
+
+
+def _read(path: Path | None) -> str | None:
+    return path.read_text().strip() if path is not None else None
+
+
+def _said(error: Exception) -> str:
+    """Without what was sent: an error of the server may quote it."""
+    for kind, told in _TOLD.items():
+        if isinstance(error, kind):
+            return told
+    return "refuses what it was asked" if isinstance(error, ResponseError) else "is not reached"

@@ -1,0 +1,56 @@
+"""A machine's ledger on a real store keeps the contract: in the process that has the log's writer, and in another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from broker.adapters.state.sharedledger import SharedLedger
+from tests.contracts.call_ledger_contract import CallLedgerContract, OpensCallLedger
+from tests.state.machines import Machine, machine
+from tests.state.server import RealStore
+
+
+@dataclass
+class OfWorker:
+    """Implements CallLedgerSetup: another process of the machine."""
+
+    ledger: SharedLedger
+    machine: Machine
+
+    def lose(self) -> None:
+        self.machine.lose()
+
+
+class TestSharedLedger(CallLedgerContract):
+    """The contract."""
+
+    adapter = SharedLedger
+
+    @pytest.fixture
+    def open_ledger(self, shared_store: RealStore) -> OpensCallLedger:
+        @asynccontextmanager
+        async def open_ledger(home: Path) -> AsyncIterator[Machine]:
+            async with machine(home, shared_store) as opened:
+                yield opened
+
+        return open_ledger
+
+
+class TestSharedLedgerOfWorker(CallLedgerContract):
+    """The contract."""
+
+    adapter = SharedLedger
+
+    @pytest.fixture
+    def open_ledger(self, shared_store: RealStore) -> OpensCallLedger:
+        @asynccontextmanager
+        async def open_ledger(home: Path) -> AsyncIterator[OfWorker]:
+            async with machine(home, shared_store) as opened, opened.worker() as worker:
+                yield OfWorker(worker.ledger, opened)
+
+        return open_ledger
