@@ -23,12 +23,13 @@ from broker.app.keys import credential_source, vault_session
 from broker.app.log import AuditLog
 from broker.app.objects import OwnedObjects
 from broker.app.parts import LONG_STEP_SECONDS, StartedParts
+from broker.app.state import KeptLimits, SharedLimits, keep_limits
 from broker.config import Settings
 from broker.identity.token import TokenSigner, TokenVerifier
 from broker.listeners.tlsfiles import TlsInUse
 from broker.model.pool import KeyNews
 from broker.model.secret import Lease
-from broker.ports import Activating, Clock
+from broker.ports import Activating, CallLedger, Clock
 from broker.services.tokens import Sign
 
 
@@ -63,8 +64,12 @@ class MachineParts:
     keys: ServedKeys
     tls: TlsInUse
     ledger: FileLedger
+    calls: CallLedger
+    """What holds calls to their limits, and records them in that log."""
     owners: SqliteObjectOwners
     token_key: TokenKey
+    limits: SharedLimits | None = None
+    """How the limits are that machines share, where they do."""
     writer_pid: int = 0
     """Of the process that writes the log, where this one has started it."""
     tell_of_key: Callable[[KeyNews], None] = lambda _news: None
@@ -97,6 +102,7 @@ class OwnMachine:
         self._clock = clock
         self._registry = registry
         self._owners_changed = owners_changed
+        self._limits: KeptLimits | None = None
         self.writer: StartedWriter
         """Of the log: where further ledgers join. After `open`."""
 
@@ -116,9 +122,18 @@ class OwnMachine:
         await parts.begin("owners", objects.owners.open, objects.owners.close)
         ledger = await parts.begin("log", log.open, log.aclose, LONG_STEP_SECONDS)
         self.writer = log.writer
+        calls, self._limits = await keep_limits(settings, ledger, clock, parts)
         await keys.start()  # none is made at OpenAI for a broker whose log does not open
         await parts.begin("objects", partial(objects.follow, ledger), objects.unfollow)
-        return MachineParts(keys, tls, ledger, objects.owners, _token_key(settings, log), log.process.pid)
+        token_key = _token_key(settings, log)
+        return MachineParts(
+            keys, tls, ledger, calls, objects.owners, token_key, self._limits, writer_pid=log.process.pid
+        )
+
+    def worker_left(self) -> None:
+        """A process of this machine has ended that served calls."""
+        if self._limits is not None:
+            self._limits.worker_left()
 
 
 def _token_key(settings: Settings, log: AuditLog) -> TokenKey:

@@ -93,8 +93,12 @@ class WiredCore:
         return self.space.problem() or plugged.policy.unready() or plugged.machine.keys.unready()
 
     def trouble(self) -> str:
-        """What keeps some call from a key; it makes the broker not unready (adr/0015, adr/0016)."""
-        return "; ".join(filter(None, (self._plugged.machine.keys.trouble(), self.pools.problem())))
+        """What keeps some call from being served; it makes the broker not unready (adr/0015, adr/0016,
+        adr/0076).
+        """
+        machine = self._plugged.machine
+        limits = machine.limits.trouble if machine.limits is not None else ""
+        return "; ".join(filter(None, (machine.keys.trouble(), self.pools.problem(), limits)))
 
     def _ports(self) -> Ports:
         plugged = self._plugged
@@ -139,7 +143,7 @@ def _space(settings: Settings, plugged: PluggedAdapters) -> SpaceWatch:
     """What is recorded goes to the log, which is measured and whose disk is watched."""
     audit = settings.audit
     return SpaceWatch(
-        MeteredLedger(plugged.machine.ledger, plugged.metrics),
+        MeteredLedger(plugged.machine.calls, plugged.metrics),
         audit.directory,
         plugged.clock,
         warn_bytes=audit.warn_free_bytes,

@@ -17,6 +17,7 @@ from broker.adapters.ledger.submission import (
     SequencedEntry,
     Submission,
     SubmissionResult,
+    TermEnded,
     answered,
     parse_answered,
     parse_size,

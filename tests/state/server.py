@@ -1,13 +1,11 @@
-"""A real Valkey or Redis on loopback, for tests: TLS, a user of its access list, every write synced; ended by its
-pid.
+"""A real Valkey or Redis on loopback, for tests: TLS, a user of its access list, every write synced; ended by
+its pid.
 """
 
 from __future__ import annotations
 
 import shutil
 import signal
-import socket
-import ssl
 import subprocess
 import time
 from contextlib import suppress
@@ -51,11 +49,10 @@ class RealStore:
         self.password_file = self.directory / "password"
         self.password_file.write_text(PASSWORD)
         self.password_file.chmod(0o600)
-        (self.directory / "users.acl").write_text(
-            f"user default on >{ROOT_PASSWORD} ~* &* +@all\n{(ROOT / 'deploy/valkey/users.acl').read_text()}"
-            .replace("PASSWORD", PASSWORD)
-            .replace("DEPLOYMENT", "*")
-        )
+        users = (ROOT / "deploy/valkey/users.acl").read_text()
+        users = users.replace("PASSWORD", PASSWORD).replace("DEPLOYMENT", "*")
+        acl = self.directory / "users.acl"
+        acl.write_text(f"user default on >{ROOT_PASSWORD} ~* &* +@all\n{users}")
         self.start()
 
     @property
@@ -128,12 +125,12 @@ class RealStore:
 
     def _await(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                with self.operator() as operator:
-                    operator.ping()
-                return
-            except (ValkeyError, OSError):
-                assert self.process.poll() is None, (self.directory / "server.log").read_text()[-2000:]
-                assert time.monotonic() < deadline, "the store did not start"
-                time.sleep(0.02)
+        while not self._answers():
+            assert self.process.poll() is None, (self.directory / "server.log").read_text()[-2000:]
+            assert time.monotonic() < deadline, "the store did not start"
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        with suppress(ValkeyError, OSError), self.operator() as operator:
+            return bool(operator.ping())
+        return False

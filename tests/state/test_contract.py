@@ -1,4 +1,4 @@
-"""A machine's ledger on a real store keeps the contract: in the process that has the log's writer, and in another."""
+"""A machine's ledger on a real store keeps the contract, in each of the machine's processes."""
 
 from __future__ import annotations
 

@@ -140,7 +140,8 @@ class FileLedger:
         now_ns = self._clock.now_ns()
         if isinstance(answer, CapPassed):
             raise exceeded(charges[answer.place], answer.taken, now_ns)
-        left = [left_of(each, taken, now_ns) for each, taken in zip(charges, answer.taken, strict=True)]
+        placed = cast("SequencedEntry", answer)  # it is in no term that could have ended
+        left = [left_of(each, taken, now_ns) for each, taken in zip(charges, placed.taken, strict=True)]
         return Reservation(tuple([each.taken for each in charges]), tuple(left))
 
     async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:

@@ -31,6 +31,7 @@ DIAL_SECONDS = 1.0
 ANSWER_SECONDS = 1.0
 
 
+_UNREACHED = "the store is not reached"
 _TOLD: Mapping[type[Exception], str] = {
     TimeoutError: "does not answer",
     AuthenticationError: "refuses the user or its password",
@@ -63,7 +64,7 @@ class StoreTls:
 
 @dataclass(frozen=True, slots=True)
 class StoreLogin:
-    """Who we are there: a user of its access list, and the file with the password; read at each connection."""
+    """Who we are there: a user of its access list, and the file of the password, read at each connection."""
 
     user: str | None = None
     password_file: Path | None = field(default=None, repr=False)
@@ -114,7 +115,7 @@ class Dialer:
             async with asyncio.timeout(DIAL_SECONDS):
                 return await _opened(connection, scripts)
         except (ValkeyError, OSError, TimeoutError) as error:
-            raise StoreAwayError(f"{self._address} {_said(error)}") from error
+            raise StoreAwayError(_said(error)) from error
 
     def _connection(self, address: StoreAddress) -> Connection:
         given: dict[str, Any] = {
@@ -141,7 +142,7 @@ class Dialer:
 
 async def _opened(connection: Connection, scripts: Iterable[Script]) -> StoreConnection:
     try:
-        await connection.connect()
+        await connection.connect()  # type: ignore[no-untyped-call]
         told, *_ = await _exchanged(connection, [("INFO", "server"), *(script.load for script in scripts)])
         return StoreConnection(connection, _run_id(cast("bytes", told)))
     except BaseException:
@@ -168,8 +169,8 @@ def _read(path: Path | None) -> str | None:
 
 
 def _said(error: Exception) -> str:
-    """Without what was sent: an error of the server may quote it."""
+    """Without what was sent: an error of the server may quote it; nor where it is: callers hear this."""
     for kind, told in _TOLD.items():
         if isinstance(error, kind):
-            return told
-    return "refuses what it was asked" if isinstance(error, ResponseError) else "is not reached"
+            return f"the store {told}"
+    return "the store refuses what it is asked" if isinstance(error, ResponseError) else _UNREACHED

@@ -1,7 +1,7 @@
-"""Keeps a machine's part of the store true to its log, and lets reservations in once all machines have done so.
+"""Keeps a machine's part of the store true to its log, and lets reservations in once all have done so.
 
-Knows: when a machine's next term begins, and what it waits for. Must not know: scripts, files. One a machine: in
-the process that has the log's writer.
+Knows: when a machine's next term begins, and what it waits for. Must not know: scripts, files. One a machine:
+in the process that has the log's writer.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Keeper:
                 self._connection = await self._dialer.dial((BEAT, BEGIN, ADOPT, OPEN))
                 self._roster.look_anew()
                 while True:
-                    await asyncio.sleep(await self._keep(self._connection))
+                    await self._rest(self._connection, await self._keep(self._connection))
             except StoreAwayError as error:
                 self._tell(str(error))
             except BrokerError as error:
@@ -116,6 +116,16 @@ class Keeper:
             return SOON_SECONDS
         self._tell("")
         return BEAT_SECONDS
+
+    async def _rest(self, connection: StoreConnection, seconds: float) -> None:
+        """So long, unless the store is lost or emptied meanwhile."""
+        until = self._now() + seconds
+        while self._now() < until:
+            await asyncio.sleep(SOON_SECONDS)
+            if seconds > SOON_SECONDS:
+                (epoch,) = await connection.run([("GET", self._names.epoch)])
+                if epoch != connection.incarnation.encode():
+                    return
 
     async def _look(self, connection: StoreConnection) -> StoreState:
         names = self._names

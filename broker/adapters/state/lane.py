@@ -7,6 +7,7 @@ who is charged. Nobody waits for the store but who reserves, and that one not fo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ from broker.model.charge import Charge, Taken
 AGAIN_SECONDS = 0.005
 REDIAL_SECONDS = 0.2
 DRAIN_SECONDS = 0.5
+IDLE_SECONDS = 0.5
+"""A store that is lost while nobody asks it anything is found so then."""
 _AT_ONCE = 256
 
 
@@ -121,9 +124,10 @@ class StateLane:
 
     async def drain(self) -> None:
         """Waits until all changes are made: at most half a second, and not where the store is away."""
-        until = asyncio.get_running_loop().time() + DRAIN_SECONDS
-        while self._changes and not self._away and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(AGAIN_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while self._changes and not self._away:  # noqa: ASYNC110 - once in a process's life
+                    await asyncio.sleep(AGAIN_SECONDS)
 
     def term_ended(self, term: int) -> None:
         """The machine's log says so: nothing is asked in this term any more."""
@@ -156,7 +160,11 @@ class StateLane:
             self._away = ""
             self._log.info("state_reached")
         while True:
-            await self._due.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await self._due.wait()
+            if not self._due.is_set():
+                await connection.run([("PING",)])
             self._due.clear()
             while self._waiting or self._changes:
                 if not await self._exchange(connection):

@@ -1,5 +1,5 @@
-"""A machine's part of the windows, as it is written to the store and read from there: in slices, so that a large
-one keeps nobody waiting.
+"""A machine's part of the windows, as it is written to the store and read from there: in slices, so that a
+large one keeps nobody waiting.
 
 Knows names and commands. Must not know when.
 """

@@ -117,8 +117,8 @@ def settle(changes: Iterable[Taken], names: Keyspace, machine: str, term: int) -
 
 @dataclass(frozen=True, slots=True)
 class StoreState:
-    """How all machines stand: their names → incarnation, term, beat. `beat` is the one that was left just now,
-    0 where another broker lives under this machine's name.
+    """How all machines stand: their names → incarnation, term, beat. `beat` is the one that was left just
+    now, 0 where another broker lives under this machine's name.
     """
 
     epoch: str

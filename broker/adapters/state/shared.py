@@ -47,7 +47,7 @@ class SharedState:
         return self._lane.away
 
     async def start(self) -> None:
-        """A store that is away keeps no broker from starting: calls with limits are refused until it is back."""
+        """A store that is away keeps no broker from starting: calls with limits are refused meanwhile."""
         self._run()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):

@@ -60,11 +60,12 @@ class SharedLedger:
             took = await self._lane.take(charges, deadline)
             if isinstance(took, CapPassed):
                 raise exceeded(charges[took.place], took.taken, self._clock.now_ns())
+            recorded = False
             try:
                 recorded = await self._machine_log.record_reserved(intent, charges, took.term)
-            except BaseException:
-                self._lane.change(took.term, given_back(charges))
-                raise
+            finally:
+                if not recorded:
+                    self._lane.change(took.term, given_back(charges))
             if recorded:
                 return self._reservation(charges, took.amounts)
             self._lane.term_ended(took.term)

@@ -1,0 +1,90 @@
+"""The shared state of a configuration: which store, and the ledger that calls are held to their limits by.
+
+Knows: which settings it needs. Must not know: what the store is asked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit
+
+from broker.adapters.ledger.access import WriterAccess
+from broker.adapters.ledger.ledger import FileLedger
+from broker.adapters.ledger.termed import TermLedger
+from broker.app.parts import StartedParts
+from broker.config import Settings
+from broker.config.state import TLS
+from broker.ports import CallLedger, Clock
+
+if TYPE_CHECKING:
+    from broker.adapters.state.shared import Store
+
+_PORT = 6379
+
+
+class SharedLimits(Protocol):
+    """How limits that machines share are."""
+
+    @property
+    def trouble(self) -> str:
+        """Why no call with limits can be served; an empty string where it can."""
+
+
+class KeptLimits(SharedLimits, Protocol):
+    """The same in the process that has the log's writer."""
+
+    def worker_left(self) -> None:
+        """A worker has ended, perhaps in the middle of something."""
+
+
+def log_of(settings: Settings, access: WriterAccess, clock: Clock) -> FileLedger:
+    """The log of a machine, not open yet: one that can be shared where limits are."""
+    kind = FileLedger if settings.state.adapter == "embedded" else TermLedger
+    return kind(settings.audit.directory, access, clock)
+
+
+async def keep_limits(
+    settings: Settings, log: FileLedger, clock: Clock, parts: StartedParts
+) -> tuple[CallLedger, KeptLimits | None]:
+    """What holds calls to their limits, in the process that has the log's writer. Raises ConfigError and
+    OSError.
+    """
+    if not isinstance(log, TermLedger):
+        return log, None
+    from broker.adapters.state.rosterfile import RosterFile
+    from broker.adapters.state.shared import KeptState
+
+    state = KeptState(store(settings), log, clock, RosterFile(settings.audit.keys))
+    await parts.begin("state", state.start, state.aclose)
+    return state.ledger, state
+
+
+async def share_limits(
+    settings: Settings, log: FileLedger, clock: Clock, parts: StartedParts
+) -> tuple[CallLedger, SharedLimits | None]:
+    """The same in another process of the machine."""
+    if not isinstance(log, TermLedger):
+        return log, None
+    from broker.adapters.state.shared import SharedState
+
+    state = SharedState(store(settings), log, clock)
+    await parts.begin("state", state.start, state.aclose)
+    return state.ledger, state
+
+
+def store(settings: Settings) -> Store:
+    """The store that is configured."""
+    from broker.adapters.state.dialing import Dialer, StoreAddress, StoreLogin, StoreTls
+    from broker.adapters.state.keyspace import Keyspace
+    from broker.adapters.state.shared import Store
+
+    state = settings.state
+    parts = urlsplit(state.url or "")
+    user = unquote(parts.username) if parts.username else None
+    dialer = Dialer(
+        StoreAddress(parts.hostname or "", parts.port or _PORT),
+        database=int(parts.path.strip("/") or 0),
+        login=StoreLogin(user, state.password_file),
+        tls=StoreTls(state.ca, state.certificate, state.key) if parts.scheme in TLS else None,
+    )
+    return Store(dialer, Keyspace(state.deployment), state.wait_seconds)
