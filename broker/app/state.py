@@ -5,9 +5,11 @@ Knows: which settings it needs. Must not know: what the store is asked.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
+from broker.adapters.keyfile import load_or_create_secret
 from broker.adapters.ledger.access import WriterAccess
 from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.termed import TermLedger
@@ -15,11 +17,13 @@ from broker.app.parts import StartedParts
 from broker.config import Settings
 from broker.config.state import TLS
 from broker.ports import CallLedger, Clock
+from broker.tlog.commitment import MASTER_BYTES
 
 if TYPE_CHECKING:
     from broker.adapters.state.shared import Store
 
 _PORT = 6379
+_SHOWN = 16
 
 
 class SharedLimits(Protocol):
@@ -54,7 +58,9 @@ async def keep_limits(
     from broker.adapters.state.rosterfile import RosterFile
     from broker.adapters.state.shared import KeptState
 
-    state = KeptState(store(settings), log, clock, RosterFile(settings.audit.keys))
+    keys = settings.audit.keys
+    names_key = sha256(load_or_create_secret(keys / "commitment.key", MASTER_BYTES)).hexdigest()[:_SHOWN]
+    state = KeptState(store(settings), log, clock, RosterFile(keys), names_key)
     await parts.begin("state", state.start, state.aclose)
     return state.ledger, state
 

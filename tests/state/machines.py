@@ -78,6 +78,7 @@ async def machine(
     origin: str = ORIGIN,
     deadline: float = PATIENT,
     crashes: bool = False,
+    names_key: str = "k",
 ) -> AsyncIterator[Machine]:
     """The one whose log and keys lie in `home`; one that `crashes` says goodbye to nobody."""
     async with AsyncExitStack() as ends:
@@ -87,7 +88,7 @@ async def machine(
         await log.open()
         ends.push_async_callback(log.close)
         store = Store(server.dialer, names or deployment(home), deadline)
-        state = KeptState(store, log, RealClock(), RosterFile(home / "keys"))
+        state = KeptState(store, log, RealClock(), RosterFile(home / "keys"), names_key)
         ends.push_async_callback(_torn_off if crashes else KeptState.aclose, state)
         await state.start()
         yield Machine(home / "log", log, state, process, writer, store)

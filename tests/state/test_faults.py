@@ -222,3 +222,16 @@ async def test_two_brokers_of_one_name_do_not_both_reserve(shared_store: RealSto
             assert told.value.kind is Kind.STATE_UNAVAILABLE
             assert not one.state.trouble
         await settled_at(CallsOn(one.ledger), 5)
+
+
+async def test_a_broker_that_names_limits_otherwise_reserves_nothing(
+    shared_store: RealStore, tmp_path: Path
+) -> None:
+    names = deployment(tmp_path)
+    async with (
+        machine(tmp_path / "a", shared_store, names, A) as one,
+        machine(tmp_path / "b", shared_store, names, B, DEADLINE, names_key="other") as other,
+    ):
+        assert "commitment.key" in other.state.trouble
+        await refused(CallsOn(other.ledger))
+        await CallsOn(one.ledger).reserve(charge("a", 1, 1))

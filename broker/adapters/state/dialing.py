@@ -86,6 +86,19 @@ class StoreConnection:
         except (ValkeyError, OSError, TimeoutError) as error:
             raise StoreAwayError(_said(error), unsure=True) from error
 
+    async def forbidden(self, commands: Sequence[Command]) -> list[str]:
+        """The names of those that its user may not give there; the others are done. Raises StoreAwayError."""
+        names: list[str] = []
+        for command in commands:
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await _exchanged(self._connection, [command])
+            except NoPermissionError:
+                names.append(str(command[0]))
+            except (ValkeyError, OSError, TimeoutError) as error:
+                raise StoreAwayError(_said(error)) from error
+        return names
+
     async def close(self) -> None:
         """Lets it go; waits for nobody."""
         with contextlib.suppress(ValkeyError, OSError):

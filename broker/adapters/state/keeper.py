@@ -41,8 +41,11 @@ class Keeper:
         roster: Roster,
         remember: Callable[[], Awaitable[None]],
         clock: Clock,
+        names_key: str,
     ) -> None:
-        """`remember` makes durable what the roster knows. The machine is called as its log."""
+        """`remember` makes durable what the roster knows; `names_key` is the fingerprint of the key that
+        names of limits are committed with. The machine is called as its log.
+        """
         self._dialer = dialer
         self._names = names
         self._log = log
@@ -50,6 +53,7 @@ class Keeper:
         self._roster = roster
         self._remember = remember
         self._clock = clock
+        self._names_key = names_key
         self._term = 0
         self._beat = LEFT
         self._begun_at = 0.0
@@ -107,6 +111,9 @@ class Keeper:
             self._tell(f"another broker has audit.origin {self._machine}, too")
             return SOON_SECONDS
         self._beat = state.beat
+        if not await self._speaks_as_all(connection):
+            self._tell("this broker has another commitment.key in audit.keys than the others")
+            return BEAT_SECONDS
         if self._must_begin(state, connection.incarnation):
             await self._begin(connection, state)
             return 0.0
@@ -136,6 +143,12 @@ class Keeper:
         if self._roster.known != before:
             await self._remember()
         return state
+
+    async def _speaks_as_all(self, connection: StoreConnection) -> bool:
+        """Whether a name of a limit means the same here as at the other machines."""
+        key = self._names.names_key
+        _, theirs = await connection.run([("SET", key, self._names_key, "NX"), ("GET", key)])
+        return theirs == self._names_key.encode()
 
     def _must_begin(self, state: StoreState, incarnation: str) -> bool:
         """Whether what the store has of this machine may not be what its log says."""

@@ -45,6 +45,11 @@ class Keyspace:
         """The machines of which nobody knows whether the last they asked for was done."""
         return self._named("unsure")
 
+    @property
+    def names_key(self) -> str:
+        """The fingerprint of the key that names of limits are committed with."""
+        return self._named("names-key")
+
     def writing(self, machine: str) -> str:
         """There while a machine's part is being written: an emptied store has lost it."""
         return self._named(f"writing:{machine}")

@@ -69,15 +69,17 @@ class SharedState:
 class KeptState(SharedState):
     """Of the process that has the log's writer: it keeps the machine's part, too."""
 
-    def __init__(self, store: Store, log: TermLedger, clock: Clock, file: RosterFile) -> None:
-        """Raises ConfigError and OSError where the file of other machines cannot be read. Blocking."""
+    def __init__(self, store: Store, log: TermLedger, clock: Clock, file: RosterFile, names_key: str) -> None:
+        """`names_key`: see Keeper. Raises ConfigError and OSError where the file of other machines cannot be
+        read. Blocking.
+        """
         super().__init__(store, log, clock)
         roster = Roster(log.origin, file.read())
 
         async def remember() -> None:
             await asyncio.to_thread(file.write, dict(roster.known))
 
-        self._keeper = Keeper(store.dialer, store.names, log, roster, remember, clock)
+        self._keeper = Keeper(store.dialer, store.names, log, roster, remember, clock, names_key)
 
     @property
     def trouble(self) -> str:
