@@ -137,7 +137,9 @@ def _kind(field: FieldInfo) -> str:
     if "dict[str, str]" in text:
         return "table of texts"
     names: dict[Any, str] = {str: "text", bool: "true, false", int: "integer", float: "number", Path: "path"}
-    kind = get_args(field.annotation)[0] if get_args(field.annotation) else field.annotation
+    kind: Any = field.annotation
+    while kind not in names:
+        kind = get_args(kind)[0]
     return names[kind]
 
 

@@ -51,6 +51,9 @@ class Machine:
     def lose(self) -> None:
         self.process.kill()
 
+    def restore(self) -> None:
+        """A process that has ended is not started again."""
+
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[SharedState]:
         """Another process's part, but for the process."""

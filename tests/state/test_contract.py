@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from broker.adapters.state.sharedledger import SharedLedger
 from tests.contracts.call_ledger_contract import CallLedgerContract, OpensCallLedger
+from tests.contracts.ledger_contract import LedgerContract, OpensLedger
 from tests.state.machines import Machine, machine
 from tests.state.server import RealStore
 
@@ -33,12 +35,17 @@ class TestSharedLedger(CallLedgerContract):
 
     @pytest.fixture
     def open_ledger(self, shared_store: RealStore) -> OpensCallLedger:
-        @asynccontextmanager
-        async def open_ledger(home: Path) -> AsyncIterator[Machine]:
-            async with machine(home, shared_store) as opened:
-                yield opened
+        return partial(machine, server=shared_store)
 
-        return open_ledger
+
+class TestSharedLedgersLog(LedgerContract):
+    """The contract."""
+
+    adapter = SharedLedger
+
+    @pytest.fixture
+    def open_ledger(self, shared_store: RealStore) -> OpensLedger:
+        return partial(machine, server=shared_store)
 
 
 class TestSharedLedgerOfWorker(CallLedgerContract):

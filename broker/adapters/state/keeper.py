@@ -48,7 +48,7 @@ class Keeper:
         """
         self._dialer = dialer
         self._names = names
-        self._log = log
+        self._ledger = log
         self._machine = log.origin
         self._roster = roster
         self._remember = remember
@@ -60,7 +60,7 @@ class Keeper:
         self._unsure = False
         self._trouble = "the store has not been reached yet"
         self._connection: StoreConnection | None = None
-        self._events = structlog.get_logger()
+        self._log = structlog.get_logger()
 
     @property
     def trouble(self) -> str:
@@ -164,7 +164,7 @@ class Keeper:
         before, self._unsure = state.terms.get(self._machine, 0), False
         term = max(self._clock.now_ns() // NS_PER_US, before + 1, self._term + 1)
         await connection.run([parts.writing(self._names, self._machine, term)])
-        held = await self._log.begin_term(term)
+        held = await self._ledger.begin_term(term)
         self._term, self._begun_at = term, self._now()
         await parts.begin(connection, self._names, self._machine, term, held, before)
 
@@ -173,7 +173,7 @@ class Keeper:
         for machine, term in self._roster.unseen(state, self._now()).items():
             self._roster.saw(machine, term, await parts.read(connection, self._names, term))
             await self._remember()
-            self._events.warning("machine_away", machine=machine)
+            self._log.warning("machine_away", machine=machine)
 
     async def _open(self, connection: StoreConnection, state: StoreState) -> None:
         """Lets reservations in, where nothing is missing."""
@@ -192,9 +192,9 @@ class Keeper:
         """Once for each."""
         if trouble != self._trouble:
             if trouble:
-                self._events.warning("limits_closed", why=trouble)
+                self._log.warning("limits_closed", why=trouble)
             else:
-                self._events.info("limits_open", term=self._term)
+                self._log.info("limits_open", term=self._term)
             self._trouble = trouble
 
     def _now(self) -> float:

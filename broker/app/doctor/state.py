@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from broker.adapters.state.examination import StoreFindings, examine_store
+from broker.adapters.state.examining import StoreFindings, examine_store
 from broker.adapters.state.refusals import StoreAwayError
 from broker.app.doctor.check import Check, Level
 from broker.app.state import store
