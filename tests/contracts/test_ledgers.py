@@ -14,8 +14,8 @@ from typing import Protocol
 import pytest
 
 from broker.adapters.ledger.ledger import FileLedger
-from broker.adapters.ledger.termed import TermLedger
 from broker.adapters.ledger.space import SpaceWatch
+from broker.adapters.ledger.termed import TermLedger
 from broker.adapters.repeated_refusals import CountedRefusals
 from broker.adapters.telemetry import MeteredLedger, Metrics
 from broker.ports import CallLedger

@@ -16,6 +16,8 @@ from tests.contracts.ledger_contract import LedgerContract, OpensLedger
 from tests.state.machines import Machine, machine
 from tests.state.server import RealStore
 
+pytestmark = pytest.mark.servers
+
 
 @dataclass
 class OfWorker:

@@ -14,6 +14,8 @@ from broker.cli.main import app
 from tests.state.server import RealStore
 from tests.vault.serving import configuration, placed
 
+pytestmark = pytest.mark.servers
+
 
 def checked(home: Path, store: RealStore, **state: object) -> tuple[int, list[tuple[str, str, str]]]:
     """The exit code, and (level, told, remedy) of each check of the state."""

@@ -16,6 +16,8 @@ from tests.contracts.call_ledger_contract import CallsOn, charge
 from tests.state.machines import Machine, deployment, machine
 from tests.state.server import RealStore
 
+pytestmark = pytest.mark.servers
+
 A, B = "broker.example/a", "broker.example/b"
 DEADLINE = 0.05
 BUSY_SECONDS = 0.25

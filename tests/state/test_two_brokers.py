@@ -28,6 +28,8 @@ from tests.serving import KEY, served_broker
 from tests.sizes import sized
 from tests.state.server import RealStore
 
+pytestmark = pytest.mark.servers
+
 CHAT = "/v1/chat/completions"
 ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 5}
 CAP, CONNECTIONS = 100, 64

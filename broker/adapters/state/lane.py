@@ -1,7 +1,7 @@
-"""One process's way to the store: what is asked meanwhile goes there together, on one connection, in order.
+"""One process's way to the store: all that it asks goes there in order, on one connection, at once.
 
-Knows: batches, deadlines, what becomes of what was asked when the connection is lost. Must not know: logs,
-who is charged. Nobody waits for the store but who reserves, and that one not for long.
+Knows: deadlines, and what becomes of what was asked when the connection is lost. Must not know: logs, who is
+charged. Nobody waits for the store but who reserves, and that one not for long.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import cast
 
 import structlog
 
-from broker.adapters.state.dialing import Dialer, StoreConnection
+from broker.adapters.state.dialing import ANSWER_SECONDS, Dialer, StoreConnection
 from broker.adapters.state.keyspace import Keyspace
 from broker.adapters.state.refusals import StoreAwayError, unavailable
 from broker.adapters.state.scripts import (
     RESERVE,
     SETTLE,
-    Answer,
     AskedCharges,
+    Command,
     OtherTerm,
     ReserveAnswer,
     Took,
@@ -39,15 +39,17 @@ REDIAL_SECONDS = 0.2
 DRAIN_SECONDS = 0.5
 IDLE_SECONDS = 0.5
 """A store that is lost while nobody asks it anything is found so then."""
-_AT_ONCE = 256
+LINGER_SECONDS = 0.01
+"""Changes wait so long for somebody who asks: one write to the store's disk is enough for both."""
+_PING: Command = ("PING",)
 
 
-@dataclass(eq=False, slots=True)
-class WaitingCharges:
-    """What somebody waits for."""
+@dataclass(frozen=True, eq=False, slots=True)
+class AskedReservation:
+    """What somebody waits for, who asked in this term."""
 
     charges: Sequence[Charge]
-    asked: AskedCharges
+    term: int
     answer: asyncio.Future[ReserveAnswer] = field(repr=False)
 
 
@@ -59,6 +61,10 @@ class RecordedChange:
     changes: tuple[Taken, ...]
 
 
+Asked = AskedReservation | RecordedChange | None
+"""What the store was asked; None: whether it is there."""
+
+
 class StateLane:
     """Use: `run` beside all else, for as long as the process lives."""
 
@@ -66,13 +72,15 @@ class StateLane:
         self._dialer = dialer
         self._names = names
         self._machine = machine
+        self._connection: StoreConnection | None = None
         self._away = "the store has not been reached yet"
         self._unsure = False
         self._term = 0
         self._ended = 0
-        self._waiting: deque[WaitingCharges] = deque()
+        self._asked: deque[Asked] = deque()
         self._changes: deque[RecordedChange] = deque()
         self._due = asyncio.Event()
+        self._heard_at = 0.0
         self._log = structlog.get_logger()
 
     @property
@@ -90,10 +98,12 @@ class StateLane:
                 await asyncio.sleep(REDIAL_SECONDS)
                 continue
             try:
+                await self._greet(connection)
                 await self._serve(connection)
             except StoreAwayError as error:
                 self._lose(error)
             finally:
+                self._connection = None
                 await connection.close()
 
     async def take(self, charges: Sequence[Charge], deadline: float) -> Took | CapPassed:
@@ -103,9 +113,7 @@ class StateLane:
         asked = AskedCharges.of(charges, self._names)
         loop = asyncio.get_running_loop()
         while True:
-            if self._away:
-                raise unavailable(self._away)
-            answer = await self._ask(WaitingCharges(charges, asked, loop.create_future()), deadline)
+            answer = await self._ask(charges, asked, deadline)
             if isinstance(answer, WindowEnded):
                 raise unavailable("this machine's clock and the store's are too far apart")
             if isinstance(answer, Took | CapPassed):
@@ -141,97 +149,112 @@ class StateLane:
             self._term = term
         return term > self._ended
 
-    async def _ask(self, waiting: WaitingCharges, deadline: float) -> ReserveAnswer:
-        self._waiting.append(waiting)
-        self._due.set()
+    async def _ask(self, charges: Sequence[Charge], asked: AskedCharges, deadline: float) -> ReserveAnswer:
+        connection = self._connection
+        if connection is None:
+            raise unavailable(self._away)
+        loop, term = asyncio.get_running_loop(), self._term
+        waiting = AskedReservation(charges, term, loop.create_future())
+        command = reserve(asked, self._names, connection.incarnation, self._machine, term)
+        late = loop.call_at(deadline, _give_up, waiting.answer)
         try:
-            async with asyncio.timeout_at(deadline):
-                return await waiting.answer
-        except TimeoutError:
-            raise unavailable("the store does not answer in time") from None
+            await self._send(connection, [*self._due_changes(), (waiting, command)])
+            return await waiting.answer
+        except StoreAwayError as error:
+            raise unavailable(str(error)) from error
+        finally:
+            late.cancel()
 
-    async def _serve(self, connection: StoreConnection) -> None:
+    def _due_changes(self) -> list[tuple[Asked, Command]]:
+        """What gives back goes first."""
+        due, names = list(self._changes), self._names
+        self._changes.clear()
+        return [(each, settle(each.changes, names, self._machine, each.term)) for each in due]
+
+    async def _send(self, connection: StoreConnection, asking: Sequence[tuple[Asked, Command]]) -> None:
+        if not self._asked:
+            self._heard_at = asyncio.get_running_loop().time()
+        self._asked.extend([each for each, _ in asking])
+        await connection.send([command for _, command in asking])
+
+    async def _greet(self, connection: StoreConnection) -> None:
         if self._unsure:
             await connection.run([("SADD", self._names.unsure, self._machine)])
             self._unsure = False
         (term,) = await connection.run([("HGET", self._names.terms, self._machine)])
         self._learn(int(cast("bytes", term or 0)))
+        self._connection = connection
         if self._away:
             self._away = ""
             self._log.info("state_reached")
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(IDLE_SECONDS):
-                    await self._due.wait()
-            if not self._due.is_set():
-                await connection.run([("PING",)])
-            self._due.clear()
-            while self._waiting or self._changes:
-                if not await self._exchange(connection):
-                    await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _exchange(self, connection: StoreConnection) -> bool:
-        """One batch: what gives back first. False where it was changes alone that the store does not take
-        yet.
-        """
-        changes = [self._changes[at] for at in range(min(_AT_ONCE, len(self._changes)))]
-        asking = self._next()
-        term, names, machine = self._term, self._names, self._machine
-        commands = [settle(each.changes, names, machine, each.term) for each in changes]
-        commands += [reserve(each.asked, names, connection.incarnation, machine, term) for each in asking]
+    async def _serve(self, connection: StoreConnection) -> None:
+        """Until the store is lost. Raises StoreAwayError."""
+        serving = {asyncio.create_task(self._hear(connection)), asyncio.create_task(self._tend(connection))}
         try:
-            answers = await connection.run(commands)
-        except StoreAwayError:
-            for _ in changes:
-                self._changes.popleft()  # whether they were made nobody knows: see keeper
-            for each in asking:
-                self._answer(each, None)
-            raise
-        kept = self._settled(changes, answers[: len(changes)])
-        for each, answer in zip(asking, answers[len(changes) :], strict=True):
-            self._answer(each, reserve_answer(answer, term))
-        return bool(asking) or kept < len(changes)
+            done, _ = await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        finally:
+            for each in serving:
+                each.cancel()
+            await asyncio.wait(serving)
 
-    def _next(self) -> list[WaitingCharges]:
-        """Who waits longest, but for those that have given up."""
-        asking: list[WaitingCharges] = []
-        while self._waiting and len(asking) < _AT_ONCE:
-            each = self._waiting.popleft()
-            if not each.answer.done():
-                asking.append(each)
-        return asking
+    async def _hear(self, connection: StoreConnection) -> None:
+        """The answers come in the order of what was asked."""
+        while True:
+            answer = await connection.receive()
+            self._heard_at = asyncio.get_running_loop().time()
+            asked = self._asked.popleft()
+            if isinstance(asked, AskedReservation):
+                self._answer(asked, reserve_answer(answer, asked.term))
+            elif isinstance(asked, RecordedChange) and answer:  # its term has not begun there yet
+                self._changes.append(asked)
+                self._due.set()
 
-    def _settled(self, changes: Sequence[RecordedChange], answers: Sequence[Answer]) -> int:
-        """How many of them are kept, because their term has not begun in the store yet."""
-        for _ in changes:
-            self._changes.popleft()
-        kept = [each for each, answer in zip(changes, answers, strict=True) if answer]
-        self._changes.extendleft(reversed(kept))
-        return len(kept)
+    async def _tend(self, connection: StoreConnection) -> None:
+        """Sees that changes go, and that the store is there."""
+        while True:
+            await self._something_due(IDLE_SECONDS)
+            await asyncio.sleep(LINGER_SECONDS)
+            if self._changes:
+                await self._send(connection, self._due_changes())
+            elif not self._asked:
+                await self._send(connection, [(None, _PING)])
+            if self._asked and asyncio.get_running_loop().time() - self._heard_at > ANSWER_SECONDS:
+                raise StoreAwayError("the store does not answer")
 
-    def _answer(self, waiting: WaitingCharges, answer: ReserveAnswer | None) -> None:
+    async def _something_due(self, seconds: float) -> None:
+        """At most so long."""
+        over = asyncio.get_running_loop().call_later(seconds, self._due.set)
+        await self._due.wait()
+        over.cancel()
+        self._due.clear()
+
+    def _answer(self, asked: AskedReservation, answer: ReserveAnswer) -> None:
         """Who has given up meanwhile takes nothing."""
-        if waiting.answer.done():
-            if isinstance(answer, Took):
-                self.change(answer.term, [_given_back(each.taken) for each in waiting.charges])
-        elif answer is not None:
-            waiting.answer.set_result(answer)
-        else:
-            waiting.answer.set_exception(unavailable("the store was lost"))
+        if not asked.answer.done():
+            asked.answer.set_result(answer)
+        elif isinstance(answer, Took):
+            self.change(answer.term, given_back(asked.charges))
 
     def _lose(self, error: StoreAwayError) -> None:
-        self._unsure |= error.unsure
+        """Whether it has done what it was asked last nobody knows; the keeper will find out."""
         if not self._away:
             self._log.warning("state_away", why=str(error))
         self._away = str(error)
-        while self._waiting:
-            self._answer(self._waiting.popleft(), None)
+        self._unsure |= any(each is not None for each in self._asked)
+        for each in self._asked:
+            if isinstance(each, AskedReservation) and not each.answer.done():
+                each.answer.set_exception(unavailable(self._away))
+        self._asked.clear()
+
+
+def _give_up(answer: asyncio.Future[ReserveAnswer]) -> None:
+    if not answer.done():
+        answer.set_exception(unavailable("the store does not answer in time"))
 
 
 def given_back(charges: Sequence[Charge]) -> list[Taken]:
     """The changes that undo them."""
-    return [_given_back(each.taken) for each in charges]
-
-
-def _given_back(taken: Taken) -> Taken:
-    return taken._replace(amount=-taken.amount)
+    return [each.taken._replace(amount=-each.taken.amount) for each in charges]

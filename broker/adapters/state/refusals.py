@@ -11,13 +11,9 @@ RETRY_SECONDS = 1.0
 
 
 class StoreAwayError(Exception):
-    """The store cannot be asked; the message says why, and holds nothing secret. `unsure`: whether it may
-    have done what it was asked.
+    """The store cannot be asked; the message says why, and holds nothing secret. What it was asked last it
+    may have done.
     """
-
-    def __init__(self, why: str, *, unsure: bool = False) -> None:
-        super().__init__(why)
-        self.unsure = unsure
 
 
 def unavailable(why: str) -> BrokerError:

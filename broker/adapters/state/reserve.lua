@@ -49,8 +49,8 @@ for arg = 4, #ARGV, 4 do
 end
 key = 4
 for arg = 4, #ARGV, 4 do
-  redis.call('HINCRBY', KEYS[key], term, ARGV[arg])
-  if ARGV[arg + 2] ~= '0' then
+  local held = redis.call('HINCRBY', KEYS[key], term, ARGV[arg])
+  if held == tonumber(ARGV[arg]) and ARGV[arg + 2] ~= '0' then -- the first that this machine takes
     redis.call('EXPIREAT', KEYS[key], ARGV[arg + 2])
   end
   key = key + tonumber(ARGV[arg + 3]) + 1
