@@ -5,7 +5,7 @@ UV := .tools/uv/bin/uv
 UV_VERSION := 0.13.9
 RUN := .venv/bin/python
 # WORKERS: processes that run tests side by side; many tests wait more than they work.
-WORKERS ?= 4
+WORKERS ?= 5
 # QUICK: the folders of tests that start no process and need no server; tests/structure holds it to that.
 QUICK := budget call catalog identity keystore lanes lifecycle loop money prefilter shaping structure throttling tlog
 # COVERED: what `make coverage` runs, e.g. COVERED="tests/e2e tests/grpc"; loop holds times, which measuring changes.

@@ -254,7 +254,10 @@ roles := {
 		"content": "by-severity",
 		"limits": {"requests/minute": {"unit": "requests", "cap": 60, "window_seconds": 60}},
 		"limits_by": {
-			"user": {"spend/day": {"unit": "micro_usd", "cap": 1000000, "window_seconds": 86400}},
+			"user": {
+				"spend/day": {"unit": "micro_usd", "cap": 1000000, "calendar": "day", "time_zone": "Europe/Berlin", "warn_percent": 50},
+				"streams": {"unit": "concurrent_streams", "cap": 2, "observe": true},
+			},
 		},
 		"credential": "openai",
 		"shape": {"force_user": true, "caps": {"max_tokens": 512, "n": 1}},

@@ -21,11 +21,9 @@ of(role) := role.limits if {
 	part.limits[name]
 }
 
-charged(account, limit) := {
-	"account": account,
-	"unit": limit.unit,
-	"cap": limit.cap,
-	"window_seconds": limit.window_seconds,
+charged(account, limit) := {key: value |
+	some part in [limit, {"account": account}]
+	some key, value in part
 }
 
 # A prefix keeps a user whose name looks like a subject out of that subject's account.

@@ -28,6 +28,7 @@ cases := {
 	}}},
 	"without a user": {"input": inputs.call("kiosk", {"/token/user": null}), "rule": "granted", "expect": {"limits": {
 		"requests/minute": {"account": inputs.id("kiosk"), "unit": "requests", "cap": 60, "window_seconds": 60},
-		"spend/day": {"account": inputs.id("kiosk"), "unit": "micro_usd", "cap": 1000000, "window_seconds": 86400},
+		"spend/day": {"account": inputs.id("kiosk"), "unit": "micro_usd", "cap": 1000000, "calendar": "day", "time_zone": "Europe/Berlin", "warn_percent": 50},
+		"streams": {"account": inputs.id("kiosk"), "unit": "concurrent_streams", "cap": 2, "observe": true},
 	}}},
 }

@@ -9,6 +9,7 @@ policies one of them has tried the others do not try again.
 from __future__ import annotations
 
 import atexit
+import fcntl
 import gc
 import json
 import os
@@ -19,25 +20,28 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TextIO
 
 from broker.catalog.vocabulary import load_vocabularies
 from broker.prefilter.inspector import Inspector
+from tests.births import ASKING, MOST_BYTES, PART, TRIAL, Asked, Births
 from tests.commands import Done
-from tests.trials import tried_once
+from tests.trials import SHARED, shared_trials, tried_once
 
 BROKER = "broker.cli.main"
 SIMULATOR = "broker.simulator.__main__"
 STDERR = 2
-_LOADED = (BROKER, SIMULATOR, "broker.cli.dev", "broker.app.from_vault", "broker.adapters.opa")
+_LOADED = (BROKER, SIMULATOR, PART, TRIAL, "broker.cli.dev", "broker.app.from_vault", "broker.adapters.opa")
 _STREAMS = (0, 1, 2)
-_MOST_BYTES = 128 * 1024
+_STDIN = 0
+_APART = 200
+"""More than any descriptor that a child is to have."""
+_MOST_DESCRIPTORS = 16
 _PRELOADED = "GRPC_VERBOSITY"
 """Set before grpc is loaded, as `broker serve` does; what is born keeps it."""
 
@@ -96,27 +100,13 @@ class Born:
         if self.returncode is None:
             self._end.settimeout(timeout)
             with suppress(TimeoutError, BlockingIOError):
-                self.returncode = json.loads(self._end.recv(_MOST_BYTES))
+                self.returncode = json.loads(self._end.recv(MOST_BYTES))
                 self._end.close()
         return self.returncode
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What a child is to be: `first` is Python that it runs before its program."""
-
-    program: str
-    words: tuple[str, ...]
-    first: str
-    folder: str
-    environment: Mapping[str, str]
-
-
-class Nursery:
+class Nursery(Births):
     """Its children live side by side. They end with it."""
-
-    def __init__(self, asked: socket.socket) -> None:
-        self._asked = asked
 
     def command(self, folder: Path) -> dict[str, str]:
         """Puts a `broker` there that is born here; what a shell's environment is to have beside it. The shell
@@ -125,7 +115,7 @@ class Nursery:
         script = Path(__file__).with_name("born_broker.py").read_text()
         (folder / "broker").write_text(f"#!{sys.executable} -ISE\n{script}")
         (folder / "broker").chmod(0o755)
-        return {"NURSERY": str(self._asked.fileno())}
+        return {ASKING: str(self.fileno())}
 
     def spawn(
         self,
@@ -139,14 +129,10 @@ class Nursery:
         Its environment is ours or the one given, its errors go to a pipe or to the descriptor `stderr`.
         """
         ours, given = _pipes(stderr)
-        end, told = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = dict(os.environ if environment is None else environment)
-        asked = json.dumps(asdict(_Asked(program, words, first, os.getcwd(), environment)))
-        with told:
-            socket.send_fds(self._asked, [asked.encode()], [*given, told.fileno()])
+        pid, end = self.bear(Asked(program, words, first, os.getcwd(), environment), given)
         for each in given:
             os.close(each)
-        pid = json.loads(end.recv(_MOST_BYTES))
         stdin, stdout, *errors = ours
         return Born((program, *words), pid, stdin, stdout, errors[0] if errors else None, end)
 
@@ -165,16 +151,18 @@ def _pipes(stderr: int | None) -> tuple[list[TextIO], list[int]]:
 def nursery() -> Iterator[Nursery]:
     """A new one."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    trials = TemporaryDirectory(prefix="trials-")
-    command = [sys.executable, "-m", __name__, str(theirs.fileno()), trials.name]
-    told = {**os.environ, _PRELOADED: "INFO", "PYTHONUNBUFFERED": "1"}
-    with (
-        trials,
-        subprocess.Popen(command, pass_fds=[theirs.fileno()], env=told, start_new_session=True),
-        ours,
-    ):
-        theirs.close()
-        yield Nursery(ours)
+    command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+    passed = [ours.fileno(), theirs.fileno()]
+    with nullcontext() if SHARED in os.environ else shared_trials():
+        told = {**os.environ, _PRELOADED: "INFO", ASKING: str(ours.fileno()), "PYTHONUNBUFFERED": "1"}
+        with (
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, pass_fds=passed, env=told, start_new_session=True
+            ),  # which ends with its standard input
+            ours,
+        ):
+            theirs.close()
+            yield Nursery(ours)
 
 
 @lru_cache(maxsize=1)
@@ -182,7 +170,9 @@ def the_nursery() -> Nursery:
     """This process's own, begun for the first who asks, and ended with the process."""
     begun = ExitStack()
     atexit.register(begun.close)
-    return begun.enter_context(nursery())
+    begun_here = begun.enter_context(nursery())
+    os.environ[ASKING] = str(begun_here.fileno())
+    return begun_here
 
 
 class _Living:
@@ -196,13 +186,21 @@ class _Living:
         self._each[os.pidfd_open(pid)] = pid, told
 
     def wait(self, asked: socket.socket) -> None:
-        """Returns once something is asked; until then it tells of those that end."""
-        while asked.fileno() not in (ready := select.select([asked.fileno(), *self._each], [], [])[0]):
+        """Returns once something is asked; until then it tells of those that end. When this process's
+        standard input ends, all do.
+        """
+        while asked.fileno() not in (ready := self._ready(asked)):
+            if _STDIN in ready:
+                self.kill()
+                sys.exit()
             for each in ready:
                 pid, told = self._each.pop(each)
                 os.close(each)
                 with told, suppress(BrokenPipeError):
                     told.send(json.dumps(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
+
+    def _ready(self, asked: socket.socket) -> list[int]:
+        return select.select([asked.fileno(), _STDIN, *self._each], [], [])[0]
 
     def kill(self) -> None:
         for pid, _ in self._each.values():
@@ -220,49 +218,56 @@ def _born(asked: socket.socket) -> Callable[[], int | None]:
     living = _Living()
     while True:
         living.wait(asked)
-        message, given, _, _ = socket.recv_fds(asked, _MOST_BYTES, len(_STREAMS) + 1)
-        if not message:
-            living.kill()
-            sys.exit()
-        *streams, end = given
+        message, received, _, _ = socket.recv_fds(asked, MOST_BYTES, _MOST_DESCRIPTORS)
+        *given, end = received
         told = socket.socket(fileno=end)
         pid = os.fork()
         if pid == 0:
             living.forget()
             asked.close()
             told.close()
-            return _become(_Asked(**json.loads(message)), streams)
-        for each in streams:
+            return _become(Asked(**json.loads(message)), given)
+        for each in given:
             os.close(each)
         living.add(pid, told)
 
 
-def _become(asked: _Asked, streams: list[int]) -> Callable[[], int | None]:
+def _become(asked: Asked, given: list[int]) -> Callable[[], int | None]:
     os.setsid()
-    for stream, given in zip(_STREAMS, streams, strict=True):
-        os.dup2(given, stream)
-        os.close(given)
+    _renumber(given, [*_STREAMS, *asked.passed])
     os.chdir(asked.folder)
-    grpcs = {name: value for name, value in os.environ.items() if name.startswith("GRPC_")}
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("GRPC_", ASKING))}
     os.environ.clear()
-    os.environ.update(asked.environment, **grpcs)
+    os.environ.update(asked.environment, **kept)
     sys.argv = ["broker", *asked.words]
     exec(asked.first, {})  # noqa: S102 - a test's own
     program: Callable[[], int | None] = import_module(asked.program).main
     return program
 
 
+def _renumber(given: list[int], wanted: list[int]) -> None:
+    """By way of numbers that are neither: each may be another's."""
+    apart = [fcntl.fcntl(each, fcntl.F_DUPFD, _APART) for each in given]
+    for each in given:
+        os.close(each)
+    for each, number in zip(apart, wanted, strict=True):
+        os.dup2(each, number)
+        os.close(each)
+
+
 def _load() -> None:
     """What every broker would load and compile again."""
+    gc.disable()
     for module in _LOADED:
         import_module(module)
     load_vocabularies()
     Inspector((), None)
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 if __name__ == "__main__":
     _load()
-    with tried_once(Path(sys.argv[2])):
+    with tried_once():
         sys.exit(_born(socket.socket(fileno=int(sys.argv[1])))())

@@ -32,9 +32,12 @@ def served_broker(
     policy: Mapping[str, object],
     *,
     workers: int = WORKERS,
+    first: str = "",
     **sections: Mapping[str, object],
 ) -> Iterator[RunningBroker]:
-    """The broker, accepting calls; ended afterwards. `policy` and `sections` replace whole sections."""
+    """The broker, accepting calls; ended afterwards. `policy` and `sections` replace whole sections; `first`
+    as for `start_broker`.
+    """
     places = DevPaths(home)
     places.prepare()
     import_upstream_key(places, KEY)
@@ -44,7 +47,7 @@ def served_broker(
     config = home / "broker.toml"
     config.write_text(_toml(sections))
     with home.with_name(f"{home.name}.err").open("a") as errors:
-        process = start(("serve", "--config", str(config)), errors)
+        process = start(("serve", "--config", str(config)), errors, first=first)
     assert process.stdout is not None
     said = [process.stdout.readline().strip() for _ in range(_READY_LINES)]
     running = _running(process, places, said, console, upstream)

@@ -19,6 +19,8 @@ from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics
 from broker.app.machine import MachineParts
 from broker.app.policy import PolicyEngine
 from broker.call.authorization import CallAuthorizer
+from broker.call.limits import CallLimits
+from broker.call.own_limits import OwnLimits
 from broker.call.pipeline import Pipeline, Ports
 from broker.call.stages import Stages
 from broker.call.stream_supervisor import StreamSupervisor
@@ -27,10 +29,17 @@ from broker.identity.authentication import Authentication
 from broker.identity.certificate import CertificateReader
 from broker.identity.revocation import RevocationSet
 from broker.listeners.grpc.dependencies import ListenerDependencies
-from broker.listeners.throttling import Throttle, ThrottledAdmin, ThrottledCalls, ThrottledTokens
+from broker.listeners.throttling import (
+    Throttle,
+    ThrottledAdmin,
+    ThrottledCalls,
+    ThrottledLimits,
+    ThrottledTokens,
+)
 from broker.ports import Authorizer, Upstream
 from broker.prefilter.inspector import Inspector
 from broker.services.administrator import Administrator
+from broker.services.limit_administrator import LimitAdministrator
 from broker.services.policy_explainer import PolicyExplainer
 from broker.services.tokens import TokenIssuer
 from broker.tlog.commitment import MASTER_BYTES, Committer
@@ -64,26 +73,25 @@ class WiredCore:
         revocations = RevocationSet(machine.ledger.revoked)
         machine.ledger.on_revoked = revocations.revoke_token
         authorizer = CachingAuthorizer(plugged.policy.authorizer, revocations, clock)
-        call_authorizer = CallAuthorizer(
-            authorizer, clock, _zone(settings), plugged.policy.observer(self.refusals)
-        )
+        zone = _zone(settings)
+        call_authorizer = CallAuthorizer(authorizer, clock, zone, plugged.policy.observer(self.refusals))
         self.supervisor = StreamSupervisor(clock, call_authorizer.circumstances)
         content = settings.content
         stages = Stages(Inspector(content.banned_topics, content.injection_phrases))
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
+        authentication = Authentication(machine.token_key.verifier, revocations)
+        limits = CallLimits(stages.finds, committer.commit, zone)
         pipeline = Pipeline(
-            self._ports(),
-            Authentication(machine.token_key.verifier, revocations),
-            stages,
-            call_authorizer,
-            committer.commit,
-            self.supervisor,
+            self._ports(), authentication, stages, call_authorizer, committer.commit, self.supervisor, limits
         )
+        own_limits = OwnLimits(machine.ledger.limits, authentication, call_authorizer, limits, clock)
 
         def conceal(name: str, text: str) -> str:
             return committer.commit(None, name, text.encode()) if stages.finds(text) else text
 
-        self.dependencies = self._dependencies(settings, pipeline, authorizer, revocations, conceal)
+        self.dependencies = self._dependencies(
+            settings, pipeline, own_limits, authorizer, revocations, conceal
+        )
 
     def unready(self) -> str:
         """What keeps calls from being served, or an empty string."""
@@ -114,6 +122,7 @@ class WiredCore:
         self,
         settings: Settings,
         pipeline: Pipeline,
+        own_limits: OwnLimits,
         authorizer: Authorizer,
         revocations: RevocationSet,
         conceal: Callable[[str, str], str],
@@ -126,11 +135,15 @@ class WiredCore:
             authorizer, ledger, token_key.verifier, token_key.sign, clock, identity.audience, zone, conceal
         )
         administrator = Administrator(authorizer, ledger, log, token_key.verifier, revocations, clock, zone)
+        limit_administrator = LimitAdministrator(administrator, log.limits, ledger)
+        throttled = ThrottledLimits(own_limits, limit_administrator, throttle)
         reader = CertificateReader(identity.trust_domain, settings.tls.max_client_life_seconds)
         return ListenerDependencies(
             calls=ThrottledCalls(pipeline, throttle),
             token_issuer=ThrottledTokens(tokens, throttle),
             administrator=ThrottledAdmin(administrator, throttle),
+            own_limits=throttled,
+            limit_administrator=throttled,
             policy_explainer=PolicyExplainer(authorizer, policy.explainer, administrator, policy.problem),
             read_peer=reader.read,
             unready=self.unready,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from broker.call.charging import NOTHING, ONE_REQUEST, CallEnd, Cost, charge
+from broker.call.charging import NOTHING, CallEnd, Cost, charge
 from broker.call.lifecycle import Lifecycle
 from broker.call.phases import Answered, Authorized, Sent
-from broker.call.records import outcome
+from broker.call.records import nearly_used, outcome
 from broker.call.unsettled import Backlog, Unsettled, charged
 from broker.errors import Kind
-from broker.model.charge import LimitState, Reservation, Taken, Unit, amounts, settled
+from broker.model.charge import LimitState, Reservation, Taken, Unit, settled, used
 from broker.model.sends import Sends
 from broker.ports import CallLedger, Clock
 
@@ -52,6 +52,11 @@ class AuditedCall:
     def left(self) -> tuple[LimitState, ...]:
         """What the call's worst case left of its limits."""
         return self._reservation.left
+
+    async def warn(self) -> None:
+        """What the call brought near to its cap is recorded when this returns."""
+        for use in self._reservation.warned:
+            await self._ports.ledger.append(nearly_used(self.call, use))
 
     def sent(self, sent: Sent) -> None:
         """From here on upstream may be at work on the call, until it is known that it is not."""
@@ -91,14 +96,14 @@ class AuditedCall:
             digest=digest,
             error=error,
             cost=cost,
-            limited=bool(taken),
+            reservation=self._reservation,
             adjusted=adjusted,
             now_ns=self._ports.clock.monotonic_ns(),
         )
         self._lifecycle.check(record.type)
         self._keep(cost)
-        used = amounts(ONE_REQUEST, cost.tokens, cost.micro_usd)
-        await self._ports.ledger.settle(record, settled(taken, used) + adjusted)
+        changes = settled(taken, used(cost.tokens, cost.micro_usd)) + adjusted
+        await self._ports.ledger.settle(record, changes)
 
     def _cost(self, ending: CallEnd) -> Cost:
         """What is charged for the call: see `charging`. Every call that has an intent is one request."""

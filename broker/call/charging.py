@@ -44,8 +44,6 @@ class Cost(NamedTuple):
 
 
 NOTHING = Cost(0, 0, exact=True)
-ONE_REQUEST = 1
-"""Every call that has an intent is one, however it ends."""
 
 
 def charge(

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from broker.model.call import Call
-from broker.model.decision import Limit
 from broker.model.finding import Finding
+from broker.model.limit import Limit
 from broker.model.subject import Caller
 from broker.shaping.request import PURPOSE
 

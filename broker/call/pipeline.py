@@ -68,6 +68,7 @@ class Pipeline:
         call_authorizer: CallAuthorizer,
         commit: Commit,
         supervisor: StreamSupervisor,
+        limits: CallLimits,
     ) -> None:
         self._ports = ports
         self._authentication = authentication
@@ -78,7 +79,7 @@ class Pipeline:
         self._audit = AuditPorts(ports.ledger, ports.clock, Backlog())
         self._dispatcher = UpstreamDispatcher(ports.keys, ports.upstream, ports.clock)
         self._ownership = Ownership(ports.owners)
-        self._limits = CallLimits(stages.finds, commit)
+        self._limits = limits
         self._listing = Listing(self._dispatcher, self._ownership)
 
     async def run(self, inbound: InboundCall) -> Reply | StreamReply:
@@ -103,6 +104,7 @@ class Pipeline:
         audited = await admission.open(admitted)  # 6 reserve, 7 record the intent
         try:
             with held:
+                await audited.warn()
                 return await self._perform(audited, admitted.request)  # 8 – 12
         except BaseException as error:
             await asyncio.shield(audited.close(error=_refusal(error).kind))
@@ -131,7 +133,8 @@ class Pipeline:
             estimate = await self._ownership.going_on(mentions, estimate)
         request = await stages.request(decided, bound, left_out)
         worst = reserve(estimate, decision.unseen_tokens, regional=regional)
-        charges = self._limits.charges(decision, worst, self._ports.clock.now_ns())
+        now_ns = self._ports.clock.now_ns()
+        charges = self._limits.charges(decision, worst, now_ns, stream=call.stream)
         meter = Meter(estimate, usage_added=request.usage_added)
         return Admitted(decided, objects, meter, request, charges)
 

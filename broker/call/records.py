@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from broker.call.call_objects import CallObjects
-from broker.call.charging import ONE_REQUEST, Cost
+from broker.call.charging import Cost
 from broker.call.naming import NAME, call_names, caller_name, recordable, said
 from broker.call.phases import (
     Admitted,
@@ -30,7 +30,7 @@ from broker.call.reply_summary import MAX_FINDINGS
 from broker.catalog.prices import PRICE_VERSION
 from broker.errors import BrokerError, Kind
 from broker.model.call import Call
-from broker.model.charge import Taken
+from broker.model.charge import ONE_REQUEST, LimitUse, Reservation, Taken
 from broker.model.decision import CallDecision
 from broker.model.finding import Finding
 from broker.model.record import Record, RecordedFinding, RecordType
@@ -38,6 +38,7 @@ from broker.model.stored import Keeping
 from broker.model.units import NS_PER_US
 from broker.shaping.recorded_input import recorded_findings
 
+NEARLY_USED = "nearly_used"
 _MAX_PARTS = 64  # of 128 characters: half of what an entry holds
 
 
@@ -114,13 +115,14 @@ def outcome(
     digest: bytes | None,
     error: Kind | None,
     cost: Cost,
-    limited: bool,
+    reservation: Reservation,
     adjusted: tuple[Taken, ...],
     now_ns: int,
 ) -> Record:
-    """The call is over. Its `status` is the HTTP status that upstream gave, 0 where it gave none. `limited`:
-    it was taken of limits; `adjusted`: what it changed of another's.
+    """The call is over. Its `status` is the HTTP status that upstream gave, 0 where it gave none.
+    `reservation` is what it had taken of limits, `adjusted` what it changed of another's.
     """
+    limited = bool(reservation.taken)
     usage, objects, reply, commit = call.meter.usage, call.objects, call.reply, call.authenticated.commit
     served, finished, blocked = usage.model, usage.finish_reason, reply.blocked
     request_id, made = answered.request_id if answered else None, objects.made
@@ -158,6 +160,20 @@ def outcome(
         requests_charged=ONE_REQUEST if limited else None,
         tokens_charged=cost.tokens if limited else None,
         adjusted=adjusted or None,
+        limits_passed=reservation.passed or None,
+    )
+
+
+def nearly_used(call: Authorized, use: LimitUse) -> Record:
+    """The call brought a limit so near to its cap that people want to know."""
+    return Record(
+        RecordType.LIMIT,
+        *call.head,
+        reason=NEARLY_USED,
+        policy_revision=call.decision.policy.revision,
+        policy_sha256=call.decision.policy.sha256,
+        taken=(use.taken,),
+        cap=use.cap,
     )
 
 

@@ -9,9 +9,9 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from broker.call.charging import ONE_REQUEST, Cost
+from broker.call.charging import Cost
 from broker.catalog.estimate import Estimate
-from broker.model.charge import Taken, amounts
+from broker.model.charge import Taken, used
 
 _MOST = 10_000
 
@@ -44,5 +44,5 @@ class Backlog:
 
 def charged(taken: Iterable[Taken], cost: Cost) -> tuple[Taken, ...]:
     """What stays taken after it was settled at `cost`."""
-    used = amounts(ONE_REQUEST, cost.tokens, cost.micro_usd)
-    return tuple(each._replace(amount=used[each.unit]) for each in taken)
+    stays = used(cost.tokens, cost.micro_usd)
+    return tuple(each._replace(amount=stays[each.unit]) for each in taken)

@@ -9,22 +9,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from broker.model.change import Change, Must
-from broker.model.charge import MOST_LIMITS, UNITS
+from broker.model.charge import HELD, MOST_LIMITS, UNITS, Unit
 from broker.model.decision import (
     Action,
     AdminDecision,
     CallDecision,
     Content,
-    Limit,
     PolicyVersion,
     Shape,
     TokenDecision,
 )
+from broker.model.limit import (
+    PERIODS,
+    WARN_PERCENT,
+    CalendarWindow,
+    FixedWindow,
+    Limit,
+    SlidingWindow,
+    WindowRule,
+)
 from broker.model.policy_answer import PolicyAnswer
 from broker.model.pool import ANYWHERE, Placement
 from broker.model.subject import Grant
+from broker.model.units import SECONDS_PER_DAY
 
 _RULES = re.compile(r"(?:[A-Za-z0-9_.-]+|\*|[A-Za-z0-9_.-]+\.\*)\Z")
 
@@ -96,6 +106,7 @@ _NOTHING_FOUND = Content()
 _UNSHAPED = Shape()
 _MUSTS = {must.value: must for must in Must}
 _LONGEST_WINDOW = 2**53 - 1  # the largest number that a record holds; like 2^53, it never ends
+_LONGEST_SLIDING = 366 * SECONDS_PER_DAY
 
 
 def _content(answer: PolicyAnswer) -> Content:
@@ -147,20 +158,49 @@ def _objects(answer: PolicyAnswer) -> tuple[str | None, frozenset[str], int | No
 
 def _limits(answer: PolicyAnswer, common: str) -> tuple[Limit, ...]:
     """A limit is counted in its own account, otherwise in the decision's."""
-
-    def read(name: str, limit: PolicyAnswer) -> Limit:
-        account = limit.text("account") if limit.has("account") else common
-        unit = UNITS.get(limit.take("unit", str))
-        if unit is None:
-            limit.refuse("unit", "is none of requests, tokens, micro_usd")
-        cap, window = limit.whole("cap", 0), limit.whole("window_seconds", 1)
-        limit.end()
-        return Limit(f"{account} {name}", unit, cap, min(window, _LONGEST_WINDOW), name)
-
-    limits = answer.each("limits", read)
+    limits = answer.each("limits", lambda name, limit: _limit(name, limit, common))
     if len(limits) > MOST_LIMITS:
         answer.refuse("limits", f"holds more than {MOST_LIMITS}: an intent could not name them")
     return limits
+
+
+def _limit(name: str, limit: PolicyAnswer, common: str) -> Limit:
+    account = limit.text("account") if limit.has("account") else common
+    unit = UNITS.get(limit.take("unit", str))
+    if unit is None:
+        limit.refuse("unit", f"is none of {', '.join(UNITS)}")
+    cap, rule = limit.whole("cap", 0), _window_rule(limit, unit)
+    observed = limit.take("observe", bool) if limit.has("observe") else False
+    warn = limit.whole("warn_percent", 0, 100) if limit.has("warn_percent") else WARN_PERCENT
+    limit.end()
+    return Limit(f"{account} {name}", unit, cap, rule, name, observed, warn)
+
+
+def _window_rule(limit: PolicyAnswer, unit: Unit) -> WindowRule:
+    """Exactly one, and none for what is held."""
+    named = [each for each in ("window_seconds", "sliding_seconds", "calendar") if limit.has(each)]
+    if unit in HELD and named:
+        limit.refuse(named[0], f"means nothing for {unit}, which count while calls are under way")
+    if unit in HELD:
+        return None
+    if len(named) != 1:
+        limit.refuse("", "has not exactly one of window_seconds, sliding_seconds and calendar")
+    if named == ["calendar"]:
+        period = PERIODS.get(limit.take("calendar", str))
+        if period is None:
+            limit.refuse("calendar", f"is none of {', '.join(PERIODS)}")
+        return CalendarWindow(period, _zone(limit) if limit.has("time_zone") else None)
+    if named == ["sliding_seconds"]:
+        return SlidingWindow(limit.whole("sliding_seconds", 1, _LONGEST_SLIDING))
+    return FixedWindow(min(limit.whole("window_seconds", 1), _LONGEST_WINDOW))
+
+
+def _zone(limit: PolicyAnswer) -> ZoneInfo:
+    name = limit.text("time_zone")
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        limit.refuse("time_zone", "is not a time zone such as Europe/Berlin")
 
 
 def _response(answer: PolicyAnswer) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from broker.model.change import Change
-from broker.model.charge import Unit
+from broker.model.limit import Limit
 from broker.model.pool import ANYWHERE, Placement
 from broker.model.subject import Grant
 
@@ -65,19 +65,6 @@ class Shape:
     def reprices(self) -> bool:
         """Whether anything changes that the worst case depends on: not whether OpenAI keeps the reply."""
         return bool(self.remove or self.model or self.set.keys() - {"store"})
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """At most `cap` of `unit` in any `window_seconds`, counted under `key`: an account, and behind a space
-    the limit's `name`, which policy gives. Without one, all of the key is the account.
-    """
-
-    key: str
-    unit: Unit
-    cap: int
-    window_seconds: int
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

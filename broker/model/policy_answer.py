@@ -73,10 +73,10 @@ class PolicyAnswer:
         value = self.take(name, str)
         return value or self.refuse(name, "is empty")
 
-    def whole(self, name: str, least: int) -> int:
+    def whole(self, name: str, least: int, most: int = _MAX_INTEGER) -> int:
         value = self.take(name, int)
-        if not least <= value <= _MAX_INTEGER:
-            self.refuse(name, f"is not between {least} and 2^53")
+        if not least <= value <= most:
+            self.refuse(name, f"is not between {least} and {'2^53' if most == _MAX_INTEGER else most}")
         return value
 
     def strings(self, name: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ class RecordType(StrEnum):
     INTENT = "intent"
     OUTCOME = "outcome"
     RECOVERED = "recovered"
+    LIMIT = "limit"
     SHADOW = "shadow"
     REVOKED = "revoked"
     CONFIG = "config"
@@ -51,7 +52,10 @@ class Record(NamedTuple):
     `config` record with an `object_id` tells that an operator adopted it for its owner, or had it forgotten.
     `reserved` of an `intent` is its worst case, as it was taken of each limit. An `outcome` of such a call
     tells what stayed: `requests_charged`, `tokens_charged`, `cost_micro_usd`; where there is none, all did.
-    `adjusted` is by how much it changed what an earlier call, a response that was not done yet, had taken.
+    `adjusted` is by how much it changed what an earlier call, a response that was not done yet, had taken;
+    `limits_passed` are the limits that it passed because they are only observed. A `limit` record tells that
+    a call brought what is `taken` of a limit near to its `cap`, or that an operator had it begin anew: then
+    `adjusted` is by how much that changed it.
     `certifications` of a `key` record are the texts of `tlog.certification`,
     of keys used from here on. The ledger adds `v`, `instance`, `seq`, `time`, `kid` and `sig` when it
     sequences the record. A tuple, because two are made for each call and a frozen dataclass of so many fields
@@ -115,6 +119,9 @@ class Record(NamedTuple):
     requests_charged: int | None = None
     tokens_charged: int | None = None
     adjusted: tuple[Taken, ...] | None = None
+    taken: tuple[Taken, ...] | None = None
+    cap: int | None = None
+    limits_passed: tuple[str, ...] | None = None
 
 
 class Receipt(NamedTuple):

@@ -31,13 +31,19 @@ def limit_headers(left: Iterable[LimitState]) -> Headers:
     tightest: dict[Unit, LimitState] = {}
     for state in left:
         known = tightest.get(state.unit)
-        if known is None or (state.remaining, -state.reset_seconds) < (known.remaining, -known.reset_seconds):
+        if known is None or _room(state) < _room(known):
             tightest[state.unit] = state
     headers: list[tuple[str, str]] = []
     for unit, cap, remaining, reset_seconds in tightest.values():
         limit, rest, reset = _NAMES[unit]
-        headers += ((limit, str(cap)), (rest, str(remaining)), (reset, duration(reset_seconds)))
+        headers += ((limit, str(cap)), (rest, str(remaining)))
+        if reset_seconds is not None:
+            headers.append((reset, duration(reset_seconds)))
     return tuple(headers)
+
+
+def _room(state: LimitState) -> tuple[int, float]:
+    return state.remaining, -(state.reset_seconds or 0.0)
 
 
 def exceeded_headers(error: BrokerError) -> Headers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from broker.model.charge import Taken, Unit, settled
+from broker.model.charge import HELD, Taken, Unit, given_back, settled
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import glance
 
@@ -39,7 +39,9 @@ class OpenReservations:
                 reserved = self._open.pop(record.call_id, ())
                 return settled(reserved, _used(record)) + (record.adjusted or ())
             case RecordType.RECOVERED:
-                self._open.pop(record.call_id, None)
+                return given_back(self._open.pop(record.call_id, ()))
+            case RecordType.LIMIT:
+                return record.adjusted or ()
         return ()
 
 
@@ -54,9 +56,9 @@ def told(entry: bytes) -> Record:
 
 
 def _used(record: Record) -> dict[Unit, int]:
-    amounts = {
+    charged = {
         Unit.REQUESTS: record.requests_charged,
         Unit.TOKENS: record.tokens_charged,
         Unit.MICRO_USD: record.cost_micro_usd,
     }
-    return {unit: amount for unit, amount in amounts.items() if amount is not None}
+    return {unit: n for unit, n in charged.items() if n is not None} | dict.fromkeys(HELD, 0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.budget.limits import FORGIVEN_SECONDS, CapPassed, LimitWindows
+from broker.budget.limits import FORGIVEN_SECONDS, CapPassed, LimitTaken, LimitWindows
 from broker.budget.window import exceeded, left_of, start_of
 from broker.errors import Kind
 from broker.model.charge import Charge, Taken, Unit
@@ -49,12 +49,12 @@ def charge(key: str, amount: int, cap: int, window: int = MINUTE) -> Charge:
 def test_a_flood_of_accounts_is_forgotten_with_its_window() -> None:
     windows = LimitWindows()
     for number in range(10_001):
-        assert windows.reserve([charge(f"account {number}", 1, 1)]) == (1,)
+        assert windows.reserve([charge(f"account {number}", 1, 1)]) == (LimitTaken(1),)
     ended = start_of(NOW_NS, MINUTE) + MINUTE
     windows.forget_ended(ended + FORGIVEN_SECONDS - 1)
     assert len(windows.items()) == 10_001, "a clock that is set back finds them"
     for number in range(10_002):
-        assert windows.reserve([charge(f"other {number}", 1, 1)]) == (1,)
+        assert windows.reserve([charge(f"other {number}", 1, 1)]) == (LimitTaken(1),)
     windows.forget_ended(ended + FORGIVEN_SECONDS)
     assert windows.items() == ()
 
@@ -80,8 +80,8 @@ def test_what_was_spent_before_counts() -> None:
     before.reserve([charge("a", 7, 10), charge("b", 3, 10)])
     after = LimitWindows(before.items())
     for windows in (before, after):
-        assert windows.reserve([charge("a", 4, 10)]) == CapPassed(0, 7)
-    assert after.reserve([charge("a", 3, 10), charge("b", 7, 10)]) == (10, 10)
+        assert windows.reserve([charge("a", 4, 10)]) == CapPassed(0, 7, start_of(NOW_NS, MINUTE) + MINUTE)
+    assert after.reserve([charge("a", 3, 10), charge("b", 7, 10)]) == (LimitTaken(10),) * 2
 
 
 def test_a_change_of_what_was_forgotten_means_nothing() -> None:
@@ -91,13 +91,17 @@ def test_a_change_of_what_was_forgotten_means_nothing() -> None:
 
 
 def test_a_window_that_ends_after_all_calendars_refuses_as_others_do() -> None:
-    error = exceeded(charge("a", 2, 1, window=2**53 - 1), 0, NOW_NS)
+    full = charge("a", 2, 1, window=2**53 - 1)
+    passed = LimitWindows().reserve([full])
+    assert isinstance(passed, CapPassed)
+    error = exceeded([full], passed, NOW_NS)
     assert error.kind is Kind.RATE_LIMITED
     assert error.details["reset"].startswith("9999-12-31")
 
 
 def test_a_caller_is_told_the_limits_own_name() -> None:
-    error = exceeded(charge("committed", 2, 1)._replace(label="user:anna money"), 0, NOW_NS)
+    named = charge("committed", 2, 1)._replace(label="user:anna money")
+    error = exceeded([named], CapPassed(0, 0, NOW), NOW_NS)
     assert error.details["limit"] == "user:anna money"
 
 

@@ -14,7 +14,7 @@ from broker.budget.limits import FORGIVEN_SECONDS, CapPassed, LimitWindows
 from broker.budget.window import start_of
 from broker.call.charging import Cost
 from broker.call.unsettled import charged
-from broker.model.charge import Charge, Taken, Unit, Window, amounts, settled
+from broker.model.charge import Charge, Taken, Unit, Window, most, settled, used
 from broker.model.record import Record, RecordType
 from broker.tlog.entry import EntryPlace
 from broker.tlog.spent import OpenReservations, tells, told
@@ -70,7 +70,7 @@ class Spending(RuleBasedStateMachine):
     def reserve(
         self, tokens: int, money: int, limits: list[tuple[str, Unit, int]], recordable: int
     ) -> Opened:
-        worst = amounts(1, tokens, money)
+        worst = most(tokens, money, stream=False)
         if not recordable:  # no entry can hold it: it is not even asked for
             return _REFUSED
         now_ns = self._clock.now_ns()
@@ -99,8 +99,8 @@ class Spending(RuleBasedStateMachine):
                 tokens_charged=cost.tokens,
                 cost_micro_usd=cost.micro_usd,
             )
-            used = amounts(1, cost.tokens, cost.micro_usd)
-            self._append(record, lambda: self._windows.change(settled(call.reserved, used)))
+            stays = used(cost.tokens, cost.micro_usd)
+            self._append(record, lambda: self._windows.change(settled(call.reserved, stays)))
             self.sync()  # nobody has the end of an answer before
         return call, cost
 

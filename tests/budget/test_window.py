@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.budget.limits import CapPassed, LimitWindows
+from broker.budget.limits import CapPassed, LimitTaken, LimitWindows
 from broker.budget.window import left_of, start_of
 from broker.model.charge import Charge, Taken, Unit
 
@@ -29,13 +29,15 @@ def test_a_window_holds_its_moment(now: int, length: int) -> None:
 @given(st.integers(0, 2**52), LENGTH)
 def test_the_wait_ends_with_the_window(now: int, length: int) -> None:
     charge = Charge(_taken(1, length, start_of(now, length)), 1)
-    assert 0 < left_of(charge, 1, now).reset_seconds <= length
+    reset = left_of(charge, 1, now).reset_seconds
+    assert reset is not None
+    assert 0 < reset <= length
 
 
 @given(AMOUNT, AMOUNT, AMOUNT)
 def test_a_cap_is_never_passed(taken: int, amount: int, cap: int) -> None:
     grown = LimitWindows([_taken(taken)]).reserve([Charge(_taken(amount), cap)])
-    assert grown == (CapPassed(0, taken) if taken + amount > cap else (taken + amount,))
+    assert grown == (CapPassed(0, taken, 60) if taken + amount > cap else (LimitTaken(taken + amount),))
 
 
 @given(AMOUNT, AMOUNT, AMOUNT)

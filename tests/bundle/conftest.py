@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.nursery import the_nursery
 from tests.trials import tried_once
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with tried_once(tmp_path_factory.mktemp("trials")):
+def _trials() -> Iterator[None]:
+    the_nursery()
+    with tried_once():
         yield

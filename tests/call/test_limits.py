@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 import pytest
 
 from broker.call.limits import CallLimits
@@ -9,7 +11,7 @@ from broker.call.naming import limit_name
 from broker.call.stages import Stages
 from broker.catalog.reserve import Reserve
 from broker.model.charge import Charge, Taken, Unit
-from broker.model.decision import Limit
+from broker.model.limit import FixedWindow, Limit
 from broker.model.units import NS_PER_SECOND
 from broker.prefilter.inspector import Inspector
 from broker.tlog.commitment import Committer
@@ -37,13 +39,13 @@ TELLING = (
 
 @pytest.fixture(scope="module")
 def limits() -> CallLimits:
-    return CallLimits(Stages(Inspector((), ())).finds, COMMIT)
+    return CallLimits(Stages(Inspector((), ())).finds, COMMIT, UTC)
 
 
 def _charge(limits: CallLimits, account: str, name: str) -> Charge:
-    limit = Limit(f"{account} {name}", Unit.TOKENS, 9, 60, name)
+    limit = Limit(f"{account} {name}", Unit.TOKENS, 9, FixedWindow(60), name, warn_percent=0)
     decision = ALLOWING.__class__(True, "r", "", ALLOWING.policy, ALLOWING.content, limits=(limit,))
-    [charge] = limits.charges(decision, Reserve(tokens=5, micro_usd=7), 125 * NS_PER_SECOND)
+    [charge] = limits.charges(decision, Reserve(tokens=5, micro_usd=7), 125 * NS_PER_SECOND, stream=False)
     return charge
 
 
@@ -55,7 +57,7 @@ def test_a_plain_name_is_recorded_as_it_is(limits: CallLimits, account: str, nam
 
 @pytest.mark.parametrize("key", ["alone\n", "", "two words"])
 def test_a_key_without_a_name_is_plain_where_an_account_is(key: str) -> None:
-    assert limit_name(Limit(key, Unit.TOKENS, 9, 60), COMMIT, found=False) != key
+    assert limit_name(Limit(key, Unit.TOKENS, 9, FixedWindow(60)), COMMIT, found=False) != key
 
 
 @pytest.mark.parametrize(("account", "name"), TELLING)
@@ -65,15 +67,15 @@ def test_personal_data_in_the_name_of_a_limit_is_recorded_as_its_commitment(
     charge, key = _charge(limits, account, name), f"{account} {name}"
     assert charge.taken.limit == COMMIT(None, "limit", key.encode())
     assert charge.label == key, "its caller is told the limit's own name"
-    again = CallLimits(Stages(Inspector((), ())).finds, COMMIT)
+    again = CallLimits(Stages(Inspector((), ())).finds, COMMIT, UTC)
     assert _charge(again, account, name) == charge, "after a restart it is found again"
 
 
 def test_no_account_can_be_called_like_the_commitment_of_another() -> None:
     """A commitment has no space; a key has one, between the account and the limit's name."""
     committed = limit_name(
-        Limit("user:alice@example.com money", Unit.TOKENS, 9, 60, "money"), COMMIT, found=True
+        Limit("user:alice@example.com money", Unit.TOKENS, 9, FixedWindow(60), "money"), COMMIT, found=True
     )
     assert " " not in committed
-    other = Limit(f"{committed} money", Unit.TOKENS, 9, 60, "money")
+    other = Limit(f"{committed} money", Unit.TOKENS, 9, FixedWindow(60), "money")
     assert limit_name(other, COMMIT, found=False) != committed

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -15,7 +16,7 @@ from typing import NamedTuple, Protocol
 import pytest
 
 from broker.errors import BrokerError, Kind
-from broker.model.charge import Charge, LimitExceededError, Reservation, Taken, Unit, settled
+from broker.model.charge import Charge, LimitExceededError, LimitUse, Reservation, Taken, Unit, settled, used
 from broker.model.record import Receipt, RecordType
 from broker.ports import CallLedger
 from broker.tlog.report import Verdict
@@ -46,6 +47,11 @@ class OpensCallLedger(Protocol):
 def charge(key: str, amount: int, cap: int, unit: Unit = Unit.REQUESTS, window: int = HOUR) -> Charge:
     """A charge in the window of now, with this file's defaults."""
     return Charge(Taken(key, unit, window, int(time.time()) // window * window, amount), cap)
+
+
+def held(cap: int) -> Charge:
+    """One of so many calls that may be under way."""
+    return Charge(Taken("held", Unit.CONCURRENT_CALLS, 0, 0, 1), cap)
 
 
 class Call(NamedTuple):
@@ -166,7 +172,7 @@ class CallLedgerContract(PortContract):
             (Unit.TOKENS, 7, 6),
             (Unit.REQUESTS, 10, 4),
         ]
-        assert all(0 < each.reset_seconds <= HOUR for each in left)
+        assert all(each.reset_seconds and 0 < each.reset_seconds <= HOUR for each in left)
 
     async def test_what_exceeds_a_limit_is_told_what_is_left_of_it(self, calls: CallsOn) -> None:
         await calls.reserve(charge("a", 8, 10))
@@ -238,6 +244,55 @@ class CallLedgerContract(PortContract):
         assert error.retry_after is not None
         assert 0 < error.retry_after <= HOUR
         assert error.remedy
+
+    async def test_what_is_held_comes_back_and_has_no_window(self, calls: CallsOn) -> None:
+        one = await calls.reserve(held(2))
+        assert [each.reset_seconds for each in one.reservation.left] == [None]
+        with pytest.raises(LimitExceededError) as caught:
+            await calls.reserve(held(2), charge("a", 1, 10), held(2))
+        assert caught.value.retry_after is not None
+        await calls.settle(one, used(0, 0))
+        assert await calls.fits(held(2), held(2))
+        assert not await calls.fits(held(2))
+        assert await calls.fits(charge("a", 10, 10)), "who was refused took nothing"
+
+    async def test_what_was_held_is_free_after_a_restart(
+        self, open_ledger: OpensCallLedger, tmp_path: Path
+    ) -> None:
+        async with open_ledger(tmp_path) as rig:
+            await CallsOn(rig.ledger).reserve(held(1))
+        async with open_ledger(tmp_path) as rig:
+            await rig.ledger.reserve(intent("again"), [held(1)])
+
+    async def test_what_is_observed_is_counted_and_refuses_nothing(self, calls: CallsOn) -> None:
+        watched = charge("a", 6, 10)._replace(observed=True)
+        for passed in ((), ("a",)):
+            reservation = (await calls.reserve(watched)).reservation
+            assert (reservation.passed, reservation.left) == (passed, ())
+        assert not await calls.fits(charge("a", 1, 12))
+        assert await calls.fits(charge("a", 1, 13))
+
+    async def test_that_a_limit_is_nearly_used_up_is_told_once(self, calls: CallsOn) -> None:
+        near, told = charge("a", 3, 20)._replace(warn_at=8), []
+        for _ in range(5):
+            told.append((await calls.reserve(near)).reservation.warned)
+        assert told == [(), (), (LimitUse(near.taken._replace(amount=9), 20),), (), ()]
+
+    async def test_what_was_taken_in_earlier_slices_of_a_window_counts(self, calls: CallsOn) -> None:
+        now = charge("a", 4, 10)._replace(slices=4)
+        part = HOUR // 4
+        for back, amount in ((4, 9), (3, 3), (1, 4)):
+            start = now.taken.start - back * part
+            await calls.reserve(
+                charge("a", amount, 100)._replace(taken=now.taken._replace(start=start, amount=amount))
+            )
+        with pytest.raises(LimitExceededError) as caught:
+            await calls.reserve(now)
+        assert caught.value.left.remaining == 3
+        free = now.taken.start + part
+        assert datetime.fromisoformat(caught.value.details["reset"]).timestamp() == free
+        assert await calls.fits(now._replace(taken=now.taken._replace(amount=3)))
+        assert not await calls.fits(now._replace(taken=now.taken._replace(amount=1)))
 
     async def test_who_is_cancelled_knows_whether_it_was_reserved(
         self, open_ledger: OpensCallLedger, tmp_path: Path

@@ -19,10 +19,10 @@ from broker.adapters.vault.provision.grants import VaultNames, broker_policy, ke
 from broker.config import Settings
 from broker.errors import Kind
 from broker.listeners.grpc.errors import CODES
-from broker.listeners.grpc.rules import RULES, CallRule, Public
+from broker.listeners.grpc.rules import RULES, CallRule, OwnRule, Public
 from broker.listeners.grpc.rules import TokenRule as GrpcIssue
 from broker.listeners.https.errors import ROWS
-from broker.listeners.https.routes import ROUTES, Open, TokenRoute
+from broker.listeners.https.routes import ROUTES, Open, OwnRoute, TokenRoute
 from tests.docs.adrs import decisions
 from tests.docs.logged import logged
 from tests.docs.pages import DECISIONS, OPERATORS, ROOT, SERVICES
@@ -120,6 +120,8 @@ def _asked(rule: object) -> str:
         return f"call `{rule.operation.value}`"
     if isinstance(rule, TokenRoute | GrpcIssue):
         return "the token itself"
+    if isinstance(rule, OwnRoute | OwnRule):
+        return "the call that is asked about"
     if isinstance(rule, Open | Public):
         return f"nothing: {rule.value}"
     assert isinstance(rule, StrEnum)

@@ -26,8 +26,9 @@ from broker.gen.broker.v1 import chat_pb2, common_pb2, openai_pb2, openai_pb2_gr
 from tests.e2e.raw import address, bearer, channel
 from tests.e2e.upstreams import simulator_process
 from tests.running import RunningBroker, start_broker
+from tests.sizes import sized
 
-SECONDS = 2.0
+SECONDS = sized(1, 2)
 LIMIT = 0.1
 UNREAD = 100
 SMALL = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}

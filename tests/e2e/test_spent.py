@@ -153,7 +153,7 @@ def test_a_cut_call_counts_its_worst_case_and_what_upstream_never_saw_comes_back
     for _ in range(2):
         broker = limited.start()
         assert _refusal(_ask(broker, "explorer"))["reason"] == "BUDGET_EXCEEDED"
-        assert [each["type"] for each in records(broker, call_id)] == ["intent", "recovered"]
+        assert [each["type"] for each in records(broker, call_id)] == ["intent", "limit", "recovered"]
         broker.kill_all()
 
 
@@ -227,8 +227,9 @@ def test_the_name_of_a_user_that_is_personal_data_is_counted_on_under_its_commit
     )
     with _asking(broker, "assistant", anna) as reply:
         assert reply.status_code == 200
-        intent, _ = records(broker, reply.headers["x-broker-call-id"])
-    [reserved] = intent["reserved"]
+        intent, near, _ = records(broker, reply.headers["x-broker-call-id"])
+    [reserved], [taken] = intent["reserved"], near["taken"]
+    assert (near["type"], taken["limit"]) == ("limit", reserved["limit"])
     assert (reserved["unit"], reserved["amount"], len(reserved["limit"])) == ("requests", 1, 43)
     broker.kill_all()
     again = limited.start()

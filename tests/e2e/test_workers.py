@@ -23,6 +23,7 @@ import pytest
 
 from broker.gen.broker.v1 import audit_pb2, audit_pb2_grpc, chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
 from broker.model.record import RecordType
+from tests.born_parts import BEARING
 from tests.bundle.signing import Author
 from tests.e2e.limiting import MONTH, by_user, limit, limiting
 from tests.e2e.raw import bearer, channel
@@ -42,7 +43,7 @@ CAP = 20
 
 @dataclass(frozen=True)
 class Processes:
-    """Those of a running broker, by what they do."""
+    """Those of a running broker, by what they do, as its console tells."""
 
     broker: RunningBroker
 
@@ -52,27 +53,24 @@ class Processes:
 
     @property
     def workers(self) -> set[int]:
-        return {pid for pid in children(self.supervisor) if "worker" in _words(pid)}
+        """Those that serve, or did until now."""
+        return {pid for role, pid in self._told() if role.startswith("worker") and pid}
 
     @property
     def coordinator(self) -> int:
-        [pid] = [pid for pid in children(self.supervisor) if "coordinator" in _words(pid)]
-        return pid
+        return dict(self._told())["coordinator"]
 
     @property
     def writer(self) -> int:
-        [pid] = children(self.coordinator)
-        return pid
+        return dict(self._told())["log writer"]
 
     def all(self) -> set[int]:
         """Each of them."""
         return {self.supervisor, self.coordinator, self.writer, *self.workers}
 
-
-def _words(pid: int) -> list[str]:
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-    return []
+    def _told(self) -> list[tuple[str, int]]:
+        told = httpx.get(f"{self.broker.console}/status").json()["processes"]
+        return [(each["role"], each["pid"]) for each in told]
 
 
 def _gone(pids: set[int]) -> bool:
@@ -89,13 +87,18 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pa
 
 @contextmanager
 def _running(
-    home: Path, upstream: tuple[str, Path], *, workers: int = 2, policies: Path | None = None
+    home: Path,
+    upstream: tuple[str, Path],
+    *,
+    workers: int = 2,
+    policies: Path | None = None,
+    first: str = BEARING,
 ) -> Iterator[RunningBroker]:
-    """One of several workers, ended at last."""
+    """One of several workers, ended at last; its processes are born, but where `first` is something else."""
     url, key = upstream
     rules = ("--policies", str(policies)) if policies else SMALL_POLICIES
     arguments = ("--upstream", url, "--upstream-key-file", str(key), *rules)
-    broker = start_broker(home / "b", *arguments, workers=workers)
+    broker = start_broker(home / "b", *arguments, workers=workers, first=first)
     try:
         yield broker
     finally:
@@ -104,7 +107,7 @@ def _running(
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, upstream: tuple[str, Path]) -> Iterator[RunningBroker]:
-    with _running(tmp_path_factory.mktemp("shared"), upstream) as broker:
+    with _running(tmp_path_factory.mktemp("shared"), upstream, first="") as broker:
         yield broker
 
 
@@ -126,8 +129,10 @@ def _until(true: Callable[[], bool], seconds: float = 20) -> None:
 def test_the_processes_are_as_the_documents_say(shared: RunningBroker) -> None:
     processes = Processes(shared)
     assert len(processes.workers) == 2
-    assert program(processes.writer) == "broker.adapters.ledger"
     assert set(children(processes.supervisor)) == {processes.coordinator, *processes.workers}
+    assert {program(pid) for pid in children(processes.supervisor)} == {"broker.app"}
+    assert children(processes.coordinator) == [processes.writer]
+    assert program(processes.writer) == "broker.adapters.ledger"
 
 
 def test_status_shows_each_process_with_its_calls(shared: RunningBroker) -> None:
@@ -247,7 +252,7 @@ def test_an_opa_finds_the_signed_bundle_at_the_console(tmp_path: Path, upstream:
     author = Author.at(tmp_path / "author")
     author.publish("first")
     policy = {"bundle": str(author.bundle), "verification_key": str(author.public_key)}
-    with served_broker(tmp_path / "b", upstream[0], policy, workers=2) as broker:
+    with served_broker(tmp_path / "b", upstream[0], policy, workers=2, first=BEARING) as broker:
         assert httpx.get(f"{broker.console}/bundles/broker.tar.gz").content == author.bundle.read_bytes()
         author.publish("second")
         _until(lambda: "second" in httpx.get(broker.console).text)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from broker.adapters.keypool import PooledKeys
 from broker.budget.limits import CapPassed, LimitWindows
-from broker.budget.window import exceeded, left_of
+from broker.budget.window import exceeded, reserved
 from broker.errors import BrokerError, Kind
 from broker.model.charge import Charge, Reservation, Taken
 from broker.model.pool import Member, Pool
@@ -70,11 +70,10 @@ class MemoryLedger:
     async def reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation:
         taken = () if self.lost else self.windows.reserve(charges)
         if isinstance(taken, CapPassed):
-            charge = charges[taken.place]
-            raise exceeded(charge, taken.taken, charge.taken.start * NS_PER_SECOND)
+            now_ns = charges[taken.place].taken.start * NS_PER_SECOND
+            raise exceeded(charges, taken, now_ns)
         await self.append(intent)
-        left = [left_of(each, n, each.taken.start) for each, n in zip(charges, taken, strict=True)]
-        return Reservation(tuple(each.taken for each in charges), tuple(left))
+        return reserved(charges, taken, 0) if taken else Reservation()
 
     async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
         if not self.lost:

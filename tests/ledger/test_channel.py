@@ -25,7 +25,7 @@ from broker.adapters.ledger.submission import (
     size_told,
     submitted,
 )
-from broker.budget.limits import CapPassed
+from broker.budget.limits import CapPassed, LimitTaken
 from broker.errors import BrokerError, Kind
 from broker.model.charge import MOST_LIMITS, Charge
 from broker.model.record import RecordType
@@ -44,21 +44,26 @@ submissions = st.builds(
     Submission,
     numbers,
     drafted,
-    st.lists(st.builds(Charge, taken, numbers, st.none()), max_size=3).map(tuple),
+    st.lists(
+        st.builds(Charge, taken, numbers, st.none(), st.integers(1, 62), st.booleans(), numbers), max_size=3
+    ).map(tuple),
     st.lists(taken, max_size=3).map(tuple),
     numbers,
 )
+told = st.builds(LimitTaken, numbers, st.booleans())
 leaves = st.binary(min_size=32, max_size=32)
 TERM = 1_800_000_000_000_000
 placed = st.builds(
     SequencedEntry,
     numbers,
     leaves,
-    (st.lists(numbers, max_size=3) | st.just([7] * MOST_LIMITS)).map(tuple),
+    (st.lists(told, max_size=3) | st.just([LimitTaken(7)] * MOST_LIMITS)).map(tuple),
     st.just(TERM),
 )
 answers = (
-    placed | st.builds(CapPassed, st.integers(0, MOST_LIMITS - 1), numbers) | st.builds(TermEnded, numbers)
+    placed
+    | st.builds(CapPassed, st.integers(0, MOST_LIMITS - 1), numbers, numbers)
+    | st.builds(TermEnded, numbers)
 )
 
 

@@ -129,6 +129,21 @@ async def test_the_calls_of_one_that_dies_are_closed_while_the_others_go_on(tmp_
     assert report(tmp_path).verdict is Verdict.GOOD
 
 
+async def test_what_the_calls_of_one_that_dies_held_comes_back(tmp_path: Path) -> None:
+    held = Charge(Taken("team streams", Unit.CONCURRENT_STREAMS, 0, 0, 1), 2)
+    async with _shared(tmp_path, 2) as (one, other):
+        assert await _fits(one, "cut", held)
+        assert await _fits(other, "other", held)
+        assert not await _fits(other, "c", held)
+        _abort(one)
+        while not await _fits(other, "d", held):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert not await _fits(other, "e", held), "the other's own is under way"
+        for call_id in ("other", "d"):
+            await other.settle(outcome(call_id), [held.taken._replace(amount=-1)])
+    assert report(tmp_path).verdict is Verdict.GOOD
+
+
 async def test_one_that_leaves_holds_nobody_up(tmp_path: Path) -> None:
     async with _shared(tmp_path, 2) as (one, other):
         await one.close()

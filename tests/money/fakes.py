@@ -7,11 +7,13 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import UTC
 from functools import cache
 from typing import Any, cast
 
 from broker.call.admission import Admission
 from broker.call.inbound import InboundCall
+from broker.call.limits import CallLimits
 from broker.call.phases import Admitted, Asked, Authenticated, Authorized, Decided, Inspected
 from broker.call.pipeline import Pipeline, Ports
 from broker.call.stages import Stages
@@ -22,7 +24,8 @@ from broker.identity.authentication import Authentication
 from broker.lanes import Lane
 from broker.model.call import Call, Events, Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Unit
-from broker.model.decision import CallDecision, Content, Limit, PolicyVersion, Shape
+from broker.model.decision import CallDecision, Content, PolicyVersion, Shape
+from broker.model.limit import FixedWindow, Limit
 from broker.model.operation import Operation
 from broker.model.pool import ANYWHERE, Placement
 from broker.model.record import Record, RecordType
@@ -30,7 +33,7 @@ from broker.model.request_context import RequestContext
 from broker.model.secret import Lease, Secret
 from broker.model.sends import Sends
 from broker.model.subject import Caller, Peer, Subject
-from broker.model.units import NS_PER_SECOND
+from broker.model.units import NS_PER_SECOND, SECONDS_PER_DAY
 from broker.prefilter.inspector import Inspector
 from broker.shaping.mentions import Mentions
 from tests.budget.windows import SpentWindows
@@ -193,9 +196,9 @@ class Allowing:
     ) -> Decided:
         del estimate
         limits = (
-            Limit("money", Unit.MICRO_USD, self.cap, 86_400),
-            Limit("tokens", Unit.TOKENS, 10**15, 86_400),
-            Limit("requests", Unit.REQUESTS, 10**6, 86_400),
+            Limit("money", Unit.MICRO_USD, self.cap, FixedWindow(SECONDS_PER_DAY)),
+            Limit("tokens", Unit.TOKENS, 10**15, FixedWindow(SECONDS_PER_DAY)),
+            Limit("requests", Unit.REQUESTS, 10**6, FixedWindow(SECONDS_PER_DAY)),
         )
         decision = CallDecision(
             True, "r", "", PolicyVersion("1", "0" * 64), Content(), self.shape, limits,
@@ -233,13 +236,15 @@ class Till:
         self.allowing = Allowing()
         self.supervisor = StreamSupervisor(self.clock, lambda: 0)
         self.owners = MemoryOwners()
+        stages = _stages()
         self.pipeline = Watched(
             Ports(self.keys, self.upstream, self.ledger, self.owners, self.clock),
             cast("Authentication", self.trusting),
-            _stages(),
+            stages,
             cast("Any", self.allowing),
             lambda *_: "commitment",
             self.supervisor,
+            CallLimits(stages.finds, lambda *_: "commitment", UTC),
         )
 
     async def open(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from broker.adapters.rego.reloading import ReloadingAuthorizer
 from broker.cli.main import app
 from broker.errors import BrokerError
 from tests.policy.engines import POLICIES
+from tests.trials import tried_apart
 
 HEAD = """package broker.own
 
@@ -32,6 +34,13 @@ FORMS = {
     "inside a call": ('asked := ["shape"]\n\n', "name := asked[_]", 'grants.role[concat("", [name])]'),
     "kept in a variable": ('asked := ["shape"]\n\n', "name := asked[_]", "part := grants.role[name]\n\tpart"),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _apart() -> Iterator[None]:
+    """It is measured what a trial takes."""
+    with tried_apart():
+        yield
 
 
 @pytest.fixture

@@ -75,6 +75,35 @@ FAILED_OPEN: dict[str, tuple[Callable[[Data], object], str, str]] = {
         '"requests/minute"',
         "`window_seconds`",
     ),
+    "two windows": (
+        _limit(lambda limit: limit.update(calendar="day")),
+        '"calendar"',
+        "one of them",
+    ),
+    "a window of what is held": (
+        _limit(lambda limit: limit.update(unit="concurrent_streams")),
+        '"window_seconds"',
+        "Remove it",
+    ),
+    "a zone without a calendar": (
+        _limit(lambda limit: limit.update(time_zone="UTC")),
+        '"time_zone"',
+        "`calendar`",
+    ),
+    "a time zone typo": (
+        _limit(
+            lambda limit: (
+                limit.update(calendar="day", time_zone="Europe/Berlni") or limit.pop("window_seconds")
+            )
+        ),
+        '"time_zone"',
+        "`Europe/Berlin`",
+    ),
+    "a calendar typo": (
+        _limit(lambda limit: limit.update(calendar="mouth") or limit.pop("window_seconds")),
+        '"calendar"',
+        "month",
+    ),
     "a table of its own making": (lambda d: d.update(grant={}), '"grant"', "`grants`"),
     "a team that is not there": (lambda d: d["grants"][CLERK].update(team="clams"), '"clams"', "`claims`"),
     "a placement's team": (

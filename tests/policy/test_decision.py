@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from broker.errors import BrokerError, Kind
 from broker.model.answers import parse_admin_decision, parse_call_decision, parse_token_decision
 from broker.model.charge import MOST_LIMITS, Unit
-from broker.model.decision import Action, Limit, PolicyVersion
+from broker.model.decision import Action, PolicyVersion
+from broker.model.limit import CalendarPeriod, CalendarWindow, FixedWindow, Limit, SlidingWindow, WindowRule
 from broker.model.pool import Placement
 from tests.sizes import sized
 
@@ -79,7 +81,7 @@ def test_an_allowed_call_is_read_whole() -> None:
     assert decision.allow is True
     assert decision.policy == VERSION
     assert decision.limits == (
-        Limit("spiffe://x/a requests/minute", Unit.REQUESTS, 60, 60, "requests/minute"),
+        Limit("spiffe://x/a requests/minute", Unit.REQUESTS, 60, FixedWindow(60), "requests/minute"),
     )
     assert (decision.shape.model, decision.shape.set, decision.shape.remove) == (
         "gpt-4o-mini",
@@ -116,7 +118,56 @@ def test_a_limit_may_name_an_account_of_its_own() -> None:
 def test_a_window_may_be_as_long_as_a_record_can_say() -> None:
     limit = {"unit": "tokens", "cap": 1, "window_seconds": 2**53}
     [read] = parse_call_decision({**ALLOWED, "limits": {"a": limit}}, VERSION).limits
-    assert read.window_seconds == 2**53 - 1
+    assert read.rule == FixedWindow(2**53 - 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "rule"),
+    [
+        ({"window_seconds": 60}, FixedWindow(60)),
+        ({"sliding_seconds": 60}, SlidingWindow(60)),
+        ({"calendar": "month"}, CalendarWindow(CalendarPeriod.MONTH, None)),
+        (
+            {"calendar": "week", "time_zone": "Europe/Berlin"},
+            CalendarWindow(CalendarPeriod.WEEK, ZoneInfo("Europe/Berlin")),
+        ),
+    ],
+)
+def test_the_window_of_a_limit_is_read(said: dict[str, object], rule: WindowRule) -> None:
+    limit = {"unit": "tokens", "cap": 1, **said}
+    [read] = parse_call_decision({**ALLOWED, "limits": {"a": limit}}, VERSION).limits
+    assert (read.rule, read.observed, read.warn_percent) == (rule, False, 80)
+
+
+@pytest.mark.parametrize("unit", [Unit.CONCURRENT_CALLS, Unit.CONCURRENT_STREAMS])
+def test_what_is_held_has_no_window(unit: Unit) -> None:
+    limit = {"unit": unit.value, "cap": 1, "observe": True, "warn_percent": 0}
+    [read] = parse_call_decision({**ALLOWED, "limits": {"a": limit}}, VERSION).limits
+    assert read == Limit("spiffe://x/a a", unit, 1, None, "a", observed=True, warn_percent=0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "named"),
+    [
+        ({"unit": "tokens", "cap": 1}, "limits[…]"),
+        ({"unit": "tokens", "cap": 1, "window_seconds": 60, "calendar": "day"}, "limits[…]"),
+        ({"unit": "tokens", "cap": 1, "calendar": "year"}, "calendar"),
+        ({"unit": "tokens", "cap": 1, "calendar": "day", "time_zone": "Europe/Berlni"}, "time_zone"),
+        ({"unit": "tokens", "cap": 1, "calendar": "day", "time_zone": "../../etc/passwd"}, "time_zone"),
+        ({"unit": "tokens", "cap": 1, "window_seconds": 60, "time_zone": "UTC"}, "*"),
+        ({"unit": "tokens", "cap": 1, "sliding_seconds": 0}, "sliding_seconds"),
+        ({"unit": "tokens", "cap": 1, "sliding_seconds": 366 * 86_400 + 1}, "sliding_seconds"),
+        ({"unit": "tokens", "cap": 1, "window_seconds": 60, "warn_percent": 101}, "warn_percent"),
+        ({"unit": "tokens", "cap": 1, "window_seconds": 60, "observe": "yes"}, "observe"),
+        ({"unit": "concurrent_calls", "cap": 1, "window_seconds": 60}, "window_seconds"),
+        ({"unit": "concurrent_streams", "cap": 1, "sliding_seconds": 60}, "sliding_seconds"),
+        ({"unit": "concurrent_streams", "cap": 1, "calendar": "day"}, "calendar"),
+    ],
+)
+def test_a_limit_that_says_too_little_or_too_much_is_no_decision(
+    limit: dict[str, object], named: str
+) -> None:
+    assert f"{named}` " in _refusal(parse_call_decision, {**ALLOWED, "limits": {"a": limit}})
 
 
 def test_a_call_has_no_more_limits_than_its_intent_can_name() -> None:

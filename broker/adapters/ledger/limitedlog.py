@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from broker.adapters.ledger.beginning import first_records
 from broker.adapters.ledger.opening import OpenedLog, Opening
+from broker.adapters.ledger.recovery import closing_record
 from broker.adapters.ledger.store import LogStore
 from broker.adapters.ledger.submission import (
     DraftedEntry,
@@ -19,8 +20,9 @@ from broker.adapters.ledger.submission import (
     SubmissionResult,
     TermEnded,
 )
-from broker.budget.limits import CapPassed, LimitWindows
-from broker.model.charge import Taken
+from broker.budget.limits import CapPassed, LimitTaken, LimitWindows
+from broker.budget.uses import LimitUses
+from broker.model.charge import LimitUse, Taken, Window, given_back
 from broker.model.record import Record
 from broker.model.units import NS_PER_US
 from broker.tlog.entry import draft
@@ -73,7 +75,12 @@ class LimitedLog:
         self.term = term
         return self._windows.items()
 
-    def take(self, submission: Submission) -> tuple[int, ...] | CapPassed | TermEnded:
+    def recovered(self, intent: Record) -> Submission:
+        """That a call is over without an outcome: what it held comes back."""
+        entry = self.drafted(closing_record(intent))
+        return Submission(0, entry, changes=given_back(intent.reserved or ()))
+
+    def take(self, submission: Submission) -> tuple[LimitTaken, ...] | CapPassed | TermEnded:
         """Takes what it is charged, if all of it can be: see LimitWindows."""
         if not submission.charges:
             return ()
@@ -81,7 +88,16 @@ class LimitedLog:
             return TermEnded(self.term)
         return self._windows.reserve(submission.charges)
 
-    def write(self, batch: Sequence[tuple[Submission, tuple[int, ...]]]) -> list[SubmissionResult]:
+    def taken_of(self, windows: Sequence[Window]) -> list[LimitUse]:
+        """What is taken of each now."""
+        taken = self._windows.taken_of(windows)
+        return [LimitUse(Taken(*each, amount), None) for each, amount in zip(windows, taken, strict=True)]
+
+    def uses(self) -> LimitUses:
+        """What is taken of all limits, as of now."""
+        return self._windows.uses(int(time.time()))
+
+    def write(self, batch: Sequence[tuple[Submission, tuple[LimitTaken, ...]]]) -> list[SubmissionResult]:
         """Makes these durable, of which this was taken, and changes what they change. Raises OSError: then
         nothing may be written any more.
         """

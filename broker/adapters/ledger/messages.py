@@ -18,7 +18,7 @@ _HEADER = struct.Struct(">BI")
 
 
 class MessageType(IntEnum):
-    """The kinds of messages: OPEN or JOIN, SUBMIT, PING and BEGIN_TERM go to the writer, the others come
+    """The kinds of messages. OPEN, JOIN, SUBMIT, PING, LIMITS, BEGIN_TERM go to the writer, the others come
     from it.
     """
 
@@ -32,8 +32,10 @@ class MessageType(IntEnum):
     PONG = 8
     JOIN = 9
     REVOKED = 10
-    BEGIN_TERM = 11
-    HELD = 12
+    LIMITS = 11
+    LIMITS_TOLD = 12
+    BEGIN_TERM = 13
+    HELD = 14
 
 
 @dataclass(frozen=True, slots=True)

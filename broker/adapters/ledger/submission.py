@@ -13,7 +13,7 @@ from typing import NamedTuple
 import orjson
 
 from broker.adapters.ledger.messages import MessageType, WriterMessage
-from broker.budget.limits import CapPassed
+from broker.budget.limits import CapPassed, LimitTaken
 from broker.model.charge import UNITS, Charge, Taken
 from broker.model.record import RecordType
 from broker.tlog import canonical
@@ -24,7 +24,8 @@ _SUBMITTED = struct.Struct(">QBHIIIIQ")
 _SIZE = struct.Struct(">Q")
 _TERM = struct.Struct(">Q")
 _ANSWERED = struct.Struct(">QBQ")
-_AMOUNT = struct.Struct(">q")
+_TAKEN = struct.Struct(">q?")
+_FULL = struct.Struct(">qq")
 _KINDS = tuple(RecordType)
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 _PASSED = 255
@@ -70,7 +71,7 @@ class SequencedEntry(NamedTuple):
 
     seq: int
     leaf: bytes
-    taken: tuple[int, ...]
+    taken: tuple[LimitTaken, ...]
     term: int = 0
 
 
@@ -89,7 +90,7 @@ def submitted(batch: Iterable[Submission]) -> WriterMessage:
     parts: list[bytes] = []
     for number, (kind, call_id, (head, tail)), charges, changes, term in batch:
         name = call_id.encode()
-        asked = orjson.dumps([[*taken, cap] for taken, cap, _ in charges]) if charges else b""
+        asked = orjson.dumps([_asked(each) for each in charges]) if charges else b""
         changed = orjson.dumps([list(each) for each in changes]) if changes else b""
         sizes = len(name), len(head), len(tail), len(asked), len(changed)
         parts += (_SUBMITTED.pack(number, _NUMBERS[kind], *sizes, term), name, head, tail, asked, changed)
@@ -117,11 +118,12 @@ def answered(size: int, term: int, answers: Iterable[tuple[int, SubmissionResult
     for number, answer in answers:
         if isinstance(answer, SequencedEntry):
             parts += (_ANSWERED.pack(number, len(answer.taken), answer.seq), answer.leaf)
-            parts += map(_AMOUNT.pack, answer.taken)
+            parts += [_TAKEN.pack(*each) for each in answer.taken]
         elif isinstance(answer, TermEnded):
             parts.append(_ANSWERED.pack(number, _ENDED, answer.term))
         else:
-            parts += (_ANSWERED.pack(number, _PASSED, answer.place), _AMOUNT.pack(answer.taken))
+            place, *full = answer
+            parts += (_ANSWERED.pack(number, _PASSED, place), _FULL.pack(*full))
     return WriterMessage(MessageType.ANSWER, b"".join(parts))
 
 
@@ -144,20 +146,16 @@ def parse_answered(payload: bytes) -> Iterator[tuple[int, SubmissionResult]]:
         number, limits, place = _ANSWERED.unpack_from(payload, at)
         at += _ANSWERED.size
         if limits == _PASSED:
-            yield number, CapPassed(place, *_AMOUNT.unpack_from(payload, at))
-            at += _AMOUNT.size
+            yield number, CapPassed(place, *_FULL.unpack_from(payload, at))
+            at += _FULL.size
             continue
         if limits == _ENDED:
             yield number, TermEnded(place)
             continue
         leaf, at = payload[at : at + HASH_BYTES], at + HASH_BYTES
-        end = at + limits * _AMOUNT.size
-        yield (
-            number,
-            SequencedEntry(
-                place, leaf, tuple(taken for (taken,) in _AMOUNT.iter_unpack(payload[at:end])), term
-            ),
-        )
+        end = at + limits * _TAKEN.size
+        taken = tuple([LimitTaken(*each) for each in _TAKEN.iter_unpack(payload[at:end])])
+        yield number, SequencedEntry(place, leaf, taken, term)
         at = end
 
 
@@ -181,11 +179,20 @@ def parse_held(payload: bytes) -> tuple[Taken, ...]:
     return _changes(payload)
 
 
+def _asked(charge: Charge) -> list[object]:
+    """What a writer needs of it: not what callers call the limit."""
+    taken, cap, _, slices, observed, warn_at = charge
+    return [*taken, cap, slices, observed, warn_at]
+
+
 def _charges(asked: bytes) -> tuple[Charge, ...]:
     if not asked:
         return ()
     return tuple(
-        [Charge(Taken(name, UNITS[unit], *numbers), cap) for name, unit, *numbers, cap in orjson.loads(asked)]
+        [
+            Charge(Taken(name, UNITS[unit], seconds, start, amount), cap, None, slices, observed, warn_at)
+            for name, unit, seconds, start, amount, cap, slices, observed, warn_at in orjson.loads(asked)
+        ]
     )
 
 

@@ -10,11 +10,8 @@ from typing import cast
 
 from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.submission import SequencedEntry, TermEnded
-from broker.errors import BrokerError, Kind
 from broker.model.charge import Charge, Taken
 from broker.model.record import Receipt, Record
-
-_NO_CAP = 2**62
 
 
 class TermLedger(FileLedger):
@@ -34,13 +31,9 @@ class TermLedger(FileLedger):
         """Makes the intent durable, as `append`, of which all charges were taken in this term; False, and
         nothing is recorded, where that has ended.
         """
-        unbounded = [each._replace(cap=_NO_CAP) for each in charges]
+        unbounded = [each._replace(observed=True, warn_at=0, slices=1) for each in charges]
         answer = await self._waiting[self._submit(intent, charges=unbounded, term=term)]
-        if isinstance(answer, TermEnded):
-            return False
-        if isinstance(answer, SequencedEntry):
-            return True
-        raise BrokerError(Kind.INTERNAL, "A limit has more than can be counted.")
+        return not isinstance(answer, TermEnded)
 
     async def record_settled(self, outcome: Record, changes: Sequence[Taken]) -> tuple[Receipt, int]:
         """Makes the outcome durable, as `append`, and tells in which term it changed what is taken."""

@@ -1,7 +1,8 @@
 """The keywords of a schema that one value keeps or breaks, whatever the rest of the data says.
 
 Knows: those of JSON Schema (draft 7) that `schema/*.data.json` use, and `x-format`, `x-ascending` (two
-fields in order) and `x-distinct` (places that share no key). Must not know: tables, other nodes.
+fields in order), `x-exactly-one` (of these fields) and `x-distinct` (places that share no key). Must not
+know: tables, other nodes.
 """
 
 from __future__ import annotations
@@ -92,6 +93,35 @@ def _ascending(_: Node, demand: object, value: object, place: Place) -> Iterator
         yield Flaw((*place, second), what, "Write two, where it goes on past midnight: one until 24:00.")
 
 
+def _dependencies(_: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
+    fields = as_object(value)
+    for name, others in as_object(demand).items():
+        for other in as_list(others):
+            if name in fields and other not in fields:
+                what = f"{told((*place, name))} means nothing without `{other}`."
+                yield Flaw((*place, name), what, f"Add `{other}`, or remove `{name}`.")
+
+
+def _exactly_one(_: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
+    """Of the fields `of`; of none of them where a field has one of the values that `none-where` names."""
+    rule, fields = as_object(demand), as_object(value)
+    choices = [str(name) for name in as_list(rule.get("of"))]
+    named = [name for name in choices if name in fields]
+    wanted = " or ".join(f"`{name}`" for name in choices)
+    for field, values in as_object(rule.get("none-where")).items():
+        if fields.get(field) in as_list(values):
+            for name in named:
+                what = f"{told((*place, name))} means nothing for {fields[field]}."
+                yield Flaw((*place, name), what, "Remove it.")
+            return
+    if not named:
+        yield Flaw(place, f"{told(place)} lacks one of {wanted}.", f"Add {wanted}, and only one.")
+    for name in named[1:]:
+        yield Flaw(
+            (*place, name), f"{told(place)} has `{named[0]}` as well as `{name}`.", "Write one of them."
+        )
+
+
 def _distinct(_: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     seen: dict[str, str] = {}
     for path in as_list(demand):
@@ -118,5 +148,7 @@ VALUE_JUDGES: Mapping[str, ValueJudge] = {
     "pattern": _pattern,
     "x-format": _format,
     "x-ascending": _ascending,
+    "dependencies": _dependencies,
+    "x-exactly-one": _exactly_one,
     "x-distinct": _distinct,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import lru_cache
+from zoneinfo import available_timezones
 
 from broker.model.finding import Severity
 from broker.model.operation import AdminAction, Operation
@@ -46,4 +47,5 @@ def known_names() -> Mapping[str, Collection[str]]:
         "finding": rules | families | {f"severity:{severity.value}" for severity in Severity},
         "reply": rules | {f"{family}.*" for family in families} | {"*"},
         "field": BODY_FIELDS,
+        "time_zone": available_timezones(),
     }

@@ -106,11 +106,7 @@ async def trial_of(directory: Path) -> Preflight:
 
 
 async def _trial(directory: Path, *words: str) -> Preflight:
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", __name__, str(directory), *words),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    child = await _started(directory, words)
     try:
         said, _ = await asyncio.wait_for(child.communicate(), TIMEOUT_SECONDS)
     except TimeoutError:
@@ -124,6 +120,14 @@ async def _trial(directory: Path, *words: str) -> Preflight:
     if child.returncode not in (0, _REFUSED):
         raise _aborted(directory)
     return _heard(said)
+
+
+async def _started(directory: Path, words: Sequence[str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", __name__, str(directory), *words),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
 
 
 def _told(found: Preflight | BrokerError) -> str:
@@ -180,8 +184,12 @@ _SMALLER = "Run `broker policy check` on it; a rule may not end."
 _OPA = "Undo the last change, and run `opa check --strict` on the policies."
 
 
-def main(directory: Path, words: frozenset[str]) -> int:
-    """Tries the policies; what was found goes to standard output as JSON."""
+def main() -> int:
+    """Tries the policies of the folder that the command line names; what was found goes to standard output as
+    JSON.
+    """
+    threading.Thread(target=_end_when_too_large, daemon=True).start()
+    directory, words = Path(sys.argv[1]), frozenset(sys.argv[2:])
     try:
         trial = asyncio.run(_try(directory, words))
     except BrokerError as error:
@@ -265,5 +273,4 @@ def _end_when_too_large() -> None:
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_when_too_large, daemon=True).start()
-    sys.exit(main(Path(sys.argv[1]), frozenset(sys.argv[2:])))
+    sys.exit(main())

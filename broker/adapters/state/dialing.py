@@ -29,6 +29,7 @@ from broker.adapters.state.scripts import Answer, Command, Script
 
 DIAL_SECONDS = 1.0
 ANSWER_SECONDS = 1.0
+CLOSE_SECONDS = 0.2
 
 
 _UNREACHED = "the store is not reached"
@@ -114,9 +115,10 @@ class StoreConnection:
         return names
 
     async def close(self) -> None:
-        """Lets it go; waits for nobody."""
-        with contextlib.suppress(ValkeyError, OSError):
-            await self._connection.disconnect(nowait=True)
+        """Lets it go; waits for a store that hangs no longer than a moment."""
+        with contextlib.suppress(ValkeyError, OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._connection.disconnect()
 
 
 class Dialer:

@@ -70,6 +70,8 @@ def _commands(names: Keyspace) -> tuple[Command, ...]:
         ("HGET", table, "1"),
         ("HGETALL", table),
         ("HVALS", table),
+        ("HLEN", table),
+        ("EXPIRE", table, 60),
         ("HEXISTS", table, "1"),
         ("HDEL", table, "1", "2"),
         ("TIME",),

@@ -19,14 +19,15 @@ from broker.adapters.state.refusals import StoreAwayError
 from broker.adapters.state.roster import LEFT, Readiness, Roster
 from broker.adapters.state.scripts import ADOPT, BEAT, BEGIN, OPEN, StoreState, state_answer
 from broker.errors import BrokerError
-from broker.model.units import NS_PER_US
+from broker.model.units import NS_PER_US, US_PER_SECOND
 from broker.ports import Clock
 
 BEAT_SECONDS = 1.0
 SOON_SECONDS = 0.1
 REDIAL_SECONDS = 0.2
-UNSURE_SECONDS = 5.0
-NAMED_US = 3_000_000
+UNSURE_SECONDS = 2.0
+CLOCK_SECONDS = 30
+NAMED_US = 3 * US_PER_SECOND
 """For so long a name is of whoever used it last."""
 
 
@@ -57,7 +58,7 @@ class Keeper:
         self._term = 0
         self._beat = LEFT
         self._begun_at = 0.0
-        self._unsure = False
+        self._unsure_at = 0.0
         self._trouble = "the store has not been reached yet"
         self._connection: StoreConnection | None = None
         self._log = structlog.get_logger()
@@ -68,8 +69,10 @@ class Keeper:
         return self._trouble
 
     def grow_unsure(self) -> None:
-        """A process of this machine has ended: nobody knows whether what it last asked was done."""
-        self._unsure = True
+        """A process of this machine has ended: nobody knows whether what it last asked was done. Its log
+        tells in a moment what it left.
+        """
+        self._unsure_at = self._now()
 
     async def run(self) -> None:
         """For ever."""
@@ -111,8 +114,9 @@ class Keeper:
             self._tell(f"another broker has audit.origin {self._machine}, too")
             return SOON_SECONDS
         self._beat = state.beat
-        if not await self._speaks_as_all(connection):
-            self._tell("this broker has another commitment.key in audit.keys than the others")
+        if stranger := await self._unlike(connection, state):
+            await connection.run([("HDEL", self._names.ready, self._machine)])
+            self._tell(stranger)
             return BEAT_SECONDS
         if self._must_begin(state, connection.incarnation):
             await self._begin(connection, state)
@@ -144,24 +148,32 @@ class Keeper:
             await self._remember()
         return state
 
-    async def _speaks_as_all(self, connection: StoreConnection) -> bool:
-        """Whether a name of a limit means the same here as at the other machines."""
+    async def _unlike(self, connection: StoreConnection, state: StoreState) -> str:
+        """Why the name of a limit, or the beginning of a window, would not mean here what it means at the
+        other machines; an empty string where it does.
+        """
+        apart = abs(self._clock.now_ns() // NS_PER_US - state.beat) // US_PER_SECOND
+        if apart > CLOCK_SECONDS:
+            return f"the clocks of this machine and of the store are {apart} s apart"
         key = self._names.names_key
         _, theirs = await connection.run([("SET", key, self._names_key, "NX"), ("GET", key)])
-        return theirs == self._names_key.encode()
+        if theirs != self._names_key.encode():
+            return "this broker has another commitment.key in audit.keys than the others"
+        return ""
 
     def _must_begin(self, state: StoreState, incarnation: str) -> bool:
         """Whether what the store has of this machine may not be what its log says."""
         known = state.ready.get(self._machine) == incarnation
         if not known or not self._term or state.terms.get(self._machine) != self._term:
             return True
-        return (state.unsure or self._unsure) and self._now() - self._begun_at > UNSURE_SECONDS
+        unsure = state.unsure or self._unsure_at + BEAT_SECONDS > self._begun_at
+        return unsure and self._now() - max(self._begun_at, self._unsure_at) > UNSURE_SECONDS
 
     async def _begin(self, connection: StoreConnection, state: StoreState) -> None:
         """The machine's next term. What was let be taken in the one before is recorded no more from the
         moment on in which it is read what is held.
         """
-        before, self._unsure = state.terms.get(self._machine, 0), False
+        before = state.terms.get(self._machine, 0)
         term = max(self._clock.now_ns() // NS_PER_US, before + 1, self._term + 1)
         await connection.run([parts.writing(self._names, self._machine, term)])
         held = await self._ledger.begin_term(term)

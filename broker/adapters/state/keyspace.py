@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from broker.budget.limits import FORGIVEN_SECONDS
 from broker.model.charge import UNITS, Taken, Window
 
-NEVER = 0
-"""In place of when it expires."""
+HELD = 0
+"""In place of when a window expires that calls hold."""
+HELD_SECONDS = 604_800
+"""After so long without a call that takes it, nobody holds it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +78,4 @@ class Keyspace:
 def expiry(window: Window) -> int:
     """The unix second in which it is forgotten, a minute after it has ended."""
     _, _, seconds, start = window
-    return start + seconds + FORGIVEN_SECONDS if seconds else NEVER
+    return start + seconds + FORGIVEN_SECONDS if seconds else HELD

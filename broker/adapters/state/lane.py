@@ -26,7 +26,6 @@ from broker.adapters.state.scripts import (
     OtherTerm,
     ReserveAnswer,
     Took,
-    WindowEnded,
     reserve,
     reserve_answer,
     settle,
@@ -114,8 +113,6 @@ class StateLane:
         loop = asyncio.get_running_loop()
         while True:
             answer = await self._ask(charges, asked, deadline)
-            if isinstance(answer, WindowEnded):
-                raise unavailable("this machine's clock and the store's are too far apart")
             if isinstance(answer, Took | CapPassed):
                 return answer
             if isinstance(answer, OtherTerm) and self._learn(answer.term):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 from broker.adapters.state.dialing import StoreConnection
-from broker.adapters.state.keyspace import NEVER, Keyspace, expiry
+from broker.adapters.state.keyspace import HELD, HELD_SECONDS, Keyspace, expiry
 from broker.adapters.state.scripts import ADOPT, BEGIN, Command
 from broker.model.charge import Taken
 
@@ -73,8 +73,7 @@ def _written(names: Keyspace, term: int, taken: Taken) -> Iterator[Command]:
     window = taken[:4]
     key, until = names.window(window), expiry(window)
     yield ("HSET", key, term, taken.amount)
-    if until != NEVER:
-        yield ("EXPIREAT", key, until)
+    yield ("EXPIRE", key, HELD_SECONDS) if until == HELD else ("EXPIREAT", key, until)
 
 
 async def _all(connection: StoreConnection, commands: Iterable[Command]) -> None:

@@ -6,13 +6,13 @@ Knows their form. Must not know connections, or what is done about an answer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import NamedTuple, cast
 
 from broker.adapters.state.keyspace import Keyspace, expiry
-from broker.budget.limits import CapPassed
+from broker.budget.limits import CapPassed, LimitTaken, earlier_slices
 from broker.model.charge import Charge, Taken
 
 Command = tuple[str | int, ...]
@@ -44,14 +44,13 @@ class Script:
 
 RESERVE, SETTLE = Script.read("reserve"), Script.read("settle")
 BEAT, BEGIN, ADOPT, OPEN = (Script.read(name) for name in ("beat", "begin", "adopt", "open"))
-_TAKEN, _PASSED, _CLOSED, _TERM, _LATE = range(5)
 
 
 class Took(NamedTuple):
     """All charges are taken, in this term; so much is now taken of each limit."""
 
     term: int
-    amounts: tuple[int, ...]
+    taken: tuple[LimitTaken, ...]
 
 
 class NotOpen(NamedTuple):
@@ -64,11 +63,7 @@ class OtherTerm(NamedTuple):
     term: int
 
 
-class WindowEnded(NamedTuple):
-    """A charge is of a window that has ended long ago, by the store's clock."""
-
-
-ReserveAnswer = Took | CapPassed | NotOpen | OtherTerm | WindowEnded
+ReserveAnswer = Took | CapPassed | NotOpen | OtherTerm
 
 
 class AskedCharges(NamedTuple):
@@ -81,10 +76,13 @@ class AskedCharges(NamedTuple):
     def of(cls, charges: Sequence[Charge], names: Keyspace) -> AskedCharges:
         keys: list[str] = []
         arguments: list[int] = []
-        for asked, cap, _ in charges:
-            window = asked[:4]
-            keys.append(names.window(window))
-            arguments += (asked.amount, cap, expiry(window), 0)
+        for charge in charges:
+            _, _, seconds, start, amount = charge.taken
+            part, window = seconds // charge.slices, charge.taken[:4]
+            besides = charge.slices - 1
+            keys += (names.window(window), *map(names.window, earlier_slices(charge)))
+            arguments += (amount, charge.cap, expiry(window), besides, start + seconds - besides * part, part)
+            arguments += (int(charge.observed), charge.warn_at)
         return cls(tuple(keys), tuple(arguments))
 
 
@@ -97,14 +95,13 @@ def reserve(asked: AskedCharges, names: Keyspace, incarnation: str, machine: str
 def reserve_answer(answer: Answer, term: int) -> ReserveAnswer:
     """What it answered to whoever asked in this term."""
     match answer:
-        case [0, *amounts]:
-            return Took(term, tuple(cast("list[int]", amounts)))
-        case [1, int() as place, int() as taken]:
-            return CapPassed(place, taken)
+        case [0, *told]:
+            amounts = cast("list[int]", told)
+            return Took(term, tuple([LimitTaken(*each) for each in _twos(amounts)]))
+        case [1, int() as place, int() as taken, int() as free_at]:
+            return CapPassed(place, taken, free_at)
         case [3, bytes() as current]:
             return OtherTerm(int(current or 0))
-        case [4]:
-            return WindowEnded()
     return NotOpen()
 
 
@@ -112,7 +109,8 @@ def settle(changes: Iterable[Taken], names: Keyspace, machine: str, term: int) -
     """Changes what is taken, as the machine's log has recorded it in this term."""
     changed = tuple(changes)
     keys = (names.terms, *(names.window(each[:4]) for each in changed))
-    return SETTLE.run(keys, machine, term, *(each.amount for each in changed))
+    told = [word for each in changed for word in (each.amount, int(not each.seconds))]
+    return SETTLE.run(keys, machine, term, *told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +138,10 @@ def state_answer(answer: Answer) -> StoreState:
         bool(unsure),
         int(_text(beat) or 0),
     )
+
+
+def _twos(told: Sequence[int]) -> Iterator[tuple[int, bool]]:
+    return ((amount, bool(warned)) for amount, warned in zip(told[::2], told[1::2], strict=True))
 
 
 def _pairs(answer: Answer) -> dict[str, str]:

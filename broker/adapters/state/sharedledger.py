@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from broker.adapters.ledger.termed import TermLedger
 from broker.adapters.state.lane import StateLane, given_back
 from broker.budget.limits import CapPassed
-from broker.budget.window import exceeded, left_of
+from broker.budget.window import exceeded, reserved
 from broker.model.charge import Charge, Reservation, Taken
 from broker.model.record import Receipt, Record
 from broker.ports import Clock
@@ -59,7 +59,7 @@ class SharedLedger:
         while True:
             took = await self._lane.take(charges, deadline)
             if isinstance(took, CapPassed):
-                raise exceeded(charges[took.place], took.taken, self._clock.now_ns())
+                raise exceeded(charges, took, self._clock.now_ns())
             recorded = False
             try:
                 recorded = await self._machine_log.record_reserved(intent, charges, took.term)
@@ -67,13 +67,8 @@ class SharedLedger:
                 if not recorded:
                     self._lane.change(took.term, given_back(charges))
             if recorded:
-                return self._reservation(charges, took.amounts)
+                return reserved(charges, took.taken, self._clock.now_ns())
             self._lane.term_ended(took.term)
-
-    def _reservation(self, charges: Sequence[Charge], amounts: Sequence[int]) -> Reservation:
-        now_ns = self._clock.now_ns()
-        left = [left_of(each, taken, now_ns) for each, taken in zip(charges, amounts, strict=True)]
-        return Reservation(tuple([each.taken for each in charges]), tuple(left))
 
 
 async def _ended(task: asyncio.Future[Reservation]) -> None:
