@@ -146,9 +146,8 @@ class Coordinator:
         )
 
     def _trouble(self) -> str:
-        limits = self._of.limits
-        if limits is not None and limits.trouble:
-            return limits.trouble
+        if trouble := self._of.limits.trouble():
+            return trouble
         return next((worker.trouble for worker in self._workers.values() if worker.trouble), "")
 
     def _policy(self) -> tuple[tuple[str, str], ...]:

@@ -23,13 +23,13 @@ from broker.app.keys import credential_source, vault_session
 from broker.app.log import AuditLog
 from broker.app.objects import OwnedObjects
 from broker.app.parts import LONG_STEP_SECONDS, StartedParts
-from broker.app.state import KeptLimits, SharedLimits, keep_limits
+from broker.app.state import LimitsInUse, keep_limits
 from broker.config import Settings
 from broker.identity.token import TokenSigner, TokenVerifier
 from broker.listeners.tlsfiles import TlsInUse
 from broker.model.pool import KeyNews
 from broker.model.secret import Lease
-from broker.ports import Activating, CallLedger, Clock
+from broker.ports import Activating, Clock
 from broker.services.tokens import Sign
 
 
@@ -64,12 +64,10 @@ class MachineParts:
     keys: ServedKeys
     tls: TlsInUse
     ledger: FileLedger
-    calls: CallLedger
+    limits: LimitsInUse
     """What holds calls to their limits, and records them in that log."""
     owners: SqliteObjectOwners
     token_key: TokenKey
-    limits: SharedLimits | None = None
-    """How the limits are that machines share, where they do."""
     writer_pid: int = 0
     """Of the process that writes the log, where this one has started it."""
     tell_of_key: Callable[[KeyNews], None] = lambda _news: None
@@ -102,7 +100,8 @@ class OwnMachine:
         self._clock = clock
         self._registry = registry
         self._owners_changed = owners_changed
-        self._limits: KeptLimits | None = None
+        self.worker_left: Callable[[], None] = lambda: None
+        """To be told that a process has ended that served calls."""
         self.writer: StartedWriter
         """Of the log: where further ledgers join. After `open`."""
 
@@ -122,18 +121,12 @@ class OwnMachine:
         await parts.begin("owners", objects.owners.open, objects.owners.close)
         ledger = await parts.begin("log", log.open, log.aclose, LONG_STEP_SECONDS)
         self.writer = log.writer
-        calls, self._limits = await keep_limits(settings, ledger, clock, parts)
+        limits = await keep_limits(settings, ledger, clock, parts)
+        self.worker_left = limits.worker_left
         await keys.start()  # none is made at OpenAI for a broker whose log does not open
         await parts.begin("objects", partial(objects.follow, ledger), objects.unfollow)
         token_key = _token_key(settings, log)
-        return MachineParts(
-            keys, tls, ledger, calls, objects.owners, token_key, self._limits, writer_pid=log.process.pid
-        )
-
-    def worker_left(self) -> None:
-        """A process of this machine has ended that served calls."""
-        if self._limits is not None:
-            self._limits.worker_left()
+        return MachineParts(keys, tls, ledger, limits, objects.owners, token_key, writer_pid=log.process.pid)
 
 
 def _token_key(settings: Settings, log: AuditLog) -> TokenKey:

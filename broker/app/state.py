@@ -5,8 +5,10 @@ Knows: which settings it needs. Must not know: what the store is asked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from broker.adapters.keyfile import load_or_create_secret
@@ -16,7 +18,7 @@ from broker.adapters.ledger.termed import TermLedger
 from broker.app.parts import StartedParts
 from broker.config import Settings
 from broker.config.state import TLS
-from broker.ports import CallLedger, Clock
+from broker.ports import CallLedger, Clock, LimitReader
 from broker.tlog.commitment import MASTER_BYTES
 
 if TYPE_CHECKING:
@@ -26,19 +28,16 @@ _PORT = 6379
 _SHOWN = 16
 
 
-class SharedLimits(Protocol):
-    """How limits that machines share are."""
+@dataclass(frozen=True, slots=True)
+class LimitsInUse:
+    """What holds calls to their limits, and who tells what is taken of them. `trouble` says why no call with
+    limits can be served; `worker_left` hears that a process of this machine has ended.
+    """
 
-    @property
-    def trouble(self) -> str:
-        """Why no call with limits can be served; an empty string where it can."""
-
-
-class KeptLimits(SharedLimits, Protocol):
-    """The same in the process that has the log's writer."""
-
-    def worker_left(self) -> None:
-        """A worker has ended, perhaps in the middle of something."""
+    ledger: CallLedger
+    reader: LimitReader
+    trouble: Callable[[], str] = str
+    worker_left: Callable[[], None] = lambda: None
 
 
 def log_of(settings: Settings, access: WriterAccess, clock: Clock) -> FileLedger:
@@ -47,14 +46,10 @@ def log_of(settings: Settings, access: WriterAccess, clock: Clock) -> FileLedger
     return kind(settings.audit.directory, access, clock)
 
 
-async def keep_limits(
-    settings: Settings, log: FileLedger, clock: Clock, parts: StartedParts
-) -> tuple[CallLedger, KeptLimits | None]:
-    """What holds calls to their limits, in the process that has the log's writer. Raises ConfigError and
-    OSError.
-    """
+async def keep_limits(settings: Settings, log: FileLedger, clock: Clock, parts: StartedParts) -> LimitsInUse:
+    """In the process that has the log's writer. Raises ConfigError and OSError."""
     if not isinstance(log, TermLedger):
-        return log, None
+        return LimitsInUse(log, log.limits)
     from broker.adapters.state.rosterfile import RosterFile
     from broker.adapters.state.shared import KeptState
 
@@ -62,20 +57,18 @@ async def keep_limits(
     names_key = sha256(load_or_create_secret(keys / "commitment.key", MASTER_BYTES)).hexdigest()[:_SHOWN]
     state = KeptState(store(settings), log, clock, RosterFile(keys), names_key)
     await parts.begin("state", state.start, state.aclose)
-    return state.ledger, state
+    return LimitsInUse(state.ledger, state.limits, state.trouble, state.worker_left)
 
 
-async def share_limits(
-    settings: Settings, log: FileLedger, clock: Clock, parts: StartedParts
-) -> tuple[CallLedger, SharedLimits | None]:
-    """The same in another process of the machine."""
+async def share_limits(settings: Settings, log: FileLedger, clock: Clock, parts: StartedParts) -> LimitsInUse:
+    """In another process of the machine."""
     if not isinstance(log, TermLedger):
-        return log, None
+        return LimitsInUse(log, log.limits)
     from broker.adapters.state.shared import SharedState
 
     state = SharedState(store(settings), log, clock)
     await parts.begin("state", state.start, state.aclose)
-    return state.ledger, state
+    return LimitsInUse(state.ledger, state.limits, state.trouble)
 
 
 def store(settings: Settings) -> Store:

@@ -107,7 +107,7 @@ class Worker:
         await parts.begin("owners", owners.open, owners.close)
         ledger = log_of(settings, JoinedWriter(admitted.writer), self._clock)
         await parts.begin("log", ledger.open, ledger.close, LONG_STEP_SECONDS)
-        calls, limits = await share_limits(settings, ledger, self._clock, parts)
+        limits = await share_limits(settings, ledger, self._clock, parts)
         verifier = TokenVerifier(
             public_key(admitted.token_key), settings.identity.issuer, settings.identity.audience
         )
@@ -116,10 +116,9 @@ class Worker:
             self._keys,
             tls,
             ledger,
-            calls,
+            limits,
             owners,
             token_key,
-            limits,
             tell_of_key=self._tell_of_key,
             activating=self._activating,
         )

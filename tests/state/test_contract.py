@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from broker.adapters.state.reading import SharedLimitReader
 from broker.adapters.state.sharedledger import SharedLedger
 from tests.contracts.call_ledger_contract import CallLedgerContract, OpensCallLedger
 from tests.contracts.ledger_contract import LedgerContract, OpensLedger
+from tests.contracts.limit_reader_contract import LimitReaderContract, LimitsRead, OpensLimits
 from tests.state.machines import Machine, machine
 from tests.state.server import RealStore
 
@@ -63,3 +65,18 @@ class TestSharedLedgerOfWorker(CallLedgerContract):
                 yield OfWorker(worker.ledger, opened)
 
         return open_ledger
+
+
+class TestSharedLimitReader(LimitReaderContract):
+    """The contract."""
+
+    adapter = SharedLimitReader
+
+    @pytest.fixture
+    def open_limits(self, shared_store: RealStore) -> OpensLimits:
+        @asynccontextmanager
+        async def open_limits(home: Path) -> AsyncIterator[LimitsRead]:
+            async with machine(home, shared_store) as opened:
+                yield LimitsRead(opened.state.limits, opened.ledger)
+
+        return open_limits

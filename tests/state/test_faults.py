@@ -12,7 +12,8 @@ import pytest
 
 from broker.errors import BrokerError, Kind
 from broker.model.charge import LimitExceededError, Unit
-from tests.contracts.call_ledger_contract import CallsOn, charge
+from tests.contracts.call_ledger_contract import CallsOn, charge, held
+from tests.ledger.support import RealClock
 from tests.state.machines import Machine, deployment, machine
 from tests.state.server import RealStore
 
@@ -60,7 +61,7 @@ async def refused(calls: CallsOn) -> BrokerError:
 
 async def open_again(*machines: Machine) -> None:
     """All are, once each has noticed that it was not."""
-    await until(lambda: not any(each.state.trouble for each in machines))
+    await until(lambda: not any(each.state.trouble() for each in machines))
 
 
 async def emptied(store: RealStore, one: Machine) -> None:
@@ -78,7 +79,7 @@ async def test_a_store_that_was_killed_is_refused_at_once_and_taken_up_again(
         calls = CallsOn(one.ledger)
         call = await calls.reserve(charge("a", 5, 1000))
         store.kill()
-        await until(lambda: bool(one.state.trouble))
+        await until(lambda: bool(one.state.trouble()))
         await refused(calls)
         await calls.settle(call, {Unit.REQUESTS: 2})
         store.start()
@@ -129,7 +130,7 @@ async def test_what_nobody_knows_of_is_found_in_the_log(store: RealStore, tmp_pa
         await calls.reserve(charge("a", 1, 1000))
         store.freeze()
         await refused(calls)
-        await until(lambda: bool(one.state.trouble))
+        await until(lambda: bool(one.state.trouble()))
         store.thaw()
         await settled_at(calls, 1)
 
@@ -181,8 +182,8 @@ async def test_nothing_is_reserved_while_nobody_knows_what_another_machine_held(
             await until(lambda: B in one.roster.known)
         await emptied(store, one)
         calls = CallsOn(one.ledger)
-        await until(lambda: "lost what" in one.state.trouble)
-        assert B in one.state.trouble
+        await until(lambda: "lost what" in one.state.trouble())
+        assert B in one.state.trouble()
         await refused(calls)
         async with machine(tmp_path / "b", store, names, B) as other:
             await open_again(one, other)
@@ -196,7 +197,7 @@ async def test_a_machine_that_was_killed_keeps_what_it_held(store: RealStore, tm
             await open_again(one, other)
             await CallsOn(other.ledger).reserve(charge("a", 7, 1000))
         store.kill()
-        await until(lambda: bool(one.state.trouble))
+        await until(lambda: bool(one.state.trouble()))
         store.start()
         await settled_at(CallsOn(one.ledger), 7)
 
@@ -218,11 +219,11 @@ async def test_two_brokers_of_one_name_do_not_both_reserve(shared_store: RealSto
     async with machine(tmp_path / "a", shared_store, names, A) as one:
         await CallsOn(one.ledger).reserve(charge("a", 5, 1000))
         async with machine(tmp_path / "copy", shared_store, names, A, DEADLINE) as other:
-            assert "audit.origin" in other.state.trouble
+            assert "audit.origin" in other.state.trouble()
             with pytest.raises(BrokerError) as told:
                 await CallsOn(other.ledger).reserve(charge("a", 1, 1000))
             assert told.value.kind is Kind.STATE_UNAVAILABLE
-            assert not one.state.trouble
+            assert not one.state.trouble()
         await settled_at(CallsOn(one.ledger), 5)
 
 
@@ -234,6 +235,51 @@ async def test_a_broker_that_names_limits_otherwise_reserves_nothing(
         machine(tmp_path / "a", shared_store, names, A) as one,
         machine(tmp_path / "b", shared_store, names, B, DEADLINE, names_key="other") as other,
     ):
-        assert "commitment.key" in other.state.trouble
+        assert "commitment.key" in other.state.trouble()
         await refused(CallsOn(other.ledger))
         await CallsOn(one.ledger).reserve(charge("a", 1, 1))
+
+
+async def test_what_is_taken_is_told_of_all_machines(shared_store: RealStore, tmp_path: Path) -> None:
+    names = deployment(tmp_path)
+    async with (
+        machine(tmp_path / "a", shared_store, names, A) as one,
+        machine(tmp_path / "b", shared_store, names, B) as other,
+    ):
+        await open_again(one, other)
+        for each in (one, other):
+            await CallsOn(each.ledger).reserve(charge("a", 4, 10))
+        window = charge("a", 0, 10).taken[:4]
+        assert await one.state.limits.taken_of([window]) == (8,)
+        assert [use.taken.amount for use in await other.state.limits.most_used("a", 5)] == [8]
+        assert [use.amount for use in await one.state.limits.settled_of("a")] == [], "all is under way"
+
+
+async def test_what_a_killed_machine_held_is_free_once_it_is_back(
+    shared_store: RealStore, tmp_path: Path
+) -> None:
+    names = deployment(tmp_path)
+    async with machine(tmp_path / "a", shared_store, names, A) as one:
+        calls = CallsOn(one.ledger)
+        async with machine(tmp_path / "b", shared_store, names, B, crashes=True) as other:
+            await open_again(one, other)
+            await CallsOn(other.ledger).reserve(held(1))
+        assert not await calls.fits(held(1))
+        async with machine(tmp_path / "b", shared_store, names, B) as other:
+            await open_again(one, other)
+            assert await calls.fits(held(1))
+
+
+async def test_a_clock_that_is_off_closes_a_machine(
+    shared_store: RealStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with machine(tmp_path, shared_store, deadline=DEADLINE) as one:
+        calls = CallsOn(one.ledger)
+        await calls.reserve(charge("a", 1, 10))
+        ahead = 100 * 10**9
+        monkeypatch.setattr(RealClock, "now_ns", lambda _self: time.time_ns() + ahead)
+        await until(lambda: "clocks" in one.state.trouble())
+        await refused(calls)
+        monkeypatch.undo()
+        await open_again(one)
+        await calls.reserve(charge("a", 1, 10))

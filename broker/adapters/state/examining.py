@@ -10,7 +10,7 @@ from typing import cast
 
 from broker.adapters.state.dialing import Dialer, StoreConnection
 from broker.adapters.state.keyspace import Keyspace
-from broker.adapters.state.scripts import ADOPT, BEAT, BEGIN, OPEN, RESERVE, SETTLE, Command
+from broker.adapters.state.scripts import ADOPT, BEAT, BEGIN, OPEN, RESERVE, SETTLE, TAKEN, Command
 
 _NOBODY = "doctor"
 _NEEDED = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
@@ -29,7 +29,7 @@ class StoreFindings:
 
 async def examine_store(dialer: Dialer, names: Keyspace) -> StoreFindings:
     """Raises StoreAwayError."""
-    connection = await dialer.dial((RESERVE, SETTLE, BEAT, BEGIN, ADOPT, OPEN))
+    connection = await dialer.dial((RESERVE, SETTLE, TAKEN, BEAT, BEGIN, ADOPT, OPEN))
     try:
         forbidden = await connection.forbidden(_commands(names))
         settings = [("CONFIG", "GET", name) for name in _NEEDED]

@@ -21,6 +21,8 @@ from broker.adapters.state.refusals import StoreAwayError, unavailable
 from broker.adapters.state.scripts import (
     RESERVE,
     SETTLE,
+    TAKEN,
+    Answer,
     AskedCharges,
     Command,
     OtherTerm,
@@ -29,9 +31,10 @@ from broker.adapters.state.scripts import (
     reserve,
     reserve_answer,
     settle,
+    taken_of,
 )
 from broker.budget.limits import CapPassed
-from broker.model.charge import Charge, Taken
+from broker.model.charge import Charge, Taken, Window
 
 AGAIN_SECONDS = 0.005
 REDIAL_SECONDS = 0.2
@@ -60,7 +63,9 @@ class RecordedChange:
     changes: tuple[Taken, ...]
 
 
-Asked = AskedReservation | RecordedChange | None
+Look = asyncio.Future[Answer]
+"""What somebody waits for who only looks."""
+Asked = AskedReservation | RecordedChange | Look | None
 """What the store was asked; None: whether it is there."""
 
 
@@ -91,7 +96,7 @@ class StateLane:
         """Keeps a connection, and asks on it; for ever."""
         while True:
             try:
-                connection = await self._dialer.dial((RESERVE, SETTLE))
+                connection = await self._dialer.dial((RESERVE, SETTLE, TAKEN))
             except StoreAwayError as error:
                 self._lose(error)
                 await asyncio.sleep(REDIAL_SECONDS)
@@ -120,6 +125,19 @@ class StateLane:
             if loop.time() + AGAIN_SECONDS > deadline:
                 raise unavailable("not all brokers have told the store yet what they hold")
             await asyncio.sleep(AGAIN_SECONDS)
+
+    async def taken_of(self, windows: Sequence[Window]) -> tuple[int, ...]:
+        """What all machines have taken of each. Raises BrokerError STATE_UNAVAILABLE."""
+        connection = self._connection
+        if connection is None:
+            raise unavailable(self._away)
+        look: Look = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._send(connection, [(look, taken_of(windows, self._names))])
+                return tuple(cast("list[int]", await look))
+        except (StoreAwayError, TimeoutError) as error:
+            raise unavailable("the store does not answer") from error
 
     def change(self, term: int, changes: Sequence[Taken]) -> None:
         """Has what is taken changed, in the order of these calls, as soon as the store can be asked."""
@@ -205,7 +223,10 @@ class StateLane:
             asked = self._asked.popleft()
             if isinstance(asked, AskedReservation):
                 self._answer(asked, reserve_answer(answer, asked.term))
-            elif isinstance(asked, RecordedChange) and answer:  # its term has not begun there yet
+            elif isinstance(asked, asyncio.Future):
+                if not asked.done():
+                    asked.set_result(answer)
+            elif asked is not None and answer:  # its term has not begun there yet
                 self._changes.append(asked)
                 self._due.set()
 
@@ -240,10 +261,11 @@ class StateLane:
         if not self._away:
             self._log.warning("state_away", why=str(error))
         self._away = str(error)
-        self._unsure |= any(each is not None for each in self._asked)
+        self._unsure |= any(isinstance(each, AskedReservation | RecordedChange) for each in self._asked)
         for each in self._asked:
-            if isinstance(each, AskedReservation) and not each.answer.done():
-                each.answer.set_exception(unavailable(self._away))
+            answer = each.answer if isinstance(each, AskedReservation) else each
+            if isinstance(answer, asyncio.Future) and not answer.done():
+                answer.set_exception(unavailable(self._away))
         self._asked.clear()
 
 

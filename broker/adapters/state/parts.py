@@ -6,13 +6,13 @@ Knows names and commands. Must not know when.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import cast
 
 from broker.adapters.state.dialing import StoreConnection
 from broker.adapters.state.keyspace import HELD, HELD_SECONDS, Keyspace, expiry
 from broker.adapters.state.scripts import ADOPT, BEGIN, Command
-from broker.model.charge import Taken
+from broker.model.charge import Taken, Window
 
 SLICE_SECONDS = 5.0
 _AT_ONCE = 500
@@ -44,20 +44,27 @@ async def adopt(
 
 async def read(connection: StoreConnection, names: Keyspace, term: int) -> tuple[Taken, ...]:
     """All that is held in this term."""
-    held: list[Taken] = []
-    cursor: str | int = 0
-    while True:
-        (answer,) = await connection.run([("SCAN", cursor, "MATCH", _glob(names), "COUNT", _AT_ONCE)])
-        found = cast("tuple[bytes, list[bytes]]", answer)
-        cursor, windows = found[0].decode(), [window.decode() for window in found[1]]
-        amounts = await connection.run([("HGET", window, term) for window in windows]) if windows else []
-        held += [
-            names.taken(window, int(cast("bytes", amount)))
-            for window, amount in zip(windows, amounts, strict=True)
-            if amount is not None
-        ]
-        if cursor == "0":
-            return tuple(held)
+    held: dict[str, Taken] = {}  # a scan may tell of a key twice
+    async for keys in _windows(connection, names):
+        for key, amount in zip(
+            keys, await connection.run([("HGET", key, term) for key in keys]), strict=True
+        ):
+            if amount is not None:
+                held[key] = names.taken(key, int(cast("bytes", amount)))
+    return tuple(held.values())
+
+
+async def read_all(connection: StoreConnection, names: Keyspace) -> dict[Window, int]:
+    """What all machines have taken of every window."""
+    taken: dict[Window, int] = {}
+    (terms,) = await connection.run([("HVALS", names.terms)])
+    counts = set(cast("list[bytes]", terms))
+    async for keys in _windows(connection, names):
+        for key, answer in zip(keys, await connection.run([("HGETALL", key) for key in keys]), strict=True):
+            held = cast("list[bytes]", answer)
+            amount = sum(int(n) for term, n in zip(held[::2], held[1::2], strict=True) if term in counts)
+            taken[names.taken(key, amount)[:4]] = amount
+    return taken
 
 
 def writing(names: Keyspace, machine: str, term: int) -> Command:
@@ -74,6 +81,19 @@ def _written(names: Keyspace, term: int, taken: Taken) -> Iterator[Command]:
     key, until = names.window(window), expiry(window)
     yield ("HSET", key, term, taken.amount)
     yield ("EXPIRE", key, HELD_SECONDS) if until == HELD else ("EXPIREAT", key, until)
+
+
+async def _windows(connection: StoreConnection, names: Keyspace) -> AsyncIterator[list[str]]:
+    """The keys of all windows, some at once."""
+    cursor = "0"
+    while True:
+        (answer,) = await connection.run([("SCAN", cursor, "MATCH", _glob(names), "COUNT", _AT_ONCE)])
+        found = cast("tuple[bytes, list[bytes]]", answer)
+        cursor = found[0].decode()
+        if found[1]:
+            yield [key.decode() for key in found[1]]
+        if cursor == "0":
+            return
 
 
 async def _all(connection: StoreConnection, commands: Iterable[Command]) -> None:

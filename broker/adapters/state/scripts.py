@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 
 from broker.adapters.state.keyspace import Keyspace, expiry
 from broker.budget.limits import CapPassed, LimitTaken, earlier_slices
-from broker.model.charge import Charge, Taken
+from broker.model.charge import Charge, Taken, Window
 
 Command = tuple[str | int, ...]
 Answer = bytes | int | list["Answer"] | None
@@ -42,7 +42,7 @@ class Script:
         return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
 
 
-RESERVE, SETTLE = Script.read("reserve"), Script.read("settle")
+RESERVE, SETTLE, TAKEN = (Script.read(name) for name in ("reserve", "settle", "taken"))
 BEAT, BEGIN, ADOPT, OPEN = (Script.read(name) for name in ("beat", "begin", "adopt", "open"))
 
 
@@ -111,6 +111,11 @@ def settle(changes: Iterable[Taken], names: Keyspace, machine: str, term: int) -
     keys = (names.terms, *(names.window(each[:4]) for each in changed))
     told = [word for each in changed for word in (each.amount, int(not each.seconds))]
     return SETTLE.run(keys, machine, term, *told)
+
+
+def taken_of(windows: Iterable[Window], names: Keyspace) -> Command:
+    """Asks for what all machines have taken of each."""
+    return TAKEN.run((names.terms, *map(names.window, windows)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from broker.adapters.state.dialing import Dialer
 from broker.adapters.state.keeper import Keeper
 from broker.adapters.state.keyspace import Keyspace
 from broker.adapters.state.lane import StateLane
+from broker.adapters.state.reading import SharedLimitReader
 from broker.adapters.state.roster import Roster
 from broker.adapters.state.rosterfile import RosterFile
 from broker.adapters.state.sharedledger import SharedLedger
@@ -40,8 +41,8 @@ class SharedState:
         self._lane = StateLane(store.dialer, store.names, log.origin)
         self._running: list[asyncio.Task[None]] = []
         self.ledger = SharedLedger(log, self._lane, clock, store.deadline)
+        self.limits = SharedLimitReader(store.dialer, store.names, self._lane, log.limits)
 
-    @property
     def trouble(self) -> str:
         """Why no call with limits can be served; an empty string where it can."""
         return self._lane.away
@@ -51,7 +52,7 @@ class SharedState:
         self._run()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
-                while self.trouble:  # noqa: ASYNC110 - twice in a process's life
+                while self.trouble():  # noqa: ASYNC110 - twice in a process's life
                     await asyncio.sleep(_LOOK_SECONDS)
 
     async def aclose(self) -> None:
@@ -81,10 +82,9 @@ class KeptState(SharedState):
 
         self._keeper = Keeper(store.dialer, store.names, log, roster, remember, clock, names_key)
 
-    @property
     def trouble(self) -> str:
         """See SharedState."""
-        return self._keeper.trouble or super().trouble
+        return self._keeper.trouble or super().trouble()
 
     def worker_left(self) -> None:
         """A process of this machine has ended, perhaps in the middle of something."""
