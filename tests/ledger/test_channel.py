@@ -45,7 +45,10 @@ submissions = st.builds(
     numbers,
     drafted,
     st.lists(
-        st.builds(Charge, taken, numbers, st.none(), st.integers(1, 62), st.booleans(), numbers), max_size=3
+        st.builds(
+            Charge, taken, numbers, st.none(), st.integers(1, 62), st.booleans(), numbers, st.just(False)
+        ),
+        max_size=3,
     ).map(tuple),
     st.lists(taken, max_size=3).map(tuple),
     numbers,

@@ -180,8 +180,8 @@ def parse_held(payload: bytes) -> tuple[Taken, ...]:
 
 
 def _asked(charge: Charge) -> list[object]:
-    """What a writer needs of it: not what callers call the limit."""
-    taken, cap, _, slices, observed, warn_at = charge
+    """What a writer needs of it: not what callers call the limit, nor what they may do instead."""
+    taken, cap, _, slices, observed, warn_at, _ = charge
     return [*taken, cap, slices, observed, warn_at]
 
 
