@@ -99,6 +99,8 @@ PLACES = (
     PathSetting("tls.key", made_file, _issued),
     PathSetting("tls.client_ca", certificates, _always),
     PathSetting("identity.token_key", made_file, _always),
+    PathSetting("identity.token_keys", read_folder, _always),
+    PathSetting("identity.certified_by", read_file, _always),
     PathSetting("policy.directory", read_folder, _embedded),
     PathSetting("policy.bundle", read_file, _embedded),
     PathSetting("policy.bundle", later_file, _opa),

@@ -107,7 +107,13 @@ def sealed(home: Path) -> Sections:
     return {
         "server": {"https": "127.0.0.1:0", "grpc": "127.0.0.1:0", "console": "127.0.0.1:0"},
         "tls": {"certificate": server.cert, "key": server.key, "client_ca": pki.ca},
-        "identity": {"trust_domain": "dev", "issuer": "https://dev", "token_key": home / "made/token.pem"},
+        "identity": {
+            "trust_domain": "dev",
+            "issuer": "https://dev",
+            "token_key": home / "made/token.pem",
+            "token_keys": shipped_policies(),
+            "certified_by": pki.ca,
+        },
         "policy": {"directory": shipped_policies()},
         "shadow": {"directory": shipped_policies()},
         "keys": {"directory": home / "keys"},
