@@ -37,7 +37,8 @@ from broker.model.units import NS_PER_SECOND
 from broker.ports import CallLedger, Clock, KeyPool, ObjectOwners, Upstream
 from broker.shaping.binding import bind
 from broker.shaping.key_refusal import key_refused
-from broker.shaping.limit_headers import limit_headers
+from broker.shaping.limit_headers import Headers, limit_headers
+from broker.shaping.policy_header import policy_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +140,13 @@ class Pipeline:
         call.reply.passed(size)
         digest = await self._stages.lane(call.caller).once(size, lambda: sha256(reply.body).digest())
         await audited.close(digest=digest)  # 11 record, 12 settle
-        return Reply(reply.status, (*reply.headers, *limit_headers(audited.left)), reply.body)
+        return Reply(reply.status, (*reply.headers, *_ours(audited)), reply.body)
 
     def _stream(self, answer: StreamReply, audited: AuditedCall) -> StreamReply:
         """Steps 10 to 12 happen while the events are taken: see `streaming`."""
         call, replies = audited.call, self._stages.replies
         answer = replies.judge_headers(answer, call)
-        ours = (*deprecation_headers(find(call.model)), *limit_headers(audited.left))
+        ours = (*deprecation_headers(find(call.model)), *_ours(audited))
         now_ns, recheck = self._ports.clock.now_ns, self._authentication.rechecking(call.caller)
         handle = self._supervisor.handle(
             lambda: recheck(now_ns() // NS_PER_SECOND), lambda: self._call_authorizer.again(call)
@@ -153,3 +154,8 @@ class Pipeline:
         learn, places = partial(self._ownership.learn, call), replies.places(call.decision)
         events = stream(answer, places, audited, handle, learn)
         return StreamReply(answer.status, (*answer.headers, *ours), events)
+
+
+def _ours(audited: AuditedCall) -> Headers:
+    """What we tell of the call beside upstream's headers."""
+    return (policy_header(audited.call.decision.policy), *limit_headers(audited.left))

@@ -119,6 +119,7 @@ def test_a_call_that_does_not_fit_is_sent_with_what_is_left(limited: RunningBrok
         [intent] = _told(limited, reply, RecordType.INTENT)
         [reserved] = intent["reserved"]
         left = int(reply.headers[f"{OURS}remaining-tokens"])
+        assert reply.headers["x-broker-policy-revision"] == intent["policy_revision"]
         assert (left, 100 < reserved["amount"] <= 200) == (0, True)
         assert 0 < intent["fitted"] < reserved["amount"]
     refused = _until(limited, "auditor", 429, max_tokens=500, messages=LONG)
