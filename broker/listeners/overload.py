@@ -18,18 +18,15 @@ from typing import NamedTuple, Protocol
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.fair_queue import FairQueue, FairShare
+from broker.listeners.surge import MOST_IN_OVERLOAD, Surge
 from broker.model.record import Record, RecordType
 from broker.model.subject import Peer
 from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock
 
-MOST_IN_OVERLOAD = 256
-"""While overload lasts, so many requests wait at most; the newest are begun first, the oldest are refused."""
 MOST_PREPARING = 256
 """So many requests at most are worked on, or wait for the log, before they wait for upstream alone."""
 RETRY_AFTER_SECONDS = 1.0
-_WINDOW = 64
-_CALM_WINDOWS = 16
 _AT_ONCE = 32
 _PUSHED_OUT = 4
 _NOBODY = ""
@@ -73,45 +70,6 @@ class LoadObserver(Protocol):
     def begun(self, waited_seconds: float) -> None: ...
 
     def refused(self, reason: str) -> None: ...
-
-
-class Surge:
-    """Tells overload from a burst. Many may wait after a burst, but then fewer come than are begun. Overload
-    is where more than MOST_IN_OVERLOAD wait and nearly as many come as are begun, in two windows one after
-    the other. A window is so many begun, not a time: it is as long on a slow machine as it must be.
-    """
-
-    def __init__(self) -> None:
-        self.lasts = False
-        """Whether there is overload: until nobody was pushed out for a while, or nobody waits."""
-        self._stands = False
-        self._arrived = self._begun = self._calm = 0
-
-    def arrived(self) -> None:
-        """One more."""
-        self._arrived += 1
-
-    def pushed_out(self) -> None:
-        """One was refused, because overload lasts."""
-        self._calm = 0
-
-    def begun(self, waiting: int) -> None:
-        """One of them; so many wait now."""
-        self._begun += 1
-        if self._begun == _WINDOW:
-            self._judge(waiting)
-        if not waiting:
-            self.lasts = False
-
-    def _judge(self, waiting: int) -> None:
-        """A window is over."""
-        stands = waiting > MOST_IN_OVERLOAD and self._arrived >= _WINDOW * 3 // 4
-        if stands and self._stands:
-            self.lasts, self._calm = True, 0
-        self._calm += 1
-        self.lasts = self.lasts and self._calm <= _CALM_WINDOWS
-        self._stands = stands
-        self._arrived = self._begun = 0
 
 
 class _WaitingRequest(NamedTuple):

@@ -94,6 +94,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pki = DevPki.load_or_create(home / "pki")
     pki.server(), pki.workload("opa")
     (home / "keys").mkdir()
+    (home / "password").write_text("of the store")
     (home / "file").write_text("no PEM")
     (home / "folder").mkdir()
     return home
@@ -128,6 +129,14 @@ def sealed(home: Path) -> Sections:
         },
         "dynamic_keys": {"instance": home / "made/instance", "ca": pki.ca},
         "workload_identity": {"ca": pki.ca},
+        "state": {
+            "adapter": "valkey",
+            "url": "valkeys://broker@valkey.example.org:6379/0",
+            "password_file": home / "password",
+            "ca": pki.ca,
+            "certificate": server.cert,
+            "key": server.key,
+        },
         "audit": {"directory": home / "made/log", "origin": "dev/log", "keys": home / "made/log-keys"},
     }
 

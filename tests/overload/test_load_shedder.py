@@ -6,7 +6,8 @@ import asyncio
 from collections import deque
 
 from broker.errors import Kind
-from broker.listeners.overload import MOST_IN_OVERLOAD, MOST_PREPARING, Sender
+from broker.listeners.overload import MOST_PREPARING, Sender
+from broker.listeners.surge import MOST_IN_OVERLOAD
 from broker.model.record import RecordType
 from tests.overload.requests import Asked, Shedding
 from tests.sizes import sized

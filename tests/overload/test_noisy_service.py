@@ -18,7 +18,7 @@ import pytest
 
 from broker.errors import Kind
 from broker.gen.broker.v1 import chat_pb2, common_pb2, openai_pb2, openai_pb2_grpc
-from broker.listeners.overload import MOST_IN_OVERLOAD
+from broker.listeners.surge import MOST_IN_OVERLOAD
 from broker.model.record import RecordType
 from tests import plain
 from tests.e2e.raw import address, bearer, channel, refusal
