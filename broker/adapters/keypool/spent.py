@@ -24,7 +24,7 @@ class SpentKeys:
         self._members = tuple(members)
         self._healths = healths
         self._clock = clock
-        self._told: dict[str, int] = {}
+        self._told: dict[str, tuple[int, int]] = {}
         self._log = structlog.get_logger()
 
     def note(self, lease: Lease, spent: SpentMoney) -> None:
@@ -35,12 +35,17 @@ class SpentKeys:
         for each in self._members:
             if paid_alike(each.member, lease, spent.payer):
                 each.health.unfunded_until = now + NS_PER_MINUTE
-        if now - self._told.get(lease.key_ref, -NS_PER_MINUTE) >= NS_PER_MINUTE:
-            self._told[lease.key_ref] = now
-            self._log.error(
-                "key_out_of_money",
-                key_ref=lease.key_ref,
-                key_version=lease.key_version,
-                upstream_code=spent.code,
-                remedy="Raise the limit in OpenAI's dashboard (Limits, Billing), or await the month's end.",
-            )
+        self._tell(lease, spent, now)
+
+    def _tell(self, lease: Lease, spent: SpentMoney, now: int) -> None:
+        version, told = self._told.get(lease.key_ref, (0, 0))
+        if version == lease.key_version and now - told < NS_PER_MINUTE:
+            return
+        self._told[lease.key_ref] = lease.key_version, now
+        self._log.error(
+            "key_out_of_money",
+            key_ref=lease.key_ref,
+            key_version=lease.key_version,
+            upstream_code=spent.code,
+            remedy="Raise the limit in OpenAI's dashboard (Limits, Billing), or wait for the month's end.",
+        )
