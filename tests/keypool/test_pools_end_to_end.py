@@ -293,7 +293,7 @@ def test_where_a_projects_money_is_used_up_a_key_of_another_serves_and_it_is_tol
 
 
 def test_where_no_money_is_left_the_caller_gets_openais_own_word(spoilt: Pooled) -> None:
-    for name in ("alpha", "beta"):
+    for name in NAMES:
         spoilt.trouble(name, "429-organization-spend-limit")
     for _ in range(2):
         before = len(spoilt.keys_asked())
@@ -308,9 +308,10 @@ def test_where_no_money_is_left_the_caller_gets_openais_own_word(spoilt: Pooled)
     told = refusal(caught.value)
     assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "UPSTREAM_ERROR")
     assert "hard spend limit of your organization" in told.message
+    assert spoilt.chat(identity="explorer").status_code == 429
     ready = plain.get(f"{spoilt.broker.console}/readyz")
     assert (ready.status_code, "no money left for any key: openai" in ready.text) == (200, True)
-    for name in ("alpha", "beta"):
+    for name in NAMES:
         spoilt.trouble(name, "")
     assert spoilt.chat().status_code == 200, "a limit that was raised counts at once"
 
