@@ -84,7 +84,7 @@ class WiredCore:
         pipeline = Pipeline(
             self._ports(), authentication, stages, call_authorizer, committer.commit, self.supervisor, limits
         )
-        own_limits = OwnLimits(machine.ledger.limits, authentication, call_authorizer, limits, clock)
+        own_limits = OwnLimits(machine.limits.reader, authentication, call_authorizer, limits, clock)
 
         def conceal(name: str, text: str) -> str:
             return committer.commit(None, name, text.encode()) if stages.finds(text) else text
@@ -101,8 +101,13 @@ class WiredCore:
         return self.space.problem() or plugged.policy.unready() or plugged.machine.keys.unready()
 
     def trouble(self) -> str:
-        """What keeps some call from a key; it makes the broker not unready (adr/0015, adr/0016)."""
-        return "; ".join(filter(None, (self._plugged.machine.keys.trouble(), self.pools.problem())))
+        """What keeps some call from being served; it makes the broker not unready (adr/0015, adr/0016,
+        adr/0076).
+        """
+        machine = self._plugged.machine
+        return "; ".join(
+            filter(None, (machine.keys.trouble(), self.pools.problem(), machine.limits.trouble()))
+        )
 
     def _ports(self) -> Ports:
         plugged = self._plugged
@@ -125,13 +130,14 @@ class WiredCore:
     ) -> ListenerDependencies:
         identity, limits, zone = settings.identity, settings.limits, _zone(settings)
         clock, ledger, policy = self._plugged.clock, self.refusals, self._plugged.policy
-        log, token_key = self._plugged.machine.ledger, self._plugged.machine.token_key
+        machine = self._plugged.machine
+        log, held, token_key = machine.ledger, machine.limits, machine.token_key
         throttle = Throttle(ledger, clock, per_second=limits.refusals_per_second, burst=limits.refusals_burst)
         tokens = TokenIssuer(
             authorizer, ledger, token_key.verifier, token_key.sign, clock, identity.audience, zone, conceal
         )
         administrator = Administrator(authorizer, ledger, log, token_key.verifier, revocations, clock, zone)
-        limit_administrator = LimitAdministrator(administrator, log.limits, ledger)
+        limit_administrator = LimitAdministrator(administrator, held.reader, ledger)
         throttled = ThrottledLimits(own_limits, limit_administrator, throttle)
         reader = CertificateReader(identity.trust_domain, settings.tls.max_client_life_seconds)
         return ListenerDependencies(
@@ -152,7 +158,7 @@ def _space(settings: Settings, plugged: PluggedAdapters) -> SpaceWatch:
     """What is recorded goes to the log, which is measured and whose disk is watched."""
     audit = settings.audit
     return SpaceWatch(
-        MeteredLedger(plugged.machine.ledger, plugged.metrics),
+        MeteredLedger(plugged.machine.limits.ledger, plugged.metrics),
         audit.directory,
         plugged.clock,
         warn_bytes=audit.warn_free_bytes,

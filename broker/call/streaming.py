@@ -16,7 +16,7 @@ from broker.call.audited_call import AuditedCall
 from broker.call.continuation import Continuation
 from broker.call.phases import Authorized
 from broker.call.stream_supervisor import StreamHandle
-from broker.errors import BrokerError
+from broker.errors import BrokerError, Kind
 from broker.lanes import Breath
 from broker.model.call import Events, StreamReply
 from broker.model.decision import Action
@@ -191,10 +191,22 @@ async def _watched(
 
 
 def _shown(event: bytes, document: object, call: Authorized) -> bytes | None:
-    """The event as its caller is to see it, counted; None where it is not to."""
+    """The event as its caller is to see it, counted; None where it is not to. Raises BUDGET_EXCEEDED where
+    upstream writes on although it was told to end.
+    """
+    if call.meter.delivered.too_long:
+        raise _too_long(call.meter.estimate.terms.answers.each)
     shown = unasked(event, document) if call.meter.usage_added else event
     call.reply.passed(len(shown or b""))
     return shown
+
+
+def _too_long(most: int) -> BrokerError:
+    return BrokerError(
+        Kind.BUDGET_EXCEEDED,
+        f"The stream was cut: the upstream wrote more than the {most} tokens that were reserved for it.",
+        remedy="Tell the operator: it was told to end there.",
+    )
 
 
 def _cut(call: Authorized, rule: str, where: str) -> BrokerError:

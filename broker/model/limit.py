@@ -54,7 +54,8 @@ WARN_PERCENT = 80
 class Limit:
     """At most `cap` of `unit` in a window of `rule`, counted under `key`: an account, and behind a space the
     limit's `name`, which policy gives. Without one, all of the key is the account. One that is `observed`
-    refuses nothing. Once `warn_percent` of a window are taken, it is told; 0: never.
+    refuses nothing. A call that does not fit into one with `fit` gets what is left: its answers are bounded
+    to that. Once `warn_percent` of a window are taken, it is told; 0: never.
     """
 
     key: str
@@ -63,6 +64,7 @@ class Limit:
     rule: WindowRule
     name: str = ""
     observed: bool = False
+    fit: bool = False
     warn_percent: int = WARN_PERCENT
 
 

@@ -46,6 +46,7 @@ MEANING: Mapping[Kind, str] = {
     Kind.CREDENTIAL_STORE_UNAVAILABLE: "The real key cannot be had now.",
     Kind.POLICY_ENGINE_UNAVAILABLE: "Policy gave no answer, or not a well-formed one.",
     Kind.AUDIT_UNAVAILABLE: "The record cannot be made durable, so nothing was done.",
+    Kind.STATE_UNAVAILABLE: "What other brokers have taken of the limits is not known now. Nothing was done.",
     Kind.UPSTREAM_INTERRUPTED: "OpenAI broke the stream. It ends without `[DONE]`, its transfer broken.",
     Kind.UPSTREAM_UNAVAILABLE: "OpenAI gave no answer.",
     Kind.BAD_REQUEST: "The request is malformed. `param` names the parameter.",
@@ -138,7 +139,9 @@ def _kind(field: FieldInfo) -> str:
     if "dict[str, str]" in text:
         return "table of texts"
     names: dict[Any, str] = {str: "text", bool: "true, false", int: "integer", float: "number", Path: "path"}
-    kind = get_args(field.annotation)[0] if get_args(field.annotation) else field.annotation
+    kind: Any = field.annotation
+    while kind not in names:
+        kind = get_args(kind)[0]
     return names[kind]
 
 

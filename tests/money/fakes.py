@@ -189,6 +189,7 @@ class Allowing:
     shape: Shape = field(default_factory=Shape)
     placement: Placement = ANYWHERE
     cap: int = 10**12
+    fit: bool = False
     cut: tuple[str, ...] = ()
     lent: frozenset[str] = frozenset()
     unseen_tokens: int | None = None
@@ -198,7 +199,7 @@ class Allowing:
     ) -> Decided:
         del estimate
         limits = (
-            Limit("money", Unit.MICRO_USD, self.cap, FixedWindow(SECONDS_PER_DAY)),
+            Limit("money", Unit.MICRO_USD, self.cap, FixedWindow(SECONDS_PER_DAY), fit=self.fit),
             Limit("tokens", Unit.TOKENS, 10**15, FixedWindow(SECONDS_PER_DAY)),
             Limit("requests", Unit.REQUESTS, 10**6, FixedWindow(SECONDS_PER_DAY)),
         )

@@ -145,7 +145,7 @@ class FileLedger:
         now_ns = self._clock.now_ns()
         if isinstance(answer, CapPassed):
             raise exceeded(charges, answer, now_ns)
-        return reserved(charges, answer.taken, now_ns)
+        return reserved(charges, cast("SequencedEntry", answer).taken, now_ns)  # of no term that could end
 
     async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
         """See `ports.CallLedger`; as `append` for the outcome."""
@@ -184,7 +184,9 @@ class FileLedger:
             self._hand_over(link)
             await link.close()
 
-    def _submit(self, record: Record, charges: Sequence[Charge] = (), changes: Sequence[Taken] = ()) -> int:
+    def _submit(
+        self, record: Record, charges: Sequence[Charge] = (), changes: Sequence[Taken] = (), term: int = 0
+    ) -> int:
         """What one turn of the event loop submits goes to the disk together: waking the writer for each
         entry, and syncing each alone, would cost both processes more than all the rest of an append. The
         number under which `_waiting` has its answer.
@@ -193,7 +195,7 @@ class FileLedger:
         if link is None or self._failure is not None:
             raise self._refusal()
         number = next(self._numbers)
-        submission = Submission(number, self._drafted(record), charges, changes)
+        submission = Submission(number, self._drafted(record), charges, changes, term)
         self._waiting[number] = self._loop.create_future()
         if not self._gathered:
             self._loop.call_soon(self._hand_over, link)

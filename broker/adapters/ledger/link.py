@@ -15,10 +15,13 @@ from broker.adapters.ledger.submission import (
     Submission,
     SubmissionResult,
     parse_answered,
+    parse_held,
     parse_size,
     submitted,
+    term_begins,
 )
 from broker.errors import BrokerError, Kind
+from broker.model.charge import Taken
 
 CLOSE_SECONDS = 10.0
 LOST_SECONDS = 1.0
@@ -56,6 +59,7 @@ class WriterLink(asyncio.Protocol):
         self._on_heard = on_heard
         self._messages = WriterMessages()
         self._closing = False
+        self._held: asyncio.Future[tuple[Taken, ...]] | None = None
 
     async def open(self) -> OpenedLog:
         """Opens the log, or joins who has. Raises BrokerError AUDIT_UNAVAILABLE where the writer refuses it,
@@ -86,6 +90,16 @@ class WriterLink(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(message.encode())
 
+    async def begin_term(self, term: int) -> tuple[Taken, ...]:
+        """From now on nothing is recorded that was charged in another term. What the log's calls had taken
+        by then. One at a time. Raises BrokerError AUDIT_UNAVAILABLE where the writer is lost.
+        """
+        if self._transport.is_closing():
+            raise _unopened()
+        self._held = asyncio.get_running_loop().create_future()
+        self._transport.write(term_begins(term).encode())
+        return await self._held
+
     async def close(self) -> None:
         """Has the writer finish what was sent, and waits until it has: at most 10 s, and hardly at all where
         it was lost.
@@ -115,6 +129,9 @@ class WriterLink(asyncio.Protocol):
                         self._on_answer(number, answer)
                 case MessageType.REVOKED:
                     self._on_revoked(*parse_revoked(message.payload))
+                case MessageType.HELD if self._held is not None:
+                    if not self._held.done():
+                        self._held.set_result(parse_held(message.payload))
                 case MessageType.LIMITS_TOLD:
                     self._on_limits(message.payload)
                 case MessageType.LOST:
@@ -125,6 +142,8 @@ class WriterLink(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """The writer ended, or `close` did."""
         self._ended.set_result(None)
+        if self._held is not None and not self._held.done():
+            self._held.set_exception(_unopened())
         if self._answer.done():
             self._lose(ENDED)
         else:

@@ -18,7 +18,9 @@ _HEADER = struct.Struct(">BI")
 
 
 class MessageType(IntEnum):
-    """The kinds of messages. OPEN, JOIN, SUBMIT, PING, LIMITS go to the writer, the others come from it."""
+    """The kinds of messages. OPEN, JOIN, SUBMIT, PING, LIMITS, BEGIN_TERM go to the writer, the others come
+    from it.
+    """
 
     OPEN = 1
     SUBMIT = 2
@@ -32,6 +34,8 @@ class MessageType(IntEnum):
     REVOKED = 10
     LIMITS = 11
     LIMITS_TOLD = 12
+    BEGIN_TERM = 13
+    HELD = 14
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,11 @@ from broker.adapters.ledger.submission import (
     DraftedEntry,
     Submission,
     SubmissionResult,
+    TermEnded,
     answered,
+    held,
     parse_submitted,
+    parse_term,
     size_told,
 )
 from broker.budget.limits import CapPassed, LimitTaken
@@ -151,7 +154,7 @@ class WriterService:
     def _serve(self) -> None:
         """What lies ready."""
         submitted: list[tuple[LedgerConnection, Submission]] = []
-        greeted: list[tuple[LedgerConnection, MessageType]] = []
+        asked: list[tuple[LedgerConnection, WriterMessage]] = []
         for key, _ in self._selector.select():
             if key.fileobj is self._joining:
                 self._admit()
@@ -167,11 +170,18 @@ class WriterService:
                 elif message.says is MessageType.LIMITS:
                     self._tell_limits(ledger, LimitQuery.parse(message.payload))
                 else:
-                    greeted.append((ledger, message.says))
+                    asked.append((ledger, message))
         self._record(submitted)
-        for ledger, asked in greeted:  # whoever answers is not held up by the disk
-            joined = asked is MessageType.JOIN
-            ledger.say(self._log.opened().message() if joined else size_told(self._log.size))
+        for ledger, message in asked:  # whoever answers is not held up by the disk
+            ledger.say(self._told(message))
+
+    def _told(self, asked: WriterMessage) -> WriterMessage:
+        match asked.says:
+            case MessageType.JOIN:
+                return self._log.opened().message()
+            case MessageType.BEGIN_TERM:
+                return held(self._log.begin_term(parse_term(asked.payload)))
+        return size_told(self._log.size)
 
     def _tell_limits(self, ledger: LedgerConnection, query: LimitQuery) -> None:
         """At once what is a look; on a thread of its own what looks through all of them."""
@@ -212,7 +222,7 @@ class WriterService:
         batch: list[tuple[Submission, tuple[LimitTaken, ...]]] = []
         for ledger, submission in submitted:
             taken = self._log.take(submission)
-            if isinstance(taken, CapPassed):
+            if isinstance(taken, CapPassed | TermEnded):
                 passed.append((ledger, submission.number, taken))
             else:
                 ledgers.append(ledger)
@@ -233,7 +243,7 @@ class WriterService:
         for ledger, number, answer in answers:
             told[ledger].append((number, answer))
         for ledger, theirs in told.items():
-            ledger.say(answered(self._log.size, theirs))
+            ledger.say(answered(self._log.size, self._log.term, theirs))
 
     def _tell_revoked(self, by: LedgerConnection, token_id: str | None) -> None:
         """Before whoever revoked is answered, all others have been told."""

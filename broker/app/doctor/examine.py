@@ -15,6 +15,7 @@ from broker.app.doctor.keys import check_keys
 from broker.app.doctor.log import check_log
 from broker.app.doctor.policy import check_policy
 from broker.app.doctor.spend import check_spend
+from broker.app.doctor.state import check_state
 from broker.app.doctor.tls import check_tls
 from broker.app.doctor.vault import VaultProof
 from broker.config import Settings
@@ -29,6 +30,8 @@ async def examine(settings: Settings, proof: VaultProof, credentials: Sequence[s
     async for check in check_policy(settings, SystemClock()):
         yield check
     for check in await _in_thread(lambda: check_log(settings)):
+        yield check
+    async for check in check_state(settings):
         yield check
     admin_key = AdminKey(settings.dynamic_keys.admin_credential)
     for check in await _in_thread(lambda: check_keys(settings, proof, credentials, admin_key)):
