@@ -10,8 +10,9 @@ from openai import AsyncOpenAI, BadRequestError, NotFoundError
 
 from broker.simulator import Organization, Simulator
 from broker.simulator.organization import SpendLimit
+from tests.simulator.conftest import ADMIN
 
-ADMIN, PROJECT = "sk-admin-simulated", "proj_one"
+PROJECT = "proj_one"
 PATHS = ("/organization/spend_limit", f"/organization/projects/{PROJECT}/spend_limit")
 BODY = {"threshold_amount": 100, "currency": "USD", "interval": "month"}
 
@@ -21,14 +22,6 @@ async def running() -> AsyncIterator[Simulator]:
     organization = Organization(admin_keys=(ADMIN,), projects=(PROJECT,))
     async with Simulator(organization=organization) as simulator:
         yield simulator
-
-
-@pytest.fixture
-async def admin(running: Simulator) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(
-        base_url=running.url + "/v1", api_key="unused", admin_api_key=ADMIN, max_retries=0
-    ) as client:
-        yield client
 
 
 async def test_a_projects_limit_is_set_told_and_deleted(running: Simulator, admin: AsyncOpenAI) -> None:
