@@ -156,6 +156,9 @@ class Inbound:
     def operation(self) -> Operation:
         return self.call.operation
 
+    def admitted(self) -> None:
+        """No listener waits for that."""
+
     async def decode(self, _lane: Lane) -> Call:
         return self.call
 

@@ -17,6 +17,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.grpc.metadata import Metadata, passed_on
+from broker.listeners.overload import overloaded
 from broker.model.call import Reply
 from broker.model.units import NS_PER_SECOND
 from broker.shaping.key_refusal import spent_money
@@ -51,6 +52,7 @@ CODES: Mapping[Kind, grpc.StatusCode] = {
     Kind.UNSUPPORTED_ENCODING: _Code.INVALID_ARGUMENT,
     Kind.TOO_LARGE: _Code.RESOURCE_EXHAUSTED,  # what grpc itself answers to a message over the limit
     Kind.CALLER_GONE: _Code.CANCELLED,
+    Kind.OVERLOADED: _Code.RESOURCE_EXHAUSTED,
     Kind.SHUTTING_DOWN: _Code.UNAVAILABLE,
     Kind.INTERNAL: _Code.INTERNAL,
 }
@@ -165,3 +167,7 @@ def _error_facts(body: bytes) -> dict[str, str]:
         return {}
     names = ("message", "type", "param", "code")
     return {name: error[name] for name in names if isinstance(error.get(name), str)}
+
+
+OVERLOADED = refusal(overloaded())
+"""Made once: who has too much to do must not spend it on that."""
