@@ -27,7 +27,7 @@ from broker.model.charge import Unit
 from broker.model.decision import CallDecision, Content, PolicyVersion, Shape
 from broker.model.limit import FixedWindow, Limit
 from broker.model.operation import Operation
-from broker.model.pool import ANYWHERE, Placement
+from broker.model.pool import ANYWHERE, Placement, SpentMoney
 from broker.model.record import Record, RecordType
 from broker.model.request_context import RequestContext
 from broker.model.secret import Lease, Secret
@@ -126,6 +126,8 @@ class Keys:
     def quarantine(self, credential: str, lease: Lease, code: str) -> None: ...
 
     def cool_down(self, lease: Lease, model: str | None, seconds: float | None) -> None: ...
+
+    def unfund(self, lease: Lease, spent: SpentMoney) -> None: ...
 
 
 @dataclass

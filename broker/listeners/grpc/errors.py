@@ -20,6 +20,7 @@ from broker.listeners.grpc.metadata import Metadata, passed_on
 from broker.listeners.overload import overloaded
 from broker.model.call import Reply
 from broker.model.units import NS_PER_SECOND
+from broker.shaping.key_refusal import spent_money
 from broker.shaping.limit_headers import exceeded_headers
 from broker.shaping.retry_after import wait_of
 
@@ -97,7 +98,8 @@ def upstream_refusal(reply: Reply) -> RpcFailure:
         code = _Code.INVALID_ARGUMENT if reply.status in _CLIENT_ERRORS else _Code.UNAVAILABLE
     facts = _error_facts(reply.body)
     message = facts.pop("message", f"The upstream answered {reply.status}.")
-    reason = Kind.UPSTREAM_RATE_LIMITED.value if reply.status == _TOO_MANY_REQUESTS else "UPSTREAM_ERROR"
+    is_rate = reply.status == _TOO_MANY_REQUESTS and spent_money(reply.body) is None
+    reason = Kind.UPSTREAM_RATE_LIMITED.value if is_rate else "UPSTREAM_ERROR"
     details = [_info(reason, {**facts, "http_status": str(reply.status)})]
     retry_after = wait_of(reply.headers, None)
     if retry_after is not None:
