@@ -3,7 +3,7 @@
 For each listener, in one run: the peak (a closed loop of 16 connections), then calls that arrive at 0.8, 2
 and 5 times that rate however long others take, and beside them a quiet caller's 20 a second. Then what a
 refusal costs, at a broker that refuses all but one call. Only the ratios mean something, and only on a
-machine that does nothing else: peak, load and upstream need the same cores. Exit code 1: a bound does not hold.
+machine that does nothing else: the load and upstream need cores, too. Exit code 1: a bound does not hold.
 """
 
 from __future__ import annotations
