@@ -17,6 +17,7 @@ from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.termed import TermLedger
 from broker.app.parts import StartedParts
 from broker.config import Settings
+from broker.config.addresses import host_port
 from broker.config.state import TLS
 from broker.ports import CallLedger, Clock, LimitReader
 from broker.tlog.commitment import MASTER_BYTES
@@ -73,7 +74,8 @@ async def share_limits(settings: Settings, log: FileLedger, clock: Clock, parts:
 
 def store(settings: Settings) -> Store:
     """The store that is configured."""
-    from broker.adapters.state.dialing import Dialer, StoreAddress, StoreLogin, StoreTls
+    from broker.adapters.state.addresses import StoreAddress
+    from broker.adapters.state.dialing import Dialer, StoreLogin, StoreTls
     from broker.adapters.state.keyspace import Keyspace
     from broker.adapters.state.shared import Store
 
@@ -84,6 +86,8 @@ def store(settings: Settings) -> Store:
         StoreAddress(parts.hostname or "", parts.port or _PORT),
         database=int(parts.path.strip("/") or 0),
         login=StoreLogin(user, state.password_file),
+        sentinels=tuple(StoreAddress(each.host, each.port) for each in map(host_port, state.sentinels)),
+        sentinels_login=StoreLogin(None, state.sentinel_password_file),
         tls=StoreTls(state.ca, state.certificate, state.key) if parts.scheme in TLS else None,
     )
     return Store(dialer, Keyspace(state.deployment), state.wait_seconds)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from broker.adapters.state.dialing import Dialer, StoreConnection
+from broker.adapters.state.connection import StoreConnection
+from broker.adapters.state.dialing import Dialer
 from broker.adapters.state.keyspace import Keyspace
 from broker.adapters.state.scripts import ADOPT, BEAT, BEGIN, OPEN, RESERVE, SETTLE, TAKEN, Command
 

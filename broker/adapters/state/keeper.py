@@ -13,11 +13,13 @@ import structlog
 
 from broker.adapters.ledger.termed import TermLedger
 from broker.adapters.state import parts
-from broker.adapters.state.dialing import Dialer, StoreConnection
+from broker.adapters.state.connection import StoreConnection
+from broker.adapters.state.dialing import Dialer
 from broker.adapters.state.keyspace import Keyspace
 from broker.adapters.state.refusals import StoreAwayError
 from broker.adapters.state.roster import LEFT, Readiness, Roster
 from broker.adapters.state.scripts import ADOPT, BEAT, BEGIN, OPEN, StoreState, state_answer
+from broker.adapters.state.together import until_one_ends
 from broker.errors import BrokerError
 from broker.model.units import NS_PER_US, US_PER_SECOND
 from broker.ports import Clock
@@ -60,7 +62,6 @@ class Keeper:
         self._begun_at = 0.0
         self._unsure_at = 0.0
         self._trouble = "the store has not been reached yet"
-        self._connection: StoreConnection | None = None
         self._log = structlog.get_logger()
 
     @property
@@ -78,16 +79,16 @@ class Keeper:
         """For ever."""
         while True:
             try:
-                self._connection = await self._dialer.dial((BEAT, BEGIN, ADOPT, OPEN))
-                self._roster.look_anew()
-                while True:
-                    await self._rest(self._connection, await self._keep(self._connection))
+                connection = await self._dialer.dial((BEAT, BEGIN, ADOPT, OPEN))
+                try:
+                    self._roster.look_anew()
+                    await until_one_ends(self._go_on(connection), self._dialer.watch(connection))
+                finally:
+                    await connection.close()
             except StoreAwayError as error:
                 self._tell(str(error))
             except BrokerError as error:
                 self._tell(error.message)  # the log is lost: the process will end
-            finally:
-                await self._hang_up()
             await asyncio.sleep(REDIAL_SECONDS)
 
     async def leave(self) -> None:
@@ -102,10 +103,9 @@ class Keeper:
             except StoreAwayError:
                 return  # it is missed after a while
 
-    async def _hang_up(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+    async def _go_on(self, connection: StoreConnection) -> None:
+        while True:
+            await self._rest(connection, await self._keep(connection))
 
     async def _keep(self, connection: StoreConnection) -> float:
         """One look at how all stand, and what follows; in how many seconds to look again."""

@@ -38,6 +38,7 @@ class SharedState:
 
     def __init__(self, store: Store, log: TermLedger, clock: Clock) -> None:
         """`log` is open."""
+        self._dialer = store.dialer
         self._lane = StateLane(store.dialer, store.names, log.origin)
         self._running: list[asyncio.Task[None]] = []
         self.ledger = SharedLedger(log, self._lane, clock, store.deadline)
@@ -62,6 +63,11 @@ class SharedState:
             task.cancel()
         if self._running:
             await asyncio.wait(self._running)
+        await self._leave()
+        await self._dialer.aclose()
+
+    async def _leave(self) -> None:
+        """Nobody waits for this process."""
 
     def _run(self) -> None:
         self._running.append(asyncio.create_task(self._lane.run()))
@@ -90,9 +96,8 @@ class KeptState(SharedState):
         """A process of this machine has ended, perhaps in the middle of something."""
         self._keeper.grow_unsure()
 
-    async def aclose(self) -> None:
-        """See SharedState. Other machines do not wait for this one."""
-        await super().aclose()
+    async def _leave(self) -> None:
+        """Other machines do not wait for this one."""
         await self._keeper.leave()
 
     def _run(self) -> None:
