@@ -30,14 +30,16 @@ _SHOWN = 16
 
 
 @dataclass(frozen=True, slots=True)
-class LimitsInUse:
+class StateInUse:
     """What holds calls to their limits, and who tells what is taken of them. `trouble` says why no call with
-    limits can be served; `worker_left` hears that a process of this machine has ended.
+    limits can be served, `unheard` why none at all: a token may be revoked that is not known to be.
+    `worker_left` hears that a process of this machine has ended.
     """
 
     ledger: CallLedger
     reader: LimitReader
     trouble: Callable[[], str] = str
+    unheard: Callable[[], str] = str
     worker_left: Callable[[], None] = lambda: None
 
 
@@ -47,10 +49,10 @@ def log_of(settings: Settings, access: WriterAccess, clock: Clock) -> FileLedger
     return kind(settings.audit.directory, access, clock)
 
 
-async def keep_limits(settings: Settings, log: FileLedger, clock: Clock, parts: StartedParts) -> LimitsInUse:
+async def keep_limits(settings: Settings, log: FileLedger, clock: Clock, parts: StartedParts) -> StateInUse:
     """In the process that has the log's writer. Raises ConfigError and OSError."""
     if not isinstance(log, TermLedger):
-        return LimitsInUse(log, log.limits)
+        return StateInUse(log, log.limits)
     from broker.adapters.state.rosterfile import RosterFile
     from broker.adapters.state.shared import KeptState
 
@@ -58,18 +60,18 @@ async def keep_limits(settings: Settings, log: FileLedger, clock: Clock, parts: 
     names_key = sha256(load_or_create_secret(keys / "commitment.key", MASTER_BYTES)).hexdigest()[:_SHOWN]
     state = KeptState(store(settings), log, clock, RosterFile(keys), names_key)
     await parts.begin("state", state.start, state.aclose)
-    return LimitsInUse(state.ledger, state.limits, state.trouble, state.worker_left)
+    return StateInUse(state.ledger, state.limits, state.trouble, state.unheard, state.worker_left)
 
 
-async def share_limits(settings: Settings, log: FileLedger, clock: Clock, parts: StartedParts) -> LimitsInUse:
+async def share_limits(settings: Settings, log: FileLedger, clock: Clock, parts: StartedParts) -> StateInUse:
     """In another process of the machine."""
     if not isinstance(log, TermLedger):
-        return LimitsInUse(log, log.limits)
+        return StateInUse(log, log.limits)
     from broker.adapters.state.shared import SharedState
 
     state = SharedState(store(settings), log, clock)
     await parts.begin("state", state.start, state.aclose)
-    return LimitsInUse(state.ledger, state.limits, state.trouble)
+    return StateInUse(state.ledger, state.limits, state.trouble, state.unheard)
 
 
 def store(settings: Settings) -> Store:

@@ -43,11 +43,13 @@ class Keeper:
         log: TermLedger,
         roster: Roster,
         remember: Callable[[], Awaitable[None]],
+        begun: Callable[[], None],
         clock: Clock,
         names_key: str,
     ) -> None:
-        """`remember` makes durable what the roster knows; `names_key` is the fingerprint of the key that
-        names of limits are committed with. The machine is called as its log.
+        """`remember` makes durable what the roster knows; `begun` is called where the store may have lost
+        what it was told; `names_key` is the fingerprint of the key that names of limits are committed with.
+        The machine is called as its log.
         """
         self._dialer = dialer
         self._names = names
@@ -55,6 +57,7 @@ class Keeper:
         self._machine = log.origin
         self._roster = roster
         self._remember = remember
+        self._begun = begun
         self._clock = clock
         self._names_key = names_key
         self._term = 0
@@ -179,6 +182,7 @@ class Keeper:
         held = await self._ledger.begin_term(term)
         self._term, self._begun_at = term, self._now()
         await parts.begin(connection, self._names, self._machine, term, held, before)
+        self._begun()
 
     async def _see_off(self, connection: StoreConnection, state: StoreState) -> None:
         """Remembers what those hold that went away."""
