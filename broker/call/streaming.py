@@ -18,7 +18,7 @@ from broker.call.phases import Authorized
 from broker.call.stream_supervisor import StreamHandle
 from broker.errors import BrokerError
 from broker.lanes import Breath
-from broker.model.call import Events, StreamReply
+from broker.model.call import EventBatch, Events, StreamReply
 from broker.model.decision import Action
 from broker.prefilter.inspector import TooManyFindingsError
 from broker.prefilter.place import Needs, Place, TooManyPlacesError
@@ -135,66 +135,116 @@ async def _watched(
     audited: AuditedCall,
     handle: StreamHandle,
     learn: Learn,
-) -> AsyncGenerator[bytes, None]:
-    call = audited.call
-    gate = Gate(places, partial(_cut, call))
-    digest, breath = sha256(), Breath()
-    going = Continuation(call.meter, places)
-    document: object = None
-    failure: BrokerError | None = None
-    delivered, over = 0, False
-    first = True
+) -> AsyncGenerator[EventBatch, None]:
+    passage, breath, delivered = _Passage(audited.call, places, learn), Breath(), 0
     try:
-        async with aclosing(answer.events) as events:  # type: ignore[type-var]
-            while (event := await handle.next(events)) is not None:
-                await breath.taken()
-                strings = going.strings(event)
-                if strings is None:
-                    data, beside = parts(event, first=first)
-                    first = False
-                    document = _document(data)
-                    call.meter.streamed(document)
-                if (shown := _shown(event, document, call)) is None:
-                    continue
-                digest.update(shown)
-                if strings is not None:
-                    free = gate.go_on(shown, strings)
+        async with aclosing(answer.events) as batches:  # type: ignore[type-var]
+            while (batch := await handle.next(batches)) is not None:
+                if handle.waited:
+                    breath.rested()
                 else:
-                    if call.objects.may_make:
-                        await learn(document)
-                    failure = _failure(document)
-                    free = gate.admit(shown, document, beside)
-                    over = failure is not None or is_last(data, beside)
-                    going.read(event, document, beside)
-                if over:
-                    *free, last = [*free, *gate.finish()]
-                    for earlier in free:
-                        delivered += len(earlier)
-                        yield earlier
-                    await audited.close(digest=digest.digest(), error=failure.kind if failure else None)
+                    await breath.taken()
+                if free := await passage.take(batch):
+                    delivered += sum(map(len, free))
+                    yield free
+                if passage.error is not None:
+                    raise passage.error
+                if passage.over:
+                    *free, last = passage.finish()
+                    if free:
+                        delivered += sum(map(len, free))
+                        yield free
+                    failure = passage.failure
+                    await audited.close(digest=passage.digest, error=failure.kind if failure else None)
                     delivered += len(last)
-                    yield last
+                    yield [last]
                     if failure is not None:
                         raise failure
-                    await _farewell(events)
+                    await _farewell(batches)
                     return
-                for released in free:
-                    delivered += len(released)
-                    yield released
     except BrokerError as error:
-        call.reply.ended_by(error)
-        await asyncio.shield(audited.close(digest=digest.digest(), error=error.kind))
+        audited.call.reply.ended_by(error)
+        await asyncio.shield(audited.close(digest=passage.digest, error=error.kind))
         raise recounted(error, delivered) from None
     finally:
         handle.release()
-        await asyncio.shield(audited.close(digest=digest.digest(), error=handle.gone))
+        await asyncio.shield(audited.close(digest=passage.digest, error=handle.gone))
 
 
-def _shown(event: bytes, document: object, call: Authorized) -> bytes | None:
-    """The event as its caller is to see it, counted; None where it is not to."""
-    shown = unasked(event, document) if call.meter.usage_added else event
-    call.reply.passed(len(shown or b""))
-    return shown
+class _Passage:
+    """One stream's events on their way from upstream to the caller, and what they told."""
+
+    def __init__(self, call: Authorized, places: Places | None, learn: Learn) -> None:
+        self._call = call
+        self._learn = learn
+        self._gate = Gate(places, partial(_cut, call))
+        self._going = Continuation(call.meter, places)
+        self._document: object = None
+        self._first = True
+        self._digest = sha256()
+        self._last: EventBatch = []
+        self.over = False
+        """Whether the last event has come."""
+        self.failure: BrokerError | None = None
+        """What upstream tells in its last event of why it is the last."""
+        self.error: BrokerError | None = None
+        """Why no event may leave behind those that `take` has returned."""
+
+    @property
+    def digest(self) -> bytes:
+        """Of all that was to leave."""
+        return self._digest.digest()
+
+    async def take(self, batch: EventBatch) -> EventBatch:
+        """Takes the next events, up to the last of the stream; returns those that may leave. What goes wrong
+        is `error`: events before it leave as they would have, had they come alone.
+        """
+        free: EventBatch = []
+        try:
+            for event in batch:
+                strings = self._going.strings(event)
+                more = await self._read(event) if strings is None else self._go_on(event, strings)
+                if self.over:
+                    self._last = more
+                    break
+                free += more
+        except BrokerError as error:
+            self.error = error
+        return free
+
+    def finish(self) -> EventBatch:
+        """Once it is over: what still may leave, at last the last event. Raises CONTENT_BLOCKED."""
+        return [*self._last, *self._gate.finish()]
+
+    def _go_on(self, event: bytes, strings: Iterable[tuple[Place, str]]) -> EventBatch:
+        """An event that differs from the last one in these strings only."""
+        shown = self._shown(event)
+        return self._gate.go_on(shown, strings) if shown is not None else []
+
+    async def _read(self, event: bytes) -> EventBatch:
+        call = self._call
+        data, beside = parts(event, first=self._first)
+        self._first = False
+        document = self._document = _document(data)
+        call.meter.streamed(document)
+        if (shown := self._shown(event)) is None:
+            return []
+        if call.objects.may_make:
+            await self._learn(document)
+        self.failure = _failure(document)
+        free = self._gate.admit(shown, document, beside)
+        self.over = self.failure is not None or is_last(data, beside)
+        self._going.read(event, document, beside)
+        return free
+
+    def _shown(self, event: bytes) -> bytes | None:
+        """The event as its caller is to see it, counted; None where it is not to."""
+        call = self._call
+        shown = unasked(event, self._document) if call.meter.usage_added else event
+        call.reply.passed(len(shown or b""))
+        if shown is not None:
+            self._digest.update(shown)
+        return shown
 
 
 def _cut(call: Authorized, rule: str, where: str) -> BrokerError:
@@ -203,11 +253,11 @@ def _cut(call: Authorized, rule: str, where: str) -> BrokerError:
     return reply_cut(call.decision, rule, where)
 
 
-async def _farewell(events: AsyncIterator[bytes]) -> None:
+async def _farewell(batches: AsyncIterator[EventBatch]) -> None:
     """Upstream's connection comes to its end; whatever it still says after its last event is dropped."""
     with suppress(BrokerError, TimeoutError):
         async with asyncio.timeout(_FAREWELL_SECONDS):
-            await anext(events, None)
+            await anext(batches, None)
 
 
 def _failure(document: object) -> BrokerError | None:
