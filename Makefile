@@ -22,6 +22,7 @@ export UV_PYTHON_DOWNLOADS := never
 # Where a shell forbids Python to keep what it compiles, each process that a test starts compiles 800 modules.
 unexport PYTHONDONTWRITEBYTECODE
 VAULT := $(if $(shell command -v vault || command -v bao),,.tools/bin/vault)
+STORE := $(if $(shell command -v valkey-server || command -v redis-server),,.tools/bin/redis-server)
 export GOBIN := $(CURDIR)/.tools/bin
 
 .PHONY: help demo quick test soak check coverage lint format types imports dependencies protos protos-check \
@@ -75,7 +76,7 @@ protos-check: $(READY) .tools/bin/buf ## the protos' style; broker/gen is what t
 	.tools/bin/buf lint protos
 	$(RUN) protos/generate.py --check
 
-servers: .tools/bin/opa .tools/bin/fsck .tools/bin/buf $(VAULT) ## the real servers that tests use, into .tools/bin
+servers: .tools/bin/opa .tools/bin/fsck .tools/bin/buf $(VAULT) $(STORE) ## the real servers that tests use, into .tools/bin
 
 bench: $(READY) ## figures and ratios against the named peers, from one run
 	$(RUN) -m tests.bench
@@ -119,6 +120,11 @@ $(READY): pyproject.toml uv.lock | $(UV)
 	@printf '%s\n' $(VAULT_MODULE) >.tools/build/vault/go.mod
 	@cd .tools/build/vault && GOFLAGS=-mod=mod go build -tags minimal -o vault.new github.com/hashicorp/vault
 	@mv .tools/build/vault/vault.new $@
+
+.tools/bin/redis-server: | .tools/bin # Debian's redis-tools holds the server under another name, and starts no service
+	@command -v redis-check-rdb >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-tools; } \
+	|| { echo "no Valkey or Redis: put valkey-server or redis-server on PATH, or install redis-tools"; exit 1; }
+	@ln -sf "$$(command -v redis-check-rdb)" $@
 
 # `go mod tidy` would raise sdk and break the build.
 VAULT_VERSION := v1.21.2

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from broker.model.call import Reply, StreamReply, UpstreamRequest
-from broker.model.charge import Charge, Reservation, Taken
+from broker.model.charge import Charge, LimitUse, Reservation, Taken, Window
 from broker.model.credential import KeyVersion
 from broker.model.decision import CallDecision, PolicyVersion
 from broker.model.pool import Placement
@@ -200,6 +200,26 @@ class CallLedger(Ledger, Protocol):
     async def reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation: ...
 
     async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt: ...
+
+
+class LimitReader(Protocol):
+    """What is taken of limits, for those who may know it. No call waits for what is asked here.
+
+    A limit is named as records name it. Raises BrokerError AUDIT_UNAVAILABLE where nobody can tell.
+    """
+
+    async def taken_of(self, windows: Sequence[Window]) -> tuple[int, ...]:
+        """What is taken of each now."""
+
+    async def most_used(self, named: str, most: int) -> tuple[LimitUse, ...]:
+        """The limits whose name contains `named`, `most` of them: those first of which the largest part is
+        taken. Where a cap is None, no call has named one since the start.
+        """
+
+    async def settled_of(self, limit: str) -> tuple[Taken, ...]:
+        """What calls that are over have taken of this one, in each window that counts: what can be given
+        back.
+        """
 
 
 class ObjectOwners(Protocol):

@@ -23,6 +23,7 @@ from broker.adapters.telemetry import (
     RejectedHandshakes,
     ShadowMetric,
 )
+from broker.adapters.tokenkeys import FollowedTokenKeys, TokenKeyFiles
 from broker.app.addresses import Addresses, OwnAddresses
 from broker.app.listeners import Listeners, ServedInterfaces, https_dependencies
 from broker.app.machine import Machine, OwnMachine, ServedKeys, TokenKey
@@ -33,6 +34,7 @@ from broker.call.stream_supervisor import StreamSupervisor
 from broker.catalog.vocabulary import load_vocabularies
 from broker.config import Settings
 from broker.console.app import Status
+from broker.identity.token import TokenVerifier
 from broker.model.pool import KeyNews
 from broker.model.process import ProcessStatus
 
@@ -94,6 +96,7 @@ class Broker:
         activating = machine.activating or recording(core.refusals)
         await parts.begin("policy", partial(policy.open, activating), policy.aclose)
         parts.run("streams", core.supervisor.run())
+        await self._follow_token_keys(machine.token_key.verifier)
         self._measure(core, machine.keys, policy)
         served = self._served(core, machine.token_key, policy)
         rejected = RejectedHandshakes(metrics.registry, clock)
@@ -111,6 +114,14 @@ class Broker:
             policy=policy.authorizer.version.revision,
             missing=self.unready(),
         )
+
+    async def _follow_token_keys(self, verifier: TokenVerifier) -> None:
+        """Tokens of the deployment's other brokers are good here, too."""
+        identity = self._settings.identity
+        if identity.token_keys is not None:
+            files = TokenKeyFiles(identity.token_keys, identity.certified_by)
+            followed = FollowedTokenKeys(files, self._clock, verifier.trust)
+            await self._parts.begin("token keys", followed.open, followed.aclose)
 
     async def stop(self) -> None:
         """Stops accepting, lets calls end, closes the log: ends whatever `start` has begun. Takes each step

@@ -146,6 +146,8 @@ class Coordinator:
         )
 
     def _trouble(self) -> str:
+        if trouble := self._of.limits.trouble():
+            return trouble
         return next((worker.trouble for worker in self._workers.values() if worker.trouble), "")
 
     def _policy(self) -> tuple[tuple[str, str], ...]:
@@ -185,6 +187,7 @@ class Coordinator:
         channel.tell("keys", unready=self._of.keys.unready(), trouble=self._of.keys.trouble())
         await channel.ended
         del self._workers[number]
+        self._machine.worker_left()
         self._departed.add(worker.metrics)
 
     async def _answer(self, what: str, members: Members) -> Members:

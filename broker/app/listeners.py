@@ -19,6 +19,7 @@ from broker.console.app import ConsoleApp, Status
 from broker.listeners.grpc.dependencies import ListenerDependencies
 from broker.listeners.grpc.server import GrpcServer
 from broker.listeners.https.app import HttpsApp, HttpsDependencies
+from broker.listeners.https.limits import LimitRoutes
 from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.server import HttpServer, tls_context
 from broker.listeners.tlsfiles import TlsInUse
@@ -95,6 +96,7 @@ def https_dependencies(
     return HttpsDependencies(
         calls=dependencies.calls,
         oauth=oauth,
+        limits=LimitRoutes(dependencies.own_limits, dependencies.limit_administrator),
         read_peer=dependencies.read_peer,
         unready=dependencies.unready,
         new_call_id=dependencies.new_call_id,

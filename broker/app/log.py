@@ -17,6 +17,7 @@ from broker.adapters.ledger.certifying import Certifying
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.opening import Opening
+from broker.app.state import log_of
 from broker.config import Settings
 from broker.ports import Clock
 from broker.tlog.certification import KeyUse
@@ -32,6 +33,7 @@ class AuditLog:
         """Reads the keys, making those that are missing. Raises BrokerError and OSError. Blocking."""
         self._instance = secrets.token_hex(8)
         self._clock = clock
+        self._settings = settings
         self._audit = settings.audit
         self._keys = LogKeys.load_or_create(self._audit.keys)
         self.token_key = load_or_create_ed25519(settings.identity.token_key)
@@ -55,7 +57,7 @@ class AuditLog:
         )
         self.process = WriterProcess()
         self.writer = StartedWriter(opening, self.process)
-        ledger = self._ledger = FileLedger(audit.directory, self.writer, self._clock)
+        ledger = self._ledger = log_of(self._settings, self.writer, self._clock)
         await ledger.open()
         if self._certifying is not None:
             await self._certifying.start()

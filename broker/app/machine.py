@@ -23,6 +23,7 @@ from broker.app.keys import credential_source, vault_session
 from broker.app.log import AuditLog
 from broker.app.objects import OwnedObjects
 from broker.app.parts import LONG_STEP_SECONDS, StartedParts
+from broker.app.state import LimitsInUse, keep_limits
 from broker.config import Settings
 from broker.identity.token import TokenSigner, TokenVerifier
 from broker.listeners.tlsfiles import TlsInUse
@@ -63,6 +64,8 @@ class MachineParts:
     keys: ServedKeys
     tls: TlsInUse
     ledger: FileLedger
+    limits: LimitsInUse
+    """What holds calls to their limits, and records them in that log."""
     owners: SqliteObjectOwners
     token_key: TokenKey
     writer_pid: int = 0
@@ -97,6 +100,8 @@ class OwnMachine:
         self._clock = clock
         self._registry = registry
         self._owners_changed = owners_changed
+        self.worker_left: Callable[[], None] = lambda: None
+        """To be told that a process has ended that served calls."""
         self.writer: StartedWriter
         """Of the log: where further ledgers join. After `open`."""
 
@@ -116,9 +121,12 @@ class OwnMachine:
         await parts.begin("owners", objects.owners.open, objects.owners.close)
         ledger = await parts.begin("log", log.open, log.aclose, LONG_STEP_SECONDS)
         self.writer = log.writer
+        limits = await keep_limits(settings, ledger, clock, parts)
+        self.worker_left = limits.worker_left
         await keys.start()  # none is made at OpenAI for a broker whose log does not open
         await parts.begin("objects", partial(objects.follow, ledger), objects.unfollow)
-        return MachineParts(keys, tls, ledger, objects.owners, _token_key(settings, log), log.process.pid)
+        token_key = _token_key(settings, log)
+        return MachineParts(keys, tls, ledger, limits, objects.owners, token_key, writer_pid=log.process.pid)
 
 
 def _token_key(settings: Settings, log: AuditLog) -> TokenKey:

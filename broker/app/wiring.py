@@ -19,6 +19,8 @@ from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics
 from broker.app.machine import MachineParts
 from broker.app.policy import PolicyEngine
 from broker.call.authorization import CallAuthorizer
+from broker.call.limits import CallLimits
+from broker.call.own_limits import OwnLimits
 from broker.call.pipeline import Pipeline, Ports
 from broker.call.stages import Stages
 from broker.call.stream_supervisor import StreamSupervisor
@@ -27,10 +29,17 @@ from broker.identity.authentication import Authentication
 from broker.identity.certificate import CertificateReader
 from broker.identity.revocation import RevocationSet
 from broker.listeners.grpc.dependencies import ListenerDependencies
-from broker.listeners.throttling import Throttle, ThrottledAdmin, ThrottledCalls, ThrottledTokens
+from broker.listeners.throttling import (
+    Throttle,
+    ThrottledAdmin,
+    ThrottledCalls,
+    ThrottledLimits,
+    ThrottledTokens,
+)
 from broker.ports import Authorizer, Upstream
 from broker.prefilter.inspector import Inspector
 from broker.services.administrator import Administrator
+from broker.services.limit_administrator import LimitAdministrator
 from broker.services.policy_explainer import PolicyExplainer
 from broker.services.tokens import TokenIssuer
 from broker.tlog.commitment import MASTER_BYTES, Committer
@@ -70,20 +79,19 @@ class WiredCore:
         content = settings.content
         stages = Stages(Inspector(content.banned_topics, content.injection_phrases))
         committer = Committer(load_or_create_secret(settings.audit.keys / "commitment.key", MASTER_BYTES))
+        authentication = Authentication(machine.token_key.verifier, revocations)
+        limits = CallLimits(stages.finds, committer.commit, zone)
         pipeline = Pipeline(
-            self._ports(),
-            Authentication(machine.token_key.verifier, revocations),
-            stages,
-            call_authorizer,
-            committer.commit,
-            self.supervisor,
-            zone,
+            self._ports(), authentication, stages, call_authorizer, committer.commit, self.supervisor, limits
         )
+        own_limits = OwnLimits(machine.limits.reader, authentication, call_authorizer, limits, clock)
 
         def conceal(name: str, text: str) -> str:
             return committer.commit(None, name, text.encode()) if stages.finds(text) else text
 
-        self.dependencies = self._dependencies(settings, pipeline, authorizer, revocations, conceal)
+        self.dependencies = self._dependencies(
+            settings, pipeline, own_limits, authorizer, revocations, conceal
+        )
 
     def unready(self) -> str:
         """What keeps calls from being served, or an empty string."""
@@ -93,8 +101,13 @@ class WiredCore:
         return self.space.problem() or plugged.policy.unready() or plugged.machine.keys.unready()
 
     def trouble(self) -> str:
-        """What keeps some call from a key; it makes the broker not unready (adr/0015, adr/0016)."""
-        return "; ".join(filter(None, (self._plugged.machine.keys.trouble(), self.pools.problem())))
+        """What keeps some call from being served; it makes the broker not unready (adr/0015, adr/0016,
+        adr/0076).
+        """
+        machine = self._plugged.machine
+        return "; ".join(
+            filter(None, (machine.keys.trouble(), self.pools.problem(), machine.limits.trouble()))
+        )
 
     def _ports(self) -> Ports:
         plugged = self._plugged
@@ -110,23 +123,29 @@ class WiredCore:
         self,
         settings: Settings,
         pipeline: Pipeline,
+        own_limits: OwnLimits,
         authorizer: Authorizer,
         revocations: RevocationSet,
         conceal: Callable[[str, str], str],
     ) -> ListenerDependencies:
         identity, limits, zone = settings.identity, settings.limits, _zone(settings)
         clock, ledger, policy = self._plugged.clock, self.refusals, self._plugged.policy
-        log, token_key = self._plugged.machine.ledger, self._plugged.machine.token_key
+        machine = self._plugged.machine
+        log, held, token_key = machine.ledger, machine.limits, machine.token_key
         throttle = Throttle(ledger, clock, per_second=limits.refusals_per_second, burst=limits.refusals_burst)
         tokens = TokenIssuer(
             authorizer, ledger, token_key.verifier, token_key.sign, clock, identity.audience, zone, conceal
         )
         administrator = Administrator(authorizer, ledger, log, token_key.verifier, revocations, clock, zone)
+        limit_administrator = LimitAdministrator(administrator, held.reader, ledger)
+        throttled = ThrottledLimits(own_limits, limit_administrator, throttle)
         reader = CertificateReader(identity.trust_domain, settings.tls.max_client_life_seconds)
         return ListenerDependencies(
             calls=ThrottledCalls(pipeline, throttle),
             token_issuer=ThrottledTokens(tokens, throttle),
             administrator=ThrottledAdmin(administrator, throttle),
+            own_limits=throttled,
+            limit_administrator=throttled,
             policy_explainer=PolicyExplainer(authorizer, policy.explainer, administrator, policy.problem),
             read_peer=reader.read,
             unready=self.unready,
@@ -139,7 +158,7 @@ def _space(settings: Settings, plugged: PluggedAdapters) -> SpaceWatch:
     """What is recorded goes to the log, which is measured and whose disk is watched."""
     audit = settings.audit
     return SpaceWatch(
-        MeteredLedger(plugged.machine.ledger, plugged.metrics),
+        MeteredLedger(plugged.machine.limits.ledger, plugged.metrics),
         audit.directory,
         plugged.clock,
         warn_bytes=audit.warn_free_bytes,

@@ -15,7 +15,6 @@ import orjson
 from broker.adapters.clock import SystemClock
 from broker.adapters.coordination import Channel, CoordinatedKeys, Members
 from broker.adapters.ledger.access import JoinedWriter
-from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.telemetry import NativeLines
 from broker.app.addresses import SharedAddresses
 from broker.app.broker import Broker, WorkerPlace
@@ -23,6 +22,7 @@ from broker.app.certificates import Certificates
 from broker.app.machine import MachineParts, TokenKey
 from broker.app.objects import OwnedObjects
 from broker.app.parts import LONG_STEP_SECONDS, StartedParts
+from broker.app.state import log_of, share_limits
 from broker.config import Settings
 from broker.errors import BrokerError, Kind
 from broker.identity.token import TokenVerifier, public_key
@@ -105,8 +105,9 @@ class Worker:
         tls = await parts.begin("certificates", certificates.open, certificates.aclose)
         owners = self._objects.owners
         await parts.begin("owners", owners.open, owners.close)
-        ledger = FileLedger(settings.audit.directory, JoinedWriter(admitted.writer), self._clock)
+        ledger = log_of(settings, JoinedWriter(admitted.writer), self._clock)
         await parts.begin("log", ledger.open, ledger.close, LONG_STEP_SECONDS)
+        limits = await share_limits(settings, ledger, self._clock, parts)
         verifier = TokenVerifier(
             public_key(admitted.token_key), settings.identity.issuer, settings.identity.audience
         )
@@ -115,6 +116,7 @@ class Worker:
             self._keys,
             tls,
             ledger,
+            limits,
             owners,
             token_key,
             tell_of_key=self._tell_of_key,

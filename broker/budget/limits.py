@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from broker.model.charge import Charge, LimitUse, Taken, Window
+from broker.budget.uses import LimitUses, ended
+from broker.model.charge import Charge, Taken, Window
 
 FORGIVEN_SECONDS = 60
 """A clock that is set back by less finds its windows."""
@@ -36,7 +37,7 @@ class LimitWindows:
     """Exact for whoever asks this object alone. `spent` is what was taken before."""
 
     def __init__(self, spent: Iterable[Taken] = ()) -> None:
-        self._taken: dict[Window, int] = {each[:4]: each.amount for each in spent}
+        self._taken: dict[Window, int] = {each[:4]: max(0, each.amount) for each in spent}
         self._caps: dict[Window, int] = {}
         self._warned: set[Window] = set()
         self._sweep_at = _sweep_at(len(self._taken))
@@ -73,7 +74,7 @@ class LimitWindows:
         each call little.
         """
         if len(self._taken) > self._sweep_at:
-            for window in [each for each in self._taken if _ended(each, now - FORGIVEN_SECONDS)]:
+            for window in [each for each in self._taken if ended(each, now - FORGIVEN_SECONDS)]:
                 self._forget(window)
             self._sweep_at = _sweep_at(len(self._taken))
 
@@ -81,22 +82,22 @@ class LimitWindows:
         """What is taken of every window that is not forgotten."""
         return tuple(Taken(*window, amount) for window, amount in self._taken.items())
 
-    def uses(self, now: int) -> Iterator[LimitUse]:
-        """The same of those that count at the unix second `now`, with the cap that was named last; None
-        where none was since the start.
-        """
-        for window, amount in self._taken.items():
-            if not _ended(window, now):
-                yield LimitUse(Taken(*window, amount), self._caps.get(window))
+    def uses(self, now: int) -> LimitUses:
+        """A copy for whoever looks through them, at the unix second `now`: 2 ms for 100,000."""
+        return LimitUses(self._taken.copy(), self._caps.copy(), now)
+
+    def taken_of(self, windows: Iterable[Window]) -> tuple[int, ...]:
+        """What is taken of each."""
+        return tuple([self._taken.get(window, 0) for window in windows])
 
     def _earlier(self, charge: Charge) -> int:
         """What was taken in the slices before that of the charge, and counts still."""
-        return sum([self._taken.get(window, 0) for window in _slices(charge)])
+        return sum([self._taken.get(window, 0) for window in earlier_slices(charge)])
 
     def _free_at(self, charge: Charge, taken: int) -> int:
         """When enough of what is taken counts no more; where the charge alone is too much, when all of it."""
         _, _, seconds, start, amount = charge.taken
-        for window in _slices(charge):
+        for window in earlier_slices(charge):
             taken -= self._taken.get(window, 0)
             if taken + amount <= charge.cap:
                 return window[3] + seconds
@@ -107,7 +108,7 @@ class LimitWindows:
         if not charge.warn_at or taken < charge.warn_at:
             return LimitTaken(taken)
         window = charge.taken[:4]
-        if window in self._warned or any(each in self._warned for each in _slices(charge)):
+        if window in self._warned or any(each in self._warned for each in earlier_slices(charge)):
             return LimitTaken(taken)
         self._warned.add(window)
         return LimitTaken(taken, warned=True)
@@ -118,16 +119,11 @@ class LimitWindows:
         self._warned.discard(window)
 
 
-def _slices(charge: Charge) -> Iterator[Window]:
+def earlier_slices(charge: Charge) -> Iterator[Window]:
     """Those before that of the charge which count still, the oldest first."""
     limit, unit, seconds, start, _ = charge.taken
     part = seconds // charge.slices
     return ((limit, unit, seconds, start - back * part) for back in range(charge.slices - 1, 0, -1))
-
-
-def _ended(window: Window, now: int) -> bool:
-    _, _, seconds, start = window
-    return 0 < seconds <= now - start
 
 
 def _sweep_at(live: int) -> int:

@@ -6,7 +6,8 @@ Knows: how far the call has come. Must not know: what a step does, how records a
 from __future__ import annotations
 
 import asyncio
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
 
 from broker.call.audited_call import AuditedCall, AuditPorts
 from broker.call.lifecycle import Lifecycle
@@ -24,11 +25,29 @@ from broker.call.records import denied, intent
 from broker.call.reply_summary import ReplySummary
 from broker.catalog.reserve import with_unseen
 from broker.errors import BrokerError, Kind
+from broker.model.call import UpstreamRequest
 from broker.model.charge import LimitExceededError, Reservation
 from broker.model.record import Record
 from broker.shaping.request import model_sent
 
 Phase = TypeVar("Phase", Decoded, Inspected, Asked, Decided)
+
+
+Fitted = Callable[[Admitted, LimitExceededError], Awaitable[Admitted | None]]
+"""Makes a call that would pass a limit a smaller one, or None."""
+_FITTINGS = 4
+"""So often a call is made smaller: others take of the same limits meanwhile."""
+
+
+class Opened(NamedTuple):
+    """A call whose intent is recorded, and what is to be sent of it."""
+
+    audited: AuditedCall
+    request: UpstreamRequest
+
+
+async def nothing_fits(_admitted: Admitted, _error: LimitExceededError) -> None:
+    """A call is as large as it is."""
 
 
 class Admission:
@@ -53,17 +72,37 @@ class Admission:
         self._lifecycle.check(record.type)
         await self._ports.ledger.append(record)
 
-    async def open(self, admitted: Admitted) -> AuditedCall:
+    async def open(self, admitted: Admitted, fitted: Fitted = nothing_fits) -> Opened:
         """The worst case is reserved and the intent durable when this returns. Raises LimitExceededError,
-        recorded as a `denied`, and AUDIT_UNAVAILABLE.
+        recorded as a `denied`, and AUDIT_UNAVAILABLE. Where limits leave too little, `fitted` may make the
+        call a smaller one.
         """
         self._lifecycle.take("authorized")
+        fittings = 0
+        while True:
+            try:
+                return Opened(await self._reserved(admitted), admitted.request)
+            except LimitExceededError as error:
+                fittings += 1
+                smaller = await self._fitted(fitted(admitted, error)) if fittings <= _FITTINGS else None
+                if smaller is None:
+                    await asyncio.shield(self.deny(with_unseen(error, admitted.meter.estimate)))
+                    raise
+                admitted = smaller
+
+    async def _fitted(self, fitting: Awaitable[Admitted | None]) -> Admitted | None:
+        try:
+            return await fitting
+        except BaseException as error:
+            await asyncio.shield(self.deny(refusal_of(error)))
+            raise
+
+    async def _reserved(self, admitted: Admitted) -> AuditedCall:
         record = intent(admitted)
         try:
             reservation = await self._ports.ledger.reserve(record, admitted.charges)
-        except LimitExceededError as error:
-            await asyncio.shield(self.deny(with_unseen(error, admitted.meter.estimate)))
-            raise
+        except LimitExceededError:
+            raise  # nothing is reserved or recorded
         except asyncio.CancelledError:  # it is reserved and recorded all the same
             taken = tuple(charge.taken for charge in admitted.charges)
             gone = self._recorded(record, admitted, Reservation(taken))
@@ -78,6 +117,14 @@ class Admission:
         self._lifecycle.take("recorded")
         self._lifecycle.check(record.type)
         return AuditedCall(self._ports, self._lifecycle, _authorized(admitted), reservation)
+
+
+def refusal_of(error: BaseException) -> BrokerError:
+    """What a record says of an error: a refusal as it is, a caller that left, or a defect of ours."""
+    if isinstance(error, BrokerError):
+        return error
+    gone = isinstance(error, asyncio.CancelledError)  # the caller left, or its deadline passed
+    return BrokerError(Kind.CALLER_GONE if gone else Kind.INTERNAL, "The call was not carried through.")
 
 
 def _authorized(admitted: Admitted) -> Authorized:

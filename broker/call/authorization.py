@@ -13,10 +13,12 @@ import orjson
 
 from broker.call.admission import Admission
 from broker.call.phases import Asked, Authorized, Decided, Inspected
-from broker.catalog.estimate import Estimate
+from broker.catalog.estimate import NO_ESTIMATE, Estimate
 from broker.model.answers import parse_call_decision
+from broker.model.call import Call
 from broker.model.decision import CallDecision, PolicyVersion
 from broker.model.finding import Finding
+from broker.model.subject import Caller
 from broker.model.units import NS_PER_MINUTE, NS_PER_US
 from broker.ports import Authorizer, Clock, DecisionObserver, DecisionPoint, Evaluation, Observation
 from broker.shaping.denial import denial
@@ -60,6 +62,18 @@ class CallAuthorizer:
         decision = await self._ask(document, call.findings)
         if not decision.allow:
             raise denial(decision, call.findings)
+
+    async def about(self, caller: Caller, call: Call, transport: str) -> CallDecision:
+        """The decision about a call that nobody makes: nothing is found in it, and it costs nothing. Raises
+        as `decide`.
+        """
+        document = call_input(
+            caller, call, (), NO_ESTIMATE, transport, now_ns=self._clock.now_ns(), zone=self._zone
+        )
+        decision = await self._ask(document, ())
+        if not decision.allow:
+            raise denial(decision, ())
+        return decision
 
     def circumstances(self) -> tuple[PolicyVersion, int]:
         """What a decision was made under: the policies, and the minute that they can read."""

@@ -49,7 +49,7 @@ class CallLimits:
         start, seconds, slices = span_at(limit.rule, now_ns, self._zone)
         warn_at = -(-limit.cap * limit.warn_percent // _PERCENT) if seconds else 0
         taken = Taken(self._name(limit), limit.unit, seconds, start, amount)
-        return Charge(taken, limit.cap, limit.key, slices, limit.observed, warn_at)
+        return Charge(taken, limit.cap, limit.key, slices, limit.observed, warn_at, limit.fit)
 
     def _named(self, limit: Limit) -> str:
         return limit_name(limit, self._commit, found=self._finds(limit.key))

@@ -14,6 +14,7 @@ from broker.shaping.delivered import Delivered
 from broker.shaping.usage import NO_USAGE, Usage, usage_of
 
 _LONGEST_ID = 128
+_SPARE = 256
 
 
 class Meter:
@@ -23,7 +24,7 @@ class Meter:
         self.estimate = estimate
         self.usage_added = usage_added
         self.usage: Usage = NO_USAGE
-        self.delivered = Delivered(partial(_tokens_of, estimate))
+        self.delivered = Delivered(partial(_tokens_of, estimate), _most_of(estimate))
         self.response_id: str | None = None
         """The response of `/v1/responses` that upstream spoke of: made by this call, or read by it."""
         self.read: Usage = NO_USAGE
@@ -56,6 +57,20 @@ def _tokens_of(estimate: Estimate, text: str) -> int:
     of what it bills. No method: a meter that is a part of itself stays until the garbage collector comes.
     """
     return 0 if estimate.terms.price.hidden else count_text(text, estimate.model)
+
+
+def _most_of(estimate: Estimate) -> tuple[int, int] | None:
+    """How many tokens upstream may write of one answer, and of all. It was told so, and a sixth more is
+    believed to be its way to count; None where it counts as nobody knows.
+    """
+    bounds = estimate.terms.answers
+    if estimate.model is None or not bounds.shown:
+        return None
+    return _spared(bounds.each), _spared(bounds.total)
+
+
+def _spared(tokens: int) -> int:
+    return tokens + tokens // 6 + _SPARE
 
 
 def _response_id(document: object) -> str | None:

@@ -7,7 +7,7 @@ Tuples, because one of each is made for each call, and a frozen dataclass takes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from broker.call.call_objects import CallObjects
@@ -17,11 +17,13 @@ from broker.call.reply_summary import ReplySummary
 from broker.model.call import Call, UpstreamRequest
 from broker.model.charge import Charge
 from broker.model.decision import CallDecision
-from broker.model.finding import Finding
+from broker.model.finding import Finding, Path
 from broker.model.operation import Operation
 from broker.model.secret import Lease
 from broker.model.subject import Caller
 from broker.shaping.mentions import Mentions
+
+_NOTHING: Mapping[str, object] = {}
 
 
 class Authenticated(NamedTuple):
@@ -96,13 +98,19 @@ Reached = Undecided | Decided
 
 
 class Admitted(NamedTuple):
-    """Nothing has said no: the worst case is to be reserved, and the intent recorded."""
+    """Nothing has said no: the worst case is to be reserved, and the intent recorded. `bound` are the body
+    fields that its token forces, `left_out` the places of what does not go on. `fitted`: so long may its
+    answers be at most, because limits have no more left.
+    """
 
     decided: Decided
     objects: CallObjects
     meter: Meter
     request: UpstreamRequest
     charges: Sequence[Charge]
+    bound: Mapping[str, object] = _NOTHING
+    left_out: Sequence[Path] = ()
+    fitted: int | None = None
 
 
 class Authorized(NamedTuple):

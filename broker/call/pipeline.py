@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import date, tzinfo
 from functools import partial
 from hashlib import sha256
 
-from broker.call.admission import Admission
+from broker.call.admission import Admission, refusal_of
 from broker.call.audited_call import AuditedCall, AuditPorts
 from broker.call.authorization import CallAuthorizer
 from broker.call.dispatch import UNAUTHORIZED, UpstreamDispatcher
 from broker.call.inbound import InboundCall
 from broker.call.limits import CallLimits
 from broker.call.listing import Listing
-from broker.call.metering import Meter
 from broker.call.naming import Commit
 from broker.call.ownership import Ownership
 from broker.call.phases import Admitted, Authenticated, Decoded
+from broker.call.pricing import CallPricing
 from broker.call.records import inspected
 from broker.call.stages import Stages
 from broker.call.stream_supervisor import StreamSupervisor
@@ -30,20 +29,16 @@ from broker.call.streaming import stream
 from broker.call.unsettled import Backlog
 from broker.catalog.estimate import deprecation_headers
 from broker.catalog.models import find
-from broker.catalog.reserve import reserve
-from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
 from broker.identity.scope import covers
 from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.operation import Operation
-from broker.model.units import NS_PER_DAY, NS_PER_SECOND
+from broker.model.units import NS_PER_SECOND
 from broker.ports import CallLedger, Clock, KeyPool, ObjectOwners, Upstream
 from broker.shaping.binding import bind
 from broker.shaping.key_refusal import key_refused
-from broker.shaping.limit_headers import limit_headers
-from broker.shaping.request import shaped
-
-_EPOCH = date(1970, 1, 1).toordinal()
+from broker.shaping.limit_headers import Headers, limit_headers
+from broker.shaping.policy_header import policy_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +63,7 @@ class Pipeline:
         call_authorizer: CallAuthorizer,
         commit: Commit,
         supervisor: StreamSupervisor,
-        zone: tzinfo,
+        limits: CallLimits,
     ) -> None:
         self._ports = ports
         self._authentication = authentication
@@ -79,7 +74,7 @@ class Pipeline:
         self._audit = AuditPorts(ports.ledger, ports.clock, Backlog())
         self._dispatcher = UpstreamDispatcher(ports.keys, ports.upstream, ports.clock)
         self._ownership = Ownership(ports.owners)
-        self._limits = CallLimits(stages.finds, commit, zone)
+        self._pricing = CallPricing(stages, self._ownership, limits, ports.clock)
         self._listing = Listing(self._dispatcher, self._ownership)
 
     async def run(self, inbound: InboundCall) -> Reply | StreamReply:
@@ -99,15 +94,16 @@ class Pipeline:
             with held:
                 admitted = await self._admit(admission, authenticated, inbound)  # 1, 3 – 5
         except BaseException as error:
-            await asyncio.shield(admission.deny(_refusal(error)))
+            await asyncio.shield(admission.deny(refusal_of(error)))
             raise
-        audited = await admission.open(admitted)  # 6 reserve, 7 record the intent
+        fitted = self._pricing.fitted
+        audited, request = await admission.open(admitted, fitted)  # 6 reserve, 7 record the intent
         try:
             with held:
                 await audited.warn()
-                return await self._perform(audited, admitted.request)  # 8 – 12
+                return await self._perform(audited, request)  # 8 – 12
         except BaseException as error:
-            await asyncio.shield(audited.close(error=_refusal(error).kind))
+            await asyncio.shield(audited.close(error=refusal_of(error).kind))
             raise
 
     async def _admit(
@@ -121,22 +117,10 @@ class Pipeline:
         seen = admission.reached(inspected(authenticated, call, findings))
         mentions = await stages.mentions(call, caller)
         bound = bind(call, caller, covers)
-        today = date.fromordinal(_EPOCH + self._ports.clock.now_ns() // NS_PER_DAY)
-        estimate = await stages.estimate(call, caller, today)  # 4 estimate
+        estimate = await stages.estimate(call, caller, self._pricing.today)  # 4 estimate
         decided = await self._call_authorizer.decide(admission, seen, mentions, estimate)  # 5 decide
         objects, left_out = await self._ownership.admit(decided)
-        decision, regional = decided.decision, decided.decision.placement.region is not None
-        if decision.shape.reprices or regional:
-            altered = shaped(call, decision.shape)
-            estimate = await stages.estimate(altered, caller, today, regional=regional)
-        if mentions.references:
-            estimate = await self._ownership.going_on(mentions, estimate)
-        request = await stages.request(decided, bound, left_out)
-        worst = reserve(estimate, decision.unseen_tokens, regional=regional)
-        now_ns = self._ports.clock.now_ns()
-        charges = self._limits.charges(decision, worst, now_ns, stream=call.stream)
-        meter = Meter(estimate, usage_added=request.usage_added)
-        return Admitted(decided, objects, meter, request, charges)
+        return await self._pricing.priced(decided, estimate, objects, bound, left_out)
 
     async def _perform(self, audited: AuditedCall, request: UpstreamRequest) -> Reply | StreamReply:
         """Steps 8 to 12: the call itself."""
@@ -156,13 +140,13 @@ class Pipeline:
         call.reply.passed(size)
         digest = await self._stages.lane(call.caller).once(size, lambda: sha256(reply.body).digest())
         await audited.close(digest=digest)  # 11 record, 12 settle
-        return Reply(reply.status, (*reply.headers, *limit_headers(audited.left)), reply.body)
+        return Reply(reply.status, (*reply.headers, *_ours(audited)), reply.body)
 
     def _stream(self, answer: StreamReply, audited: AuditedCall) -> StreamReply:
         """Steps 10 to 12 happen while the events are taken: see `streaming`."""
         call, replies = audited.call, self._stages.replies
         answer = replies.judge_headers(answer, call)
-        ours = (*deprecation_headers(find(call.model)), *limit_headers(audited.left))
+        ours = (*deprecation_headers(find(call.model)), *_ours(audited))
         now_ns, recheck = self._ports.clock.now_ns, self._authentication.rechecking(call.caller)
         handle = self._supervisor.handle(
             lambda: recheck(now_ns() // NS_PER_SECOND), lambda: self._call_authorizer.again(call)
@@ -172,9 +156,6 @@ class Pipeline:
         return StreamReply(answer.status, (*answer.headers, *ours), events)
 
 
-def _refusal(error: BaseException) -> BrokerError:
-    """What a record says of an error: a refusal as it is, a caller that left, or a defect of ours."""
-    if isinstance(error, BrokerError):
-        return error
-    gone = isinstance(error, asyncio.CancelledError)  # the caller left, or its deadline passed
-    return BrokerError(Kind.CALLER_GONE if gone else Kind.INTERNAL, "The call was not carried through.")
+def _ours(audited: AuditedCall) -> Headers:
+    """What we tell of the call beside upstream's headers."""
+    return (policy_header(audited.call.decision.policy), *limit_headers(audited.left))

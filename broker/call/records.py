@@ -103,6 +103,7 @@ def intent(admitted: Admitted) -> Record:
         purpose=purpose,
         object_id=_about(admitted.objects, authenticated),
         reserved=tuple([each.taken for each in admitted.charges]) or None,
+        fitted=admitted.fitted,
     )
 
 

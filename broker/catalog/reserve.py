@@ -6,6 +6,7 @@ was counted when they were made. Knows: estimates. Must not know: who owns what,
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ _SHARE = (
     16  # what was written is framed anew where it is read: by a sixteenth at most, and by a message or two
 )
 _FRAMES = 16 * PER_MESSAGE
+LEAST_FITTED = 16
+"""Tokens that an answer must have: OpenAI takes no lower bound for a response."""
 
 
 class Reserve(NamedTuple):
@@ -41,6 +44,24 @@ def reserve(worst: Estimate, at_most: int | None, *, regional: bool) -> Reserve:
     tokens_in = worst.tokens_in + unseen
     spent = worst_cost(worst.terms, tokens_in, worst.tokens_out_max, regional=regional)
     return Reserve(min(tokens_in + worst.tokens_out_max, MAX_AMOUNT), spent)
+
+
+def fitted(worst: Estimate, at_most: int | None, left: Reserve, *, regional: bool) -> int | None:
+    """The longest that each answer may be for `reserve` to be no more than `left`; None where it cannot be 16
+    tokens, or where something of what the answers cost is not bounded by their length.
+    """
+    shown, extra = worst.terms.answers.shown, worst.terms.answers.extra
+    if not shown or extra:
+        return None
+
+    def fits(each: int) -> bool:
+        out = each * shown
+        spent = worst_cost(worst.terms, worst.tokens_in, out, regional=regional)
+        needs = reserve(worst._replace(tokens_out_max=out, cost_micro_usd=spent), at_most, regional=regional)
+        return needs.tokens <= left.tokens and needs.micro_usd <= left.micro_usd
+
+    longest = bisect_left(range(worst.terms.answers.each + 1), x=True, key=lambda each: not fits(each)) - 1
+    return longest if longest >= LEAST_FITTED else None
 
 
 def with_unseen(error: BrokerError, worst: Estimate) -> BrokerError:

@@ -32,6 +32,7 @@ COMMANDS = {
     ),
     "token": Lazy("broker.cli.token:app", "Issue and look into tokens."),
     "call": Lazy("broker.cli.call:app", "Call OpenAI through the broker."),
+    "limits": Lazy("broker.cli.limits:app", "What is left of limits; have one begin anew."),
     "audit": Lazy("broker.cli.audit:app", "Verify and read the log."),
     "keys": Lazy("broker.cli.keys:app", "Import, list, rotate and quarantine the upstream keys."),
     "vault": Lazy("broker.cli.vault:app", "Set Vault up for the broker."),

@@ -79,3 +79,13 @@ class IdentitySettings(Section):
     issuer: str = Field(description="the `iss` of tokens: the broker's public HTTPS URL")
     audience: str = Field("broker", description="the `aud` of tokens")
     token_key: Path = Field(description="0600 PEM file: the Ed25519 key that signs tokens; made where absent")
+    token_keys: Path | None = Field(
+        None,
+        description="folder: the public keys of other brokers' tokens that are good here, too: *.json as "
+        "they publish them, *.pem; taken up within 2 s",
+    )
+    certified_by: Path | None = Field(
+        None,
+        description="PEM file: the certifier's public keys; without a certification of theirs, no key of "
+        "identity.token_keys counts",
+    )

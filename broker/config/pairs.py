@@ -6,7 +6,7 @@ itself wrong is not judged: that is told already.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from broker.config.addresses import host_port
@@ -27,6 +27,14 @@ _WAY_NEEDS = {
 }
 
 
+_CLIENTS: Mapping[str, Callable[[Settings], bool]] = {
+    "opa": lambda settings: settings.policy.adapter == "opa",
+    "vault": lambda settings: settings.uses_vault,
+    "state": lambda settings: settings.state.adapter == "valkey",
+}
+"""Where the broker is a client of a server that it may show a certificate, and whether it uses that."""
+
+
 def pair_faults(settings: Settings) -> Iterator[SettingFault]:
     """What does not go together."""
     return rule_faults(_rules(settings), settings)
@@ -34,10 +42,11 @@ def pair_faults(settings: Settings) -> Iterator[SettingFault]:
 
 def _rules(settings: Settings) -> Iterator[Rule[Settings]]:
     yield from (_policy_source, _bundle_is_signed, _sealed_store, _vault_address, _login, _server_names)
+    yield _state_url
     yield from (
         partial(_apart, *two) for two in (("https", "grpc"), ("https", "console"), ("grpc", "console"))
     )
-    yield from (partial(_certificate_and_key, section) for section in ("opa", "vault"))
+    yield from (partial(_certificate_and_key, section) for section in _CLIENTS)
     yield from (_regions, _admin_key, _instance, _store)
     for name in settings.credentials:
         yield partial(_credential, name)
@@ -76,6 +85,12 @@ def _sealed_store(settings: Settings) -> Iterator[SettingFault]:
         yield SettingFault(("keys",), "the sealed store needs `directory`, the folder of the keystore")
 
 
+def _state_url(settings: Settings) -> Iterator[SettingFault]:
+    if settings.state.adapter == "valkey" and settings.state.url is None:
+        told = "needed where state.adapter is valkey, e.g. valkeys://broker@valkey.example.org:6379/0"
+        yield SettingFault(("state", "url"), told)
+
+
 def _vault_address(settings: Settings) -> Iterator[SettingFault]:
     if settings.uses_vault and not settings.vault.addresses:
         told = "needed where Vault is used, e.g. https://vault.example.org:8200"
@@ -91,8 +106,7 @@ def _login(settings: Settings) -> Iterator[SettingFault]:
 
 def _certificate_and_key(section: str, settings: Settings) -> Iterator[SettingFault]:
     """A certificate and its private key go together."""
-    used = settings.uses_vault if section == "vault" else settings.policy.adapter == "opa"
-    client = settings.vault if section == "vault" else settings.opa
+    used, client = _CLIENTS[section](settings), getattr(settings, section)
     if used and (client.certificate is None) is not (client.key is None):
         lacks, has = ("certificate", "key") if client.certificate is None else ("key", "certificate")
         yield SettingFault((section, lacks), f"needed with {section}.{has}: they go together")

@@ -82,6 +82,10 @@ def _vault(settings: Settings) -> bool:
     return settings.uses_vault
 
 
+def _state(settings: Settings) -> bool:
+    return settings.state.adapter == "valkey"
+
+
 def _by(way: str, settings: Settings) -> bool:
     return any(one.upstream_auth == way for one in settings.credentials.values())
 
@@ -95,6 +99,8 @@ PLACES = (
     PathSetting("tls.key", made_file, _issued),
     PathSetting("tls.client_ca", certificates, _always),
     PathSetting("identity.token_key", made_file, _always),
+    PathSetting("identity.token_keys", read_folder, _always),
+    PathSetting("identity.certified_by", read_file, _always),
     PathSetting("policy.directory", read_folder, _embedded),
     PathSetting("policy.bundle", read_file, _embedded),
     PathSetting("policy.bundle", later_file, _opa),
@@ -114,6 +120,10 @@ PLACES = (
     PathSetting("dynamic_keys.ca", certificates, _dynamic),
     PathSetting("dynamic_keys.instance", made_file, _dynamic),
     PathSetting("workload_identity.ca", certificates, _federated),
+    PathSetting("state.password_file", read_file, _state),
+    PathSetting("state.ca", certificates, _state),
+    PathSetting("state.certificate", certificates, _state),
+    PathSetting("state.key", read_file, _state),
     PathSetting("audit.directory", made_folder, _always),
     PathSetting("audit.keys", made_folder, _always),
 )

@@ -65,14 +65,6 @@ class PolicySettings(Section):
     time_zone: TimeZone = Field("UTC", description="where `input.time.weekday` and `.clock` are read")
 
 
-class StateSettings(Section):
-    """Where what all processes of a deployment must agree on is held: what is taken of limits."""
-
-    adapter: Literal["embedded"] = Field(
-        "embedded", description="embedded: in the process that writes the log, for one machine"
-    )
-
-
 class LimitsSettings(Section):
     """What refusals may cost."""
 

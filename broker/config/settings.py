@@ -22,10 +22,10 @@ from broker.config.policy import (
     OpaSettings,
     PolicySettings,
     ShadowSettings,
-    StateSettings,
 )
 from broker.config.pools import Credential, PoolSettings
 from broker.config.section import Section
+from broker.config.state import StateSettings
 from broker.config.upstream import UpstreamSettings
 from broker.model.pool import Pool
 

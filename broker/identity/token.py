@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -82,8 +83,8 @@ class TokenSigner:
 
 
 class TokenVerifier:
-    """Drafts tokens of one issuer, audience and Ed25519 key, and verifies those that were signed. It has the
-    public half of the key.
+    """Drafts tokens of one issuer, audience and Ed25519 key, and verifies those that were signed, also with
+    keys that it is told to `trust`. It has the public halves.
 
     Verification caches by the SHA-256 of the whole token, so that a signature is checked once; expiry,
     binding and revocation are for the caller to check on every call.
@@ -96,6 +97,15 @@ class TokenVerifier:
         self._issuer = issuer
         self._audience = audience
         self._verified: dict[bytes, Claims] = {}
+        self._others: dict[str, OKPKey] = {}
+
+    def trust(self, keys: Iterable[bytes]) -> None:
+        """From now on tokens of these keys (Ed25519, 32 bytes each) are good, too, and of no others that were
+        named before: of the deployment's other brokers, with the same issuer and audience.
+        """
+        others = [OKPKey.import_key(public_key(key)) for key in keys]
+        self._others = {key.thumbprint(): key for key in others}
+        self._verified.clear()
 
     @property
     def public_bytes(self) -> bytes:
@@ -157,12 +167,13 @@ class TokenVerifier:
         header = _json_object(_segment(token, 0))
         if set(header) != _HEADER_NAMES or header["typ"] != _TYPE or header["alg"] != _ALGORITHM:
             raise _invalid("of another kind than this broker issues")
-        if header["kid"] != self._kid:
-            raise _invalid("signed with a key this broker does not use")
+        key = self._key if header["kid"] == self._kid else self._others.get(str(header["kid"]))
+        if key is None:
+            raise _invalid("signed with a key this broker does not know")
         _segment(token, 2)  # loose base64 would give one token many spellings, and many cache entries
         try:
             with _rfc9864_silenced():
-                jws.deserialize_compact(token, self._key, algorithms=[_ALGORITHM])
+                jws.deserialize_compact(token, key, algorithms=[_ALGORITHM])
         except (JoseError, ValueError):
             raise _invalid("not signed by this broker") from None
         return token

@@ -10,7 +10,9 @@ from typing import Protocol
 
 from broker.call.inbound import InboundCall
 from broker.model.call import Reply, StreamReply
+from broker.model.charge import LimitUse, Taken
 from broker.model.explanation import Explanation
+from broker.model.limit import OwnLimit
 from broker.model.request_context import RequestContext
 from broker.model.subject import IssuedToken
 from broker.model.token import AccessTokenRequest, TokenState
@@ -35,6 +37,22 @@ class PolicyInterface(Protocol):
     async def explain(self, context: RequestContext, point: str, input_json: str) -> Explanation: ...
 
     async def policy(self, context: RequestContext) -> tuple[str, str, str]: ...
+
+
+class OwnLimitInterface(Protocol):
+    """What is left of a caller's own limits. Raises BrokerError."""
+
+    async def own(
+        self, context: RequestContext, bearer: str | None, operation: str | None, model: str | None
+    ) -> tuple[OwnLimit, ...]: ...
+
+
+class LimitInterface(Protocol):
+    """Everybody's limits, after `data.broker.admin.decision` allowed it. Raises BrokerError."""
+
+    async def most_used(self, context: RequestContext, named: str, most: int) -> tuple[LimitUse, ...]: ...
+
+    async def reset(self, context: RequestContext, limit: str) -> tuple[Taken, ...]: ...
 
 
 class AdminInterface(Protocol):

@@ -11,8 +11,16 @@ from contextlib import asynccontextmanager
 
 from broker.call.inbound import InboundCall
 from broker.errors import BrokerError, Kind
-from broker.listeners.interfaces import AdminInterface, CallInterface, TokenInterface
+from broker.listeners.interfaces import (
+    AdminInterface,
+    CallInterface,
+    LimitInterface,
+    OwnLimitInterface,
+    TokenInterface,
+)
 from broker.model.call import Reply, StreamReply
+from broker.model.charge import LimitUse, Taken
+from broker.model.limit import OwnLimit
 from broker.model.operation import AdminAction
 from broker.model.record import Record, RecordType
 from broker.model.request_context import RequestContext
@@ -156,6 +164,33 @@ class ThrottledTokens:
         await self._throttle.admit(context, "token.issue")
         self._throttle.charge(context.peer)
         return await self._token_issuer.issue(context, wish)
+
+
+class ThrottledLimits:
+    """What another one tells of limits: refusals count, and resets, for each leaves a record."""
+
+    def __init__(self, own: OwnLimitInterface, administrator: LimitInterface, throttle: Throttle) -> None:
+        self._own = own
+        self._administrator = administrator
+        self._throttle = throttle
+
+    async def own(
+        self, context: RequestContext, bearer: str | None, operation: str | None, model: str | None
+    ) -> tuple[OwnLimit, ...]:
+        """See OwnLimits."""
+        async with self._throttle.passing(context, "limits.mine"):
+            return await self._own.own(context, bearer, operation, model)
+
+    async def most_used(self, context: RequestContext, named: str, most: int) -> tuple[LimitUse, ...]:
+        """See LimitAdministrator."""
+        async with self._throttle.passing(context, AdminAction.LIMITS_READ.value):
+            return await self._administrator.most_used(context, named, most)
+
+    async def reset(self, context: RequestContext, limit: str) -> tuple[Taken, ...]:
+        """See LimitAdministrator."""
+        await self._throttle.admit(context, AdminAction.LIMITS_RESET.value)
+        self._throttle.charge(context.peer)
+        return await self._administrator.reset(context, limit)
 
 
 class ThrottledAdmin:

@@ -171,9 +171,12 @@ def _limit(name: str, limit: PolicyAnswer, common: str) -> Limit:
         limit.refuse("unit", f"is none of {', '.join(UNITS)}")
     cap, rule = limit.whole("cap", 0), _window_rule(limit, unit)
     observed = limit.take("observe", bool) if limit.has("observe") else False
+    fit = limit.take("fit", bool) if limit.has("fit") else False
+    if fit and unit not in (Unit.TOKENS, Unit.MICRO_USD):
+        limit.refuse("fit", "means something for tokens and micro_usd only")
     warn = limit.whole("warn_percent", 0, 100) if limit.has("warn_percent") else WARN_PERCENT
     limit.end()
-    return Limit(f"{account} {name}", unit, cap, rule, name, observed, warn)
+    return Limit(f"{account} {name}", unit, cap, rule, name, observed, fit, warn)
 
 
 def _window_rule(limit: PolicyAnswer, unit: Unit) -> WindowRule:

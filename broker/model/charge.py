@@ -71,7 +71,7 @@ class Charge(NamedTuple):
     the cap. The first that brings what is taken to `warn_at` is told of; 0: none is.
     A charge in MICRO_USD is a budget; the others are rate limits: that decides which error a full
     window answers with. `taken.limit` is what records call the limit, `label` what its callers do, where that
-    is something else.
+    is something else. Where one with `fit` is too much, a call that needs less may take what is left.
     """
 
     taken: Taken
@@ -80,6 +80,7 @@ class Charge(NamedTuple):
     slices: int = 1
     observed: bool = False
     warn_at: int = 0
+    fit: bool = False
 
 
 class LimitUse(NamedTuple):
@@ -118,6 +119,8 @@ class LimitExceededError(BrokerError):
             details={**facts, "reset": reset.isoformat()} if reset else facts,
         )
         self.left = left
+        self.fit = charge.fit
+        """Whether a call that takes what is left may go."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from broker.model.charge import Unit
+from broker.model.charge import LimitState, Unit
 
 
 class CalendarPeriod(StrEnum):
@@ -54,7 +54,8 @@ WARN_PERCENT = 80
 class Limit:
     """At most `cap` of `unit` in a window of `rule`, counted under `key`: an account, and behind a space the
     limit's `name`, which policy gives. Without one, all of the key is the account. One that is `observed`
-    refuses nothing. Once `warn_percent` of a window are taken, it is told; 0: never.
+    refuses nothing. A call that does not fit into one with `fit` gets what is left: its answers are bounded
+    to that. Once `warn_percent` of a window are taken, it is told; 0: never.
     """
 
     key: str
@@ -63,4 +64,12 @@ class Limit:
     rule: WindowRule
     name: str = ""
     observed: bool = False
+    fit: bool = False
     warn_percent: int = WARN_PERCENT
+
+
+class OwnLimit(NamedTuple):
+    """A limit that a caller's calls count against, by the name that refusals use, and what is left of it."""
+
+    name: str
+    left: LimitState

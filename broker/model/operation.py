@@ -91,3 +91,5 @@ class AdminAction(StrEnum):
     CHECKPOINT_READ = "audit.checkpoint"
     POLICY_EXPLAIN = "policy.explain"
     POLICY_READ = "policy.read"
+    LIMITS_READ = "limits.read"
+    LIMITS_RESET = "limits.reset"

@@ -50,8 +50,9 @@ class Record(NamedTuple):
     then belongs to `object_owner`, with the `objects` that were made along with it; `object_until` is the
     unix second until which OpenAI keeps them, 0: until they are deleted, absent: as long as a response. A
     `config` record with an `object_id` tells that an operator adopted it for its owner, or had it forgotten.
-    `reserved` of an `intent` is its worst case, as it was taken of each limit. An `outcome` of such a call
-    tells what stayed: `requests_charged`, `tokens_charged`, `cost_micro_usd`; where there is none, all did.
+    `reserved` of an `intent` is its worst case, as it was taken of each limit; `fitted` to how many tokens
+    its answers were bounded because a limit had no more left. An `outcome` of such a call tells what stayed:
+    `requests_charged`, `tokens_charged`, `cost_micro_usd`; where there is none, all did.
     `adjusted` is by how much it changed what an earlier call, a response that was not done yet, had taken;
     `limits_passed` are the limits that it passed because they are only observed. A `limit` record tells that
     a call brought what is `taken` of a limit near to its `cap`, or that an operator had it begin anew: then
@@ -122,6 +123,7 @@ class Record(NamedTuple):
     taken: tuple[Taken, ...] | None = None
     cap: int | None = None
     limits_passed: tuple[str, ...] | None = None
+    fitted: int | None = None
 
 
 class Receipt(NamedTuple):

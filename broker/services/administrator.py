@@ -94,7 +94,7 @@ class Administrator:
         self._revocations.forget_expired(now)
         self._revocations.revoke_token(claims.token_id, claims.expires_at)
         await self._ledger.append(
-            self._record(RecordType.REVOKED, context, AdminAction.REVOKE, token_id=claims.token_id)
+            self.record(RecordType.REVOKED, context, AdminAction.REVOKE, token_id=claims.token_id)
         )
 
     async def records(self, context: RequestContext, after_seq: int, search: Search) -> AsyncIterator[bytes]:
@@ -137,7 +137,7 @@ class Administrator:
         decision, asked = await self._decide(context, action)
         if decision.allow:
             return asked
-        denied = self._record(RecordType.DENIED, context, action)
+        denied = self.record(RecordType.DENIED, context, action)
         await self._ledger.append(
             denied._replace(
                 reason=Kind.POLICY_DENIED.value,
@@ -168,7 +168,7 @@ class Administrator:
         verdict = await self._authorizer.evaluate(DecisionPoint.ADMIN, document)
         return parse_admin_decision(verdict.result, verdict.policy), recorded(document)
 
-    def _record(
+    def record(
         self,
         kind: RecordType,
         context: RequestContext,
@@ -176,6 +176,7 @@ class Administrator:
         *,
         token_id: str | None = None,
     ) -> Record:
+        """What a record of this action says of who asked."""
         subject = subject_of(context.peer)
         return Record(
             type=kind,

@@ -11,6 +11,8 @@ Count = Callable[[str], int]
 FRAMING = 16
 """Tokens that an answer may have beside its text: a role, a stop, the frame of a tool call."""
 _FOLD_CHARACTERS = 16 * 1024
+_OF_CHARACTER = 4  # tokens at most: each of its bytes is one at worst
+_LEAST_LOOK = 256
 _UNWRITTEN = frozenset({"role", "id", "type", "object", "index"})
 _COMPLEX = frozenset({"tool_calls", "function_call"})
 _LATE = frozenset({"queued", "in_progress"})
@@ -20,23 +22,42 @@ _WHOLE = -1  # the one answer of /v1/responses has no index
 
 
 class AnswerCount:
-    """One answer: its text so far, counted in pieces so that no long one is kept, and whether it is over."""
+    """One answer: its text so far, counted in pieces so that no long one is kept, and whether it is over. It
+    is `too_long` when it has more than `most` tokens; None: nobody knows how long it may be.
+    """
 
-    __slots__ = ("_count", "_length", "_texts", "_tokens", "frames", "over")
+    __slots__ = (
+        "_count",
+        "_length",
+        "_most",
+        "_next_look",
+        "_texts",
+        "_tokens",
+        "frames",
+        "over",
+        "too_long",
+    )
 
-    def __init__(self, count: Count) -> None:
+    def __init__(self, count: Count, most: int | None = None) -> None:
         self._count = count
         self._texts: list[str] = []
         self._length = 0
         self._tokens = 0
+        self._most = most
+        self._next_look = _FOLD_CHARACTERS if most is None else min(_FOLD_CHARACTERS, most // _OF_CHARACTER)
         self.frames = 1
         self.over = False
+        self.too_long = False
 
     def add(self, text: str) -> None:
         self._texts.append(text)
         self._length += len(text)
-        if self._length > _FOLD_CHARACTERS:
+        if self._length > self._next_look:
             self._fold()
+            if self._most is not None:  # what fits into the rest whatever it is needs no look
+                rest = self._most - self._tokens
+                self.too_long = rest < 0
+                self._next_look = min(_FOLD_CHARACTERS, max(_LEAST_LOOK, rest // _OF_CHARACTER))
 
     @property
     def tokens(self) -> int:
@@ -52,10 +73,14 @@ class AnswerCount:
 
 
 class Delivered:
-    """Takes each event of a stream, or a whole reply. `count` gives the tokens of a text."""
+    """Takes each event of a stream, or a whole reply. `count` gives the tokens of a text, `most` how many an
+    answer may have, and all of them together, where that is known.
+    """
 
-    def __init__(self, count: Count) -> None:
+    def __init__(self, count: Count, most: tuple[int, int] | None = None) -> None:
         self._count = count
+        self._each = most[0] if most else None
+        self._all = most[1] if most else None
         self._answers: dict[object, AnswerCount] = {}
         self.late = False
         """Whether upstream only said that it will answer (`background`)."""
@@ -96,6 +121,11 @@ class Delivered:
         return self._answer(choice.get("index")) if len(list(_texts(written))) == 1 else None
 
     @property
+    def too_long(self) -> bool:
+        """Whether upstream has written more of an answer than it may."""
+        return any(answer.too_long for answer in self._answers.values())
+
+    @property
     def begun(self) -> bool:
         """Whether any answer was seen."""
         return bool(self._answers)
@@ -111,7 +141,8 @@ class Delivered:
         key = index if isinstance(index, int) and len(self._answers) < _MOST_ANSWERS else _WHOLE
         answer = self._answers.get(key)
         if answer is None:
-            answer = self._answers[key] = AnswerCount(self._count)
+            most = self._all if key == _WHOLE else self._each
+            answer = self._answers[key] = AnswerCount(self._count, most)
         return answer
 
     def _choice(self, choice: dict[str, object]) -> None:

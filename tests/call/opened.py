@@ -41,4 +41,4 @@ def admitted(charge: Charge = CHARGE) -> Admitted:
 async def opened(ledger: CallLedger | None = None) -> AuditedCall:
     """The call, whose intent is recorded."""
     ports = AuditPorts(ledger or MemoryLedger(), HandClock(), Backlog())
-    return await Admission(ports, AUTHENTICATED).open(admitted())
+    return (await Admission(ports, AUTHENTICATED).open(admitted())).audited

@@ -143,11 +143,11 @@ class Driven:
         await self.admission.deny(BrokerError(Kind.POLICY_DENIED, "no"))
 
     async def open(self) -> None:
-        self.audited = await self.admission.open(admitted())
+        self.audited = (await self.admission.open(admitted())).audited
 
     async def open_over_a_limit(self) -> None:
         with suppress(LimitExceededError):
-            self.audited = await self.admission.open(admitted(CHARGE._replace(cap=0)))
+            self.audited = (await self.admission.open(admitted(CHARGE._replace(cap=0)))).audited
 
     async def open_without_a_log(self) -> None:
         self.ledger.lost = True

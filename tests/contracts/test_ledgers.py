@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ import pytest
 
 from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.space import SpaceWatch
+from broker.adapters.ledger.termed import TermLedger
 from broker.adapters.repeated_refusals import CountedRefusals
 from broker.adapters.telemetry import MeteredLedger, Metrics
 from broker.ports import CallLedger
@@ -58,9 +60,9 @@ class OpensBoth(Protocol):
 
 
 @asynccontextmanager
-async def _by_process(home: Path) -> AsyncIterator[ByProcess]:
+async def _by_process(home: Path, kind: type[FileLedger] = FileLedger) -> AsyncIterator[ByProcess]:
     before = set(children(os.getpid()))
-    async with opened(home) as log:
+    async with opened(home, kind=kind) as log:
         [pid] = set(children(os.getpid())) - before
         yield ByProcess(log, pid)
 
@@ -85,6 +87,16 @@ class TestWritersProcess(LedgerContract):
     @pytest.fixture
     def open_ledger(self) -> OpensBoth:
         return _by_process
+
+
+class TestOfSharedLimits(LedgerContract):
+    """The contract."""
+
+    adapter = TermLedger
+
+    @pytest.fixture
+    def open_ledger(self) -> OpensBoth:
+        return partial(_by_process, kind=TermLedger)
 
 
 class TestInProcess(LedgerContract):
@@ -135,6 +147,16 @@ class TestCallsByProcess(CallLedgerContract):
     @pytest.fixture
     def open_ledger(self) -> OpensBoth:
         return _by_process
+
+
+class TestCallsOfSharedLimits(CallLedgerContract):
+    """The contract, as long as no term has begun."""
+
+    adapter = TermLedger
+
+    @pytest.fixture
+    def open_ledger(self) -> OpensBoth:
+        return partial(_by_process, kind=TermLedger)
 
 
 class TestCallsInProcess(CallLedgerContract):

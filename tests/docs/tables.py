@@ -19,10 +19,10 @@ from broker.adapters.vault.provision.grants import VaultNames, broker_policy, ke
 from broker.config import Settings
 from broker.errors import Kind
 from broker.listeners.grpc.errors import CODES
-from broker.listeners.grpc.rules import RULES, CallRule, Public
+from broker.listeners.grpc.rules import RULES, CallRule, OwnRule, Public
 from broker.listeners.grpc.rules import TokenRule as GrpcIssue
 from broker.listeners.https.errors import ROWS
-from broker.listeners.https.routes import ROUTES, Open, TokenRoute
+from broker.listeners.https.routes import ROUTES, Open, OwnRoute, TokenRoute
 from tests.docs.adrs import decisions
 from tests.docs.logged import logged
 from tests.docs.pages import DECISIONS, OPERATORS, ROOT, SERVICES
@@ -46,6 +46,7 @@ MEANING: Mapping[Kind, str] = {
     Kind.CREDENTIAL_STORE_UNAVAILABLE: "The real key cannot be had now.",
     Kind.POLICY_ENGINE_UNAVAILABLE: "Policy gave no answer, or not a well-formed one.",
     Kind.AUDIT_UNAVAILABLE: "The record cannot be made durable, so nothing was done.",
+    Kind.STATE_UNAVAILABLE: "What other brokers have taken of the limits is not known now. Nothing was done.",
     Kind.UPSTREAM_INTERRUPTED: "OpenAI broke the stream. It ends without `[DONE]`, its transfer broken.",
     Kind.UPSTREAM_UNAVAILABLE: "OpenAI gave no answer.",
     Kind.BAD_REQUEST: "The request is malformed. `param` names the parameter.",
@@ -119,6 +120,8 @@ def _asked(rule: object) -> str:
         return f"call `{rule.operation.value}`"
     if isinstance(rule, TokenRoute | GrpcIssue):
         return "the token itself"
+    if isinstance(rule, OwnRoute | OwnRule):
+        return "the call that is asked about"
     if isinstance(rule, Open | Public):
         return f"nothing: {rule.value}"
     assert isinstance(rule, StrEnum)
@@ -136,7 +139,9 @@ def _kind(field: FieldInfo) -> str:
     if "dict[str, str]" in text:
         return "table of texts"
     names: dict[Any, str] = {str: "text", bool: "true, false", int: "integer", float: "number", Path: "path"}
-    kind = get_args(field.annotation)[0] if get_args(field.annotation) else field.annotation
+    kind: Any = field.annotation
+    while kind not in names:
+        kind = get_args(kind)[0]
     return names[kind]
 
 

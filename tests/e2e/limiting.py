@@ -33,3 +33,12 @@ def limit(policies: Path, identity: str, limits: dict[str, Any]) -> None:
     data = json.loads(path.read_text())
     data["limits"][f"{DEV}/{identity}"] = limits
     path.write_text(json.dumps(data))
+
+
+def by_user(policies: Path) -> Path:
+    """Each user has what its subject may spend, and no share of another's."""
+    calls = policies / "calls.rego"
+    rules = calls.read_text()
+    assert '"account": input.subject.id' in rules
+    calls.write_text(rules.replace('"account": input.subject.id', '"account": input.token.user'))
+    return policies

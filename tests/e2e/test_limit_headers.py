@@ -83,6 +83,7 @@ def test_a_caller_of_grpc_sees_the_same_as_trailers(limited: RunningBroker) -> N
         told: list[dict[str, str]] = []
         for _ in range(4):
             _, call = stub.CreateChatCompletion.with_call(request, metadata=token, timeout=30)
+            assert _trailers(call)["x-broker-policy-revision"]
             told.append(_ours(_trailers(call)))
         with pytest.raises(grpc.RpcError) as refused:
             stub.CreateChatCompletion(request, metadata=token, timeout=30)

@@ -20,12 +20,14 @@ from tests.running import RunningBroker, start_broker
 CALL_ID = "x-broker-call-id"
 OURS = "x-broker-ratelimit-"
 CHAT: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
+LONG = [{"role": "user", "content": "word " * 250}]
 LIMITS = {
     "assistant": {"streams": {"unit": "concurrent_streams", "cap": 2}},
     "batch": {
         "calls/day": {"unit": "requests", "cap": 2, "calendar": "day", "time_zone": "Asia/Kolkata"},
         "watched": {"unit": "requests", "cap": 1, "sliding_seconds": 86_400, "observe": True},
     },
+    "auditor": {"tokens/day": {"unit": "tokens", "cap": 200, "calendar": "day", "fit": True}},
     "explorer": {"calls": {"unit": "concurrent_calls", "cap": 1}},
 }
 
@@ -107,6 +109,21 @@ def test_a_call_that_has_ended_is_not_counted_any_more(limited: RunningBroker) -
         assert held.status_code == 200
         assert _ask(limited, "explorer").status_code == 429
     _until(limited, "explorer", 200)
+
+
+def test_a_call_that_does_not_fit_is_sent_with_what_is_left(limited: RunningBroker) -> None:
+    """The caller names no bound: the model's own is 16,384 tokens, the limit has 200."""
+    for stream in (False, True):
+        reply = _ask(limited, "auditor", stream=stream)
+        assert reply.status_code == 200, reply.text
+        [intent] = _told(limited, reply, RecordType.INTENT)
+        [reserved] = intent["reserved"]
+        left = int(reply.headers[f"{OURS}remaining-tokens"])
+        assert reply.headers["x-broker-policy-revision"] == intent["policy_revision"]
+        assert (left, 100 < reserved["amount"] <= 200) == (0, True)
+        assert 0 < intent["fitted"] < reserved["amount"]
+    refused = _until(limited, "auditor", 429, max_tokens=500, messages=LONG)
+    assert refused.json()["error"]["reason"] == "RATE_LIMITED"
 
 
 def test_a_day_is_one_of_the_calendar_that_policy_names_and_what_is_observed_refuses_nothing(

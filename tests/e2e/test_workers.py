@@ -25,7 +25,7 @@ from broker.gen.broker.v1 import audit_pb2, audit_pb2_grpc, chat_pb2, common_pb2
 from broker.model.record import RecordType
 from tests.born_parts import BEARING
 from tests.bundle.signing import Author
-from tests.e2e.limiting import MONTH, limit, limiting
+from tests.e2e.limiting import MONTH, by_user, limit, limiting
 from tests.e2e.raw import bearer, channel
 from tests.e2e.records import entries, verify
 from tests.e2e.upstreams import received, simulator_process
@@ -282,21 +282,11 @@ def test_a_cap_is_exact_over_all_workers(tmp_path: Path, upstream: tuple[str, Pa
     assert verify(broker.log).returncode == 0
 
 
-def _by_user(home: Path) -> Path:
-    """Policies that let each user make CAP calls a month."""
-    policies = _limited(home)
-    calls = policies / "calls.rego"
-    rules = calls.read_text()
-    assert '"account": input.subject.id' in rules
-    calls.write_text(rules.replace('"account": input.subject.id', '"account": input.token.user'))
-    return policies
-
-
 def test_a_cap_is_exact_in_every_run(tmp_path: Path, upstream: tuple[str, Path]) -> None:
     """64 connections on 2 workers, a budget of CAP for each run, and 100 runs at full size."""
     before, runs = received(upstream[0])["count"], sized(3, 100)
     with (
-        _running(tmp_path, upstream, policies=_by_user(tmp_path)) as broker,
+        _running(tmp_path, upstream, policies=by_user(_limited(tmp_path))) as broker,
         ThreadPoolExecutor(64) as callers,
     ):
         for run in range(runs):

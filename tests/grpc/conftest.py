@@ -67,6 +67,8 @@ def dependencies_of(stand_in: FakeServices) -> ListenerDependencies:
         token_issuer=stand_in,
         administrator=stand_in,
         policy_explainer=stand_in,
+        own_limits=stand_in,
+        limit_administrator=stand_in,
         read_peer=CertificateReader("test.broker", 86_400).read,
         unready=lambda: stand_in.missing,
         new_call_id=lambda: f"call_{next(numbers)}",

@@ -10,8 +10,10 @@ from broker.call.inbound import InboundCall
 from broker.errors import BrokerError, Kind
 from broker.lanes import Lane, Lanes
 from broker.model.call import Call, EventBatch, Reply, StreamReply
+from broker.model.charge import LimitState, LimitUse, Taken, Unit
 from broker.model.decision import PolicyVersion
 from broker.model.explanation import Explanation
+from broker.model.limit import OwnLimit
 from broker.model.request_context import RequestContext
 from broker.model.subject import IssuedToken, Peer
 from broker.model.token import AccessTokenRequest, TokenState
@@ -86,6 +88,17 @@ class FakeServices:
 
     async def explain(self, _context: RequestContext, _point: str, _input_json: str) -> Explanation:
         return Explanation(True, "granted", "", (), PolicyVersion("first", "ab"))
+
+    async def own(
+        self, _context: RequestContext, _bearer: str | None, _operation: str | None, _model: str | None
+    ) -> tuple[OwnLimit, ...]:
+        return (OwnLimit("a calls", LimitState(Unit.CONCURRENT_CALLS, 3, 2, None)),)
+
+    async def most_used(self, _context: RequestContext, named: str, most: int) -> tuple[LimitUse, ...]:
+        return (LimitUse(Taken(named, Unit.TOKENS, 60, 120, most), None),)
+
+    async def reset(self, _context: RequestContext, limit: str) -> tuple[Taken, ...]:
+        return (Taken(limit, Unit.TOKENS, 60, 120, 7),)
 
     async def policy(self, _context: RequestContext) -> tuple[str, str, str]:
         return "first", "ab", ""

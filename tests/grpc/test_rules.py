@@ -13,6 +13,7 @@ from broker.gen.broker.v1 import (
     audit_pb2,
     chat_pb2,
     common_pb2,
+    limits_pb2,
     openai_pb2,
     parts_pb2,
     policy_pb2,
@@ -27,7 +28,7 @@ from tests.grpc.conftest import GrpcSetup, dependencies_of, raw_rpc
 from tests.grpc.fakes import FakeServices
 
 _FILES = (
-    audit_pb2, chat_pb2, common_pb2, openai_pb2, parts_pb2, policy_pb2, responses_pb2, token_pb2,
+    audit_pb2, chat_pb2, common_pb2, limits_pb2, openai_pb2, parts_pb2, policy_pb2, responses_pb2, token_pb2,
     usage_pb2,
     health_pb2, reflection_pb2,
 )  # fmt: skip

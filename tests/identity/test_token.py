@@ -181,6 +181,32 @@ def test_each_reason_to_refuse_a_token_has_its_name(issuer: Issuer) -> None:
     assert refusal(issuer, THIEF, token, NOW) is Kind.TOKEN_NOT_YOURS
 
 
+def test_a_token_of_a_broker_that_is_trusted_is_good_until_it_is_not(issuer: Issuer) -> None:
+    other = Issuer(Ed25519PrivateKey.generate(), "https://broker.example", "broker")
+    elsewhere = Issuer(Ed25519PrivateKey.generate(), "https://elsewhere.example", "broker")
+    keys = [other.public_bytes, elsewhere.public_bytes]
+    issuer.trust(keys)
+    assert issuer.verify(minted(other)).user == "alice"
+    assert issuer.verify(minted(issuer)).user == "alice"
+    with pytest.raises(BrokerError, match="another broker"):
+        issuer.verify(minted(elsewhere))
+    issuer.trust(keys[1:])
+    with pytest.raises(BrokerError, match="does not know"):
+        issuer.verify(minted(other))
+
+
+def test_a_trusted_key_cannot_sign_in_the_name_of_another(issuer: Issuer) -> None:
+    """The signature is checked with the key that the header names, and with no other."""
+    other = Issuer(Ed25519PrivateKey.generate(), "https://broker.example", "broker")
+    issuer.trust([other.public_bytes])
+    [own], [theirs] = (minted(each).split(".")[:1] for each in (issuer, other))
+    for header, by in ((own, other), (theirs, issuer)):
+        _, claims, signature = minted(by).split(".")
+        with pytest.raises(BrokerError) as refused:
+            issuer.verify(f"{header}.{claims}.{signature}")
+        assert refused.value.kind is Kind.TOKEN_INVALID
+
+
 def test_a_token_does_not_show_itself(issuer: Issuer) -> None:
     issued = issuer.mint(Grant(("chat",), 60), token_id="t", now_seconds=NOW)
     assert issued.token not in repr(issued)

@@ -121,12 +121,15 @@ class WriterThread:
 
 
 def ledger(
-    home: Path, *, disk: Disk | None = None, keys: LogKeys | None = None, segment_bytes: int = 1 << 23
+    home: Path,
+    *,
+    disk: Disk | None = None,
+    keys: LogKeys | None = None,
+    segment_bytes: int = 1 << 23,
+    kind: type[FileLedger] = FileLedger,
 ) -> FileLedger:
     """The ledger of `home`/log with the keys of `home`/keys; by a process, or by a thread on `disk`."""
-    return FileLedger(
-        home / "log", writer(home, disk=disk, keys=keys, segment_bytes=segment_bytes), RealClock()
-    )
+    return kind(home / "log", writer(home, disk=disk, keys=keys, segment_bytes=segment_bytes), RealClock())
 
 
 def writer(
@@ -140,10 +143,14 @@ def writer(
 
 @asynccontextmanager
 async def opened(
-    home: Path, *, disk: Disk | None = None, segment_bytes: int = 1 << 23
+    home: Path,
+    *,
+    disk: Disk | None = None,
+    segment_bytes: int = 1 << 23,
+    kind: type[FileLedger] = FileLedger,
 ) -> AsyncIterator[FileLedger]:
     """Opened, and closed at the end."""
-    log = ledger(home, disk=disk, segment_bytes=segment_bytes)
+    log = ledger(home, disk=disk, segment_bytes=segment_bytes, kind=kind)
     await log.open()
     try:
         yield log

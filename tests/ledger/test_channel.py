@@ -17,6 +17,7 @@ from broker.adapters.ledger.submission import (
     SequencedEntry,
     Submission,
     SubmissionResult,
+    TermEnded,
     answered,
     parse_answered,
     parse_size,
@@ -44,16 +45,28 @@ submissions = st.builds(
     numbers,
     drafted,
     st.lists(
-        st.builds(Charge, taken, numbers, st.none(), st.integers(1, 62), st.booleans(), numbers), max_size=3
+        st.builds(
+            Charge, taken, numbers, st.none(), st.integers(1, 62), st.booleans(), numbers, st.just(False)
+        ),
+        max_size=3,
     ).map(tuple),
     st.lists(taken, max_size=3).map(tuple),
+    numbers,
 )
 told = st.builds(LimitTaken, numbers, st.booleans())
 leaves = st.binary(min_size=32, max_size=32)
-answers = st.builds(
-    SequencedEntry, numbers, leaves, st.lists(told, max_size=3) | st.just([LimitTaken(7)] * MOST_LIMITS)
-).map(lambda each: each._replace(taken=tuple(each.taken))) | st.builds(
-    CapPassed, st.integers(0, MOST_LIMITS - 1), numbers, numbers
+TERM = 1_800_000_000_000_000
+placed = st.builds(
+    SequencedEntry,
+    numbers,
+    leaves,
+    (st.lists(told, max_size=3) | st.just([LimitTaken(7)] * MOST_LIMITS)).map(tuple),
+    st.just(TERM),
+)
+answers = (
+    placed
+    | st.builds(CapPassed, st.integers(0, MOST_LIMITS - 1), numbers, numbers)
+    | st.builds(TermEnded, numbers)
 )
 
 
@@ -74,7 +87,7 @@ def test_submissions_come_out_as_they_went_in(batch: list[Submission]) -> None:
 
 @given(numbers, st.lists(st.tuples(numbers, answers), max_size=8))
 def test_answers_come_out_as_they_went_in(size: int, told: list[tuple[int, SubmissionResult]]) -> None:
-    payload = answered(size, told).payload
+    payload = answered(size, TERM, told).payload
     assert (parse_size(payload), list(parse_answered(payload))) == (size, told)
     assert parse_size(size_told(size).payload) == size
 

@@ -20,6 +20,7 @@ from broker.gen.broker.v1 import openai_pb2, openai_pb2_grpc
 from broker.identity.certificate import CertificateReader
 from broker.listeners.grpc.server import GrpcServer
 from broker.listeners.https.app import HttpsApp, HttpsDependencies
+from broker.listeners.https.limits import LimitRoutes
 from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.server import HttpServer, tls_context
 from broker.listeners.sockets import BoundSocket
@@ -88,8 +89,9 @@ async def listeners(tmp_path: Path) -> AsyncIterator[Listeners]:
     dependencies, socket = dependencies_of(FakeServices()), BoundSocket("127.0.0.1:0")
     reader = CertificateReader(NAMES, 86_400)
     oauth = OAuth(dependencies.token_issuer, dependencies.administrator, {}, "https://x", "https://x")
+    limits = LimitRoutes(dependencies.own_limits, dependencies.limit_administrator)
     listener = HttpsDependencies(
-        dependencies.calls, oauth, reader.read, dependencies.unready, dependencies.new_call_id
+        dependencies.calls, oauth, limits, reader.read, dependencies.unready, dependencies.new_call_id
     )
     running = Listeners(socket.address, "", tmp_path, server_ca.certificate)
     https = HttpServer(HttpsApp(listener), socket, tls_context(tls, running.rejected.append))

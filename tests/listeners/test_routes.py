@@ -7,13 +7,13 @@ import pytest
 from broker.errors import Kind
 from broker.listeners.fields import OPTIONAL, REQUIRED
 from broker.listeners.https import errors
-from broker.listeners.https.routes import ROUTES, Body, Open, TokenRoute, find
+from broker.listeners.https.routes import ROUTES, Body, Open, OwnRoute, TokenRoute, find
 from broker.model.operation import AdminAction, Operation
 
 
 def test_every_route_has_an_authorization() -> None:
     for route in ROUTES:
-        assert isinstance(route.authorization, Operation | AdminAction | TokenRoute | Open), route
+        assert isinstance(route.authorization, Operation | AdminAction | TokenRoute | OwnRoute | Open), route
         if isinstance(route.authorization, Open):
             assert route.method == "GET"
             assert not route.path.startswith("/v1/")

@@ -27,8 +27,9 @@ from broker.listeners.decode import decode_document, parse_body
 from broker.listeners.grpc.codec import DocumentError, from_document, to_document
 from broker.listeners.grpc.metadata import bearer_of, forwarded_headers, purpose_of
 from broker.listeners.grpc.wirecount import has_more_fields
-from broker.listeners.https import oauth, routes
+from broker.listeners.https import routes
 from broker.listeners.https.app import _headers
+from broker.listeners.https.forms import form_of, query_of
 from broker.listeners.https.request import MAX_FORM_BYTES
 from broker.model.call import Call
 from broker.model.decision import CallDecision, Content, PolicyVersion
@@ -139,8 +140,9 @@ def test_what_stands_beside_a_body(piece: str) -> None:
         forwarded=lambda: forwarded_headers(told, ("x-",)),
         purpose=lambda: purpose_of(told),
         route=lambda: routes.find("GET", "/v1/models/" + short),
-        form=lambda: oauth._form(media, form),
-        plain_form=lambda: oauth._form(media, raw),
+        form=lambda: form_of(media, form),
+        plain_form=lambda: form_of(media, raw),
+        asked=lambda: query_of(form.decode(), "x"),
         scope=lambda: parse_scope(scope),
         covers=lambda: covers((pattern,) * 64, "chat", short[:256]),
         model=lambda: find(short[:256]),

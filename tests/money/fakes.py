@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from broker.call.admission import Admission
 from broker.call.inbound import InboundCall
+from broker.call.limits import CallLimits
 from broker.call.phases import Admitted, Asked, Authenticated, Authorized, Decided, Inspected
 from broker.call.pipeline import Pipeline, Ports
 from broker.call.stages import Stages
@@ -186,6 +187,7 @@ class Allowing:
     shape: Shape = field(default_factory=Shape)
     placement: Placement = ANYWHERE
     cap: int = 10**12
+    fit: bool = False
     cut: tuple[str, ...] = ()
     lent: frozenset[str] = frozenset()
     unseen_tokens: int | None = None
@@ -195,7 +197,7 @@ class Allowing:
     ) -> Decided:
         del estimate
         limits = (
-            Limit("money", Unit.MICRO_USD, self.cap, FixedWindow(SECONDS_PER_DAY)),
+            Limit("money", Unit.MICRO_USD, self.cap, FixedWindow(SECONDS_PER_DAY), fit=self.fit),
             Limit("tokens", Unit.TOKENS, 10**15, FixedWindow(SECONDS_PER_DAY)),
             Limit("requests", Unit.REQUESTS, 10**6, FixedWindow(SECONDS_PER_DAY)),
         )
@@ -235,14 +237,15 @@ class Till:
         self.allowing = Allowing()
         self.supervisor = StreamSupervisor(self.clock, lambda: 0)
         self.owners = MemoryOwners()
+        stages = _stages()
         self.pipeline = Watched(
             Ports(self.keys, self.upstream, self.ledger, self.owners, self.clock),
             cast("Authentication", self.trusting),
-            _stages(),
+            stages,
             cast("Any", self.allowing),
             lambda *_: "commitment",
             self.supervisor,
-            UTC,
+            CallLimits(stages.finds, lambda *_: "commitment", UTC),
         )
 
     async def open(

@@ -94,6 +94,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pki = DevPki.load_or_create(home / "pki")
     pki.server(), pki.workload("opa")
     (home / "keys").mkdir()
+    (home / "password").write_text("of the store")
     (home / "file").write_text("no PEM")
     (home / "folder").mkdir()
     return home
@@ -106,7 +107,13 @@ def sealed(home: Path) -> Sections:
     return {
         "server": {"https": "127.0.0.1:0", "grpc": "127.0.0.1:0", "console": "127.0.0.1:0"},
         "tls": {"certificate": server.cert, "key": server.key, "client_ca": pki.ca},
-        "identity": {"trust_domain": "dev", "issuer": "https://dev", "token_key": home / "made/token.pem"},
+        "identity": {
+            "trust_domain": "dev",
+            "issuer": "https://dev",
+            "token_key": home / "made/token.pem",
+            "token_keys": shipped_policies(),
+            "certified_by": pki.ca,
+        },
         "policy": {"directory": shipped_policies()},
         "shadow": {"directory": shipped_policies()},
         "keys": {"directory": home / "keys"},
@@ -122,6 +129,14 @@ def sealed(home: Path) -> Sections:
         },
         "dynamic_keys": {"instance": home / "made/instance", "ca": pki.ca},
         "workload_identity": {"ca": pki.ca},
+        "state": {
+            "adapter": "valkey",
+            "url": "valkeys://broker@valkey.example.org:6379/0",
+            "password_file": home / "password",
+            "ca": pki.ca,
+            "certificate": server.cert,
+            "key": server.key,
+        },
         "audit": {"directory": home / "made/log", "origin": "dev/log", "keys": home / "made/log-keys"},
     }
 

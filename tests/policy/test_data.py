@@ -85,6 +85,11 @@ FAILED_OPEN: dict[str, tuple[Callable[[Data], object], str, str]] = {
         '"window_seconds"',
         "Remove it",
     ),
+    "what fits into a limit of requests": (
+        _limit(lambda limit: limit.update(fit=True)),
+        '"fit"',
+        "Remove it",
+    ),
     "a zone without a calendar": (
         _limit(lambda limit: limit.update(time_zone="UTC")),
         '"time_zone"',

@@ -159,6 +159,7 @@ def test_what_is_held_has_no_window(unit: Unit) -> None:
         ({"unit": "tokens", "cap": 1, "sliding_seconds": 366 * 86_400 + 1}, "sliding_seconds"),
         ({"unit": "tokens", "cap": 1, "window_seconds": 60, "warn_percent": 101}, "warn_percent"),
         ({"unit": "tokens", "cap": 1, "window_seconds": 60, "observe": "yes"}, "observe"),
+        ({"unit": "requests", "cap": 1, "window_seconds": 60, "fit": True}, "fit"),
         ({"unit": "concurrent_calls", "cap": 1, "window_seconds": 60}, "window_seconds"),
         ({"unit": "concurrent_streams", "cap": 1, "sliding_seconds": 60}, "sliding_seconds"),
         ({"unit": "concurrent_streams", "cap": 1, "calendar": "day"}, "calendar"),

@@ -18,7 +18,9 @@ from broker.adapters.ledger.access import WriterAccess
 from broker.adapters.ledger.beginning import UNREMEMBERED, UNREMEMBERED_REMEDY
 from broker.adapters.ledger.durable import DurableEntries
 from broker.adapters.ledger.heartbeat import Heartbeat
+from broker.adapters.ledger.limitqueries import LimitQueries
 from broker.adapters.ledger.link import WriterLink
+from broker.adapters.ledger.messages import WriterMessage
 from broker.adapters.ledger.opening import OpenedLog
 from broker.adapters.ledger.pings import Pings
 from broker.adapters.ledger.submission import DraftedEntry, SequencedEntry, Submission, SubmissionResult
@@ -55,6 +57,8 @@ class FileLedger:
         """
         self._durable = 0
         self._pings = Pings(self._ping)
+        self.limits = LimitQueries(self._ask)
+        """What is taken of limits: a ports.LimitReader."""
         self._numbers = count()
         self._heartbeat = Heartbeat(self._pings.ping, self._stalled)
         self._waiting: dict[int, asyncio.Future[SubmissionResult]] = {}
@@ -114,6 +118,7 @@ class FileLedger:
             on_size=self._grow,
             on_pong=self._pong,
             on_revoked=self._revoke,
+            on_limits=self.limits.answered,
             on_lost=self._latch,
             on_heard=self._heartbeat.heard,
         )
@@ -140,7 +145,7 @@ class FileLedger:
         now_ns = self._clock.now_ns()
         if isinstance(answer, CapPassed):
             raise exceeded(charges, answer, now_ns)
-        return reserved(charges, answer.taken, now_ns)
+        return reserved(charges, cast("SequencedEntry", answer).taken, now_ns)  # of no term that could end
 
     async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
         """See `ports.CallLedger`; as `append` for the outcome."""
@@ -174,11 +179,14 @@ class FileLedger:
                 await self.append(Record(RecordType.CLOSE, call_id=self._log.instance))
         finally:
             self._link = None
+            self.limits.refuse(self._refusal())
             self._heartbeat.stop()
             self._hand_over(link)
             await link.close()
 
-    def _submit(self, record: Record, charges: Sequence[Charge] = (), changes: Sequence[Taken] = ()) -> int:
+    def _submit(
+        self, record: Record, charges: Sequence[Charge] = (), changes: Sequence[Taken] = (), term: int = 0
+    ) -> int:
         """What one turn of the event loop submits goes to the disk together: waking the writer for each
         entry, and syncing each alone, would cost both processes more than all the rest of an append. The
         number under which `_waiting` has its answer.
@@ -187,7 +195,7 @@ class FileLedger:
         if link is None or self._failure is not None:
             raise self._refusal()
         number = next(self._numbers)
-        submission = Submission(number, self._drafted(record), charges, changes)
+        submission = Submission(number, self._drafted(record), charges, changes, term)
         self._waiting[number] = self._loop.create_future()
         if not self._gathered:
             self._loop.call_soon(self._hand_over, link)
@@ -247,6 +255,7 @@ class FileLedger:
         if self._link is not None:
             self._link.give_up()
         self._pings.refuse(self._refusal())
+        self.limits.refuse(self._refusal())
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             if not future.done():
@@ -263,6 +272,11 @@ class FileLedger:
     def _ping(self) -> None:
         if self._link is not None:
             self._link.ping()
+
+    def _ask(self, message: WriterMessage) -> None:
+        if self._link is None or self._failure is not None:
+            raise self._refusal()
+        self._link.say(message)
 
     def _stalled(self, seconds: float) -> None:
         self._latch(f"the disk did not answer within {seconds:.0f} s")

@@ -13,9 +13,16 @@ from broker.adapters.ledger.beginning import first_records
 from broker.adapters.ledger.opening import OpenedLog, Opening
 from broker.adapters.ledger.recovery import closing_record
 from broker.adapters.ledger.store import LogStore
-from broker.adapters.ledger.submission import DraftedEntry, SequencedEntry, Submission, SubmissionResult
+from broker.adapters.ledger.submission import (
+    DraftedEntry,
+    SequencedEntry,
+    Submission,
+    SubmissionResult,
+    TermEnded,
+)
 from broker.budget.limits import CapPassed, LimitTaken, LimitWindows
-from broker.model.charge import given_back
+from broker.budget.uses import LimitUses
+from broker.model.charge import LimitUse, Taken, Window, given_back
 from broker.model.record import Record
 from broker.model.units import NS_PER_US
 from broker.tlog.entry import draft
@@ -29,6 +36,8 @@ class LimitedLog:
         self._store = store
         self._instance = opening.instance
         self._windows = LimitWindows(store.spent)
+        self.term = 0
+        """The machine's, where limits are shared with other machines."""
         first = first_records(store.recovered, opening, store.signer.public_key)
         store.write([self.drafted(record) for record in first])
 
@@ -61,14 +70,32 @@ class LimitedLog:
         made = draft(record, self._instance, time.time_ns() // NS_PER_US, self._store.signer.kid)
         return DraftedEntry(record.type, record.call_id, made)
 
+    def begin_term(self, term: int) -> tuple[Taken, ...]:
+        """From now on nothing is taken that was charged in another term. What is taken by now."""
+        self.term = term
+        return self._windows.items()
+
     def recovered(self, intent: Record) -> Submission:
         """That a call is over without an outcome: what it held comes back."""
         entry = self.drafted(closing_record(intent))
         return Submission(0, entry, changes=given_back(intent.reserved or ()))
 
-    def take(self, submission: Submission) -> tuple[LimitTaken, ...] | CapPassed:
+    def take(self, submission: Submission) -> tuple[LimitTaken, ...] | CapPassed | TermEnded:
         """Takes what it is charged, if all of it can be: see LimitWindows."""
-        return self._windows.reserve(submission.charges) if submission.charges else ()
+        if not submission.charges:
+            return ()
+        if submission.term != self.term:
+            return TermEnded(self.term)
+        return self._windows.reserve(submission.charges)
+
+    def taken_of(self, windows: Sequence[Window]) -> list[LimitUse]:
+        """What is taken of each now."""
+        taken = self._windows.taken_of(windows)
+        return [LimitUse(Taken(*each, amount), None) for each, amount in zip(windows, taken, strict=True)]
+
+    def uses(self) -> LimitUses:
+        """What is taken of all limits, as of now."""
+        return self._windows.uses(int(time.time()))
 
     def write(self, batch: Sequence[tuple[Submission, tuple[LimitTaken, ...]]]) -> list[SubmissionResult]:
         """Makes these durable, of which this was taken, and changes what they change. Raises OSError: then
@@ -81,6 +108,6 @@ class LimitedLog:
                 self._windows.change(submission.changes)
         self._windows.forget_ended(int(time.time()))
         return [
-            SequencedEntry(seq, leaf, taken)
+            SequencedEntry(seq, leaf, taken, self.term)
             for seq, (leaf, (_, taken)) in enumerate(zip(leaves, batch, strict=True), first)
         ]

@@ -15,10 +15,13 @@ from broker.adapters.ledger.submission import (
     Submission,
     SubmissionResult,
     parse_answered,
+    parse_held,
     parse_size,
     submitted,
+    term_begins,
 )
 from broker.errors import BrokerError, Kind
+from broker.model.charge import Taken
 
 CLOSE_SECONDS = 10.0
 LOST_SECONDS = 1.0
@@ -30,8 +33,8 @@ class WriterLink(asyncio.Protocol):
 
     `on_heard` is called whenever the writer says anything, `on_answer` gets what became of the submission of
     this number, `on_size` how many entries are durable, `on_pong` the same in answer to a ping, `on_revoked`
-    which token another ledger of this log has had revoked, `on_lost` why no further entry will be durable:
-    once, and never because of `close`.
+    which token another ledger of this log has had revoked, `on_limits` a LIMITS_TOLD, `on_lost` why no
+    further entry will be durable: once, and never because of `close`.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class WriterLink(asyncio.Protocol):
         on_size: Callable[[int], None],
         on_pong: Callable[[int], None],
         on_revoked: Callable[[str, int], None],
+        on_limits: Callable[[bytes], None],
         on_lost: Callable[[str], None],
         on_heard: Callable[[], None],
     ) -> None:
@@ -50,10 +54,12 @@ class WriterLink(asyncio.Protocol):
         self._on_size = on_size
         self._on_pong = on_pong
         self._on_revoked = on_revoked
+        self._on_limits = on_limits
         self._on_lost = on_lost
         self._on_heard = on_heard
         self._messages = WriterMessages()
         self._closing = False
+        self._held: asyncio.Future[tuple[Taken, ...]] | None = None
 
     async def open(self) -> OpenedLog:
         """Opens the log, or joins who has. Raises BrokerError AUDIT_UNAVAILABLE where the writer refuses it,
@@ -77,8 +83,22 @@ class WriterLink(asyncio.Protocol):
 
     def ping(self) -> None:
         """Asks whether the writer is at work; its answer is heard, as all that it says."""
+        self.say(WriterMessage(MessageType.PING, b""))
+
+    def say(self, message: WriterMessage) -> None:
+        """Anything that nobody's record depends on."""
         if not self._transport.is_closing():
-            self._transport.write(WriterMessage(MessageType.PING, b"").encode())
+            self._transport.write(message.encode())
+
+    async def begin_term(self, term: int) -> tuple[Taken, ...]:
+        """From now on nothing is recorded that was charged in another term. What the log's calls had taken
+        by then. One at a time. Raises BrokerError AUDIT_UNAVAILABLE where the writer is lost.
+        """
+        if self._transport.is_closing():
+            raise _unopened()
+        self._held = asyncio.get_running_loop().create_future()
+        self._transport.write(term_begins(term).encode())
+        return await self._held
 
     async def close(self) -> None:
         """Has the writer finish what was sent, and waits until it has: at most 10 s, and hardly at all where
@@ -109,6 +129,11 @@ class WriterLink(asyncio.Protocol):
                         self._on_answer(number, answer)
                 case MessageType.REVOKED:
                     self._on_revoked(*parse_revoked(message.payload))
+                case MessageType.HELD if self._held is not None:
+                    if not self._held.done():
+                        self._held.set_result(parse_held(message.payload))
+                case MessageType.LIMITS_TOLD:
+                    self._on_limits(message.payload)
                 case MessageType.LOST:
                     self._lose(message.payload.decode())
                 case _:
@@ -117,6 +142,8 @@ class WriterLink(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """The writer ended, or `close` did."""
         self._ended.set_result(None)
+        if self._held is not None and not self._held.done():
+            self._held.set_exception(_unopened())
         if self._answer.done():
             self._lose(ENDED)
         else:

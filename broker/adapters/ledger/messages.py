@@ -18,7 +18,9 @@ _HEADER = struct.Struct(">BI")
 
 
 class MessageType(IntEnum):
-    """The kinds of messages: OPEN or JOIN, SUBMIT and PING go to the writer, the others come from it."""
+    """The kinds of messages. OPEN, JOIN, SUBMIT, PING, LIMITS, BEGIN_TERM go to the writer, the others come
+    from it.
+    """
 
     OPEN = 1
     SUBMIT = 2
@@ -30,6 +32,10 @@ class MessageType(IntEnum):
     PONG = 8
     JOIN = 9
     REVOKED = 10
+    LIMITS = 11
+    LIMITS_TOLD = 12
+    BEGIN_TERM = 13
+    HELD = 14
 
 
 @dataclass(frozen=True, slots=True)

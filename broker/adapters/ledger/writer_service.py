@@ -10,13 +10,15 @@ import contextlib
 import selectors
 import struct
 import threading
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from functools import partial
 from socket import SHUT_RDWR, SO_SNDTIMEO, SOL_SOCKET, recv_fds, socket
 from typing import cast
 
 from broker.adapters.ledger.disk import Disk
 from broker.adapters.ledger.limitedlog import LimitedLog
+from broker.adapters.ledger.limitquery import LimitQuery, LimitQuestion
 from broker.adapters.ledger.messages import MessageType, WriterMessage, WriterMessages, lost, revoked
 from broker.adapters.ledger.opening import Opening, refused
 from broker.adapters.ledger.store import LogStore, not_continued
@@ -24,12 +26,17 @@ from broker.adapters.ledger.submission import (
     DraftedEntry,
     Submission,
     SubmissionResult,
+    TermEnded,
     answered,
+    held,
     parse_submitted,
+    parse_term,
     size_told,
 )
 from broker.budget.limits import CapPassed, LimitTaken
+from broker.budget.uses import LimitUses
 from broker.errors import BrokerError
+from broker.model.charge import LimitUse, Window
 from broker.model.record import RecordType
 from broker.tlog.entry import drafted
 from broker.tlog.intents import CLOSING
@@ -147,7 +154,7 @@ class WriterService:
     def _serve(self) -> None:
         """What lies ready."""
         submitted: list[tuple[LedgerConnection, Submission]] = []
-        greeted: list[tuple[LedgerConnection, MessageType]] = []
+        asked: list[tuple[LedgerConnection, WriterMessage]] = []
         for key, _ in self._selector.select():
             if key.fileobj is self._joining:
                 self._admit()
@@ -160,12 +167,31 @@ class WriterService:
             for message in messages:
                 if message.says is MessageType.SUBMIT:
                     submitted += [(ledger, each) for each in parse_submitted(message.payload)]
+                elif message.says is MessageType.LIMITS:
+                    self._tell_limits(ledger, LimitQuery.parse(message.payload))
                 else:
-                    greeted.append((ledger, message.says))
+                    asked.append((ledger, message))
         self._record(submitted)
-        for ledger, asked in greeted:  # whoever answers is not held up by the disk
-            joined = asked is MessageType.JOIN
-            ledger.say(self._log.opened().message() if joined else size_told(self._log.size))
+        for ledger, message in asked:  # whoever answers is not held up by the disk
+            ledger.say(self._told(message))
+
+    def _told(self, asked: WriterMessage) -> WriterMessage:
+        match asked.says:
+            case MessageType.JOIN:
+                return self._log.opened().message()
+            case MessageType.BEGIN_TERM:
+                return held(self._log.begin_term(parse_term(asked.payload)))
+        return size_told(self._log.size)
+
+    def _tell_limits(self, ledger: LedgerConnection, query: LimitQuery) -> None:
+        """At once what is a look; on a thread of its own what looks through all of them."""
+        if query.asks is LimitQuestion.TAKEN:
+            ledger.say(query.told(self._log.taken_of(query.windows)))
+            return
+        uses = self._log.uses()
+        intents = [intent for each in self._ledgers for intent in each.under_way.values()]
+        answer = partial(_say_limits, ledger, query, uses, intents)
+        threading.Thread(target=answer, name="limits-told", daemon=True).start()
 
     def _begin(self, ledger: LedgerConnection) -> None:
         self._ledgers[ledger] = None
@@ -196,7 +222,7 @@ class WriterService:
         batch: list[tuple[Submission, tuple[LimitTaken, ...]]] = []
         for ledger, submission in submitted:
             taken = self._log.take(submission)
-            if isinstance(taken, CapPassed):
+            if isinstance(taken, CapPassed | TermEnded):
                 passed.append((ledger, submission.number, taken))
             else:
                 ledgers.append(ledger)
@@ -217,7 +243,7 @@ class WriterService:
         for ledger, number, answer in answers:
             told[ledger].append((number, answer))
         for ledger, theirs in told.items():
-            ledger.say(answered(self._log.size, theirs))
+            ledger.say(answered(self._log.size, self._log.term, theirs))
 
     def _tell_revoked(self, by: LedgerConnection, token_id: str | None) -> None:
         """Before whoever revoked is answered, all others have been told."""
@@ -226,6 +252,21 @@ class WriterService:
             if ledger is not by:
                 for message in told:
                     ledger.say(message)
+
+
+def _say_limits(
+    ledger: LedgerConnection, query: LimitQuery, uses: LimitUses, intents: Sequence[DraftedEntry]
+) -> None:
+    """What calls under way have reserved is not settled."""
+    if query.asks is LimitQuestion.MOST_USED:
+        ledger.say(query.told(uses.most_used(query.named, query.most)))
+        return
+    open_ones: Counter[Window] = Counter()
+    for intent in intents:
+        for each in drafted(intent.draft).reserved or ():
+            open_ones[each[:4]] += each.amount
+    settled = [each._replace(amount=each.amount - open_ones[each[:4]]) for each in uses.of(query.named)]
+    ledger.say(query.told([LimitUse(each, None) for each in settled if each.seconds and each.amount > 0]))
 
 
 def _told(connection: LedgerConnection) -> Opening | None:

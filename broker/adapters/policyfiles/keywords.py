@@ -1,8 +1,8 @@
 """The keywords of a schema that one value keeps or breaks, whatever the rest of the data says.
 
 Knows: those of JSON Schema (draft 7) that `schema/*.data.json` use, and `x-format`, `x-ascending` (two
-fields in order), `x-exactly-one` (of these fields) and `x-distinct` (places that share no key). Must not
-know: tables, other nodes.
+fields in order), `x-exactly-one` (of these fields), `x-only-where` (another field says so) and `x-distinct`
+(places that share no key). Must not know: tables, other nodes.
 """
 
 from __future__ import annotations
@@ -122,6 +122,16 @@ def _exactly_one(_: Node, demand: object, value: object, place: Place) -> Iterat
         )
 
 
+def _only_where(_: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
+    """A field means something only where another one has one of these values."""
+    fields = as_object(value)
+    for name, needed in as_object(demand).items():
+        for other, values in as_object(needed).items():
+            if name in fields and other in fields and fields[other] not in as_list(values):
+                what = f"{told((*place, name))} means nothing for {fields[other]}."
+                yield Flaw((*place, name), what, "Remove it.")
+
+
 def _distinct(_: Node, demand: object, value: object, place: Place) -> Iterator[Flaw]:
     seen: dict[str, str] = {}
     for path in as_list(demand):
@@ -150,5 +160,6 @@ VALUE_JUDGES: Mapping[str, ValueJudge] = {
     "x-ascending": _ascending,
     "dependencies": _dependencies,
     "x-exactly-one": _exactly_one,
+    "x-only-where": _only_where,
     "x-distinct": _distinct,
 }

@@ -13,6 +13,7 @@ from broker.app.doctor.check import Check
 from broker.app.doctor.keys import check_keys
 from broker.app.doctor.log import check_log
 from broker.app.doctor.policy import check_policy
+from broker.app.doctor.state import check_state
 from broker.app.doctor.tls import check_tls
 from broker.app.doctor.vault import VaultProof
 from broker.config import Settings
@@ -27,6 +28,8 @@ async def examine(settings: Settings, proof: VaultProof, credentials: Sequence[s
     async for check in check_policy(settings, SystemClock()):
         yield check
     for check in await _in_thread(lambda: check_log(settings)):
+        yield check
+    async for check in check_state(settings):
         yield check
     for check in await _in_thread(lambda: check_keys(settings, proof, credentials)):
         yield check

@@ -11,7 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.listeners.interfaces import AdminInterface, CallInterface, PolicyInterface, TokenInterface
+from broker.listeners.interfaces import (
+    AdminInterface,
+    CallInterface,
+    LimitInterface,
+    OwnLimitInterface,
+    PolicyInterface,
+    TokenInterface,
+)
 from broker.model.subject import Peer
 
 TRANSPORT = "grpc"
@@ -36,6 +43,8 @@ class ListenerDependencies:
     token_issuer: TokenInterface
     administrator: AdminInterface
     policy_explainer: PolicyInterface
+    own_limits: OwnLimitInterface
+    limit_administrator: LimitInterface
     read_peer: Callable[[tuple[bytes, ...]], Peer]
     unready: Callable[[], str]
     new_call_id: Callable[[], str]

@@ -15,11 +15,12 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 
-from broker.gen.broker.v1 import audit_pb2, openai_pb2, policy_pb2, token_pb2
+from broker.gen.broker.v1 import audit_pb2, limits_pb2, openai_pb2, policy_pb2, token_pb2
 from broker.listeners.grpc.audit import AuditServicer
 from broker.listeners.grpc.calls import CallServicer, RpcMethod
 from broker.listeners.grpc.dependencies import ListenerDependencies
 from broker.listeners.grpc.health import Health
+from broker.listeners.grpc.limits import LimitServicer
 from broker.listeners.grpc.middleware import Behaviour, RpcMiddleware
 from broker.listeners.grpc.parsed import parsed
 from broker.listeners.grpc.policy import PolicyServicer
@@ -29,7 +30,7 @@ from broker.listeners.grpc.tokens import TokenServicer
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic only for the type checker
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     service
-    for file in (openai_pb2, token_pb2, audit_pb2, policy_pb2)
+    for file in (openai_pb2, token_pb2, limits_pb2, audit_pb2, policy_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 )
 
@@ -90,6 +91,7 @@ def _behaviours(dependencies: ListenerDependencies) -> dict[str, Behaviour]:
     tokens = TokenServicer(dependencies.token_issuer, dependencies.administrator)
     audit = AuditServicer(dependencies.administrator)
     policy = PolicyServicer(dependencies.policy_explainer)
+    limits = LimitServicer(dependencies.own_limits, dependencies.limit_administrator)
     found: dict[str, Behaviour] = {
         "/broker.v1.TokenService/IssueToken": tokens.issue,
         "/broker.v1.TokenService/IntrospectToken": tokens.introspect,
@@ -99,6 +101,9 @@ def _behaviours(dependencies: ListenerDependencies) -> dict[str, Behaviour]:
         "/broker.v1.AuditService/GetCheckpoint": audit.checkpoint,
         "/broker.v1.PolicyService/Explain": policy.explain,
         "/broker.v1.PolicyService/GetPolicy": policy.get,
+        "/broker.v1.LimitService/GetOwnLimits": limits.own,
+        "/broker.v1.LimitService/ListLimits": limits.list,
+        "/broker.v1.LimitService/ResetLimit": limits.reset,
     }
     for name, method in methods(SERVICES).items():
         rule = RULES[name]

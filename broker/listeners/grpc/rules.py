@@ -26,6 +26,12 @@ class TokenRule(Enum):
     TOKEN = "token"  # noqa: S105 - a rule's name, not a password
 
 
+class OwnRule(Enum):
+    """The RPC that tells a caller of itself: its token says who, `data.broker.calls.decision` of what."""
+
+    LIMITS = "limits"
+
+
 @dataclass(frozen=True, slots=True)
 class CallRule:
     """A call through the pipeline: `data.broker.calls.decision` decides. `{model}` stands for one segment."""
@@ -35,7 +41,7 @@ class CallRule:
     path: str
 
 
-Rule = CallRule | AdminAction | TokenRule | Public
+Rule = CallRule | AdminAction | TokenRule | OwnRule | Public
 
 _CHAT = CallRule(Operation.CHAT, "POST", "/v1/chat/completions")
 _COMPLETIONS = CallRule(Operation.COMPLETIONS, "POST", "/v1/completions")
@@ -61,6 +67,9 @@ RULES: Mapping[str, Rule] = {
     "/broker.v1.AuditService/GetCheckpoint": AdminAction.CHECKPOINT_READ,
     "/broker.v1.PolicyService/Explain": AdminAction.POLICY_EXPLAIN,
     "/broker.v1.PolicyService/GetPolicy": AdminAction.POLICY_READ,
+    "/broker.v1.LimitService/GetOwnLimits": OwnRule.LIMITS,
+    "/broker.v1.LimitService/ListLimits": AdminAction.LIMITS_READ,
+    "/broker.v1.LimitService/ResetLimit": AdminAction.LIMITS_RESET,
     "/grpc.health.v1.Health/Check": Public.HEALTH,
     "/grpc.health.v1.Health/List": Public.HEALTH,
     "/grpc.health.v1.Health/Watch": Public.HEALTH,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.https import errors
+from broker.listeners.https.limits import LimitRoutes
 from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.protocol import DisconnectWatch
 from broker.listeners.https.request import HttpInboundCall, Message, Receive, Send, bearer_of
@@ -45,6 +46,7 @@ class HttpsDependencies:
 
     calls: CallInterface
     oauth: OAuth
+    limits: LimitRoutes
     read_peer: Callable[[tuple[bytes, ...]], Peer]
     unready: Callable[[], str]
     new_call_id: Callable[[], str]
@@ -65,7 +67,7 @@ class HttpsApp:
         try:
             await self._serve(scope, receive, send, match, call_id)
         except BrokerError as error:
-            oauth = match is not None and not isinstance(match.route.authorization, Operation)
+            oauth = match is not None and match.route.path.startswith("/oauth/")
             await _respond_error(send, error, call_id, oauth=oauth)
         except Exception:
             # A defect: the caller learns that much and no more, the log where it lies (its type and place).
@@ -88,17 +90,23 @@ class HttpsApp:
         if isinstance(authorization, Operation):
             inbound = self._inbound(scope, receive, match, authorization, headers, context)
             return self._call(inbound, send, scope["state"]["disconnect"])
-        return self._issue(match.route.path, context, headers, receive, send)
+        return self._answer(match.route.path, scope, context, headers, receive, send)
 
-    async def _issue(
+    async def _answer(
         self,
         path: str,
+        scope: Message,
         context: RequestContext,
         headers: dict[str, str],
         receive: Receive,
         send: Send,
     ) -> None:
-        reply = await self._listener.oauth.serve(path, context, headers, receive)
+        """What is no call."""
+        if path.startswith("/oauth/"):
+            reply = await self._listener.oauth.serve(path, context, headers, receive)
+        else:
+            query = scope["query_string"].decode("latin-1")
+            reply = await self._listener.limits.serve(path, query, context, headers, receive)
         await _respond(send, reply, context.call_id)
 
     def _inbound(

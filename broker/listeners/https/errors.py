@@ -45,6 +45,7 @@ ROWS: dict[Kind, ErrorRow] = {
     Kind.CREDENTIAL_STORE_UNAVAILABLE: ErrorRow(503, "server_error", "credential_store_unavailable"),
     Kind.POLICY_ENGINE_UNAVAILABLE: ErrorRow(503, "server_error", "policy_engine_unavailable"),
     Kind.AUDIT_UNAVAILABLE: ErrorRow(503, "server_error", "audit_unavailable"),
+    Kind.STATE_UNAVAILABLE: ErrorRow(503, "server_error", "state_unavailable"),
     Kind.UPSTREAM_INTERRUPTED: ErrorRow(502, "server_error", "upstream_interrupted"),
     Kind.UPSTREAM_UNAVAILABLE: ErrorRow(502, "server_error", "upstream_unavailable"),
     Kind.BAD_REQUEST: ErrorRow(400, "invalid_request_error", "invalid_request_error"),

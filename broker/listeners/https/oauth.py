@@ -5,13 +5,12 @@ Knows: forms and JSON. Must not know: how a token is decided, minted or recorded
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
-
 import orjson
 
 from broker.errors import BrokerError, Kind
 from broker.identity.scope import parse_scope
 from broker.listeners.decode import checked_purpose
+from broker.listeners.https.forms import form_of
 from broker.listeners.https.request import MAX_FORM_BYTES, Receive, read_body
 from broker.listeners.interfaces import AdminInterface, TokenInterface
 from broker.model.call import Reply
@@ -19,7 +18,6 @@ from broker.model.request_context import RequestContext
 from broker.model.token import AccessTokenRequest, TokenState
 
 _JSON = (("content-type", "application/json"), ("cache-control", "no-store"), ("pragma", "no-cache"))
-_MAX_FIELDS = 16
 
 
 class OAuth:
@@ -44,7 +42,7 @@ class OAuth:
         self, path: str, context: RequestContext, headers: dict[str, str], receive: Receive
     ) -> Reply:
         """Answers one form post. Raises BrokerError."""
-        form = _form(headers, await read_body(headers, receive, most=MAX_FORM_BYTES))
+        form = form_of(headers, await read_body(headers, receive, most=MAX_FORM_BYTES))
         if path == "/oauth/token":
             return await self._token(context, form)
         token = form.get("token")
@@ -80,20 +78,6 @@ class OAuth:
                 "scope": " ".join(issued.scope),
             }
         )
-
-
-def _form(headers: dict[str, str], body: bytes) -> dict[str, str]:
-    media = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media != "application/x-www-form-urlencoded":
-        raise _invalid("body", "the content type must be application/x-www-form-urlencoded")
-    try:
-        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
-    except ValueError:
-        raise _invalid("body", "not a form") from None
-    form = dict(pairs)
-    if len(form) != len(pairs):
-        raise _invalid("body", "a field came twice")  # RFC 6749, 3.2
-    return form
 
 
 def _integer(form: dict[str, str], name: str) -> int | None:

@@ -35,7 +35,13 @@ class TokenRoute(Enum):
     TOKEN = "token"  # noqa: S105 - a route's name, not a password
 
 
-Authorization = Operation | AdminAction | TokenRoute | Open
+class OwnRoute(Enum):
+    """Routes that tell a caller of itself: its token says who, `data.broker.calls.decision` of what."""
+
+    LIMITS = "limits"
+
+
+Authorization = Operation | AdminAction | TokenRoute | OwnRoute | Open
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,9 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/oauth/token", TokenRoute.TOKEN, Body.FORM),
     Route("POST", "/oauth/introspect", AdminAction.INTROSPECT, Body.FORM),
     Route("POST", "/oauth/revoke", AdminAction.REVOKE, Body.FORM),
+    Route("GET", "/limits/mine", OwnRoute.LIMITS),
+    Route("GET", "/limits", AdminAction.LIMITS_READ),
+    Route("POST", "/limits/reset", AdminAction.LIMITS_RESET, Body.FORM),
     Route("GET", "/.well-known/jwks.json", Open.METADATA),
     Route("GET", "/.well-known/oauth-authorization-server", Open.METADATA),
     Route("GET", "/healthz", Open.HEALTH),

@@ -1,0 +1,1 @@
+"""What several machines must agree on, in Valkey or Redis: what is taken of limits (adr/0076)."""

@@ -1,0 +1,80 @@
+"""`ports.CallLedger` of a machine that shares its limits with others: the store says who may take, the
+machine's own log what was taken.
+
+Knows: the order of the two, and what becomes of one where the other fails. Must not know: scripts, records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from broker.adapters.ledger.termed import TermLedger
+from broker.adapters.state.lane import StateLane, given_back
+from broker.budget.limits import CapPassed
+from broker.budget.window import exceeded, reserved
+from broker.model.charge import Charge, Reservation, Taken
+from broker.model.record import Receipt, Record
+from broker.ports import Clock
+
+
+class SharedLedger:
+    """Raises BrokerError STATE_UNAVAILABLE, too, from `reserve`: within `deadline` seconds where the store is
+    away.
+    """
+
+    def __init__(self, log: TermLedger, lane: StateLane, clock: Clock, deadline: float) -> None:
+        self._machine_log = log
+        self._lane = lane
+        self._clock = clock
+        self._deadline = deadline
+
+    async def append(self, record: Record) -> Receipt:
+        """See ports.Ledger."""
+        return await self._machine_log.append(record)
+
+    async def reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation:
+        """See ports.CallLedger."""
+        if not charges:
+            return await self._machine_log.reserve(intent, ())
+        reserving = asyncio.ensure_future(self._reserve(intent, charges))
+        try:
+            return await asyncio.shield(reserving)
+        except asyncio.CancelledError:
+            await _ended(reserving)
+            reserving.result()  # as if nothing had happened, where nothing was reserved
+            raise
+
+    async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
+        """See ports.CallLedger. Who settles does not wait for the store."""
+        receipt, term = await self._machine_log.record_settled(outcome, changes)
+        self._lane.change(term, changes)
+        return receipt
+
+    async def _reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation:
+        """First the store, so that what is refused leaves no intent; then the log. Where the machine's term
+        has ended between the two, nothing counts that was taken: once more.
+        """
+        deadline = asyncio.get_running_loop().time() + self._deadline
+        while True:
+            took = await self._lane.take(charges, deadline)
+            if isinstance(took, CapPassed):
+                raise exceeded(charges, took, self._clock.now_ns())
+            recorded = False
+            try:
+                recorded = await self._machine_log.record_reserved(intent, charges, took.term)
+            finally:
+                if not recorded:
+                    self._lane.change(took.term, given_back(charges))
+            if recorded:
+                return reserved(charges, took.taken, self._clock.now_ns())
+            self._lane.term_ended(took.term)
+
+
+async def _ended(task: asyncio.Future[Reservation]) -> None:
+    """However often whoever waits is cancelled."""
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            continue
