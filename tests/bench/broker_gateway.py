@@ -64,7 +64,9 @@ class Broker:
         running.callback(child.stop)
         ready = folder / "dev" / "dev.json"
         child.wait_until(lambda: ready.exists() and b"ready" in child.log.read_bytes(), START_SECONDS)
-        return self._lanes(scene, json.loads(ready.read_text()), child)
+        self._dev: dict[str, object] = json.loads(ready.read_text())
+        self._child = child
+        return self.lanes_of(scene, self._identity)
 
     def _argv(self, scene: Deployment, folder: Path, key_file: Path) -> list[str]:
         free = "127.0.0.1:0"
@@ -72,12 +74,14 @@ class Broker:
         argv += ["--https", free, "--grpc", free, "--console", free, "--workers", str(self._workers)]
         return [*argv, "--upstream", f"{scene.upstream.url}/v1", "--upstream-key-file", str(key_file)]
 
-    def _lanes(self, scene: Deployment, dev: dict[str, object], child: Child) -> list[Lane]:
+    def lanes_of(self, scene: Deployment, identity: str) -> list[Lane]:
+        """The two lanes of a caller of the broker that was started."""
+        dev, child = self._dev, self._child
         identities = dev["identities"]
         assert isinstance(identities, dict)
-        own = identities[self._identity]
+        own = identities[identity]
         credentials = Credentials(Path(str(dev["ca"])), Path(own["cert"]), Path(own["key"]))
-        token = _Token(str(dev["https"]), credentials, scene.work / f"{self.name}.token")
+        token = _Token(str(dev["https"]), credentials, scene.work / f"{self.name}-{identity}.token")
         bodies = {shape: scene.body(shape) for shape in Shape}
         messages = {shape: _message(scene.work, shape) for shape in Shape}
         https = HttpTarget(str(dev["https"]), bodies, credentials=credentials, bearer=token.path)
