@@ -224,7 +224,7 @@ class LimitReader(Protocol):
 
     async def settled_of(self, limit: str) -> tuple[Taken, ...]:
         """What calls that are over have taken of this one, in each window that counts: what can be given
-        back.
+        back. Nobody else is told it until it was, or can be no more.
         """
 
 

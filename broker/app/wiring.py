@@ -66,7 +66,8 @@ class WiredCore:
         """Raises OSError and BrokerError where the key of commitments cannot be read or made. Blocking."""
         clock, self._plugged, machine = plugged.clock, plugged, plugged.machine
         self.space = _space(settings, plugged)
-        self.refusals = CountedRefusals(self.space, clock, recorded=settings.audit.refusals_recorded)
+        own_part = max(1, settings.audit.refusals_recorded // settings.server.workers)
+        self.refusals = CountedRefusals(self.space, clock, recorded=own_part)
         metered = MeteredKeys(machine.keys, plugged.metrics, clock)
         self.pools = PooledKeys(
             metered, settings.key_pools(), clock, self.refusals, machine.keys.revoke, machine.tell_of_key
@@ -133,7 +134,9 @@ class WiredCore:
         clock, ledger, policy = self._plugged.clock, self.refusals, self._plugged.policy
         machine = self._plugged.machine
         log, held, token_key = machine.ledger, machine.limits, machine.token_key
-        throttle = Throttle(ledger, clock, per_second=limits.refusals_per_second, burst=limits.refusals_burst)
+        throttle = self.throttle = Throttle(
+            ledger, clock, per_second=limits.refusals_per_second, burst=limits.refusals_burst
+        )
         tokens = TokenIssuer(
             authorizer, ledger, token_key.verifier, token_key.sign, clock, identity.audience, zone, conceal
         )

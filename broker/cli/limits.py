@@ -24,8 +24,12 @@ from broker.model.units import MICRO_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR,
 app = typer.Typer(no_args_is_help=True, help="What is left of limits; have one begin anew.")
 _TIMEOUT = httpx.Timeout(30, connect=5)
 _PERCENT = 100
+_MONEY = "micro_usd"
 
 Limits = Sequence[Mapping[str, Any]]
+Most = Annotated[int, typer.Option("--most", min=1, max=1000, help="How many at most.")]
+_NOTHING_TAKEN = "There is no limit of which anything is taken."
+_NO_LIMIT = "Policy limits no such call."
 
 
 @app.command()
@@ -36,6 +40,7 @@ def show(
     mine: Annotated[bool, typer.Option("--mine", help="What my own calls count against.")] = False,
     operation: Annotated[str, typer.Option(help="With --mine: a call of which kind.")] = "chat",
     model: Annotated[str, typer.Option(help="With --mine: of which model.")] = "gpt-4o-mini",
+    most: Most = 100,
     chosen: TargetOptions,
     as_json: Json = False,
 ) -> None:
@@ -45,17 +50,21 @@ def show(
     with verdict():
         if mine:
             limits = _asked(chosen, "/limits/mine", {"operation": operation, "model": model}, token=True)
-            _print(limits, _own_row, ("limit", "left", "of", "free again"), as_json=as_json)
+            head = "limit", "left", "of", "free again"
+            _print(limits, _own_row, head, as_json=as_json, none=_NO_LIMIT)
         else:
-            limits = _asked(chosen, "/limits", {"named": named})
+            limits = _asked(chosen, "/limits", {"named": named, "most": str(most)})
             _print(limits, _row, ("limit", "taken", "of", "%", "until"), as_json=as_json)
+            if len(limits) == most:
+                remedy = "Name a part of those you look for, or ask for more with --most."
+                typer.echo(f"These are the first {most}; there may be more. {remedy}", err=True)
 
 
 @app.command()
 @grouped
 def top(
     *,
-    most: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 10,
+    most: Most = 10,
     chosen: TargetOptions,
     as_json: Json = False,
 ) -> None:
@@ -96,12 +105,14 @@ def _asked(
     return limits
 
 
-def _print(limits: Limits, row: Any, head: Sequence[str], *, as_json: bool) -> None:
+def _print(
+    limits: Limits, row: Any, head: Sequence[str], *, as_json: bool, none: str = _NOTHING_TAKEN
+) -> None:
     if as_json:
         typer.echo(json.dumps({"limits": limits}))
         return
     if not limits:
-        typer.echo("There is no limit of which anything is taken.")
+        typer.echo(none)
         return
     table = Table(*head)
     for column in table.columns[1:]:
@@ -110,21 +121,21 @@ def _print(limits: Limits, row: Any, head: Sequence[str], *, as_json: bool) -> N
     table.columns[0].overflow = "fold"
     for each in limits:
         table.add_row(*row(each))
-    Console(markup=False, highlight=False).print(table)
+    Console(markup=False, emoji=False, highlight=False).print(table)
 
 
 def _own_row(limit: Mapping[str, Any]) -> tuple[str, ...]:
     unit, reset = limit["unit"], limit["reset_seconds"]
     free = "when one ends" if reset is None else f"in {_span(reset)}"
-    return harmless(limit["limit"]), _amount(limit["remaining"], unit), _amount(limit["cap"], unit), free
+    return harmless(limit["limit"]), _bare(limit["remaining"], unit), _amount(limit["cap"], unit), free
 
 
 def _row(limit: Mapping[str, Any]) -> tuple[str, ...]:
     unit, cap, taken, seconds = limit["unit"], limit["cap"], limit["taken"], limit["seconds"]
     part = f"{_PERCENT * taken // cap}" if cap else "–"
-    of = "–" if cap is None else _amount(cap, unit)
+    of = _unit(unit) if cap is None else _amount(cap, unit)
     until = _moment(limit["start"] + seconds) if seconds else "it ends"
-    return harmless(limit["limit"]), _amount(taken, unit), of, part, until
+    return harmless(limit["limit"]), _bare(taken, unit), of, part, until
 
 
 def _given_row(limit: Mapping[str, Any]) -> tuple[str, ...]:
@@ -137,9 +148,15 @@ def _amount(amount: int, unit: str) -> str:
     >>> _amount(1_234_567, "micro_usd"), _amount(3, "concurrent_calls"), _amount(20_000, "tokens")
     ('$1.23', '3 calls', '20,000 tokens')
     """
-    if unit == "micro_usd":
-        return f"${amount / MICRO_PER_USD:,.2f}"
-    return f"{amount:,} {unit.removeprefix('concurrent_')}"
+    return f"{_bare(amount, unit)} {_unit(unit)}".rstrip()
+
+
+def _bare(amount: int, unit: str) -> str:
+    return f"${amount / MICRO_PER_USD:,.2f}" if unit == _MONEY else f"{amount:,}"
+
+
+def _unit(unit: str) -> str:
+    return "" if unit == _MONEY else unit.removeprefix("concurrent_")
 
 
 def _moment(second: int) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from broker.model.change import Change, Must
-from broker.model.charge import HELD, MOST_LIMITS, UNITS, Unit
+from broker.model.charge import CHARGES_BYTES, HELD, MOST_LIMITS, UNITS, Unit, charge_bytes
 from broker.model.decision import (
     Action,
     AdminDecision,
@@ -23,6 +23,7 @@ from broker.model.decision import (
     TokenDecision,
 )
 from broker.model.limit import (
+    OWN_ZONE,
     PERIODS,
     WARN_PERCENT,
     CalendarWindow,
@@ -107,6 +108,7 @@ _UNSHAPED = Shape()
 _MUSTS = {must.value: must for must in Must}
 _LONGEST_WINDOW = 2**53 - 1  # the largest number that a record holds; like 2^53, it never ends
 _LONGEST_SLIDING = 366 * SECONDS_PER_DAY
+_LONGEST_KEY = 257  # an account, a space and a name, as records hold them at most
 
 
 def _content(answer: PolicyAnswer) -> Content:
@@ -159,9 +161,14 @@ def _objects(answer: PolicyAnswer) -> tuple[str | None, frozenset[str], int | No
 def _limits(answer: PolicyAnswer, common: str) -> tuple[Limit, ...]:
     """A limit is counted in its own account, otherwise in the decision's."""
     limits = answer.each("limits", lambda name, limit: _limit(name, limit, common))
-    if len(limits) > MOST_LIMITS:
-        answer.refuse("limits", f"holds more than {MOST_LIMITS}: an intent could not name them")
+    if len(limits) > MOST_LIMITS or sum(map(_intent_bytes, limits)) > CHARGES_BYTES:
+        answer.refuse("limits", "is more than an intent has room for: have fewer, or shorter names")
     return limits
+
+
+def _intent_bytes(limit: Limit) -> int:
+    """A longer key is recorded as its commitment."""
+    return charge_bytes(limit.key[:_LONGEST_KEY])
 
 
 def _limit(name: str, limit: PolicyAnswer, common: str) -> Limit:
@@ -174,6 +181,10 @@ def _limit(name: str, limit: PolicyAnswer, common: str) -> Limit:
     fit = limit.take("fit", bool) if limit.has("fit") else False
     if fit and unit not in (Unit.TOKENS, Unit.MICRO_USD):
         limit.refuse("fit", "means something for tokens and micro_usd only")
+    if fit and observed:
+        limit.refuse("fit", "means nothing where the limit is only observed")
+    if unit in HELD and limit.has("warn_percent"):
+        limit.refuse("warn_percent", f"means nothing for {unit}, of which nobody is warned")
     warn = limit.whole("warn_percent", 0, 100) if limit.has("warn_percent") else WARN_PERCENT
     limit.end()
     return Limit(f"{account} {name}", unit, cap, rule, name, observed, fit, warn)
@@ -200,6 +211,8 @@ def _window_rule(limit: PolicyAnswer, unit: Unit) -> WindowRule:
 
 def _zone(limit: PolicyAnswer) -> ZoneInfo:
     name = limit.text("time_zone")
+    if name == OWN_ZONE:
+        limit.refuse("time_zone", "is each machine's own: name a time zone such as Europe/Berlin")
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +29,10 @@ _REQUESTS, _TOKENS, _MICRO_USD, _CALLS, _STREAMS = Unit
 HELD = frozenset({_CALLS, _STREAMS})
 """What a call gives back when it ends, however it does."""
 MOST_LIMITS = 128
-"""How many limits one call may have: about what its intent has room for."""
+"""How many limits one record may name at most."""
+CHARGES_BYTES = 12 * 1024
+"""So many bytes of a record may name what it takes of limits, or gives back: an entry has 16 KiB."""
+_CHARGE_BYTES = 116  # beside its limit: `{"amount":…,"limit":"…","seconds":…,"start":…,"unit":"…"},` at most
 _NEXT_TRY_SECONDS = 1.0
 
 
@@ -61,6 +65,20 @@ class Taken(NamedTuple):
 
 Window = tuple[str, Unit, int, int]
 """Limit, unit, seconds, start: what a Taken is of."""
+
+
+def charge_bytes(name: str) -> int:
+    """How many bytes at most it takes to record what is taken of a limit of this name, once."""
+    return _CHARGE_BYTES + len(json.dumps(name, ensure_ascii=False).encode())
+
+
+def most_charges(name: str) -> int:
+    """How many windows of a limit of this name one record has room for: one at least.
+
+    >>> most_charges("spiffe://dev.broker/ns/demo/sa/assistant calls/hour"), most_charges("x" * 257)
+    (72, 32)
+    """
+    return max(1, min(MOST_LIMITS, CHARGES_BYTES // charge_bytes(name)))
 
 
 class Charge(NamedTuple):

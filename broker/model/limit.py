@@ -46,6 +46,8 @@ WindowRule = FixedWindow | SlidingWindow | CalendarWindow | None
 """Over which time a limit counts; None: what is held, as long as it is."""
 
 PERIODS = {period.value: period for period in CalendarPeriod}
+OWN_ZONE = "localtime"
+"""What Debian calls the zone that a machine is set to: no calendar that several share."""
 WARN_PERCENT = 80
 """At which part of a limit it is told that it is nearly used up, where policy names none."""
 

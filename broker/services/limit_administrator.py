@@ -6,10 +6,12 @@ counted.
 
 from __future__ import annotations
 
+import asyncio
+
 from broker.errors import BrokerError, Kind
-from broker.model.charge import MOST_LIMITS, LimitUse, Taken
+from broker.model.charge import LimitUse, Taken, most_charges
 from broker.model.operation import AdminAction
-from broker.model.record import RecordType
+from broker.model.record import Record, RecordType
 from broker.model.request_context import RequestContext
 from broker.ports import CallLedger, LimitReader
 from broker.services.administrator import Administrator
@@ -38,9 +40,14 @@ class LimitAdministrator:
 
     async def reset(self, context: RequestContext, limit: str) -> tuple[Taken, ...]:
         """Gives back what calls that are over have taken of the limit of this name, as records call it; what
-        is under way stays. Recorded, durably, when this returns what was given back. Raises NOT_FOUND, too.
+        is under way stays. Recorded, durably, when this returns what was given back; what was begun is done,
+        whoever leaves. Raises NOT_FOUND, too.
         """
         asked = await self._administrator.allow(context, AdminAction.LIMITS_RESET)
+        record = self._administrator.record(RecordType.LIMIT, context, AdminAction.LIMITS_RESET)
+        return await asyncio.shield(self._give_back(limit, record._replace(reason=RESET, policy_input=asked)))
+
+    async def _give_back(self, limit: str, record: Record) -> tuple[Taken, ...]:
         settled = await self._reader.settled_of(limit)
         if not settled:
             raise BrokerError(
@@ -49,10 +56,9 @@ class LimitAdministrator:
                 param="limit",
                 remedy="Name it as `broker limits show` does, the account included.",
             )
-        record = self._administrator.record(RecordType.LIMIT, context, AdminAction.LIMITS_RESET)
-        record = record._replace(reason=RESET, policy_input=asked)
         given = tuple(each._replace(amount=-each.amount) for each in settled)
-        for begin in range(0, len(given), MOST_LIMITS):
-            part = given[begin : begin + MOST_LIMITS]
+        many = most_charges(limit)
+        for begin in range(0, len(given), many):
+            part = given[begin : begin + many]
             await self._ledger.settle(record._replace(adjusted=part), part)
         return settled

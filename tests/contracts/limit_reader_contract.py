@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -12,6 +13,7 @@ import pytest
 
 from broker.errors import BrokerError, Kind
 from broker.model.charge import Charge, LimitUse, Taken, Unit
+from broker.model.record import Record, RecordType
 from broker.ports import CallLedger, LimitReader
 from tests.contracts.call_ledger_contract import HOUR, CallsOn, charge, held
 from tests.contracts.port_contract import PortContract
@@ -85,6 +87,18 @@ class LimitReaderContract(PortContract):
         settled = await limits.reader.settled_of("slides")
         assert sorted(each.amount for each in settled) == [1, 2]
         assert {each.seconds for each in settled} == {61 * 60}
+
+    async def test_what_one_was_told_can_be_given_back_is_told_to_no_other(self, limits: LimitsRead) -> None:
+        """Two at once would give it back twice, and with it what calls under way have reserved."""
+        calls, reader = CallsOn(limits.ledger), limits.reader
+        await calls.settle(await calls.reserve(charge("a", 5, 20)), {Unit.REQUESTS: 5})
+        told = await asyncio.gather(*(reader.settled_of("a") for _ in range(4)))
+        assert sorted(told) == [(), (), (), (charge("a", 5, 20).taken,)]
+        given = (charge("a", -5, 20).taken,)
+        await limits.ledger.settle(Record(RecordType.LIMIT, call_id="call_reset", adjusted=given), given)
+        assert await reader.settled_of("a") == ()
+        await calls.settle(await calls.reserve(charge("a", 2, 20)), {Unit.REQUESTS: 2})
+        assert await reader.settled_of("a") == (charge("a", 2, 20).taken,)
 
     async def test_a_window_that_has_ended_is_not_told(self, limits: LimitsRead) -> None:
         now = charge("a", 1, 10)

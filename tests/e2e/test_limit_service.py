@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -26,6 +28,7 @@ LIMITS = {
         "streams": {"unit": "concurrent_streams", "cap": 2},
         "watched": {"unit": "requests", "cap": 1, "calendar": "day", "observe": True},
     },
+    "batch": {name: {"unit": "requests", "cap": 9, "calendar": "day"} for name in (":fire:", '[b]50%"é')},
     "explorer": {"spend/month": {"unit": "micro_usd", "cap": 1_000_000_000, "calendar": "month"}},
 }
 DAY = f"{DEV}/assistant calls/day"
@@ -70,7 +73,7 @@ def test_a_caller_sees_what_its_own_calls_count_against_and_takes_nothing_by_loo
     assert 0 < resets["calls/day"] <= 86_400
     assert _ask(limited) == 200
     shown = _limits(limited, "show", "--mine", identity="assistant")
-    assert "0 requests" in shown.stdout, shown.stderr
+    assert re.search(r"│ +0 │ +2 requests │", shown.stdout), shown.stderr
     with channel(limited, "assistant") as opened:
         stub = limits_pb2_grpc.LimitServiceStub(opened)
         token = (("authorization", bearer(limited, "assistant")["authorization"]),)
@@ -108,6 +111,30 @@ def test_what_was_given_back_stays_so_after_a_restart(limited: RunningBroker) ->
     again = start_broker(limited.directory, "--policies", str(limited.directory.parent / "policies"))
     assert [_ask(again) for _ in range(2)] == [200, 429]
     again.stop()
+
+
+def test_resets_at_once_give_back_once(limited: RunningBroker) -> None:
+    assert [_ask(limited) for _ in range(2)] == [200, 200]
+    with limited.http("operator") as client, ThreadPoolExecutor(4) as pool:
+        replies = pool.map(lambda _: client.post("/limits/reset", data={"limit": DAY}), range(4))
+        assert sorted(reply.status_code for reply in replies) == [200, 404, 404, 404]
+    assert [_ask(limited) for _ in range(2)] == [200, 200]
+    limited.kill_all()
+    again = start_broker(limited.directory, "--policies", str(limited.directory.parent / "policies"))
+    assert _ask(again) == 429, "the log's sum is what it was"
+    again.stop()
+
+
+def test_a_name_is_shown_as_it_is_and_that_there_is_more_is_told(limited: RunningBroker) -> None:
+    assert _ask(limited, "batch") == 200
+    own = _limits(limited, "show", "--mine", identity="batch")
+    assert ":fire:" in own.stdout
+    assert '[b]50%"é' in own.stdout
+    shown = _limits(limited, "show", ":fire:")
+    assert ":fire:" in shown.stdout
+    assert shown.stderr == ""
+    assert "there may be more" in _limits(limited, "show", "--most", "1", "--json").stderr
+    assert "Policy limits no such call" in _limits(limited, "show", "--mine", identity="auditor").stdout
 
 
 @pytest.mark.parametrize("words", [("show",), ("top",), ("reset", DAY)])

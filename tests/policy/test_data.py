@@ -90,6 +90,32 @@ FAILED_OPEN: dict[str, tuple[Callable[[Data], object], str, str]] = {
         '"fit"',
         "Remove it",
     ),
+    "what fits into a limit that refuses nothing": (
+        _limit(lambda limit: limit.update(unit="tokens", fit=True, observe=True)),
+        '"fit"',
+        "Remove it",
+    ),
+    "a warning of what is held": (
+        _limit(
+            lambda limit: (
+                limit.update(unit="concurrent_calls", warn_percent=90) or limit.pop("window_seconds")
+            )
+        ),
+        '"warn_percent"',
+        "Remove it",
+    ),
+    "a machine's own time zone": (
+        _limit(
+            lambda limit: limit.update(calendar="day", time_zone="localtime") or limit.pop("window_seconds")
+        ),
+        '"localtime"',
+        "It may be",
+    ),
+    "a name that no record holds": (
+        _clerk(lambda role: _move(role["limits"], "requests/minute", "n" * 129)),
+        "n" * 129,
+        "128 characters",
+    ),
     "a zone without a calendar": (
         _limit(lambda limit: limit.update(time_zone="UTC")),
         '"time_zone"',

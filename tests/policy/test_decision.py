@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from broker.errors import BrokerError, Kind
 from broker.model.answers import parse_admin_decision, parse_call_decision, parse_token_decision
-from broker.model.charge import MOST_LIMITS, Unit
+from broker.model.charge import MOST_LIMITS, Unit, most_charges
 from broker.model.decision import Action, PolicyVersion
 from broker.model.limit import CalendarPeriod, CalendarWindow, FixedWindow, Limit, SlidingWindow, WindowRule
 from broker.model.pool import Placement
@@ -141,9 +141,9 @@ def test_the_window_of_a_limit_is_read(said: dict[str, object], rule: WindowRule
 
 @pytest.mark.parametrize("unit", [Unit.CONCURRENT_CALLS, Unit.CONCURRENT_STREAMS])
 def test_what_is_held_has_no_window(unit: Unit) -> None:
-    limit = {"unit": unit.value, "cap": 1, "observe": True, "warn_percent": 0}
+    limit = {"unit": unit.value, "cap": 1, "observe": True}
     [read] = parse_call_decision({**ALLOWED, "limits": {"a": limit}}, VERSION).limits
-    assert read == Limit("spiffe://x/a a", unit, 1, None, "a", observed=True, warn_percent=0)
+    assert read == Limit("spiffe://x/a a", unit, 1, None, "a", observed=True)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +160,9 @@ def test_what_is_held_has_no_window(unit: Unit) -> None:
         ({"unit": "tokens", "cap": 1, "window_seconds": 60, "warn_percent": 101}, "warn_percent"),
         ({"unit": "tokens", "cap": 1, "window_seconds": 60, "observe": "yes"}, "observe"),
         ({"unit": "requests", "cap": 1, "window_seconds": 60, "fit": True}, "fit"),
+        ({"unit": "tokens", "cap": 1, "window_seconds": 60, "fit": True, "observe": True}, "fit"),
+        ({"unit": "tokens", "cap": 1, "calendar": "day", "time_zone": "localtime"}, "time_zone"),
+        ({"unit": "concurrent_streams", "cap": 1, "warn_percent": 90}, "warn_percent"),
         ({"unit": "concurrent_calls", "cap": 1, "window_seconds": 60}, "window_seconds"),
         ({"unit": "concurrent_streams", "cap": 1, "sliding_seconds": 60}, "sliding_seconds"),
         ({"unit": "concurrent_streams", "cap": 1, "calendar": "day"}, "calendar"),
@@ -173,10 +176,13 @@ def test_a_limit_that_says_too_little_or_too_much_is_no_decision(
 
 def test_a_call_has_no_more_limits_than_its_intent_can_name() -> None:
     limit = {"unit": "tokens", "cap": 1, "window_seconds": 60}
-    limits = {f"limit {number}": limit for number in range(MOST_LIMITS)}
-    assert len(parse_call_decision({**ALLOWED, "limits": limits}, VERSION).limits) == MOST_LIMITS
-    with pytest.raises(BrokerError, match="holds more than 128"):
-        parse_call_decision({**ALLOWED, "limits": {**limits, "one more": limit}}, VERSION)
+    for length in (10, 100, 128):
+        names = [f"{number:0{length}}" for number in range(MOST_LIMITS)]
+        most = most_charges(f"{ALLOWED['account']} {names[0]}")
+        limits = dict.fromkeys(names[:most], limit)
+        assert len(parse_call_decision({**ALLOWED, "limits": limits}, VERSION).limits) == most
+        with pytest.raises(BrokerError, match="more than an intent has room for"):
+            parse_call_decision({**ALLOWED, "limits": {**limits, names[most]: limit}}, VERSION)
 
 
 def test_a_denied_call_is_read_whole() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 
 from broker.errors import Kind
-from broker.model.charge import MOST_LIMITS, Taken, Unit
+from broker.model.charge import MOST_LIMITS, Taken, Unit, most_charges
 from broker.model.record import Record, RecordedFinding, RecordType
 from broker.tlog import canonical
 from broker.tlog.entry import MAX_ENTRY_BYTES, EntryPlace, glance, parse_entry
@@ -187,6 +187,20 @@ def test_a_record_that_no_entry_can_hold_is_refused(record: Record) -> None:
 def test_as_many_charges_as_a_call_may_have_limits_fit_an_entry() -> None:
     reserved = tuple(Taken(f"limit {n}", Unit.REQUESTS, 60, 1_795_472_000, 1) for n in range(MOST_LIMITS))
     record = Record(RecordType.INTENT, call_id="c", reserved=reserved)
+    assert parse_entry(seal(record, PLACE, signer(1))).record == record
+
+
+@pytest.mark.parametrize("length", [1, 43, 100, 257])
+def test_as_many_windows_as_are_given_back_at_once_fit_an_entry(length: int) -> None:
+    name, large = "n" * length, 2**53 - 1
+    given = tuple(Taken(name, Unit.CONCURRENT_STREAMS, large, 253_402_300_799, -large - n) for n in (0,))
+    record = Record(
+        RecordType.LIMIT,
+        call_id="call_" + "c" * 32,
+        reason="reset",
+        adjusted=given * most_charges(name),
+        policy_input="i" * 2048,
+    )
     assert parse_entry(seal(record, PLACE, signer(1))).record == record
 
 

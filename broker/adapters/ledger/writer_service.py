@@ -10,6 +10,7 @@ import contextlib
 import selectors
 import struct
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from broker.adapters.ledger.limitedlog import LimitedLog
 from broker.adapters.ledger.limitquery import LimitQuery, LimitQuestion
 from broker.adapters.ledger.messages import MessageType, WriterMessage, WriterMessages, lost, revoked
 from broker.adapters.ledger.opening import Opening, refused
+from broker.adapters.ledger.resets import ResetClaim, ResetClaims
 from broker.adapters.ledger.store import LogStore, not_continued
 from broker.adapters.ledger.submission import (
     DraftedEntry,
@@ -136,6 +138,7 @@ class WriterService:
         self._log = log
         self._joining = joining
         self._ledgers: dict[LedgerConnection, None] = {}
+        self._resets = ResetClaims()
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> None:
@@ -188,10 +191,15 @@ class WriterService:
         if query.asks is LimitQuestion.TAKEN:
             ledger.say(query.told(self._log.taken_of(query.windows)))
             return
-        uses = self._log.uses()
-        intents = [intent for each in self._ledgers for intent in each.under_way.values()]
-        answer = partial(_say_limits, ledger, query, uses, intents)
-        threading.Thread(target=answer, name="limits-told", daemon=True).start()
+        if query.asks is LimitQuestion.MOST_USED:
+            look = partial(_say_most_used, ledger, query, self._log.uses())
+        elif (claim := self._resets.claim(query.named, time.monotonic())) is not None:
+            intents = [intent for each in self._ledgers for intent in each.under_way.values()]
+            look = partial(_say_settled, ledger, query, self._log.uses(), intents, claim)
+        else:
+            ledger.say(query.told([]))
+            return
+        threading.Thread(target=look, name="limits-told", daemon=True).start()
 
     def _begin(self, ledger: LedgerConnection) -> None:
         self._ledgers[ledger] = None
@@ -233,6 +241,8 @@ class WriterService:
             placed = self._log.write(batch)
             for ledger, (submission, _) in zip(ledgers, batch, strict=True):
                 ledger.placed(submission.entry)
+                if submission.entry.kind is RecordType.LIMIT:
+                    self._resets.given_back(submission.changes, time.monotonic())
                 if submission.entry.kind is RecordType.REVOKED:
                     self._tell_revoked(ledger, submission.entry.token_id)
             self._answer(zip(ledgers, numbers, placed, strict=True))
@@ -254,19 +264,26 @@ class WriterService:
                     ledger.say(message)
 
 
-def _say_limits(
-    ledger: LedgerConnection, query: LimitQuery, uses: LimitUses, intents: Sequence[DraftedEntry]
+def _say_most_used(ledger: LedgerConnection, query: LimitQuery, uses: LimitUses) -> None:
+    ledger.say(query.told(uses.most_used(query.named, query.most)))
+
+
+def _say_settled(
+    ledger: LedgerConnection,
+    query: LimitQuery,
+    uses: LimitUses,
+    intents: Sequence[DraftedEntry],
+    claim: ResetClaim,
 ) -> None:
     """What calls under way have reserved is not settled."""
-    if query.asks is LimitQuestion.MOST_USED:
-        ledger.say(query.told(uses.most_used(query.named, query.most)))
-        return
     open_ones: Counter[Window] = Counter()
     for intent in intents:
         for each in drafted(intent.draft).reserved or ():
             open_ones[each[:4]] += each.amount
-    settled = [each._replace(amount=each.amount - open_ones[each[:4]]) for each in uses.of(query.named)]
-    ledger.say(query.told([LimitUse(each, None) for each in settled if each.seconds and each.amount > 0]))
+    over = [each._replace(amount=each.amount - open_ones[each[:4]]) for each in uses.of(query.named)]
+    settled = [each for each in over if each.seconds and each.amount > 0]
+    claim.told(settled)
+    ledger.say(query.told([LimitUse(each, None) for each in settled]))
 
 
 def _told(connection: LedgerConnection) -> Opening | None:

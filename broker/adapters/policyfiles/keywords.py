@@ -128,7 +128,7 @@ def _only_where(_: Node, demand: object, value: object, place: Place) -> Iterato
     for name, needed in as_object(demand).items():
         for other, values in as_object(needed).items():
             if name in fields and other in fields and fields[other] not in as_list(values):
-                what = f"{told((*place, name))} means nothing for {fields[other]}."
+                what = f"{told((*place, name))} means nothing where `{other}` is {brief(fields[other])}."
                 yield Flaw((*place, name), what, "Remove it.")
 
 

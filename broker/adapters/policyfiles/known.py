@@ -12,6 +12,7 @@ from functools import lru_cache
 from zoneinfo import available_timezones
 
 from broker.model.finding import Severity
+from broker.model.limit import OWN_ZONE
 from broker.model.operation import AdminAction, Operation
 from broker.prefilter.rules import FIXED
 
@@ -47,5 +48,5 @@ def known_names() -> Mapping[str, Collection[str]]:
         "finding": rules | families | {f"severity:{severity.value}" for severity in Severity},
         "reply": rules | {f"{family}.*" for family in families} | {"*"},
         "field": BODY_FIELDS,
-        "time_zone": available_timezones(),
+        "time_zone": available_timezones() - {OWN_ZONE},
     }
