@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 
 from broker.call.audited_call import AuditedCall
-from broker.call.passage import Learn, Passage
 from broker.call.stream_supervisor import StreamHandle
+from broker.call.streamed_events import Learn, StreamedEvents
 from broker.errors import BrokerError
 from broker.lanes import Breath
 from broker.model.call import EventBatch, Events, StreamReply
@@ -51,7 +51,7 @@ async def _watched(
     handle: StreamHandle,
     learn: Learn,
 ) -> AsyncGenerator[EventBatch, None]:
-    passage, breath, delivered = Passage(audited.call, places, learn), Breath(), 0
+    streamed, breath, delivered = StreamedEvents(audited.call, places, learn), Breath(), 0
     try:
         async with aclosing(answer.events) as batches:  # type: ignore[type-var]
             while (batch := await handle.next(batches)) is not None:
@@ -59,18 +59,18 @@ async def _watched(
                     breath.rested()
                 else:
                     await breath.taken()
-                if free := await passage.take(batch):
+                if free := await streamed.take(batch):
                     delivered += sum(map(len, free))
                     yield free
-                if passage.error is not None:
-                    raise passage.error
-                if passage.over:
-                    *free, last = passage.finish()
+                if streamed.error is not None:
+                    raise streamed.error
+                if streamed.over:
+                    *free, last = streamed.finish()
                     if free:
                         delivered += sum(map(len, free))
                         yield free
-                    failure = passage.failure
-                    await audited.close(digest=passage.digest, error=failure.kind if failure else None)
+                    failure = streamed.failure
+                    await audited.close(digest=streamed.digest, error=failure.kind if failure else None)
                     delivered += len(last)
                     yield [last]
                     if failure is not None:
@@ -79,11 +79,11 @@ async def _watched(
                     return
     except BrokerError as error:
         audited.call.reply.ended_by(error)
-        await asyncio.shield(audited.close(digest=passage.digest, error=error.kind))
+        await asyncio.shield(audited.close(digest=streamed.digest, error=error.kind))
         raise recounted(error, delivered) from None
     finally:
         handle.release()
-        await asyncio.shield(audited.close(digest=passage.digest, error=handle.gone))
+        await asyncio.shield(audited.close(digest=streamed.digest, error=handle.gone))
 
 
 async def _farewell(batches: AsyncIterator[EventBatch]) -> None:

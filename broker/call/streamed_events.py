@@ -31,7 +31,7 @@ Learn = Callable[[object], Awaitable[None]]
 """Takes each event's data; when it returns, the objects that it names as made have an owner, durably."""
 
 
-class Passage:
+class StreamedEvents:
     """One stream's events on their way from upstream to the caller, and what they told."""
 
     def __init__(self, call: Authorized, places: Places | None, learn: Learn) -> None:
