@@ -30,7 +30,7 @@ from broker.errors import BrokerError, Kind
 from broker.model.charge import Charge, Reservation, Taken
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.units import NS_PER_US
-from broker.ports import Clock
+from broker.ports import AbandonedReservationError, Clock
 from broker.tlog.entry import draft
 from broker.tlog.malformed import MalformedError
 from broker.tlog.note import NoteKey
@@ -141,11 +141,14 @@ class FileLedger:
 
     async def reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation:
         """See `ports.CallLedger`; as `append` for the intent."""
-        answer = await _decided(self._waiting[self._submit(intent, charges=charges)])
+        answer, left = await _decided(self._waiting[self._submit(intent, charges=charges)])
         now_ns = self._clock.now_ns()
         if isinstance(answer, CapPassed):
             raise exceeded(charges, answer, now_ns)
-        return reserved(charges, cast("SequencedEntry", answer).taken, now_ns)  # of no term that could end
+        reservation = reserved(charges, cast("SequencedEntry", answer).taken, now_ns)
+        if left:
+            raise AbandonedReservationError(reservation)
+        return reservation
 
     async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
         """See `ports.CallLedger`; as `append` for the outcome."""
@@ -290,11 +293,10 @@ def _tell(log: OpenedLog) -> None:
         structlog.get_logger().warning("limits_recounted", entries=log.size, windows=log.windows)
 
 
-async def _decided(answer: asyncio.Future[SubmissionResult]) -> SubmissionResult:
-    """Also for who is cancelled meanwhile: CancelledError is raised where what it was charged is taken."""
+async def _decided(answer: asyncio.Future[SubmissionResult]) -> tuple[SubmissionResult, bool]:
+    """The answer, however often whoever waits is cancelled, and whether that was so."""
     try:
-        return await asyncio.shield(answer)
+        return await asyncio.shield(answer), False
     except asyncio.CancelledError:
-        if isinstance(decided := await _decided(answer), CapPassed):
-            return decided
-        raise
+        decided, _ = await _decided(answer)
+        return decided, True

@@ -15,7 +15,7 @@ from broker.budget.limits import CapPassed
 from broker.budget.window import exceeded, reserved
 from broker.model.charge import Charge, Reservation, Taken
 from broker.model.record import Receipt, Record
-from broker.ports import Clock
+from broker.ports import AbandonedReservationError, Clock
 
 
 class SharedLedger:
@@ -42,8 +42,8 @@ class SharedLedger:
             return await asyncio.shield(reserving)
         except asyncio.CancelledError:
             await _ended(reserving)
-            reserving.result()  # as if nothing had happened, where nothing was reserved
-            raise
+            reservation = reserving.result()  # as if nothing had happened, where nothing was reserved
+            raise AbandonedReservationError(reservation) from None
 
     async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
         """See ports.CallLedger. Who settles does not wait for the store."""
