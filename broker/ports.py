@@ -12,7 +12,7 @@ from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Charge, LimitUse, Reservation, Taken, Window
 from broker.model.credential import KeyVersion
 from broker.model.decision import CallDecision, PolicyVersion
-from broker.model.pool import Placement
+from broker.model.pool import Placement, SpentMoney
 from broker.model.record import Receipt, Record
 from broker.model.secret import Lease
 from broker.model.sends import Sends
@@ -105,7 +105,7 @@ class KeyPool(Protocol):
     Safe for concurrent use. `lease` never waits for a key in cooldown; it raises BrokerError
     UPSTREAM_RATE_LIMITED where all keys that fit are in cooldown, with `retry_after` until one is back, and
     CREDENTIAL_STORE_UNAVAILABLE where none fits the placement, none is left, or its store does not give it.
-    The other two return at once and never raise; they mean nothing for a version that is no longer current.
+    The others return at once and never raise; they mean nothing for a version that is no longer current.
     """
 
     def lease(self, credential: str, placement: Placement, model: str | None) -> Awaitable[Lease]: ...
@@ -117,6 +117,12 @@ class KeyPool(Protocol):
 
     def cool_down(self, lease: Lease, model: str | None, seconds: float | None) -> None:
         """Upstream answered 429: no call for this model gets the key for so many seconds."""
+
+    def unfund(self, lease: Lease, spent: SpentMoney) -> None:
+        """Upstream answered 429 because money is used up: for a minute, no call gets a key of this payer
+        while any other could serve it, be it after a cooldown. Where none could, upstream is asked, for its
+        limit may have been raised. Told to the log.
+        """
 
 
 @dataclass(frozen=True, slots=True)

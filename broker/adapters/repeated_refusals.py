@@ -89,7 +89,7 @@ class CountedRefusals:
         return self._ledger.settle(outcome, changes)
 
     async def _denied(self, record: Record) -> Receipt:
-        run = self._run(record)
+        run = self._run(record, record.call_id)
         run.touched = True
         if run.receipt is not None and run.recorded >= self._recorded:
             run.add(record, self._clock.now_ns() // NS_PER_US)
@@ -97,6 +97,14 @@ class CountedRefusals:
         run.recorded += 1
         receipt = run.receipt = await self._ledger.append(record)
         return receipt
+
+    def count(self, record: Record, call_id: str) -> None:
+        """Counts a refusal that has no record of its own, not even the first one: who refuses has no time for
+        that. Beyond what is held of subjects and reasons it leaves none.
+        """
+        run = self._run(record, call_id)
+        run.touched = True
+        run.add(record, self._clock.now_ns() // NS_PER_US)
 
     async def aclose(self) -> None:
         """Writes what was counted, and ends."""
@@ -106,11 +114,11 @@ class CountedRefusals:
         with contextlib.suppress(BrokerError):  # a log that is lost takes no count either
             await self._flush()
 
-    def _run(self, record: Record) -> _Run:
+    def _run(self, record: Record, call_id: str) -> _Run:
         reason = (record.subject, record.reason, record.rule, record.operation)
         run = self._runs.get(reason)
         if run is None:
-            run = _Run(record.call_id)
+            run = _Run(call_id)
             if len(self._runs) < RUNS:  # beyond, each is recorded
                 self._runs[reason] = run
         return run
@@ -132,4 +140,6 @@ class CountedRefusals:
 
 def _common(one: Record, other: Record) -> Record:
     """What both say."""
+    if one is other:
+        return one
     return Record(*(a if a == b else None for a, b in zip(one, other, strict=True)))  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -168,6 +169,15 @@ class Broker:
         """What upstream has told another process of this broker."""
         if self._started:
             self._core.pools.hear(news)
+
+    def charged(self) -> dict[str, int]:
+        """What has filled the buckets of the throttle here since this was asked last, by certificate."""
+        return self._core.throttle.charged() if self._started else {}
+
+    def hear_of_charged(self, charged: Mapping[str, int]) -> None:
+        """What has filled those of another process of this broker."""
+        if self._started:
+            self._core.throttle.hear(charged)
 
     def policy_facts(self) -> tuple[tuple[str, str], ...]:
         """What a page tells of the policies that rule, and of newer ones that do not."""

@@ -219,6 +219,8 @@ class Coordinator:
                 self._of.keys.revoke(credential)
             case "key", {"news": list() as news}:
                 self._tell_all("key", news=news, but=worker)
+            case "charged", {"certificates": dict() as certificates}:
+                self._tell_all("charged", certificates=certificates, but=worker)
             case "owners", _:
                 self._tell_all("owners", but=worker)
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from broker.adapters.credential_router import ConfiguredSource, CredentialRouter, DenyAllSource, IssuingSource
 from broker.config import CredentialSettings, Settings
 from broker.errors import ConfigError
-from broker.ports import Clock
+from broker.ports import Clock, CredentialSource
 
 if TYPE_CHECKING:
     from broker.adapters.ephemeral_keys import IssuerObserver, JsonHttpClient
-    from broker.adapters.ephemeral_keys.dynamic import DynamicKeySource
+    from broker.adapters.ephemeral_keys.dynamic import AdminApi, DynamicKeySource
     from broker.adapters.ephemeral_keys.federation import FederatedKeySource
 
 
@@ -47,20 +47,26 @@ def _dynamic(
     clock: Clock,
     observer: IssuerObserver,
 ) -> DynamicKeySource:
-    from broker.adapters.ephemeral_keys.dynamic import AdminApi, DynamicKey, DynamicKeySource, Instance
-    from broker.adapters.ephemeral_keys.dynamic.admin import WHO
+    from broker.adapters.ephemeral_keys.dynamic import DynamicKey, DynamicKeySource, Instance
 
-    common = settings.dynamic_keys
-    if common.instance is None:
+    instance = settings.dynamic_keys.instance
+    if instance is None:
         raise ConfigError("dynamic_keys.instance: needed where upstream_auth is dynamic_key")
     keys = {
         name: DynamicKey(one.project, one.scopes, one.life_seconds, one.grace_seconds)
         for name, one in ours.items()
         if one.project is not None
     }
-    client = _client(WHO, common.url, common.ca, "dynamic_keys")
-    admin = AdminApi(client, store, common.admin_credential)
-    return DynamicKeySource(keys, admin, Instance(common.instance), clock, observer)
+    return DynamicKeySource(keys, admin_api(settings, store), Instance(instance), clock, observer)
+
+
+def admin_api(settings: Settings, source: CredentialSource) -> AdminApi:
+    """OpenAI's admin API, asked with the admin key that `source` has. Raises ConfigError."""
+    from broker.adapters.ephemeral_keys.dynamic import AdminApi
+    from broker.adapters.ephemeral_keys.dynamic.admin import WHO
+
+    common = settings.dynamic_keys
+    return AdminApi(_client(WHO, common.url, common.ca, "dynamic_keys"), source, common.admin_credential)
 
 
 def _federated(

@@ -19,6 +19,7 @@ from broker.console.app import ConsoleApp, Status
 from broker.listeners.grpc.dependencies import ListenerDependencies
 from broker.listeners.grpc.server import GrpcServer
 from broker.listeners.https.app import HttpsApp, HttpsDependencies
+from broker.listeners.https.gate import RequestGate
 from broker.listeners.https.limits import LimitRoutes
 from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.server import HttpServer, tls_context
@@ -66,7 +67,8 @@ class Listeners:
         if self._bound is None:
             raise OSError(errno.ENOTSOCK, "no address was bound")
         over_https, over_grpc, on_console = self._bound
-        https = HttpServer(HttpsApp(served.https), over_https, tls_context(tls, rejected.of("https")))
+        gate = RequestGate(served.grpc.shedder, served.grpc.read_peer, served.grpc.new_call_id)
+        https = HttpServer(HttpsApp(served.https), over_https, tls_context(tls, rejected.of("https")), gate)
         grpc = GrpcServer(served.grpc, tls, over_grpc, reflection=self._server.reflection)
         self._stops = [https.stop, partial(grpc.stop, CLOSE_SECONDS)]
         await grpc.start()

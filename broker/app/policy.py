@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from broker.adapters.policyfiles.lint import Mistake
-from broker.adapters.policyfiles.source import read_policies
+from broker.adapters.policyfiles.source import PolicySource, read_policies
 from broker.adapters.rego import EmbeddedAuthorizer
 from broker.adapters.rego.bundle_server import ServedBundle
 from broker.adapters.rego.origin import Folder, PolicyOrigin, SignedBundle
@@ -55,23 +55,27 @@ async def try_candidates(settings: Settings) -> TriedPolicies:
     return TriedPolicies(ruling, candidate)
 
 
+def policy_source(settings: Settings) -> PolicySource | None:
+    """The policies as they are written; None where OPA has them. Blocking. Raises BrokerError."""
+    if settings.policy.adapter != "embedded":
+        return None
+    with _origin(settings).contents() as contents:
+        return read_policies(contents.directory)
+
+
 def told_unserved(settings: Settings) -> list[Mistake]:
     """What the policies name and no key of the configuration serves. Blocking. Raises BrokerError."""
-    if settings.policy.adapter != "embedded":
-        return []
-    with _origin(settings).contents() as contents:
-        return unserved(read_policies(contents.directory), configured_keys(settings))
+    source = policy_source(settings)
+    return [] if source is None else unserved(source, configured_keys(settings))
 
 
 def named_credentials(settings: Settings) -> list[str]:
     """The credentials that roles of the policies name, where this process can read them. Blocking."""
-    if settings.policy.adapter != "embedded":
-        return []
     try:
-        with _origin(settings).contents() as contents:
-            return credentials_of(read_policies(contents.directory))
+        source = policy_source(settings)
     except BrokerError:
         return []  # what is wrong with the policies is told elsewhere
+    return [] if source is None else credentials_of(source)
 
 
 class PolicyEngine:

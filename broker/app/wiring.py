@@ -15,7 +15,7 @@ from broker.adapters.keyfile import load_or_create_secret
 from broker.adapters.keypool import PooledKeys
 from broker.adapters.ledger.space import SpaceWatch
 from broker.adapters.repeated_refusals import CountedRefusals
-from broker.adapters.telemetry import MeteredKeys, MeteredLedger, Metrics
+from broker.adapters.telemetry import LoadMetrics, MeteredKeys, MeteredLedger, Metrics
 from broker.app.machine import MachineParts
 from broker.app.policy import PolicyEngine
 from broker.call.authorization import CallAuthorizer
@@ -24,11 +24,12 @@ from broker.call.own_limits import OwnLimits
 from broker.call.pipeline import Pipeline, Ports
 from broker.call.stages import Stages
 from broker.call.stream_supervisor import StreamSupervisor
-from broker.config import Settings
+from broker.config import ServerSettings, Settings
 from broker.identity.authentication import Authentication
 from broker.identity.certificate import CertificateReader
 from broker.identity.revocation import RevocationSet
 from broker.listeners.grpc.dependencies import ListenerDependencies
+from broker.listeners.overload import LoadShedder
 from broker.listeners.throttling import (
     Throttle,
     ThrottledAdmin,
@@ -65,7 +66,8 @@ class WiredCore:
         """Raises OSError and BrokerError where the key of commitments cannot be read or made. Blocking."""
         clock, self._plugged, machine = plugged.clock, plugged, plugged.machine
         self.space = _space(settings, plugged)
-        self.refusals = CountedRefusals(self.space, clock, recorded=settings.audit.refusals_recorded)
+        own_part = max(1, settings.audit.refusals_recorded // settings.server.workers)
+        self.refusals = CountedRefusals(self.space, clock, recorded=own_part)
         metered = MeteredKeys(machine.keys, plugged.metrics, clock)
         self.pools = PooledKeys(
             metered, settings.key_pools(), clock, self.refusals, machine.keys.revoke, machine.tell_of_key
@@ -132,7 +134,9 @@ class WiredCore:
         clock, ledger, policy = self._plugged.clock, self.refusals, self._plugged.policy
         machine = self._plugged.machine
         log, held, token_key = machine.ledger, machine.limits, machine.token_key
-        throttle = Throttle(ledger, clock, per_second=limits.refusals_per_second, burst=limits.refusals_burst)
+        throttle = self.throttle = Throttle(
+            ledger, clock, per_second=limits.refusals_per_second, burst=limits.refusals_burst
+        )
         tokens = TokenIssuer(
             authorizer, ledger, token_key.verifier, token_key.sign, clock, identity.audience, zone, conceal
         )
@@ -150,8 +154,22 @@ class WiredCore:
             read_peer=reader.read,
             unready=self.unready,
             new_call_id=lambda: f"call_{clock.random_bytes(16).hex()}",
+            shedder=self._shedder(settings.server),
             forwarded=settings.server.forward_headers,
         )
+
+    def _shedder(self, server: ServerSettings) -> LoadShedder:
+        """One for both listeners."""
+        metrics = LoadMetrics(self._plugged.metrics.registry)
+        shedder = LoadShedder(
+            self._plugged.clock,
+            metrics,
+            self.refusals.count,
+            waiting=server.max_waiting,
+            under_way=server.max_under_way,
+        )
+        metrics.watch(lambda: shedder.waiting, lambda: shedder.under_way)
+        return shedder
 
 
 def _space(settings: Settings, plugged: PluggedAdapters) -> SpaceWatch:

@@ -142,6 +142,8 @@ class Worker:
                 calls=broker.calls,
                 facts=[list(fact) for fact in broker.policy_facts()],
             )
+            if charged := broker.charged():
+                self._channel.tell("charged", certificates=charged)
             await self._clock.sleep(REPORT_SECONDS)
 
     async def _answer(self, what: str, _members: Members) -> Members:
@@ -154,6 +156,8 @@ class Worker:
             self._keys.told(str(members["unready"]), str(members["trouble"]))
         elif what == "key" and isinstance(news := members["news"], list):
             self._broker.hear_of_key(KeyNews(*news))
+        elif what == "charged" and isinstance(certificates := members["certificates"], dict):
+            self._broker.hear_of_charged(certificates)
         elif what == "stop":
             self.log_lost.set()
         elif what == "owners":

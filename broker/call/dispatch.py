@@ -14,10 +14,11 @@ from broker.call.audited_call import AuditedCall
 from broker.call.phases import Answered, Authorized, Sent
 from broker.errors import BrokerError
 from broker.model.call import Reply, StreamReply, UpstreamRequest
+from broker.model.pool import SpentMoney
 from broker.model.secret import Lease
 from broker.model.units import NS_PER_US
 from broker.ports import Clock, KeyPool, Upstream
-from broker.shaping.key_refusal import refusal_code
+from broker.shaping.key_refusal import refusal_code, spent_money
 from broker.shaping.retry_after import wait_of
 
 UNAUTHORIZED = 401
@@ -57,12 +58,17 @@ class UpstreamDispatcher:
         """The first answer that is about the call and not about a key, or the last one that there is. The
         answers before it were whole and refused the call: nothing was spent, nothing has reached the caller.
         """
+        spent: set[str | None] = set()
         for _ in range(_OTHER_KEYS):
             if not self._is_about_the_key(answer, lease, audited.call) or lease.is_only_key:
                 return answer
+            if _spent_money(answer) is not None:
+                spent.add(lease.member)
             try:
                 lease = await self._lease(audited.call)
             except BrokerError:  # the others were turned down, too, in the meantime: this answer stands
+                return answer
+            if lease.member in spent:  # no other key has money: this one's answer stands
                 return answer
             await _let_go(answer)
             answer = await self._send(request, lease, audited)
@@ -91,12 +97,24 @@ class UpstreamDispatcher:
     def _is_about_the_key(self, answer: Reply | StreamReply, lease: Lease, call: Authorized) -> bool:
         """Whether another key could be answered differently; the pool is then told of this one."""
         if answer.status == _TOO_MANY_REQUESTS:
-            self._keys.cool_down(lease, call.model_sent, wait_of(answer.headers, self._clock.now_ns()))
+            spent = _spent_money(answer)
+            if spent is not None:
+                self._keys.unfund(lease, spent)
+            else:
+                wait = wait_of(answer.headers, self._clock.now_ns())
+                self._keys.cool_down(lease, call.model_sent, wait)
             return True
         code = refusal_code(answer) if answer.status == UNAUTHORIZED else None
         if code is not None:
             self._keys.quarantine(call.decision.credential, lease, code)
         return code is not None
+
+
+def _spent_money(answer: Reply | StreamReply) -> SpentMoney | None:
+    """What a 429 says of money, if it does."""
+    if answer.status != _TOO_MANY_REQUESTS or not isinstance(answer, Reply):
+        return None
+    return spent_money(answer.body)
 
 
 def _answered(answer: Reply | StreamReply, upstream_us: int) -> Answered:

@@ -98,6 +98,7 @@ class Pipeline:
             raise
         fitted = self._pricing.fitted
         audited, request = await admission.open(admitted, fitted)  # 6 reserve, 7 record the intent
+        inbound.admitted()
         try:
             with held:
                 await audited.warn()

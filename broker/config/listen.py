@@ -45,6 +45,17 @@ class ServerSettings(Section):
         description="processes that serve calls, or `auto`: one for each core; more than one have a "
         "coordinator, which alone holds keys, and a supervisor",
     )
+    max_waiting: int = Field(
+        4096,
+        ge=2,
+        description="requests that wait for their turn at most, in each worker; a subject may hold as "
+        "many as are free (adr/0079)",
+    )
+    max_under_way: int = Field(
+        4096,
+        ge=2,
+        description="requests under way at most, open streams included, in each worker; shared alike",
+    )
     reflection: bool = Field(False, description="serve gRPC reflection; leave off in production")
     forward_headers: HeaderPrefixes = Field(
         (),

@@ -25,4 +25,4 @@ class UpstreamSettings(Section):
     attempts: int = Field(4, ge=1, le=10, description="sends at most, the first included")
     connect_seconds: float = Field(5.0, gt=0, description="deadline to connect")
     read_seconds: float = Field(600.0, gt=0, description="deadline for the next bytes of a reply")
-    max_connections: int = Field(2000, gt=0, description="open connections to the upstream at most")
+    max_connections: int = Field(4096, gt=0, description="open connections to the upstream at most")

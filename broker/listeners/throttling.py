@@ -6,7 +6,8 @@ Whoever is never refused is never slowed; nothing here costs such a call more th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from broker.call.inbound import InboundCall
@@ -55,7 +56,8 @@ _OWN_DOING = frozenset(
 
 class Throttle:
     """A leaky bucket for each certificate: each refusal fills it by one, it drains at `per_second`, and holds
-    `burst`. Use it from one event loop. What is turned away is told to the ledger, as a refusal.
+    `burst`. Use it from one event loop. What is turned away is told to the ledger, as a refusal. Workers of a
+    broker tell each other what fills their buckets (`charged`, `hear`), so that each has those of all.
     """
 
     def __init__(self, ledger: Ledger, clock: Clock, *, per_second: float, burst: int) -> None:
@@ -64,6 +66,7 @@ class Throttle:
         self._per_second = per_second
         self._burst = burst
         self._filled: dict[str, tuple[float, int]] = {}
+        self._charged: Counter[str] = Counter()
 
     def knows(self, peer: Peer) -> bool:
         """Whether something is in the certificate's bucket: without that there is nothing to `admit`."""
@@ -72,7 +75,7 @@ class Throttle:
     async def admit(self, context: RequestContext, operation: str) -> None:
         """Raises RATE_LIMITED, with `retry_after`, where the certificate's bucket is full."""
         peer = context.peer
-        level = self._level(peer) if self.knows(peer) else 0.0
+        level = self._level(peer.cert_sha256) if self.knows(peer) else 0.0
         if not level:  # as with nearly everybody: what has drained needs no look the next time
             self._filled.pop(peer.cert_sha256, None)
             return
@@ -90,11 +93,29 @@ class Throttle:
 
     def charge(self, peer: Peer) -> None:
         """One more refusal, or token."""
-        level = self._level(peer) + 1
-        self._filled.pop(peer.cert_sha256, None)
+        certificate = peer.cert_sha256
+        level = self._level(certificate)
+        self._fill(certificate, max(level, min(level + 1, self._burst + 1.0)))
+        if len(self._charged) < _CERTIFICATES:
+            self._charged[certificate] += 1
+
+    def charged(self) -> dict[str, int]:
+        """What has filled each certificate's bucket here since this was asked last."""
+        charged, self._charged = self._charged, Counter()
+        return dict(charged)
+
+    def hear(self, charged: Mapping[str, int]) -> None:
+        """What has filled the buckets of another worker. What all let pass before they heard of each other is
+        owed, as far as a bucket holds twice.
+        """
+        for certificate, number in charged.items():
+            self._fill(certificate, min(self._level(certificate) + number, 2.0 * self._burst))
+
+    def _fill(self, certificate: str, level: float) -> None:
+        self._filled.pop(certificate, None)
         if len(self._filled) >= _CERTIFICATES:
             del self._filled[next(iter(self._filled))]  # the one that was refused longest ago
-        self._filled[peer.cert_sha256] = (min(level, self._burst + 1.0), self._clock.monotonic_ns())
+        self._filled[certificate] = (level, self._clock.monotonic_ns())
 
     def refused(self, peer: Peer, error: BrokerError) -> None:
         """Charges a refusal that is the caller's own doing."""
@@ -111,8 +132,8 @@ class Throttle:
             self.refused(context.peer, error)
             raise
 
-    def _level(self, peer: Peer) -> float:
-        level, at = self._filled.get(peer.cert_sha256, (0.0, 0))
+    def _level(self, certificate: str) -> float:
+        level, at = self._filled.get(certificate, (0.0, 0))
         drained = (self._clock.monotonic_ns() - at) / NS_PER_SECOND * self._per_second
         return max(0.0, level - drained)
 

@@ -6,7 +6,10 @@ Knows: a pool's members and their labels. Must not know: which of them are usabl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple
+
+from broker.model.secret import Lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +47,31 @@ class Pool:
     members: tuple[Member, ...]
 
 
+class Payer(Enum):
+    """Whose money pays for a key's calls."""
+
+    KEY = "key"
+    """Nobody says; of other keys nothing is known."""
+    PROJECT = "project"
+    ORGANIZATION = "organization"
+
+
+class SpentMoney(NamedTuple):
+    """Upstream's word that no money is left, and whose that is."""
+
+    code: str
+    payer: Payer
+
+
 @dataclass(frozen=True, slots=True)
 class PoolStats:
-    """How many keys of one credential are usable, in cooldown for some model, quarantined."""
+    """How many keys of one credential are usable, in cooldown for some model, quarantined, without money."""
 
     credential: str
     usable: int
     cooldown: int
     quarantined: int
+    unfunded: int = 0
 
 
 def fits(member: Member, placement: Placement) -> bool:
@@ -64,6 +84,23 @@ def fits(member: Member, placement: Placement) -> bool:
     (False, False)
     """
     return member.team == placement.team and placement.region in (None, member.region)
+
+
+def paid_alike(member: Member, lease: Lease, payer: Payer) -> bool:
+    """Whether the payer of the leased key's calls pays for this member's, too, as far as their labels say.
+
+    >>> from broker.model.secret import Secret
+    >>> leased = Lease("a", 1, Secret("sk"), organization="org-x", project="proj_a")
+    >>> paid_alike(Member("b", project="proj_a"), leased, Payer.PROJECT)
+    True
+    >>> paid_alike(Member("b", project="proj_a"), leased, Payer.ORGANIZATION)
+    False
+    """
+    if payer is Payer.PROJECT:
+        return lease.project is not None and member.project == lease.project
+    return payer is Payer.ORGANIZATION and (
+        lease.organization is not None and member.organization == lease.organization
+    )
 
 
 class KeyNews(NamedTuple):

@@ -1,5 +1,5 @@
 """What upstream's 401 says: is it the key that is no good, or only this call with it? And its 429: is it
-out of money?
+about a rate, or is money used up, and whose?
 
 Knows: OpenAI's error bodies. Must not know: what is done about a key. A 401 echoes a part of the key it
 refuses, so nothing of its text may go on: only its code, a word of OpenAI's own.
@@ -13,10 +13,22 @@ import orjson
 
 from broker.errors import BrokerError, Kind
 from broker.model.call import Reply, StreamReply
+from broker.model.pool import Payer, SpentMoney
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _SCOPES = "Missing scopes:"
-_OUT_OF_FUNDS = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+MOST_BYTES = 64 * 1024
+"""An error that is longer says nothing: reading it would keep others waiting."""
+_PAYERS = {
+    "project_spend_limit_exceeded": Payer.PROJECT,
+    "organization_spend_limit_exceeded": Payer.ORGANIZATION,
+    "organization_usage_limit_exceeded": Payer.ORGANIZATION,
+    "credit_balance_exhausted": Payer.ORGANIZATION,
+    "billing_not_active": Payer.ORGANIZATION,
+    "billing_hard_limit_reached": Payer.KEY,
+    "insufficient_quota": Payer.KEY,
+}
+"""OpenAI's guides "Error codes" and "Spend limits". The last is the `type` of most of these, too."""
 
 
 def refusal_code(answer: Reply | StreamReply) -> str | None:
@@ -34,19 +46,23 @@ def refusal_code(answer: Reply | StreamReply) -> str | None:
     return code if isinstance(code, str) and _CODE.match(code) else "unspecified"
 
 
-def says_out_of_funds(body: bytes) -> bool:
-    """Whether a 429 is about money and not about a rate: no wait that a caller could be held for helps.
+def spent_money(body: bytes) -> SpentMoney | None:
+    """What a 429 says that is about money and not about a rate: no wait that a caller could be held for
+    helps, it takes whoever sets OpenAI's limits. None for all others.
 
-    >>> says_out_of_funds(b'{"error": {"code": "insufficient_quota", "message": "You exceeded"}}')
-    True
+    >>> spent_money(b'{"error": {"code": "project_spend_limit_exceeded", "type": "insufficient_quota"}}')
+    SpentMoney(code='project_spend_limit_exceeded', payer=<Payer.PROJECT: 'project'>)
     """
     error = _error(body)
-    return any(
-        isinstance(word, str) and word in _OUT_OF_FUNDS for word in (error.get("code"), error.get("type"))
-    )
+    for word in (error.get("code"), error.get("type")):
+        if isinstance(word, str) and word in _PAYERS:
+            return SpentMoney(word, _PAYERS[word])
+    return None
 
 
 def _error(body: bytes) -> dict[str, object]:
+    if len(body) > MOST_BYTES:
+        return {}
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -23,9 +23,10 @@ A key can have overrides, too: `POST /sim/keys` with `{"last4": "wxyz", "overrid
 gives them to every request with the key of these last four characters (`401` revokes it), and `""` takes
 them away.
 
-An `Organization` adds the admin API of project service accounts (`/v1/organization/projects/…`) and, with
-`Provider`s, the token endpoint of workload identity federation (`POST /oauth/token`); what they issue opens
-`/v1` until it ends, within its scopes. `GET /sim/organization` tells its accounts and what happened to them.
+An `Organization` adds the admin API of project service accounts and of hard spend limits
+(`/v1/organization/…`) and, with `Provider`s, the token endpoint of workload identity federation (`POST
+/oauth/token`); what they issue opens `/v1` until it ends, within its scopes. `GET /sim/organization` tells
+its accounts and what happened to them.
 
 `GET /sim/received` tells what arrived (`?entries=0`: the counts alone); `POST /sim/reset` forgets
 that, all stored objects, all attempts and the keys' overrides, not the organization. None of them wants a

@@ -132,6 +132,17 @@ def rate_limited(retry_after_ms: int) -> ApiError:
     )
 
 
+def spend_limit_reached(of: str) -> ApiError:
+    """`of`: project or organization. Its `type` is that of all errors of billing."""
+    return ApiError(
+        429,
+        f"You've reached the hard spend limit of your {of}. Increase or remove it, or wait for the monthly "
+        "reset.",
+        kind="insufficient_quota",
+        code=f"{of}_spend_limit_exceeded",
+    )
+
+
 def server_error() -> ApiError:
     return ApiError(
         500, "The server had an error while processing your request. Sorry about that!", kind="server_error"

@@ -24,6 +24,10 @@ def refuse_if_asked(overrides: Overrides, store: Store, attempt_key: str, api_ke
         raise api_error.wrong_key(api_key)
     if Override.LACKS_SCOPE in overrides:
         raise api_error.missing_scope("model.request")
+    if Override.PROJECT_SPENT in overrides:
+        raise api_error.spend_limit_reached("project")
+    if Override.ORGANIZATION_SPENT in overrides:
+        raise api_error.spend_limit_reached("organization")
     if Override.RATE_LIMIT in overrides:
         raise api_error.rate_limited(_retry_after(overrides))
     failing = overrides.get(Override.RATE_LIMIT_THEN_OK)

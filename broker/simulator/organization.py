@@ -43,6 +43,14 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class SpendLimit:
+    """A hard spend limit of a calendar month. `enforcing`: it was reached, and calls are refused."""
+
+    cents: int
+    enforcing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened; never with a value. `credential` is its id, `expires_at` its end."""
 
@@ -62,7 +70,8 @@ def random_value(account: Account, prefix: str) -> str:
 class Organization:
     """What the admin API and the token endpoint work on. `now` tells unix time; `new_value` makes the values
     of keys and tokens. `trouble` are overrides (`503`, `cut`, `slow-first-byte:3000` …) that befall every
-    request to the admin API and the token endpoint; what these received is in `request_log`.
+    request to the admin API and the token endpoint; what these received is in `request_log`. `spend_limits`
+    are those of projects, and under None that of the organization.
     """
 
     def __init__(
@@ -76,6 +85,7 @@ class Organization:
         self.projects = frozenset(projects)
         self.accounts: dict[str, Account] = {}
         self.events: list[Event] = []
+        self.spend_limits: dict[str | None, SpendLimit] = {}
         self.request_log = RequestLog()
         self.trouble = ""
         self.now = now

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from broker.simulator import federation, overrides
+from broker.simulator import federation, overrides, service_accounts, spend_limits
 from broker.simulator.api_error import ApiError, wrong_method
 from broker.simulator.authentication import KeyAuthentication
 from broker.simulator.faults import damaged, refuse_if_asked
@@ -17,10 +17,11 @@ from broker.simulator.overrides import Overrides
 from broker.simulator.reply import Reply
 from broker.simulator.request import ReceivedRequest, Request, document_of
 from broker.simulator.request_log import entry_of
+from broker.simulator.routes import Routes
 from broker.simulator.scopes import ADMINISTRATION, needed
-from broker.simulator.service_accounts import ROUTES
 from broker.simulator.store import Store
 
+_ROUTES = Routes({**service_accounts.TABLE, **spend_limits.TABLE})
 _ADMIN_KEY = "sk-admin-…"
 """What the error of a key that is said to be wrong shows."""
 
@@ -60,7 +61,7 @@ class OrganizationApi:
                 raise wrong_method(received.method, received.path)
             return self._tokens.exchange(document_of(received))
         rights = self._authentication.rights(received.headers)
-        match = ROUTES.match(received.method, received.path)
+        match = _ROUTES.match(received.method, received.path)
         rights.require(needed(received.method, received.path))
         request = Request(
             document=document_of(received),

@@ -16,9 +16,9 @@ from broker.simulator.api_error import ApiError
 from broker.simulator.checks import array, boolean, closed_fields, integer, one_of, string
 from broker.simulator.listing import page
 from broker.simulator.organization import Account, Credential, Organization, Role
+from broker.simulator.projects import project_of
 from broker.simulator.reply import Reply, ok
 from broker.simulator.request import Request
-from broker.simulator.routes import Routes
 from broker.simulator.scopes import KEY_SCOPES
 
 _LONGEST_SECONDS = 31_536_000
@@ -39,7 +39,7 @@ _key_body = closed_fields(
 
 def create(request: Request, organization: Organization) -> Reply:
     """POST …/service_accounts."""
-    project = _project(request, organization)
+    project = project_of(request, organization)
     _create_body(request.document, "")
     seconds = request.integer("expires_in_seconds")
     alone = request.document.get("create_service_account_only") is True
@@ -57,7 +57,7 @@ def create(request: Request, organization: Organization) -> Reply:
 
 def list_accounts(request: Request, organization: Organization) -> Reply:
     """GET …/service_accounts."""
-    accounts = organization.of_project(_project(request, organization))
+    accounts = organization.of_project(project_of(request, organization))
     return ok(page([_shown(account) for account in accounts], request, order="asc"))
 
 
@@ -92,16 +92,14 @@ def create_key(request: Request, organization: Organization) -> Reply:
 
 
 _ACCOUNTS = "/v1/organization/projects/{}/service_accounts"
-ROUTES: Routes[Callable[[Request, Organization], Reply]] = Routes(
-    {
-        ("POST", _ACCOUNTS): create,
-        ("GET", _ACCOUNTS): list_accounts,
-        ("GET", _ACCOUNTS + "/{}"): retrieve,
-        ("POST", _ACCOUNTS + "/{}"): update,
-        ("DELETE", _ACCOUNTS + "/{}"): delete,
-        ("POST", _ACCOUNTS + "/{}/api_keys"): create_key,
-    }
-)
+TABLE: dict[tuple[str, str], Callable[[Request, Organization], Reply]] = {
+    ("POST", _ACCOUNTS): create,
+    ("GET", _ACCOUNTS): list_accounts,
+    ("GET", _ACCOUNTS + "/{}"): retrieve,
+    ("POST", _ACCOUNTS + "/{}"): update,
+    ("DELETE", _ACCOUNTS + "/{}"): delete,
+    ("POST", _ACCOUNTS + "/{}/api_keys"): create_key,
+}
 
 
 def _shown(account: Account) -> dict[str, object]:
@@ -125,15 +123,8 @@ def _shown_key(key: Credential) -> dict[str, object]:
     }
 
 
-def _project(request: Request, organization: Organization) -> str:
-    project = request.arguments[0]
-    if project not in organization.projects:
-        raise ApiError(404, f"No project found with id '{project}'.", code="not_found")
-    return project
-
-
 def _account(request: Request, organization: Organization) -> Account:
     account = organization.accounts.get(request.arguments[1])
-    if account is None or account.project != _project(request, organization):
+    if account is None or account.project != project_of(request, organization):
         raise ApiError(404, f"No service account found with id '{request.arguments[1]}'.", code="not_found")
     return account

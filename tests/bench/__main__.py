@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from . import latency, machine, memory, tables, throughput
@@ -25,7 +26,7 @@ from .target import Lane
 
 ROOT = Path(__file__).parents[2]
 COULD_NOT_RUN = 3
-PEERS: dict[str, Callable[[], Gateway]] = {
+PEERS: dict[str, Callable[..., Gateway]] = {
     "direct": Direct,
     "envoy": Envoy,
     "ferrogw": FerroLabs,
@@ -33,6 +34,7 @@ PEERS: dict[str, Callable[[], Gateway]] = {
     "litellm-rust": LiteLLMRust,
     "portkey": Portkey,
     "broker": Broker,
+    "broker-2": partial(Broker, workers=2),
 }
 
 
@@ -102,7 +104,7 @@ def _stage(options: argparse.Namespace, names: Sequence[str]) -> Iterator[tuple[
     """
     cache: Path = options.cache.resolve()
     cache.mkdir(parents=True, exist_ok=True)
-    gateways = [Broker(options.identity) if name == "broker" else PEERS[name]() for name in names]
+    gateways = [_gateway(name, options.identity) for name in names]
     binary = build_load(cache)
     for gateway in gateways:
         gateway.install(cache)
@@ -115,6 +117,11 @@ def _stage(options: argparse.Namespace, names: Sequence[str]) -> Iterator[tuple[
             say(f"starting {gateway.name}: {gateway.note}")
             lanes += gateway.start(scene, running)
         yield scene, lanes
+
+
+def _gateway(name: str, identity: str) -> Gateway:
+    made = PEERS[name]
+    return made(identity) if name.startswith("broker") else made()
 
 
 def _throughput(options: argparse.Namespace) -> list[Claim]:

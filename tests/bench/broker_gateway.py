@@ -33,11 +33,17 @@ METHODS = {shape: f"{SERVICE}/{'Stream' if shape.streamed else 'Create'}ChatComp
 class Broker:
     """Everything on: mTLS, token check, filter, policy, two durable records. Two lanes, one broker."""
 
-    name = "broker"
-    note = "the whole path on, one process and the one that writes its log (its default)"
-
-    def __init__(self, identity: str = "assistant") -> None:
+    def __init__(self, identity: str = "assistant", workers: int = 1) -> None:
         self._identity = identity
+        self._workers = workers
+        several = workers > 1
+        self.name = f"broker-{workers}" if several else "broker"
+        self.note = (
+            f"the whole path on, {workers} workers"
+            if several
+            else "the whole path on, one process and the one that writes its log (its default)"
+        )
+        self._lane_names = tuple(f"{self.name} {listener}" for listener in ("HTTPS", "gRPC"))
 
     def install(self, cache: Path) -> None:  # noqa: ARG002 - the Gateway protocol; nothing is cached
         """It is the project itself: its command must be beside this interpreter."""
@@ -58,28 +64,30 @@ class Broker:
         running.callback(child.stop)
         ready = folder / "dev" / "dev.json"
         child.wait_until(lambda: ready.exists() and b"ready" in child.log.read_bytes(), START_SECONDS)
-        return self._lanes(scene, json.loads(ready.read_text()), child)
+        self._dev: dict[str, object] = json.loads(ready.read_text())
+        self._child = child
+        return self.lanes_of(scene, self._identity)
 
     def _argv(self, scene: Deployment, folder: Path, key_file: Path) -> list[str]:
         free = "127.0.0.1:0"
         argv = [str(self._command), "dev", "--dir", str(folder / "dev")]
-        argv += ["--https", free, "--grpc", free, "--console", free]
+        argv += ["--https", free, "--grpc", free, "--console", free, "--workers", str(self._workers)]
         return [*argv, "--upstream", f"{scene.upstream.url}/v1", "--upstream-key-file", str(key_file)]
 
-    def _lanes(self, scene: Deployment, dev: dict[str, object], child: Child) -> list[Lane]:
+    def lanes_of(self, scene: Deployment, identity: str) -> list[Lane]:
+        """The two lanes of a caller of the broker that was started."""
+        dev, child = self._dev, self._child
         identities = dev["identities"]
         assert isinstance(identities, dict)
-        own = identities[self._identity]
+        own = identities[identity]
         credentials = Credentials(Path(str(dev["ca"])), Path(own["cert"]), Path(own["key"]))
-        token = _Token(str(dev["https"]), credentials, scene.work / "broker.token")
+        token = _Token(str(dev["https"]), credentials, scene.work / f"{self.name}-{identity}.token")
         bodies = {shape: scene.body(shape) for shape in Shape}
         messages = {shape: _message(scene.work, shape) for shape in Shape}
         https = HttpTarget(str(dev["https"]), bodies, credentials=credentials, bearer=token.path)
         grpc = GrpcTarget(str(dev["grpc"]), METHODS, messages, credentials, token.path)
-        return [
-            Lane("broker HTTPS", https, child, token.renew),
-            Lane("broker gRPC", grpc, child, token.renew),
-        ]
+        over_https, over_grpc = self._lane_names
+        return [Lane(over_https, https, child, token.renew), Lane(over_grpc, grpc, child, token.renew)]
 
 
 class _Token:

@@ -1,4 +1,4 @@
-"""The figures that must hold (issue 3), judged on one run's results. Knows lane names; measures nothing."""
+"""The figures that must hold, judged on one run's results. Knows lane names; measures nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from .deployment import Shape
 from .throughput import Cell, Figure, Results, p50, rate
 
 HTTPS, GRPC = "broker HTTPS", "broker gRPC"
+HTTPS_2, GRPC_2 = "broker-2 HTTPS", "broker-2 gRPC"
 MANY, ONE = 16, 1
 
 
@@ -58,8 +59,27 @@ def judge(results: Results) -> list[Claim]:
             broker,
             0.4,
         ),
-        *(_no_errors(results, lane) for lane in (HTTPS, GRPC)),
+        *_of_two_workers(results),
+        *(_no_errors(results, lane) for lane in (HTTPS, GRPC, HTTPS_2, GRPC_2)),
     ]
+
+
+def _of_two_workers(results: Results) -> list[Claim]:
+    """With two workers on two cores, 16 connections."""
+    unary, streamed = _unary(HTTPS_2, MANY), Cell(Shape.STREAM, MANY, HTTPS_2)
+    of_portkey = Cell(Shape.STREAM, MANY, "portkey")
+    return [
+        _at_least(results, "two workers, HTTPS requests/s, × Portkey", unary, _unary("portkey", MANY), 3),
+        _at_least(results, "two workers, HTTPS requests/s, × ferrogw", unary, _unary("ferrogw", MANY), 0.5),
+        _cpu(results, "two workers, CPU a call, × Envoy's bare mTLS", unary, _unary("envoy", MANY), 6),
+        _cpu(results, "two workers, CPU a call, × one", unary, _unary(HTTPS, MANY), 1.15),
+        _at_least(results, "two workers, streams/s, × Portkey", streamed, of_portkey, 1.5),
+    ]
+
+
+def _cpu(results: Results, text: str, over: Cell, under: Cell, bound: float) -> Claim:
+    found = results.ratio(over, under, lambda measured: measured.cpu_us_a_call)
+    return Claim(text, found, bound, at_least=False)
 
 
 def _at_least(

@@ -17,18 +17,21 @@ BEGIN = "begin\n"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How hard, how long. `requests` 0: as many as fit into `seconds`."""
+    """How hard, how long. `requests` 0: as many as fit into `seconds`; `rate` 0: each connection calls again
+    at once, else so many calls arrive in a second, whatever became of those before.
+    """
 
     shape: Shape
     connections: int
     seconds: float
     requests: int = 0
     warmup: int = 1
+    rate: float = 0.0
 
     def arguments(self) -> list[str]:
         """As the load generator takes them."""
         numbers = ["--connections", str(self.connections), "--duration", f"{self.seconds}s"]
-        numbers += ["--requests", str(self.requests), "--warmup", str(self.warmup)]
+        numbers += ["--requests", str(self.requests), "--warmup", str(self.warmup), "--rate", str(self.rate)]
         return numbers + (["--stream"] if self.shape.streamed else [])
 
 
@@ -44,10 +47,12 @@ class Spread:
 @dataclass(frozen=True, slots=True)
 class Measured:
     """One load's result. CPU figures are seconds used while it ran: by each program of the gateway, by the
-    upstream, by the load generator; the last two have one core each.
+    upstream, by the load generator; the last two have one core each. `refused` had too much to do: HTTP 503,
+    or RESOURCE_EXHAUSTED.
     """
 
     requests: int
+    refused: int
     errors: int
     first_error: str
     seconds: float
@@ -56,6 +61,7 @@ class Measured:
     latency: Spread | None
     first_event: Spread | None
     first_event_after_sent: Spread | None
+    refusals: Spread | None
     gateway_cpu: Mapping[str, float]
     upstream_cpu: float
     load_cpu: float
@@ -68,7 +74,7 @@ class Measured:
     @property
     def cpu_us_by_program(self) -> Mapping[str, float]:
         """The same, by what the gateway's processes run."""
-        calls = max(1, self.requests + self.errors)
+        calls = max(1, self.requests + self.refused + self.errors)
         return {name: 1e6 * used / calls for name, used in self.gateway_cpu.items()}
 
 
@@ -126,6 +132,7 @@ def _read(output: str, lane: Lane, used: _Cpu) -> Measured:
         )
     return Measured(
         requests=raw["requests"],
+        refused=raw["refused"],
         errors=raw["errors"],
         first_error=raw.get("first_error", ""),
         seconds=raw["seconds"],
@@ -134,6 +141,7 @@ def _read(output: str, lane: Lane, used: _Cpu) -> Measured:
         latency=_spread(raw.get("latency")),
         first_event=_spread(raw.get("first_event")),
         first_event_after_sent=_spread(raw.get("first_event_after_sent")),
+        refusals=_spread(raw.get("refusals")),
         gateway_cpu=used.gateway,
         upstream_cpu=used.upstream,
         load_cpu=raw["cpu_seconds"],

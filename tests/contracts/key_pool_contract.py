@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from broker.errors import BrokerError, Kind
-from broker.model.pool import ANYWHERE, Placement
+from broker.model.pool import ANYWHERE, Payer, Placement, SpentMoney
 from broker.model.record import Record
 from broker.model.secret import Lease
 from broker.ports import KeyPool
@@ -19,6 +19,7 @@ from tests.contracts.port_contract import PortContract
 
 MODEL = "gpt-4o"
 CODE = "invalid_api_key"
+SPENT = SpentMoney("project_spend_limit_exceeded", Payer.PROJECT)
 EU, NOWHERE = Placement(None, "eu"), Placement(None, "jp")
 
 
@@ -110,6 +111,51 @@ class KeyPoolContract(PortContract):
     ) -> None:
         rig.keys.cool_down(await _lease(rig, EU), MODEL, 3.0)
         await _refused(rig, Kind.UPSTREAM_RATE_LIMITED, EU)
+
+    async def test_a_key_whose_money_is_used_up_gets_no_call_of_any_model_for_a_minute(
+        self, rig: KeyPoolSetup
+    ) -> None:
+        spent = await _lease(rig)
+        rig.keys.unfund(spent, SPENT)
+        for model in (MODEL, "gpt-4o-mini", None):
+            assert spent.key_ref not in await _leased(rig, model)
+        rig.later(60.1)
+        assert spent.key_ref in await _leased(rig)
+
+    async def test_where_the_others_come_back_from_a_cooldown_no_key_without_money_is_leased(
+        self, rig: KeyPoolSetup
+    ) -> None:
+        rig.keys.unfund(await _lease(rig), SPENT)
+        rig.keys.cool_down(await _lease(rig), MODEL, 3.0)
+        assert (await _refused(rig, Kind.UPSTREAM_RATE_LIMITED)).retry_after == 3.0
+
+    async def test_where_no_key_has_money_upstream_is_asked_all_the_same(self, rig: KeyPoolSetup) -> None:
+        for _ in range(2):
+            rig.keys.unfund(await _lease(rig), SPENT)
+        assert len(await _leased(rig)) == 2
+        lone = await rig.keys.lease("lone", ANYWHERE, MODEL)
+        rig.keys.unfund(lone, SPENT)
+        assert (await rig.keys.lease("lone", ANYWHERE, MODEL)).key_ref == lone.key_ref
+
+    async def test_a_rotated_key_is_not_known_to_be_without_money(self, rig: KeyPoolSetup) -> None:
+        old = await _lease(rig)
+        other = next(ref for ref in await _leased(rig) if ref != old.key_ref)
+        rig.keys.quarantine("openai", old, CODE)
+        rig.rotate(old.member or "")
+        await rig.recorded()
+        rig.keys.unfund(old, SPENT)
+        assert {*await _leased(rig)} == {old.key_ref, other}
+
+    async def test_that_money_is_used_up_is_told_once_a_minute(self, rig: KeyPoolSetup) -> None:
+        lease = await _lease(rig)
+        with structlog.testing.capture_logs() as said:
+            for _ in range(5):
+                rig.keys.unfund(lease, SPENT)
+            rig.later(60.1)
+            rig.keys.unfund(lease, SPENT)
+        assert [line["event"] for line in said] == ["key_out_of_money"] * 2
+        assert {line["upstream_code"] for line in said} == {SPENT.code}
+        assert lease.secret.reveal() not in str(said)
 
     async def test_where_none_fits_the_placement_it_is_refused(self, rig: KeyPoolSetup) -> None:
         await _refused(rig, Kind.CREDENTIAL_STORE_UNAVAILABLE, NOWHERE)

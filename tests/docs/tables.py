@@ -54,6 +54,7 @@ MEANING: Mapping[Kind, str] = {
     Kind.TOO_LARGE: "The request is over a size limit.",
     Kind.UNSUPPORTED_ENCODING: "The body's compression is not known; `accept-encoding` names what is.",
     Kind.CALLER_GONE: "The caller left before the end. Only the log sees this.",
+    Kind.OVERLOADED: "The broker has too much to do. Nothing was done; come back after `retry-after`.",
     Kind.SHUTTING_DOWN: "The broker stops, and the call was not finished. Upstream may have acted on it.",
     Kind.INTERNAL: "A defect of the broker. Please report the `x-broker-call-id`.",
 }

@@ -446,3 +446,24 @@ def test_the_end_lets_streams_finish_and_records_them(tmp_path: Path, upstream: 
     assert [record.type.value for record in mine] == ["intent", "outcome"]
     assert mine[-1].error is None
     assert verify(broker.log).returncode == 0
+
+
+def test_a_certificate_that_is_refused_too_often_is_refused_by_every_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many processes it asks, it costs what it may cost one."""
+    monkeypatch.setenv("BROKER__LIMITS__REFUSALS_BURST", "30")
+    monkeypatch.setenv("BROKER__LIMITS__REFUSALS_PER_SECOND", "0.1")
+    form = {"grant_type": "client_credentials", "scope": "chat:gpt-4o"}
+    broker = start_broker(tmp_path / "b", *SMALL_POLICIES, workers=2)
+    try:
+        with broker.http("intruder") as one:  # one connection: one worker
+            statuses = [one.post("/oauth/token", data=form).status_code for _ in range(40)]
+        assert statuses.count(429) >= 8
+        time.sleep(2)  # they tell each other each half second
+        for _ in range(20):
+            with broker.http("intruder") as another:
+                assert another.post("/oauth/token", data=form).status_code == 429
+        broker.token("assistant")  # others are not meant
+    finally:
+        broker.stop()

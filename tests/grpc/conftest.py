@@ -72,6 +72,7 @@ def dependencies_of(stand_in: FakeServices) -> ListenerDependencies:
         read_peer=CertificateReader("test.broker", 86_400).read,
         unready=lambda: stand_in.missing,
         new_call_id=lambda: f"call_{next(numbers)}",
+        shedder=stand_in.shedder,
         on_defect=lambda call_id, error: stand_in.defects.append((call_id, error)),
     )
 

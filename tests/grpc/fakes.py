@@ -6,9 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from prometheus_client import CollectorRegistry
+
+from broker.adapters.clock import SystemClock
+from broker.adapters.telemetry import LoadMetrics
 from broker.call.inbound import InboundCall
 from broker.errors import BrokerError, Kind
 from broker.lanes import Lane, Lanes
+from broker.listeners.overload import LoadShedder
 from broker.model.call import Call, Reply, StreamReply
 from broker.model.charge import LimitState, LimitUse, Taken, Unit
 from broker.model.decision import PolicyVersion
@@ -56,6 +61,12 @@ class Stream:
             self.closed.set()
 
 
+def shedder() -> LoadShedder:
+    """One that no test of the listener overwhelms."""
+    metrics = LoadMetrics(CollectorRegistry())
+    return LoadShedder(SystemClock(), metrics, lambda _record, _call_id: None, waiting=100, under_way=100)
+
+
 @dataclass
 class FakeServices:
     """Pipeline, issuance and administration in one."""
@@ -68,6 +79,7 @@ class FakeServices:
     entries: list[bytes] = field(default_factory=list)
     state: TokenState = field(default_factory=lambda: TokenState(active=False))
     missing: str = ""
+    shedder: LoadShedder = field(default_factory=shedder)
     defects: list[tuple[str, Exception]] = field(default_factory=list)
 
     async def run(self, inbound: InboundCall) -> Reply | StreamReply:

@@ -76,6 +76,15 @@ def test_upstreams_error_keeps_its_words(status: int, code: str) -> None:
     assert ("x-request-id", "req_9") in refused.trailers
 
 
+def test_upstreams_429_about_money_is_no_rate_limit() -> None:
+    """No waiting helps, so no reason that says to wait."""
+    body = b'{"error": {"message": "Spent.", "code": "project_spend_limit_exceeded"}}'
+    failure = upstream_refusal(Reply(429, (), body))
+    info = _details(failure)["ErrorInfo"]
+    assert (failure.code.name, info.reason) == ("RESOURCE_EXHAUSTED", "UPSTREAM_ERROR")  # type: ignore[attr-defined]
+    assert info.metadata["code"] == "project_spend_limit_exceeded"  # type: ignore[attr-defined]
+
+
 def test_upstreams_429_has_our_reason() -> None:
     info = _details(upstream_refusal(Reply(429, (), b"{}")))["ErrorInfo"]
     assert info.reason == "UPSTREAM_RATE_LIMITED"  # type: ignore[attr-defined]

@@ -67,6 +67,65 @@ async def test_the_next_key_answers_at_once(turned_down: Reply) -> None:
     await rig.keys.aclose()
 
 
+def spent(code: str) -> Reply:
+    return Reply(429, (), orjson.dumps({"error": {"code": code, "type": "insufficient_quota"}}))
+
+
+PROJECT_SPENT = spent("project_spend_limit_exceeded")
+
+
+async def test_the_next_key_answers_where_the_first_ones_money_is_used_up() -> None:
+    """It is no cooldown of one model: for a minute nobody asks it, whatever the model."""
+    upstream = ScriptedUpstream(a=PROJECT_SPENT, b=OK)
+    dispatcher, rig = staged(upstream)
+    assert [await dispatcher.dispatch(await opened(), REQUEST) for _ in range(4)] == [OK] * 4
+    assert upstream.asked == ["a", "b", "b", "b", "b"]
+    assert rig.keys.stats() == (PoolStats("openai", 1, 0, 0, 1),)
+    rig.later(60.1)
+    await dispatcher.dispatch(await opened(), REQUEST)
+    await dispatcher.dispatch(await opened(), REQUEST)
+    assert upstream.asked.count("a") == 2
+
+
+async def test_the_other_keys_of_a_project_whose_money_is_used_up_are_not_tried() -> None:
+    upstream = ScriptedUpstream(a=PROJECT_SPENT, b=PROJECT_SPENT, c=PROJECT_SPENT, d=OK)
+    members = (Member(name, project=None if name == "d" else "proj_one") for name in upstream.answers)
+    rig = PoolSetup(*members)
+    dispatcher = UpstreamDispatcher(rig.keys, upstream, rig.clock)
+    assert await dispatcher.dispatch(await opened(), REQUEST) is OK
+    assert upstream.asked == ["a", "d"]
+
+
+async def test_of_an_organization_none_is_tried() -> None:
+    code = spent("organization_spend_limit_exceeded")
+    upstream = ScriptedUpstream(a=code, b=code, c=code, d=OK)
+    members = (
+        Member(name, organization=None if name == "d" else "org-one", project=f"proj_{name}")
+        for name in upstream.answers
+    )
+    rig = PoolSetup(*members)
+    dispatcher = UpstreamDispatcher(rig.keys, upstream, rig.clock)
+    assert await dispatcher.dispatch(await opened(), REQUEST) is OK
+    assert upstream.asked == ["a", "d"]
+
+
+async def test_where_nobodys_money_is_left_upstreams_own_word_is_the_answer_and_each_is_asked_once() -> None:
+    upstream = ScriptedUpstream(a=PROJECT_SPENT, b=PROJECT_SPENT)
+    dispatcher, rig = staged(upstream)
+    assert await dispatcher.dispatch(await opened(), REQUEST) is PROJECT_SPENT
+    assert upstream.asked == ["a", "b"]
+    upstream.answers = {"a": OK, "b": PROJECT_SPENT}  # somebody has raised a limit: the next call knows
+    assert OK in [await dispatcher.dispatch(await opened(), REQUEST) for _ in range(2)]
+    assert rig.keys.problem() == "OpenAI has no money left for any key: openai"
+
+
+async def test_a_429_about_money_that_no_error_could_be_is_one_about_a_rate() -> None:
+    long = Reply(429, (), PROJECT_SPENT.body + b" " * 70_000)
+    dispatcher, rig = staged(ScriptedUpstream(a=long, b=OK))
+    assert await dispatcher.dispatch(await opened(), REQUEST) is OK
+    assert rig.keys.stats() == (PoolStats("openai", 1, 1, 0),)
+
+
 async def test_one_call_tries_three_keys_and_no_more() -> None:
     upstream = ScriptedUpstream(a=REFUSED, b=LIMITED, c=REFUSED, d=OK)
     dispatcher, rig = staged(upstream)

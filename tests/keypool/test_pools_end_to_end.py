@@ -162,7 +162,7 @@ def renew(pool: Pooled) -> None:
     """All keys are quarantined and rotated: what was known of them counts no more, cooldowns neither."""
     for name in NAMES:
         pool.trouble(name, "401")
-    for who in ("assistant", "explorer"):
+    for who in ("assistant", "assistant", "explorer"):  # the second time it is a key's turn without money
         assert pool.chat(identity=who, model="gpt-4o-mini").status_code == 503
     since = Since.now(pool.broker)
     pool.forget()
@@ -273,6 +273,47 @@ def test_where_all_keys_rest_the_caller_is_told_when_to_come_back(spoilt: Pooled
     assert spoilt.chat(model="gpt-4o-mini").status_code == 200, (
         "one exhausted model took the keys from another"
     )
+
+
+@pytest.mark.parametrize("listener", ["https", "grpc"])
+def test_where_a_projects_money_is_used_up_a_key_of_another_serves_and_it_is_told(
+    spoilt: Pooled, listener: str
+) -> None:
+    since = Since.now(spoilt.broker)
+    spoilt.trouble("alpha", "429-project-spend-limit")
+    for model in ("gpt-4o", "gpt-4o-mini", "gpt-4o"):
+        if listener == "https":
+            assert spoilt.chat(model=model).status_code == 200
+        else:
+            spoilt.rpc()
+    assert spoilt.keys_asked().count("lpha") == 1, "it was asked again, or tried again"
+    assert 'broker_keys{credential="openai",state="unfunded"} 1.0' in spoilt.metrics()
+    assert "project_spend_limit_exceeded" in since.said()
+    assert key_of("alpha") not in since.said()
+
+
+def test_where_no_money_is_left_the_caller_gets_openais_own_word(spoilt: Pooled) -> None:
+    for name in NAMES:
+        spoilt.trouble(name, "429-organization-spend-limit")
+    for _ in range(2):
+        before = len(spoilt.keys_asked())
+        reply = spoilt.chat()
+        error = reply.json()["error"]
+        assert (reply.status_code, error["code"]) == (429, "organization_spend_limit_exceeded")
+        assert "retry-after" not in reply.headers
+        asked = spoilt.keys_asked()[before:]
+        assert len(asked) == len(set(asked)), "a key was asked again"
+    with pytest.raises(grpc.RpcError) as caught:
+        spoilt.rpc()
+    told = refusal(caught.value)
+    assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "UPSTREAM_ERROR")
+    assert "hard spend limit of your organization" in told.message
+    assert spoilt.chat(identity="explorer").status_code == 429
+    ready = plain.get(f"{spoilt.broker.console}/readyz")
+    assert (ready.status_code, "no money left for any key: openai" in ready.text) == (200, True)
+    for name in NAMES:
+        spoilt.trouble(name, "")
+    assert spoilt.chat().status_code == 200, "a limit that was raised counts at once"
 
 
 @pytest.mark.parametrize("listener", ["https", "grpc"])

@@ -142,3 +142,23 @@ async def test_what_is_no_handshake_ends_and_leaves_nothing(listener: Endpoint) 
 async def test_many_who_come_at_once_are_all_served(listener: Endpoint) -> None:
     replies = await asyncio.gather(*(asked(listener.port, listener.tls) for _ in range(100)))
     assert all(reply.endswith(b"hi") for reply in replies)
+
+
+async def test_handshakes_of_one_address_keep_no_other_waiting(listener: Endpoint) -> None:
+    """Three hundred at once, and one of another address after them: it does not wait for all of them."""
+    done: list[str] = []
+
+    async def handshake(address: str) -> None:
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1",
+            listener.port,
+            ssl=listener.tls,
+            server_hostname="localhost",
+            local_addr=(address, 0),
+        )
+        done.append(address)
+        writer.close()
+
+    await asyncio.gather(*(handshake("127.0.0.1") for _ in range(300)), handshake("127.0.0.2"))
+    assert len(done) == 301
+    assert done.index("127.0.0.2") < 150

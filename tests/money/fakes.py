@@ -27,7 +27,7 @@ from broker.model.charge import Unit
 from broker.model.decision import CallDecision, Content, PolicyVersion, Shape
 from broker.model.limit import FixedWindow, Limit
 from broker.model.operation import Operation
-from broker.model.pool import ANYWHERE, Placement
+from broker.model.pool import ANYWHERE, Placement, SpentMoney
 from broker.model.record import Record, RecordType
 from broker.model.request_context import RequestContext
 from broker.model.secret import Lease, Secret
@@ -127,6 +127,8 @@ class Keys:
 
     def cool_down(self, lease: Lease, model: str | None, seconds: float | None) -> None: ...
 
+    def unfund(self, lease: Lease, spent: SpentMoney) -> None: ...
+
 
 @dataclass
 class Upstream:
@@ -153,6 +155,9 @@ class Inbound:
     @property
     def operation(self) -> Operation:
         return self.call.operation
+
+    def admitted(self) -> None:
+        """No listener waits for that."""
 
     async def decode(self, _lane: Lane) -> Call:
         return self.call

@@ -46,7 +46,18 @@ async def test_a_501_and_what_else_does_not_pass_is_tried_once(status: int) -> N
 
 
 @pytest.mark.parametrize("word", ["code", "type"])
-@pytest.mark.parametrize("why", ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"])
+@pytest.mark.parametrize(
+    "why",
+    [
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "credit_balance_exhausted",
+        "organization_usage_limit_exceeded",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+    ],
+)
 async def test_a_quota_that_is_used_up_is_not_tried_again(why: str, word: str) -> None:
     body = f'{{"error": {{"message": "You exceeded", "{word}": "{why}"}}}}'
     async with scripted(answer(429, "retry-after: 1", body=body)) as server:

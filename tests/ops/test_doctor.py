@@ -49,6 +49,7 @@ def test_all_is_well(home: Path) -> None:
         "policy",
         "log",
         "keys",
+        "spend",
     }
     assert not (home / "log").exists(), "the doctor writes nothing"
 

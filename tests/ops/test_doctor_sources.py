@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
 from broker.adapters.keystore import SealedStore
+from broker.simulator import Organization, Simulator
 from tests.ephemeral_keys.network import ADMIN_KEY
 from tests.ops.test_doctor import found, run
 from tests.simulator.issuer import Issuer
@@ -59,13 +61,19 @@ def test_an_unfit_subject_token_is_bad(tmp_path: Path, content: str | None, told
     assert all(check["remedy"] for check in bad)
 
 
-def test_what_dynamic_keys_and_a_fallback_need_of_the_store_is_looked_for(tmp_path: Path) -> None:
+async def test_what_dynamic_keys_and_a_fallback_need_of_the_store_is_looked_for(tmp_path: Path) -> None:
+    organization = Organization(admin_keys=(ADMIN_KEY,), projects=("proj_one",))
+    async with Simulator(organization=organization) as simulator:
+        await asyncio.to_thread(_what_they_need_is_looked_for, tmp_path, f"{simulator.url}/v1")
+
+
+def _what_they_need_is_looked_for(tmp_path: Path, admin_url: str) -> None:
     (tmp_path / "subject.jwt").write_text(Issuer().token(600))
     write(
         tmp_path,
         {
             "keys": {"directory": str(tmp_path / "keys")},
-            "dynamic_keys": {"instance": str(tmp_path / "instance")},
+            "dynamic_keys": {"url": admin_url, "instance": str(tmp_path / "instance")},
             "credentials.openai": {"upstream_auth": "dynamic_key", "project": "proj_one"},
             "credentials.other": federated(tmp_path, fallback="stored"),
         },

@@ -10,8 +10,8 @@ import pytest
 from openai import AsyncOpenAI, AuthenticationError, BadRequestError, NotFoundError
 
 from broker.simulator import Organization, Simulator
+from tests.simulator.conftest import ADMIN
 
-ADMIN = "sk-admin-simulated"
 PROJECT = "proj_one"
 
 
@@ -34,14 +34,6 @@ def world() -> World:
 async def running(world: World) -> AsyncIterator[Simulator]:
     async with Simulator(organization=world.organization) as simulator:
         yield simulator
-
-
-@pytest.fixture
-async def admin(running: Simulator) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(
-        base_url=running.url + "/v1", api_key="unused", admin_api_key=ADMIN, max_retries=0
-    ) as client:
-        yield client
 
 
 async def status(simulator: Simulator, key: str, path: str = "/v1/models") -> int:

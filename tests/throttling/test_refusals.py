@@ -154,6 +154,45 @@ async def test_a_certificate_that_is_refused_too_often_is_refused_unasked() -> N
     await throttle.admit(_context(), "chat")
 
 
+async def passed(throttles: list[Throttle], clock: Clock, *, per_second: int, seconds: int) -> int:
+    """How many of a certificate's refused calls come through, of so many a second at each worker; these tell
+    each other each half second.
+    """
+    through = 0
+    for tick in range(seconds * per_second):
+        clock.forward(1 / per_second)
+        for throttle in throttles:
+            try:
+                await throttle.admit(_context(), "chat")
+            except BrokerError:
+                continue
+            throttle.charge(_peer())
+            through += 1
+        if tick % (per_second // 2) == 0:
+            told = [throttle.charged() for throttle in throttles]
+            for throttle in throttles:
+                for other, charged in zip(throttles, told, strict=True):
+                    if other is not throttle:
+                        throttle.hear(charged)
+    return through
+
+
+async def test_a_certificate_gets_no_more_by_asking_many_workers() -> None:
+    clock, seconds = Clock(), 300
+    throttles = [Throttle(Log(), clock, per_second=10, burst=100) for _ in range(8)]
+    through = await passed(throttles, clock, per_second=50, seconds=seconds)
+    half_a_second = 8 * 25
+    assert 10 * seconds <= through <= 100 + half_a_second + 10 * seconds
+
+
+async def test_what_may_be_refused_each_second_is_not_less_with_many_workers() -> None:
+    clock = Clock()
+    throttles = [Throttle(Log(), clock, per_second=10, burst=100) for _ in range(4)]
+    for throttle in throttles[1:]:
+        assert await passed([throttle], clock, per_second=8, seconds=60) == 480
+    assert await passed(throttles, clock, per_second=2, seconds=60) == 480  # all four together
+
+
 async def test_what_is_not_the_callers_doing_is_not_charged() -> None:
     throttle = Throttle(Log(), Clock(), per_second=10, burst=1)
     for kind in (

@@ -14,6 +14,9 @@ from broker.adapters.keystore import SealedStore
 from broker.adapters.vault import AppRole
 from broker.adapters.vault.provision.grants import Need, PathGrant, VaultNames, broker_policy
 from broker.cli.main import app
+from broker.simulator import Organization, Simulator
+from broker.simulator.organization import SpendLimit
+from tests.ephemeral_keys.network import ADMIN_KEY
 from tests.vault.server import RealVault, Wrapped
 from tests.vault.serving import configuration, placed, vault_sections
 from tests.vault.setups import KEY, cluster, key_of, key_store, vault_at
@@ -78,6 +81,26 @@ async def test_the_brokers_own_secret_id_is_left_to_the_broker(
     vault = vault_at(cluster(server), AppRole(role.role_id, role.secret_id_file))
     assert await key_of(vault) == KEY
     await vault.aclose()
+
+
+async def test_the_admin_key_of_the_one_login_asks_for_spend_limits(
+    server: RealVault, role: Wrapped, own: tuple[str, str], tmp_path: Path
+) -> None:
+    """A wrapped secret id opens once: nobody logs in again for it."""
+    server.put("openai-admin", ADMIN_KEY)
+    organization = Organization(admin_keys=(ADMIN_KEY,), projects=("proj_one",))
+    organization.spend_limits = {"proj_one": SpendLimit(50_000), None: SpendLimit(90_000)}
+    async with Simulator(organization=organization) as simulator:
+        sections: dict[str, dict[str, object]] = {
+            **vault_sections(server, role),  # type: ignore[dict-item]
+            "credentials.openai": {"upstream_auth": "dynamic_key", "project": "proj_one"},
+            "dynamic_keys": {"url": f"{simulator.url}/v1", "instance": str(tmp_path / "instance")},
+        }
+        config = placed(configuration(tmp_path, "https://api.openai.com/v1", sections))
+        done = await asyncio.to_thread(ask, config, "--json", *own)
+    told = [check["told"] for check in json.loads(done.output) if check["subject"] == "spend"]
+    assert ["500.00 USD" in told[0], "900.00 USD" in told[1]] == [True, True], done.output
+    assert ADMIN_KEY not in done.output
 
 
 @pytest.mark.parametrize("grant", GRANTS, ids=lambda grant: grant.path)

@@ -29,7 +29,7 @@ class Version:
 class KeyHealth:
     """One key, in however many pools it is. Belongs to one event loop."""
 
-    __slots__ = ("_cooling", "away_until", "current", "key", "refused")
+    __slots__ = ("_cooling", "away_until", "current", "key", "refused", "unfunded_until")
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -39,6 +39,8 @@ class KeyHealth:
         """The version that upstream refused: the key is quarantined while it is there."""
         self.away_until = 0
         """The credential source would not give it a moment ago: others are asked first until then."""
+        self.unfunded_until = 0
+        """Whoever pays for its calls had no money left a moment ago: it is asked last until then."""
         self._cooling: dict[str | None, int] = {}
 
     def usable(self, model: str | None, now: int) -> bool:
@@ -71,4 +73,5 @@ class KeyHealth:
         """Another version is there: nothing is known of it, and what is still said of the old one is late."""
         self.refused = None
         self.current = current
+        self.unfunded_until = 0
         self._cooling = {}

@@ -13,8 +13,9 @@ from contextlib import suppress
 from broker.adapters.keypool.key_health import KeyHealth, Version
 from broker.adapters.keypool.quarantine import Quarantine
 from broker.adapters.keypool.scheduler import RETRY_SECONDS, PoolMember, PoolScheduler
+from broker.adapters.keypool.spent import SpentKeys
 from broker.errors import BrokerError, store_unavailable
-from broker.model.pool import ANYWHERE, KeyNews, Placement, Pool, PoolStats
+from broker.model.pool import ANYWHERE, KeyNews, Placement, Pool, PoolStats, SpentMoney
 from broker.model.secret import Lease
 from broker.model.units import NS_PER_SECOND
 from broker.ports import Clock, CredentialSource, Ledger
@@ -55,6 +56,8 @@ class PooledKeys:
         self._healths = {member.key: KeyHealth(member.key) for pool in pools for member in pool.members}
         self._schedulers = {pool.credential: PoolScheduler(pool, self._healths) for pool in pools}
         self._quarantine = Quarantine(source, clock, ledger)
+        members = (entry for scheduler in self._schedulers.values() for entry in scheduler.entries)
+        self._spent = SpentKeys(members, self._healths, clock)
 
     def lease(self, credential: str, placement: Placement, model: str | None) -> Awaitable[Lease]:
         """See ports.KeyPool."""
@@ -86,6 +89,12 @@ class PooledKeys:
             news = KeyNews(health.key, lease.key_ref, lease.key_version, False, model, seconds)
             self._tell(news)
 
+    def unfund(self, lease: Lease, spent: SpentMoney) -> None:
+        """See ports.KeyPool. Other processes of this broker find out by themselves."""
+        current = None if lease.member is None else self._healths[lease.member].current
+        if lease.member is None or current == Version(lease.key_ref, lease.key_version):
+            self._spent.note(lease, spent)
+
     def hear(self, news: KeyNews) -> None:
         """Another process of this broker was told so by upstream: it has recorded it, where that is due."""
         health, version = self._healths.get(news.key), Version(news.key_ref, news.key_version)
@@ -106,9 +115,15 @@ class PooledKeys:
         return tuple(scheduler.stats(now) for scheduler in self._schedulers.values())
 
     def problem(self) -> str:
-        """Which pools have no key left, or an empty string."""
-        spent = [stats.credential for stats in self.stats() if not stats.usable + stats.cooldown]
-        return f"every key is quarantined: {', '.join(spent)}" if spent else ""
+        """Which pools have no key left, or none with money, or an empty string."""
+        stats = [each for each in self.stats() if not each.usable + each.cooldown]
+        refused = ", ".join(each.credential for each in stats if not each.unfunded)
+        spent = ", ".join(each.credential for each in stats if each.unfunded)
+        told = (
+            f"every key is quarantined: {refused}" if refused else "",
+            f"OpenAI has no money left for any key: {spent}" if spent else "",
+        )
+        return "; ".join(filter(None, told))
 
     def _have_replaced(self, name: str) -> None:
         now = self._clock.monotonic_ns()

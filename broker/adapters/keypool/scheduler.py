@@ -5,7 +5,7 @@ Knows: members, their health, turns. Must not know: credential sources and keys.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from broker.adapters.keypool.key_health import KeyHealth
@@ -43,8 +43,8 @@ class PoolScheduler:
         usable = [
             place
             for place, entry in enumerate(entries)
-            if entry.health.usable(model, now) and entry not in tried
-        ]
+            if entry.health.usable(model, now) and entry.health.unfunded_until <= now and entry not in tried
+        ] or _without_money(entries, model, now, tried)
         if not usable:
             raise self._nobody(entries, model, now)
         near = [place for place in usable if entries[place].health.away_until <= now]
@@ -52,11 +52,12 @@ class PoolScheduler:
 
     def stats(self, now: int) -> PoolStats:
         """How its keys stand now."""
-        quarantined = sum(entry.health.refused is not None for entry in self.entries)
-        cooldown = sum(
-            entry.health.refused is None and entry.health.is_cooling(now) for entry in self.entries
-        )
-        return PoolStats(self.credential, len(self.entries) - cooldown - quarantined, cooldown, quarantined)
+        healths = [entry.health for entry in self.entries]
+        served = [health for health in healths if health.refused is None]
+        funded = [health for health in served if health.unfunded_until <= now]
+        cooldown = sum(health.is_cooling(now) for health in funded)
+        quarantined, unfunded = len(healths) - len(served), len(served) - len(funded)
+        return PoolStats(self.credential, len(funded) - cooldown, cooldown, quarantined, unfunded)
 
     def _fitting(self, placement: Placement) -> tuple[tuple[PoolMember, ...], WeightedRoundRobin]:
         """Kept only where somebody fits: a policy that makes names up does not fill the memory."""
@@ -87,6 +88,20 @@ class PoolScheduler:
             "The operator must rotate them: `broker keys rotate` with the names that the log gives.",
             RETRY_SECONDS,
         )
+
+
+def _without_money(
+    entries: Sequence[PoolMember], model: str | None, now: int, tried: Set[PoolMember]
+) -> list[int]:
+    """Which of them can be asked although their money was used up a moment ago: none where a key with money
+    is back in a while, else all, for only upstream knows when its limit was raised.
+    """
+    left = [
+        place for place, entry in enumerate(entries) if entry.health.refused is None and entry not in tried
+    ]
+    if any(entries[place].health.unfunded_until <= now for place in left):
+        return []
+    return [place for place in left if entries[place].health.usable(model, now)]
 
 
 def _named(placement: Placement) -> str:

@@ -19,10 +19,9 @@ from broker.model.call import Reply, StreamReply, UpstreamRequest
 from broker.model.secret import Lease
 from broker.model.sends import Sends
 from broker.ports import Clock
-from broker.shaping.key_refusal import says_out_of_funds
+from broker.shaping.key_refusal import MOST_BYTES, spent_money
 from broker.shaping.retry_after import wait_of
 
-MAX_ERROR_BYTES = 64 * 1024
 _ERROR_SECONDS = 2.0
 
 
@@ -57,7 +56,7 @@ class OpenAIUpstream:
                 wait = self._wait(answer, attempt, lease)
                 if wait is None:
                     return await taken(answer, lease.secret)
-                if answer.status == TOO_MANY_REQUESTS and (body := await _out_of_funds(answer)) is not None:
+                if answer.status == TOO_MANY_REQUESTS and (body := await _saying_spent(answer)) is not None:
                     return reply(answer, body, lease.secret)
                 answer.close()
             await self._clock.sleep(wait)
@@ -91,13 +90,13 @@ class OpenAIUpstream:
         return pause(self._retries, attempt, asked, self._clock)
 
 
-async def _out_of_funds(answer: UpstreamResponse) -> bytes | None:
-    """The body of a 429, where it says that no waiting helps; None where it does not, or is no error of a
-    sensible size within a moment.
+async def _saying_spent(answer: UpstreamResponse) -> bytes | None:
+    """The body of a 429, where it says that money is used up and no waiting helps; None where it does not,
+    or is no error of a sensible size within a moment.
     """
     try:
         async with asyncio.timeout(_ERROR_SECONDS):
-            body = await whole(answer, MAX_ERROR_BYTES)
+            body = await whole(answer, MOST_BYTES)
     except (BrokerError, TimeoutError):
         return None
-    return body if says_out_of_funds(body) else None
+    return None if spent_money(body) is None else body

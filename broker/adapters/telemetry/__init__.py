@@ -2,6 +2,7 @@
 
 from broker.adapters.telemetry.handshakes import RejectedHandshakes
 from broker.adapters.telemetry.key_metrics import IssuedKeyMetrics, PooledKeysMetric
+from broker.adapters.telemetry.load_metrics import LoadMetrics
 from broker.adapters.telemetry.log import configure_log
 from broker.adapters.telemetry.metrics import MeteredKeys, MeteredLedger, Metrics
 from broker.adapters.telemetry.native import NativeLines
@@ -9,6 +10,7 @@ from broker.adapters.telemetry.shadow_metric import ShadowMetric
 
 __all__ = [
     "IssuedKeyMetrics",
+    "LoadMetrics",
     "MeteredKeys",
     "MeteredLedger",
     "Metrics",

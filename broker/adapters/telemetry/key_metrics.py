@@ -68,10 +68,10 @@ class PooledKeysMetric(Collector):
         """For the registry."""
         keys = GaugeMetricFamily(
             "broker_keys",
-            "Keys of each pool: usable, in cooldown for some model, quarantined",
+            "Keys of each pool: usable, in cooldown for some model, quarantined, unfunded",
             labels=["credential", "state"],
         )
         for pool in self._stats():
-            for state in ("usable", "cooldown", "quarantined"):
+            for state in ("usable", "cooldown", "quarantined", "unfunded"):
                 keys.add_metric([pool.credential, state], getattr(pool, state))
         yield keys

@@ -16,6 +16,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 _LEAST = frozenset({"broker_ready", "broker_key_store_up", "broker_log_free_bytes"})
 """Gauges that are well only where all processes are; of the others the greatest tells."""
+_TOGETHER = frozenset({"broker_requests_waiting", "broker_requests_under_way"})
+"""Gauges of what each process has of its own."""
 _ADDED = frozenset({"counter", "histogram", "summary"})
 
 
@@ -61,7 +63,7 @@ def merged_text(texts: Iterable[bytes]) -> bytes:
 def _joined(family: Metric, known: float | None, value: float) -> float:
     if known is None:
         return value
-    if family.type in _ADDED:
+    if family.type in _ADDED or family.name in _TOGETHER:
         return known + value
     return min(known, value) if family.name in _LEAST else max(known, value)
 

@@ -9,10 +9,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from broker.adapters.clock import SystemClock
+from broker.app.doctor.admin_key import AdminKey
 from broker.app.doctor.check import Check
 from broker.app.doctor.keys import check_keys
 from broker.app.doctor.log import check_log
 from broker.app.doctor.policy import check_policy
+from broker.app.doctor.spend import check_spend
 from broker.app.doctor.state import check_state
 from broker.app.doctor.tls import check_tls
 from broker.app.doctor.vault import VaultProof
@@ -31,7 +33,10 @@ async def examine(settings: Settings, proof: VaultProof, credentials: Sequence[s
         yield check
     async for check in check_state(settings):
         yield check
-    for check in await _in_thread(lambda: check_keys(settings, proof, credentials)):
+    admin_key = AdminKey(settings.dynamic_keys.admin_credential)
+    for check in await _in_thread(lambda: check_keys(settings, proof, credentials, admin_key)):
+        yield check
+    async for check in check_spend(settings, admin_key):
         yield check
 
 

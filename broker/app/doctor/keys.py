@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from broker.adapters.keystore import SealedStore
+from broker.app.doctor.admin_key import AdminKey
 from broker.app.doctor.check import Check, Level
 from broker.app.doctor.sources import check_sources, stored
 from broker.app.doctor.vault import VaultProof, check_vault
@@ -16,22 +17,25 @@ from broker.app.policy import named_credentials
 from broker.config import Settings
 from broker.errors import BrokerError, ConfigError
 from broker.model.credential import KeyState
+from broker.model.secret import Lease
 
 _SUBJECT = "keys"
 
 
-def check_keys(settings: Settings, proof: VaultProof, credentials: Sequence[str]) -> Iterator[Check]:
-    """The store, and each credential of it. Blocking."""
+def check_keys(
+    settings: Settings, proof: VaultProof, credentials: Sequence[str], admin_key: AdminKey
+) -> Iterator[Check]:
+    """The store, and each credential of it; `admin_key` is shown each that is there. Blocking."""
     yield from check_sources(settings)
     credentials = sorted(stored(settings, credentials))
     try:
         if settings.keys.adapter == "none":
             yield from (_nowhere(name) for name in credentials)
         elif settings.keys.adapter == "sealed":
-            yield from _sealed(SealedStore(keystore(settings)), credentials)
+            yield from _sealed(SealedStore(keystore(settings)), credentials, admin_key)
         if settings.uses_vault:
             named = sorted(stored(settings, named_credentials(settings)) - set(credentials))
-            yield from check_vault(settings, proof, credentials, named)
+            yield from check_vault(settings, proof, credentials, named, admin_key)
     except ConfigError as error:
         yield Check(_SUBJECT, Level.BAD, str(error))
 
@@ -41,7 +45,7 @@ def _nowhere(name: str) -> Check:
     return Check(_SUBJECT, Level.BAD, told, f"Add [credentials.{name}], or set keys.adapter.")
 
 
-def _sealed(store: SealedStore, credentials: Sequence[str]) -> Iterator[Check]:
+def _sealed(store: SealedStore, credentials: Sequence[str], admin_key: AdminKey) -> Iterator[Check]:
     for name in sorted({*store.names(), *credentials}):
         try:
             newest = store.versions(name)[-1]
@@ -54,8 +58,9 @@ def _sealed(store: SealedStore, credentials: Sequence[str]) -> Iterator[Check]:
                     f"broker keys rotate {name}, or: broker keys release {name}",
                 )
                 continue
-            store.newest(name)
+            opened = store.newest(name)
         except BrokerError as error:
             yield Check(_SUBJECT, Level.BAD, error.message, error.remedy)
         else:
+            admin_key.shown(name, Lease(f"sealed:{name}", newest.version, opened.secret))
             yield Check(_SUBJECT, Level.GOOD, f"The key {name} opens, version {newest.version}.")

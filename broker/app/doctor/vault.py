@@ -20,10 +20,12 @@ from broker.adapters.vault.provision.capabilities import (
     wrapped_secret_id,
 )
 from broker.adapters.vault.provision.grants import Need, PathGrant, VaultNames, broker_policy
+from broker.app.doctor.admin_key import AdminKey
 from broker.app.doctor.check import Check, Level
 from broker.app.from_vault import cluster, login
 from broker.config import Settings, VaultSettings
 from broker.errors import BrokerError
+from broker.model.secret import Lease
 
 _SUBJECT = "vault"
 
@@ -37,10 +39,14 @@ class VaultProof:
 
 
 def check_vault(
-    settings: Settings, proof: VaultProof, credentials: Sequence[str], named: Sequence[str]
+    settings: Settings,
+    proof: VaultProof,
+    credentials: Sequence[str],
+    named: Sequence[str],
+    admin_key: AdminKey,
 ) -> Iterator[Check]:
     """The login, the policy and each key: `credentials` must be there, `named` are those that the broker's
-    own policies name besides. Blocking.
+    own policies name besides. `admin_key` is shown each that is there. Blocking.
     """
     vault = settings.vault
     where, by = cluster(vault), login(vault)
@@ -60,13 +66,15 @@ def check_vault(
         return
     try:
         with Examiner(where, asking, names_of(vault)) as examiner:
-            yield from _examined(examiner, settings, credentials)
+            yield from _examined(examiner, settings, credentials, admin_key)
             yield from _named(examiner, named if settings.keys.adapter == "vault" else ())
     except (BrokerError, OSError) as error:
         yield Check(_SUBJECT, Level.BAD, str(error))
 
 
-def _examined(examiner: Examiner, settings: Settings, credentials: Sequence[str]) -> Iterator[Check]:
+def _examined(
+    examiner: Examiner, settings: Settings, credentials: Sequence[str], admin_key: AdminKey
+) -> Iterator[Check]:
     refusal = examiner.log_in()
     if refusal is not None:
         yield Check(_SUBJECT, Level.BAD, refusal.message, refusal.remedy)
@@ -82,7 +90,8 @@ def _examined(examiner: Examiner, settings: Settings, credentials: Sequence[str]
         if isinstance(key, VaultError):
             yield Check(_SUBJECT, Level.BAD, key.message, key.remedy)
         else:
-            yield Check(_SUBJECT, Level.GOOD, f"The key {credential} can be leased, version {key}.")
+            admin_key.shown(credential, key)
+            yield _leased(credential, key)
 
 
 def _named(examiner: Examiner, credentials: Sequence[str]) -> Iterator[Check]:
@@ -92,7 +101,11 @@ def _named(examiner: Examiner, credentials: Sequence[str]) -> Iterator[Check]:
         if isinstance(key, VaultError):
             yield Check(_SUBJECT, Level.WARNING, f"Policies name {credential!r}. {key.message}", key.remedy)
         else:
-            yield Check(_SUBJECT, Level.GOOD, f"The key {credential} can be leased, version {key}.")
+            yield _leased(credential, key)
+
+
+def _leased(credential: str, key: Lease) -> Check:
+    return Check(_SUBJECT, Level.GOOD, f"The key {credential} can be leased, version {key.key_version}.")
 
 
 def names_of(vault: VaultSettings) -> VaultNames:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import cast
@@ -61,7 +61,8 @@ class GrpcInboundCall:
     rpc_method: RpcMethod
     headers: Headers
     request: bytes = field(repr=False)
-    purpose: str | None = field(default=None, repr=False)
+    purpose: str | None = field(repr=False)
+    admitted: Callable[[], None] = field(repr=False)
 
     @property
     def operation(self) -> Operation:
@@ -173,6 +174,7 @@ class CallServicer:
             forwarded_headers(rpc.metadata, self._forwarded),
             rpc.request,
             purpose_of(rpc.metadata),
+            rpc.admitted,
         )
         return await self._calls.run(inbound)
 

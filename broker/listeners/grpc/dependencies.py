@@ -19,6 +19,7 @@ from broker.listeners.interfaces import (
     PolicyInterface,
     TokenInterface,
 )
+from broker.listeners.overload import LoadShedder
 from broker.model.subject import Peer
 
 TRANSPORT = "grpc"
@@ -48,5 +49,6 @@ class ListenerDependencies:
     read_peer: Callable[[tuple[bytes, ...]], Peer]
     unready: Callable[[], str]
     new_call_id: Callable[[], str]
+    shedder: LoadShedder
     forwarded: tuple[str, ...] = ()
     on_defect: Callable[[str, Exception], None] = log_defect

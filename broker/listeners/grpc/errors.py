@@ -17,8 +17,10 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.grpc.metadata import Metadata, passed_on
+from broker.listeners.overload import overloaded
 from broker.model.call import Reply
 from broker.model.units import NS_PER_SECOND
+from broker.shaping.key_refusal import spent_money
 from broker.shaping.limit_headers import exceeded_headers
 from broker.shaping.retry_after import wait_of
 
@@ -50,6 +52,7 @@ CODES: Mapping[Kind, grpc.StatusCode] = {
     Kind.UNSUPPORTED_ENCODING: _Code.INVALID_ARGUMENT,
     Kind.TOO_LARGE: _Code.RESOURCE_EXHAUSTED,  # what grpc itself answers to a message over the limit
     Kind.CALLER_GONE: _Code.CANCELLED,
+    Kind.OVERLOADED: _Code.RESOURCE_EXHAUSTED,
     Kind.SHUTTING_DOWN: _Code.UNAVAILABLE,
     Kind.INTERNAL: _Code.INTERNAL,
 }
@@ -95,7 +98,8 @@ def upstream_refusal(reply: Reply) -> RpcFailure:
         code = _Code.INVALID_ARGUMENT if reply.status in _CLIENT_ERRORS else _Code.UNAVAILABLE
     facts = _error_facts(reply.body)
     message = facts.pop("message", f"The upstream answered {reply.status}.")
-    reason = Kind.UPSTREAM_RATE_LIMITED.value if reply.status == _TOO_MANY_REQUESTS else "UPSTREAM_ERROR"
+    is_rate = reply.status == _TOO_MANY_REQUESTS and spent_money(reply.body) is None
+    reason = Kind.UPSTREAM_RATE_LIMITED.value if is_rate else "UPSTREAM_ERROR"
     details = [_info(reason, {**facts, "http_status": str(reply.status)})]
     retry_after = wait_of(reply.headers, None)
     if retry_after is not None:
@@ -163,3 +167,7 @@ def _error_facts(body: bytes) -> dict[str, str]:
         return {}
     names = ("message", "type", "param", "code")
     return {name: error[name] for name in names if isinstance(error.get(name), str)}
+
+
+OVERLOADED = refusal(overloaded())
+"""Made once: who has too much to do must not spend it on that."""

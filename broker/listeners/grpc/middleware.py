@@ -15,10 +15,12 @@ from typing import Any, TypeAlias
 import grpc
 import grpc.aio
 
-from broker.errors import BrokerError, Kind
+from broker.errors import BrokerError, Kind, bad_request
 from broker.listeners.grpc import errors
 from broker.listeners.grpc.dependencies import TRANSPORT, ListenerDependencies
 from broker.listeners.grpc.metadata import Metadata
+from broker.listeners.grpc.turn import turn_of
+from broker.listeners.overload import BegunRequest, Sender
 from broker.model.request_context import RequestContext
 from broker.model.subject import Peer
 
@@ -29,13 +31,16 @@ Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"  # generic only fo
 
 @dataclass(slots=True, eq=False)  # not frozen: that would cost four times as much, with each call
 class RpcContext:
-    """One RPC under way: its request bytes, who sent them, and how to send messages before the last word."""
+    """One RPC under way: its request bytes, who sent them, how to send messages before the last word, and
+    whom to tell that it waits for upstream alone.
+    """
 
     context: RequestContext
     request: bytes = field(repr=False)
     metadata: tuple[tuple[str, str | bytes], ...] = field(repr=False)
     announce: Callable[[Metadata], Awaitable[None]] = field(repr=False)
     send: Callable[[bytes], Awaitable[None]] = field(repr=False)
+    admitted: Callable[[], None] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +65,26 @@ class RpcMiddleware:
     def handler(self, behaviour: Behaviour, *, streams: bool) -> grpc.RpcMethodHandler[Any, Any]:
         """The handler of one RPC; `streams` says whether it sends messages before it ends."""
 
-        async def unary(request: bytes, context: Context) -> bytes:
-            return (await self._serve(behaviour, request, context)).body
+        async def unary(_request: object, context: Context) -> bytes:
+            return (await self._serve(behaviour, context)).body
 
-        async def stream(request: bytes, context: Context) -> None:
-            await self._serve(behaviour, request, context)
+        async def stream(_request: object, context: Context) -> None:
+            await self._serve(behaviour, context)
 
+        # The request is one message, but as a stream's it is read when we ask for it: not while it waits.
         if streams:
-            return grpc.unary_stream_rpc_method_handler(stream)
-        return grpc.unary_unary_rpc_method_handler(unary)
+            return grpc.stream_stream_rpc_method_handler(stream)
+        return grpc.stream_unary_rpc_method_handler(unary)
 
-    async def _serve(self, behaviour: Behaviour, request: bytes, context: Context) -> RpcResult:
+    async def _serve(self, behaviour: Behaviour, context: Context) -> RpcResult:
         call_id = self._dependencies.new_call_id()
         own = (("x-broker-call-id", call_id),)
         deadline = asyncio.timeout(_seconds(context))
         try:
             async with deadline:
-                answer = await behaviour(self._rpc(call_id, request, context, own))
+                answer = await self._in_turn(behaviour, call_id, context, own)
         except BrokerError as error:
-            refusal = errors.refusal(error)
+            refusal = errors.OVERLOADED if error.kind is Kind.OVERLOADED else errors.refusal(error)
         except errors.UpstreamRefusedError as error:
             refusal = errors.upstream_refusal(error.reply)
         except Exception as error:  # noqa: BLE001 - the middleware: grpc would send the text of a defect to the caller
@@ -89,13 +95,22 @@ class RpcMiddleware:
         await context.abort(refusal.code, refusal.message, (*refusal.trailers, *own))
         raise AssertionError("abort does not return")
 
-    def _rpc(self, call_id: str, request: bytes, context: Context, own: Metadata) -> RpcContext:
-        async def announce(metadata: Metadata) -> None:
-            await context.send_initial_metadata((*metadata, *own))
-
-        metadata = tuple(context.invocation_metadata() or ())
-        asked = RequestContext(call_id, self._peer(context), TRANSPORT)
-        return RpcContext(asked, request, metadata, announce, context.write)
+    async def _in_turn(
+        self, behaviour: Behaviour, call_id: str, context: Context, own: Metadata
+    ) -> RpcResult:
+        peer, shedder = self._peer(context), self._dependencies.shedder
+        sender = Sender(peer, TRANSPORT)
+        begun = await turn_of(sender, call_id, shedder)
+        try:
+            request = await context.read()
+            if not isinstance(request, bytes):  # it ended without one
+                raise bad_request(
+                    "The RPC came without its request message.", "Send it; an empty one counts."
+                )
+            asked = RequestContext(call_id, peer, TRANSPORT)
+            return await behaviour(_rpc(asked, request, context, own, begun))
+        finally:
+            begun.ended()
 
     def _peer(self, context: Context) -> Peer:
         shown = context.auth_context()
@@ -116,6 +131,16 @@ class RpcMiddleware:
         self._dependencies.on_defect(call_id, error)
         remedy = "Report it to the operator with the x-broker-call-id of this call."
         return errors.refusal(BrokerError(Kind.INTERNAL, "The broker failed.", remedy=remedy))
+
+
+def _rpc(
+    asked: RequestContext, request: bytes, context: Context, own: Metadata, begun: BegunRequest
+) -> RpcContext:
+    async def announce(metadata: Metadata) -> None:
+        await context.send_initial_metadata((*metadata, *own))
+
+    metadata = tuple(context.invocation_metadata() or ())
+    return RpcContext(asked, request, metadata, announce, context.write, begun.admitted)
 
 
 @lru_cache(maxsize=4096)

@@ -44,6 +44,10 @@ class RpcRouter(grpc.GenericRpcHandler):
             raise ValueError(f"RPCs without a row in the table of rules: {', '.join(sorted(unruled))}")
         self._handlers = dict(handlers)
 
+    def of(self, services: Iterable[ServiceDescriptor]) -> dict[str, Handler]:
+        """The handlers of all methods of these, by their full names."""
+        return {name: self._handlers[name] for name in methods(services)}
+
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """The handler of the RPC that is being asked for."""
         return self._handlers.get(handler_call_details.method)

@@ -11,8 +11,9 @@ import resource
 import grpc
 import grpc.aio
 
+from broker.listeners.grpc.accepting import Accepting
 from broker.listeners.grpc.dependencies import ListenerDependencies
-from broker.listeners.grpc.router import rpc_router
+from broker.listeners.grpc.router import SERVICES, rpc_router
 from broker.listeners.grpc.tls12 import refuse_if_spoken
 from broker.listeners.sockets import BoundSocket
 from broker.listeners.tlsfiles import TlsInUse, TlsMaterial
@@ -63,7 +64,9 @@ class GrpcServer:
             ("grpc.so_reuseport", int(listener.shared)),  # else a second broker would take half of the calls
         )
         self._server = grpc.aio.server(options=(*OPTIONS, *own))
-        self._server.add_generic_rpc_handlers((rpc_router(dependencies, reflection=reflection),))
+        router = rpc_router(dependencies, reflection=reflection)
+        self._server.add_generic_rpc_handlers((router,))
+        self._accepting = Accepting(self._server, router.of(SERVICES))
 
     async def start(self) -> None:
         """Returns once connections are accepted. Raises OSError with the address where it was lost, and
@@ -73,6 +76,7 @@ class GrpcServer:
             await self._probe()
         self._listener.hand_over(self._listen)
         await self._server.start()
+        self._accepting.start()
         if self._listener.shared:
             return
         host, _, port = self.address.rpartition(":")

@@ -4,7 +4,8 @@ Knows: sockets and how long a stranger may take. Must not know: TLS's details, H
 
 A connection that says nothing costs a file descriptor and a timer: TLS begins with its first byte. Where too
 many wait, the one that has waited longest goes, never the new one: who speaks at once is let in whatever else
-was opened before (RFC 9110 asks no server to keep a silent connection).
+was opened before (RFC 9110 asks no server to keep a silent connection). Handshakes cost more than calls: one
+is begun in each turn of the event loop, in turns by address (adr/0079).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from broker.listeners.fair_queue import FairQueue
 from broker.listeners.sockets import BoundSocket
 
 HANDSHAKE_SECONDS = 5.0
@@ -55,6 +57,8 @@ class Acceptor:
         self._most = min(WAITING, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SPARE_FILES)
         self._strangers: dict[_Stranger, None] = {}
         self._by_address: dict[str, dict[_Stranger, None]] = {}
+        self._handshakes: FairQueue[_Stranger] = FairQueue(2 * WAITING)  # of an address half: all that may be
+        self._turning = False
 
     def start(self) -> None:
         """Accepts from now on. Raises OSError."""
@@ -103,7 +107,21 @@ class Acceptor:
 
     def _spoke(self, stranger: _Stranger) -> None:
         self._loop.remove_reader(stranger.connection.fileno())
-        self._begin(stranger)
+        self._handshakes.put(stranger.address, stranger)
+        if not self._turning:
+            self._turn()
+
+    def _turn(self) -> None:
+        """A turn of the event loop: one handshake is begun, if one waits."""
+        self._turning = False
+        while not self._turning:
+            stranger = self._handshakes.take(lambda _address: True, newest=False)
+            if stranger is None:
+                return
+            if stranger in self._strangers:
+                self._begin(stranger)
+                self._turning = True
+                self._loop.call_soon(self._turn)
 
     def _begin(self, stranger: _Stranger) -> None:
         stranger.task = self._loop.create_task(self._connect(stranger))

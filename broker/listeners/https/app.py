@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from broker.errors import BrokerError, Kind
 from broker.listeners.https import errors
+from broker.listeners.https.gate import TRANSPORT
 from broker.listeners.https.limits import LimitRoutes
 from broker.listeners.https.oauth import OAuth
 from broker.listeners.https.protocol import DisconnectWatch
@@ -24,7 +25,6 @@ from broker.model.request_context import RequestContext
 from broker.model.subject import Peer
 
 Headers = list[tuple[bytes, bytes]]
-TRANSPORT = "https"
 _AT_ONCE_BYTES = 1024 * 1024
 _SINGLE = frozenset({"authorization", "content-type", "content-length", "content-encoding", "host"})
 
@@ -129,6 +129,7 @@ class HttpsApp:
             headers=headers,
             receive=receive,
             forwarded=self._listener.forwarded,
+            admitted=scope["state"].get("admitted", _by_nobody),
             whole="whole" in scope["state"],
         )
 
@@ -178,6 +179,10 @@ def _readiness(missing: str) -> Reply:
     return Reply(503, (("content-type", "application/json"), ("retry-after", "1")), body)
 
 
+def _by_nobody() -> None:
+    """No gate before this listener wants to be told."""
+
+
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     """Names (lower case) to values. A header that must be single and is not is refused: two readers
     could disagree about which one counts.
@@ -215,10 +220,7 @@ async def _respond(send: Send, reply: Reply, call_id: str | None) -> None:
 
 async def _respond_error(send: Send, error: BrokerError, call_id: str, *, oauth: bool) -> None:
     body = errors.oauth_body(error) if oauth else errors.body(error)
-    headers = errors.headers(error)
-    headers.append((b"content-length", str(len(body)).encode()))
-    headers.append((b"x-broker-call-id", call_id.encode()))
-    headers.append((b"x-request-id", call_id.encode()))
+    headers = errors.complete_headers(error, body, call_id)
     if error.kind is Kind.TOO_LARGE:
         headers.append((b"connection", b"close"))  # its body is still coming, and nobody will read it
     await send({"type": "http.response.start", "status": errors.ROWS[error.kind].status, "headers": headers})

@@ -53,6 +53,7 @@ ROWS: dict[Kind, ErrorRow] = {
     Kind.TOO_LARGE: ErrorRow(400, "invalid_request_error", "invalid_request_error"),
     Kind.UNSUPPORTED_ENCODING: ErrorRow(415, "invalid_request_error", "unsupported_content_encoding"),
     Kind.CALLER_GONE: ErrorRow(499, "invalid_request_error", "caller_gone"),
+    Kind.OVERLOADED: ErrorRow(503, "server_error", "overloaded"),
     Kind.SHUTTING_DOWN: ErrorRow(503, "server_error", "shutting_down"),
     Kind.INTERNAL: ErrorRow(500, "server_error", "internal_error"),
 }
@@ -113,6 +114,15 @@ def headers(error: BrokerError) -> Headers:
     if ROWS[error.kind] is _UNAUTHORIZED:
         challenge = f'Bearer realm="broker", error="invalid_token", error_description="{error.kind.value}"'
         found.append((b"www-authenticate", challenge.encode()))
+    return found
+
+
+def complete_headers(error: BrokerError, body: bytes, call_id: str) -> Headers:
+    """All headers of an answer that is the error: those that go with it, its length, and its call id."""
+    found = headers(error)
+    found.append((b"content-length", str(len(body)).encode()))
+    found.append((b"x-broker-call-id", call_id.encode()))
+    found.append((b"x-request-id", call_id.encode()))
     return found
 
 

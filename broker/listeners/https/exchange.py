@@ -41,6 +41,11 @@ class Exchange(RequestResponseCycle):
         else:
             raise RuntimeError(f"{message['type']} does not come now")
 
+    def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Writes a whole reply, here and now; `headers` tell its length."""
+        self._begin(status, headers)
+        self._go_on(body, more=False)
+
     def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +19,7 @@ from broker.errors import BrokerError, Kind
 from broker.listeners.https import errors
 from broker.listeners.https.coalescing import CoalescingTransport
 from broker.listeners.https.exchange import Exchange
+from broker.listeners.https.gate import RequestGate
 from broker.listeners.https.handshake import ServerHandshake
 
 MAX_HEADER_BYTES = 16 * 1024
@@ -68,8 +70,10 @@ class PeerProtocol(HttpToolsProtocol):
     `disconnect`, and `whole` once the request's body has come to its end.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, gate: RequestGate | None = None, **kwargs: Any) -> None:
+        """`gate`: where requests wait for their turn; None: nowhere."""
         super().__init__(*args, **kwargs)
+        self._gate = gate
         self._header_bytes = 0
         self._in_head = True
         self._asked = self._stopping = False
@@ -81,6 +85,7 @@ class PeerProtocol(HttpToolsProtocol):
         super().connection_made(self._coalescing)  # type: ignore[arg-type]  # a transport in all that is asked of it
         tls = transport.get_extra_info("ssl_object")
         chain = tls.presented_chain() if isinstance(tls, ServerHandshake) else ()
+        self._sender = self._gate.sender(chain) if self._gate is not None else None
         self.app_state = {"peer_chain": chain, "disconnect": self._disconnect}
         self._await_headers()
 
@@ -149,9 +154,17 @@ class PeerProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((self.cycle, self.app))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        start = partial(self._start, cycle, app)
+        if self._gate is None or self._sender is None or not isinstance(cycle, Exchange):
+            start()
+        else:
+            self._gate.enter(self._sender, cycle, start)
+
+    def _start(self, cycle: RequestResponseCycle, app: Any) -> asyncio.Task[None]:
         task = self._disconnect.serving = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
+        return task
 
     def _exchange(self, version: str) -> Exchange:
         return Exchange(

@@ -57,6 +57,7 @@ class HttpInboundCall:
     headers: dict[str, str]
     receive: Receive
     forwarded: tuple[str, ...]
+    admitted: Callable[[], None]
     whole: bool = False
 
     async def decode(self, lane: Lane) -> Call:

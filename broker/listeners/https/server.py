@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 
 from broker.listeners.https.acceptor import Acceptor
+from broker.listeners.https.gate import RequestGate
 from broker.listeners.https.handshake import Rejected, observe
 from broker.listeners.https.protocol import PeerProtocol
 from broker.listeners.sockets import BoundSocket
@@ -46,9 +47,13 @@ class _Server(uvicorn.Server):
 
 
 class HttpServer:
-    """An ASGI application on an address; `tls` None means plain HTTP (loopback listeners only)."""
+    """An ASGI application on an address; `tls` None means plain HTTP (loopback listeners only). `gate`: where
+    requests wait for their turn.
+    """
 
-    def __init__(self, app: Any, listener: BoundSocket, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, app: Any, listener: BoundSocket, tls: ssl.SSLContext | None, gate: RequestGate | None = None
+    ) -> None:
         config = uvicorn.Config(
             app,
             http=PeerProtocol,
@@ -64,6 +69,7 @@ class HttpServer:
             ssl_context_factory=(lambda _config, _default: tls) if tls is not None else None,
         )
         self._server = _Server(config)
+        self._gate = gate
         self._acceptor = Acceptor(listener, tls, self._protocol)
         self._task: asyncio.Task[None] | None = None
 
@@ -78,7 +84,10 @@ class HttpServer:
         self._acceptor.start()
 
     def _protocol(self) -> asyncio.Protocol:
-        return PeerProtocol(config=self._server.config, server_state=self._server.server_state, app_state={})
+        server = self._server
+        return PeerProtocol(
+            config=server.config, server_state=server.server_state, app_state={}, gate=self._gate
+        )
 
     async def stop(self) -> None:
         """Stops accepting, lets replies under way end for at most 10 s, closes."""

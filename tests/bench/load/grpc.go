@@ -8,9 +8,11 @@ import (
 	"os"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 // rawCodec passes messages through as bytes: the request was encoded before, replies are not decoded.
@@ -75,6 +77,14 @@ type grpcCaller struct {
 func (c *grpcCaller) close() { c.conn.Close() }
 
 func (c *grpcCaller) call(seen *observation) error {
+	err := c.ask(seen)
+	if status.Code(err) == codes.ResourceExhausted {
+		return overloadedError{err.Error()}
+	}
+	return err
+}
+
+func (c *grpcCaller) ask(seen *observation) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.token)

@@ -16,6 +16,7 @@ import (
 const (
 	callTimeout = 60 * time.Second
 	readBuffer  = 16 << 10
+	http503     = 503
 	errorSample = 300 // bytes of a refused call's body kept to show what went wrong
 )
 
@@ -131,7 +132,7 @@ func (c *httpCaller) call(seen *observation) error {
 		return err
 	}
 	keep, err := c.answer(seen)
-	if err != nil || !keep {
+	if !keep {
 		c.close()
 	}
 	return err
@@ -153,6 +154,8 @@ func (c *httpCaller) answer(seen *observation) (keep bool, err error) {
 		return false, err
 	}
 	switch {
+	case head.status == http503:
+		return head.keep, overloadedError{fmt.Sprintf("HTTP %d", head.status)}
 	case head.status != 200:
 		return head.keep, fmt.Errorf("HTTP %d: %s", head.status, c.body[:min(len(c.body), errorSample)])
 	case c.stream && !events.done:

@@ -1,5 +1,5 @@
 // Command load is both ends of the benchmark: a simulated OpenAI with no delay of its own and a
-// closed-loop load generator. It knows wire formats and clocks; it knows no gateway by name.
+// load generator, closed-loop or open-loop. It knows wire formats and clocks; it knows no gateway by name.
 //
 //	load upstream --port-file F                       serve until SIGTERM
 //	load http --url URL --body F [--stream] …         measure; print "begin", then one JSON object
@@ -18,6 +18,7 @@ import (
 // common are the flags that every load has.
 type common struct {
 	connections int
+	rate        float64
 	requests    int64
 	duration    time.Duration
 	warmup      int
@@ -31,6 +32,7 @@ type common struct {
 
 func (c *common) register(flags *flag.FlagSet) {
 	flags.IntVar(&c.connections, "connections", 1, "connections, each with one call in flight")
+	flags.Float64Var(&c.rate, "rate", 0, "calls that arrive in a second, however long others take (open loop); 0: each connection calls again at once")
 	flags.Int64Var(&c.requests, "requests", 0, "stop after this many calls; 0: by --duration alone")
 	flags.DurationVar(&c.duration, "duration", 5*time.Second, "start no call after this long")
 	flags.IntVar(&c.warmup, "warmup", 1, "uncounted calls on each connection before the clock starts")

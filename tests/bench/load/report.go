@@ -16,6 +16,7 @@ type spread struct {
 // the bottleneck: it has --procs cores to use in Seconds.
 type report struct {
 	Requests   int64   `json:"requests"`
+	Refused    int64   `json:"refused"`
 	Errors     int64   `json:"errors"`
 	FirstError string  `json:"first_error,omitempty"`
 	Seconds    float64 `json:"seconds"`
@@ -24,16 +25,18 @@ type report struct {
 	Latency    *spread `json:"latency,omitempty"`
 	FirstEvent *spread `json:"first_event,omitempty"`
 	FirstDelay *spread `json:"first_event_after_sent,omitempty"`
+	Refusals   *spread `json:"refusals,omitempty"`
 	CPUSeconds float64 `json:"cpu_seconds"`
 }
 
 func summarise(samples []sample, elapsed, cpu time.Duration) *report {
-	var latency, firstEvent, firstDelay []int64
+	var latency, firstEvent, firstDelay, refused []int64
 	result := &report{Seconds: elapsed.Seconds(), CPUSeconds: cpu.Seconds()}
 	for _, each := range samples {
 		latency = append(latency, each.latency...)
 		firstEvent = append(firstEvent, each.firstEvent...)
 		firstDelay = append(firstDelay, each.firstDelay...)
+		refused = append(refused, each.refused...)
 		result.Events += each.events
 		result.Errors += each.errors
 		if result.FirstError == "" {
@@ -41,6 +44,8 @@ func summarise(samples []sample, elapsed, cpu time.Duration) *report {
 		}
 	}
 	result.Requests = int64(len(latency))
+	result.Refused = int64(len(refused))
+	result.Refusals = spreadOf(refused)
 	result.Rate = float64(result.Requests) / elapsed.Seconds()
 	result.Latency = spreadOf(latency)
 	result.FirstEvent = spreadOf(firstEvent)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,11 @@ func (o *observation) note(event []byte) {
 	o.events++
 }
 
+// overloadedError is a refusal of a gateway that has too much to do: HTTP 503, or RESOURCE_EXHAUSTED.
+type overloadedError struct{ text string }
+
+func (e overloadedError) Error() string { return e.text }
+
 // beginMark is printed when the measurement begins, so that the harness reads the gateway's CPU time
 // without connecting and warming up.
 const beginMark = "begin"
@@ -56,6 +62,7 @@ type sample struct {
 	latency    []int64
 	firstEvent []int64 // since the call began
 	firstDelay []int64 // since upstream sent it
+	refused    []int64 // of calls that met an overloadedError
 	events     int64
 	errors     int64
 	firstError string
@@ -77,11 +84,16 @@ func run(options *common, dial dialer) (*report, error) {
 	cpu := cpuUsed()
 	this.begin = monotonic()
 	var all sync.WaitGroup
+	arrivals := this.arrivals()
 	for i, each := range callers {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			this.repeat(each, &this.samples[i])
+			if arrivals == nil {
+				this.repeat(each, &this.samples[i])
+			} else {
+				this.serve(arrivals, each, &this.samples[i])
+			}
 		}()
 	}
 	all.Wait()
@@ -125,15 +137,33 @@ func warm(each caller, calls int) error {
 // repeat makes calls, one after the other, until the run is over.
 func (l *load) repeat(each caller, into *sample) {
 	for l.mayStart() {
-		var seen observation
-		begin := monotonic()
-		if err := each.call(&seen); err != nil {
-			into.fail(err)
+		if !into.observe(each, monotonic()) {
 			time.Sleep(pauseAfterError)
-			continue
 		}
-		into.add(begin, monotonic(), &seen)
 	}
+}
+
+// serve makes the calls that arrive, each measured from its arrival: that it waited for a connection counts.
+func (l *load) serve(arrivals <-chan int64, each caller, into *sample) {
+	for arrival := range arrivals {
+		into.observe(each, arrival)
+	}
+}
+
+// observe makes one call that begins at a time, and says whether it was answered.
+func (s *sample) observe(each caller, begin int64) bool {
+	var seen observation
+	err := each.call(&seen)
+	var overloaded overloadedError
+	switch {
+	case err == nil:
+		s.add(begin, monotonic(), &seen)
+	case errors.As(err, &overloaded):
+		s.refused = append(s.refused, monotonic()-begin)
+	default:
+		s.fail(err)
+	}
+	return err == nil
 }
 
 func (l *load) mayStart() bool {

@@ -1,7 +1,8 @@
-"""OpenAI's admin API of project service accounts, as far as the broker needs it.
+"""OpenAI's admin API, as far as the broker needs it: project service accounts, and hard spend limits.
 
-Knows: OpenAI's API reference, "Administration: Project service accounts" and "… service account API keys":
-paths, bodies, replies, pages. Must not know: whose accounts these are, or when they end.
+Knows: OpenAI's API reference, "Administration: Project service accounts", "… service account API keys" and
+"Spend limits": paths, bodies, replies, pages. Must not know: whose accounts these are, or when they end; what
+the policies allow.
 
 The admin key is leased for each request and held for none. Whatever goes wrong comes back as a SourceError.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
@@ -44,6 +47,25 @@ class _Page(msgspec.Struct, frozen=True):
 
 class _AccountKey(msgspec.Struct, frozen=True):
     value: str
+
+
+class _Enforcement(msgspec.Struct, frozen=True):
+    status: Literal["inactive", "enforcing"]
+
+
+class _SpendLimit(msgspec.Struct, frozen=True):
+    threshold_amount: int
+    currency: str
+    interval: Literal["month"]
+    enforcement: _Enforcement
+
+
+@dataclass(frozen=True, slots=True)
+class SpendLimit:
+    """At most so many US cents in a calendar month. `enforcing`: they are spent, and OpenAI refuses calls."""
+
+    cents: int
+    enforcing: bool
 
 
 class AdminApi:
@@ -103,6 +125,16 @@ class AdminApi:
             query = f"?limit={_PAGE}&after={page.data[-1].id}"
         return refused(ErrorCode.GARBLED, WHO)
 
+    async def spend_limit(self, project: str | None) -> SpendLimit | SourceError | None:
+        """The hard spend limit of a project, or of the organization where `project` is None. None: OpenAI
+        knows of none, or not of the project.
+        """
+        owner = "/organization" if project is None else _project(project)
+        answer = await self._ask("GET", f"{owner}/spend_limit", gone=True)
+        if isinstance(answer, SourceError):
+            return answer
+        return _limit(answer) if answer.good else None
+
     async def aclose(self) -> None:
         await self._client.aclose()
 
@@ -119,11 +151,24 @@ class AdminApi:
         return why
 
 
-def _path(project: str, account: str = "") -> str:
+def _project(project: str) -> str:
     if not _ID.match(project):
         raise ValueError("a project is 1 to 128 letters, digits and _ -")
-    path = f"/organization/projects/{project}/service_accounts"
+    return f"/organization/projects/{project}"
+
+
+def _path(project: str, account: str = "") -> str:
+    path = f"{_project(project)}/service_accounts"
     return f"{path}/{account}" if account else path
+
+
+def _limit(answer: JsonResponse) -> SpendLimit | SourceError:
+    found = answer.read(_SpendLimit, WHO)
+    if isinstance(found, SourceError):
+        return found
+    if found.currency.upper() != "USD" or found.threshold_amount < 0:
+        return refused(ErrorCode.GARBLED, WHO)
+    return SpendLimit(found.threshold_amount, found.enforcement.status == "enforcing")
 
 
 def _judged(answer: JsonResponse, *, gone: bool) -> JsonResponse | SourceError:

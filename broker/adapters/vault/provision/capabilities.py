@@ -24,7 +24,7 @@ from broker.adapters.vault.login import AppRole, Login
 from broker.adapters.vault.operator import TokenFile, read_token
 from broker.adapters.vault.provision.grants import PathGrant, VaultNames, concrete
 from broker.adapters.vault.transport import VaultTransport
-from broker.model.secret import Secret
+from broker.model.secret import Lease, Secret
 
 CAPABILITIES = "sys/capabilities-self"
 _DEADLINE_SECONDS = 10.0
@@ -94,11 +94,11 @@ class Examiner:
         except VaultRefusedError as error:
             return error.refusal
 
-    def key(self, credential: str) -> int | VaultError:
-        """The version of the credential's key, which is read as a call would and forgotten."""
+    def key(self, credential: str) -> Lease | VaultError:
+        """The credential's key, read as for a call."""
         path = f"{self._names.prefix}/{credential}"
         try:
-            return read_key(KvV2(self._adapter()), self._names.mount, path).key_version
+            return read_key(KvV2(self._adapter()), self._names.mount, path)
         except VaultRefusedError as error:
             return error.refusal
 
