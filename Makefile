@@ -23,6 +23,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 VAULT := $(if $(shell command -v vault || command -v bao),,.tools/bin/vault)
 STORE := $(if $(shell command -v valkey-server || command -v redis-server),,.tools/bin/redis-server)
+BALANCER := $(if $(shell PATH="$$PATH:/usr/sbin" command -v haproxy),,/usr/sbin/haproxy)
 export GOBIN := $(CURDIR)/.tools/bin
 
 .PHONY: help demo quick test soak check coverage lint format types imports dependencies protos protos-check \
@@ -76,7 +77,7 @@ protos-check: $(READY) .tools/bin/buf ## the protos' style; broker/gen is what t
 	.tools/bin/buf lint protos
 	$(RUN) protos/generate.py --check
 
-servers: .tools/bin/opa .tools/bin/fsck .tools/bin/buf $(VAULT) $(STORE) ## the real servers that tests use, into .tools/bin
+servers: .tools/bin/opa .tools/bin/fsck .tools/bin/buf $(VAULT) $(STORE) $(BALANCER) ## the real servers that tests use, into .tools/bin
 
 bench: $(READY) ## figures and ratios against the named peers, from one run
 	$(RUN) -m tests.bench
@@ -125,6 +126,10 @@ $(READY): pyproject.toml uv.lock | $(UV)
 	@command -v redis-check-rdb >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-tools; } \
 	|| { echo "no Valkey or Redis: put valkey-server or redis-server on PATH, or install redis-tools"; exit 1; }
 	@ln -sf "$$(command -v redis-check-rdb)" $@
+
+/usr/sbin/haproxy: # its own service serves nothing: Debian's configuration names no listener
+	@{ apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends haproxy; } \
+	|| { echo "no HAProxy: put haproxy on PATH"; exit 1; }
 
 # `go mod tidy` would raise sdk and break the build.
 VAULT_VERSION := v1.21.2

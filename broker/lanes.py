@@ -131,17 +131,15 @@ class Breath:
     """Lets others have the event loop once a task has kept it LOOP_SECONDS without waiting for anything."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._rested = True
-        self._since = 0.0
+        self._now = asyncio.get_running_loop().time
+        self._since = self._now()
+
+    def rested(self) -> None:
+        """The task has just waited for something by itself."""
+        self._since = self._now()
 
     async def taken(self) -> None:
-        """Ask between two pieces of work; what waited by itself since the last time costs nothing here."""
-        if self._rested:
-            self._rested, self._since = False, self._loop.time()
-            self._loop.call_soon(self._rest)
-        elif self._loop.time() - self._since > LOOP_SECONDS:
+        """Ask between two pieces of work between which nothing was waited for."""
+        if self._now() - self._since > LOOP_SECONDS:
             await asyncio.sleep(0)
-
-    def _rest(self) -> None:
-        self._rested = True
+            self.rested()

@@ -205,11 +205,12 @@ class CallLedger(Ledger, Protocol):
     """A Ledger that holds calls to their limits, and knows what was taken of each: what its records tell.
 
     `reserve` takes all charges and makes the intent durable, or does neither: it raises LimitExceededError
-    for the first charge that would pass its cap, and AUDIT_UNAVAILABLE as `append` does. Where its caller is
-    cancelled meanwhile it raises AbandonedReservationError once both are done, otherwise as if nothing had
-    happened. Concurrent reservations never pass a cap together. What is reserved stays taken, whatever
-    becomes of this process, until `settle` makes the outcome durable and changes what is taken, never below
-    zero; a change may also be to more. A change of a window that has ended means nothing.
+    for the first charge that would pass its cap, STATE_UNAVAILABLE where nobody can tell now what is taken,
+    and AUDIT_UNAVAILABLE as `append` does. Where its caller is cancelled meanwhile it raises
+    AbandonedReservationError once both are done, otherwise as if nothing had happened. Concurrent
+    reservations never pass a cap together. What is reserved stays taken, whatever becomes of this process,
+    until `settle` makes the outcome durable and changes what is taken, never below zero; a change may also be
+    to more. A change of a window that has ended means nothing.
     """
 
     async def reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation: ...

@@ -146,7 +146,7 @@ class Coordinator:
         )
 
     def _trouble(self) -> str:
-        if trouble := self._of.limits.trouble():
+        if trouble := self._of.state.trouble():
             return trouble
         return next((worker.trouble for worker in self._workers.values() if worker.trouble), "")
 

@@ -23,7 +23,7 @@ from broker.app.keys import credential_source, vault_session
 from broker.app.log import AuditLog
 from broker.app.objects import OwnedObjects
 from broker.app.parts import LONG_STEP_SECONDS, StartedParts
-from broker.app.state import LimitsInUse, keep_limits
+from broker.app.state import StateInUse, keep_limits
 from broker.config import Settings
 from broker.identity.token import TokenSigner, TokenVerifier
 from broker.listeners.tlsfiles import TlsInUse
@@ -64,7 +64,7 @@ class MachineParts:
     keys: ServedKeys
     tls: TlsInUse
     ledger: FileLedger
-    limits: LimitsInUse
+    state: StateInUse
     """What holds calls to their limits, and records them in that log."""
     owners: SqliteObjectOwners
     token_key: TokenKey

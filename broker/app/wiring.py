@@ -72,7 +72,7 @@ class WiredCore:
         self.pools = PooledKeys(
             metered, settings.key_pools(), clock, self.refusals, machine.keys.revoke, machine.tell_of_key
         )
-        revocations = RevocationSet(machine.ledger.revoked)
+        revocations = RevocationSet(machine.ledger.revoked, machine.state.unheard)
         machine.ledger.on_revoked = revocations.revoke_token
         authorizer = CachingAuthorizer(plugged.policy.authorizer, revocations, clock)
         zone = _zone(settings)
@@ -86,7 +86,7 @@ class WiredCore:
         pipeline = Pipeline(
             self._ports(), authentication, stages, call_authorizer, committer.commit, self.supervisor, limits
         )
-        own_limits = OwnLimits(machine.limits.reader, authentication, call_authorizer, limits, clock)
+        own_limits = OwnLimits(machine.state.reader, authentication, call_authorizer, limits, clock)
 
         def conceal(name: str, text: str) -> str:
             return committer.commit(None, name, text.encode()) if stages.finds(text) else text
@@ -100,6 +100,8 @@ class WiredCore:
         plugged = self._plugged
         if not plugged.machine.ledger.ready:
             return "audit log"
+        if plugged.machine.state.unheard():
+            return "shared state"
         return self.space.problem() or plugged.policy.unready() or plugged.machine.keys.unready()
 
     def trouble(self) -> str:
@@ -108,7 +110,7 @@ class WiredCore:
         """
         machine = self._plugged.machine
         return "; ".join(
-            filter(None, (machine.keys.trouble(), self.pools.problem(), machine.limits.trouble()))
+            filter(None, (machine.keys.trouble(), self.pools.problem(), machine.state.trouble()))
         )
 
     def _ports(self) -> Ports:
@@ -133,7 +135,7 @@ class WiredCore:
         identity, limits, zone = settings.identity, settings.limits, _zone(settings)
         clock, ledger, policy = self._plugged.clock, self.refusals, self._plugged.policy
         machine = self._plugged.machine
-        log, held, token_key = machine.ledger, machine.limits, machine.token_key
+        log, held, token_key = machine.ledger, machine.state, machine.token_key
         throttle = self.throttle = Throttle(
             ledger, clock, per_second=limits.refusals_per_second, burst=limits.refusals_burst
         )
@@ -176,7 +178,7 @@ def _space(settings: Settings, plugged: PluggedAdapters) -> SpaceWatch:
     """What is recorded goes to the log, which is measured and whose disk is watched."""
     audit = settings.audit
     return SpaceWatch(
-        MeteredLedger(plugged.machine.limits.ledger, plugged.metrics),
+        MeteredLedger(plugged.machine.state.ledger, plugged.metrics),
         audit.directory,
         plugged.clock,
         warn_bytes=audit.warn_free_bytes,

@@ -74,9 +74,9 @@ class Admission:
         await self._ports.ledger.append(record)
 
     async def open(self, admitted: Admitted, fitted: Fitted = nothing_fits) -> Opened:
-        """The worst case is reserved and the intent durable when this returns. Raises LimitExceededError,
-        recorded as a `denied`, and AUDIT_UNAVAILABLE. Where limits leave too little, `fitted` may make the
-        call a smaller one.
+        """The worst case is reserved and the intent durable when this returns. Raises LimitExceededError and
+        STATE_UNAVAILABLE, recorded as a `denied`, and AUDIT_UNAVAILABLE. Where limits leave too little,
+        `fitted` may make the call a smaller one.
         """
         self._lifecycle.take("authorized")
         fittings = 0
@@ -108,8 +108,11 @@ class Admission:
             gone = self._recorded(record, admitted, left.reservation)
             await asyncio.shield(_left(gone))
             raise asyncio.CancelledError from left  # timeouts look for no other class
-        except BrokerError:
-            self._lifecycle.take("unrecorded")
+        except BrokerError as error:
+            if error.kind is Kind.STATE_UNAVAILABLE:  # nor here; the log is well
+                await asyncio.shield(self.deny(error))
+            else:
+                self._lifecycle.take("unrecorded")
             raise
         return self._recorded(record, admitted, reservation)
 

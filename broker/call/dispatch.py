@@ -13,7 +13,7 @@ from typing import cast
 from broker.call.audited_call import AuditedCall
 from broker.call.phases import Answered, Authorized, Sent
 from broker.errors import BrokerError
-from broker.model.call import Reply, StreamReply, UpstreamRequest
+from broker.model.call import EventBatch, Reply, StreamReply, UpstreamRequest
 from broker.model.pool import SpentMoney
 from broker.model.secret import Lease
 from broker.model.units import NS_PER_US
@@ -125,4 +125,4 @@ def _answered(answer: Reply | StreamReply, upstream_us: int) -> Answered:
 async def _let_go(answer: Reply | StreamReply) -> None:
     """Nobody will take these events: their connection must not wait for anybody."""
     if isinstance(answer, StreamReply):
-        await cast("AsyncGenerator[bytes, None]", answer.events).aclose()
+        await cast("AsyncGenerator[EventBatch, None]", answer.events).aclose()

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, cast
 
 from broker.errors import BrokerError, Kind
+from broker.model.call import EventBatch
 from broker.ports import Clock
 
 TICK_SECONDS = 0.25
@@ -37,7 +38,9 @@ class StreamHandle:
         self._error: BrokerError | None = None
         self.gone = Kind.CALLER_GONE
         """What the stream's record says where it ends early and nobody cut it."""
-        self._waiting: asyncio.Timeout | None = None
+        self.waited = False
+        """Whether the last events had to be waited for: others had the event loop meanwhile."""
+        self._waiting: _Begun | None = None
 
     def cut(self, error: BrokerError) -> None:
         """Ends the stream with `error`; the first one counts."""
@@ -45,50 +48,71 @@ class StreamHandle:
             self._error = error
             self.gone = error.kind
             if self._waiting is not None:
-                self._waiting.reschedule(asyncio.get_running_loop().time())
+                self._waiting.interrupt()
 
     def release(self) -> None:
         """The stream is over: nobody watches it any more. Twice does nothing."""
         self._release(self)
 
-    async def next(self, events: AsyncIterator[bytes]) -> bytes | None:
-        """The next event, or None after the last. Raises the error of `cut`, as soon as it is cut."""
+    async def next(self, batches: AsyncIterator[EventBatch]) -> EventBatch | None:
+        """The next events, or None after the last. Raises the error of `cut`, as soon as it is cut."""
         self.recheck()
-        if self._error is not None:
-            raise self._error
-        step = events.__anext__().__await__()
+        self._go_on()
+        self.waited = False
+        step = batches.__anext__().__await__()
         try:
             waits = next(step)
         except StopIteration as come:  # it was there: nothing waits, so nothing has to be cut
-            event: bytes = come.value
-            return event
+            batch: EventBatch = come.value
+            return batch
         except StopAsyncIteration:
             return None
+        self.waited = True
+        self._waiting = waiting = _Begun(step, waits)
         try:
-            async with asyncio.timeout(None) as self._waiting:
-                return await _Begun(step, waits)
+            batch = await waiting
         except StopAsyncIteration:
             return None
-        except TimeoutError:
-            if self._error is None:
+        except asyncio.CancelledError:
+            if not waiting.interrupted or _leaves():
                 raise
-            raise self._error from None
         finally:
             self._waiting = None
+        self._go_on()
+        return batch
+
+    def _go_on(self) -> None:
+        if self._error is not None:
+            raise self._error from None
+
+
+def _leaves() -> bool:
+    """Whether this task is cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _Begun:
-    """An awaitable whose first step was taken, and now `waits` for what that gave the event loop."""
+    """An awaitable whose first step was taken, and now `waits` for what that gave the event loop. It can be
+    interrupted without a timer, or anything else that each event would pay for.
+    """
 
-    __slots__ = ("_first", "_step", "_waits")
+    __slots__ = ("_first", "_step", "_waits", "interrupted")
 
-    def __init__(self, step: Generator[Any, Any, bytes], waits: object) -> None:
+    def __init__(self, step: Generator[Any, Any, EventBatch], waits: object) -> None:
         self._step = step
         self._waits = waits
         self._first = True
+        self.interrupted = False
 
-    def __await__(self) -> Generator[Any, Any, bytes]:
-        return cast("Generator[Any, Any, bytes]", self)
+    def interrupt(self) -> None:
+        """It raises CancelledError, as soon as it can, though nobody cancels the task."""
+        self.interrupted = True
+        if isinstance(self._waits, asyncio.Future):
+            self._waits.cancel()
+
+    def __await__(self) -> Generator[Any, Any, EventBatch]:
+        return cast("Generator[Any, Any, EventBatch]", self)
 
     __iter__ = __await__
 
@@ -96,13 +120,18 @@ class _Begun:
         if self._first:
             self._first = False
             return self._waits
-        return next(self._step)
+        return self.send(None)
 
     def send(self, value: object) -> object:
-        return self._step.send(value)
+        if self.interrupted:  # what it waited for has come at that moment
+            self._waits = self._step.throw(asyncio.CancelledError())
+        else:
+            self._waits = self._step.send(value)
+        return self._waits
 
     def throw(self, *error: Any) -> object:
-        return self._step.throw(*error)
+        self._waits = self._step.throw(*error)
+        return self._waits
 
     def close(self) -> None:
         self._step.close()

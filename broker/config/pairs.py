@@ -21,6 +21,7 @@ _LOGIN_NEEDS = {
     "jwt": ("jwt",),
     "kubernetes": (),
 }
+_FEWEST_SENTINELS = 3
 _WAY_NEEDS = {
     "dynamic_key": ("project",),
     "workload_identity": ("subject_token", "identity_provider_id", "service_account_id"),
@@ -42,7 +43,7 @@ def pair_faults(settings: Settings) -> Iterator[SettingFault]:
 
 def _rules(settings: Settings) -> Iterator[Rule[Settings]]:
     yield from (_policy_source, _bundle_is_signed, _sealed_store, _vault_address, _login, _server_names)
-    yield _state_url
+    yield from (_state_url, _sentinels)
     yield from (
         partial(_apart, *two) for two in (("https", "grpc"), ("https", "console"), ("grpc", "console"))
     )
@@ -89,6 +90,14 @@ def _state_url(settings: Settings) -> Iterator[SettingFault]:
     if settings.state.adapter == "valkey" and settings.state.url is None:
         told = "needed where state.adapter is valkey, e.g. valkeys://broker@valkey.example.org:6379/0"
         yield SettingFault(("state", "url"), told)
+
+
+def _sentinels(settings: Settings) -> Iterator[SettingFault]:
+    """A majority of two is both: one that ends would end all."""
+    state = settings.state
+    if state.adapter == "valkey" and state.sentinels and len(state.sentinels) < _FEWEST_SENTINELS:
+        told = f"{len(state.sentinels)} of them cannot outvote one; name all that watch the store"
+        yield SettingFault(("state", "sentinels"), told, "Run three, on three machines.")
 
 
 def _vault_address(settings: Settings) -> Iterator[SettingFault]:

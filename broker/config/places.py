@@ -121,6 +121,7 @@ PLACES = (
     PathSetting("dynamic_keys.instance", made_file, _dynamic),
     PathSetting("workload_identity.ca", certificates, _federated),
     PathSetting("state.password_file", read_file, _state),
+    PathSetting("state.sentinel_password_file", read_file, _state),
     PathSetting("state.ca", certificates, _state),
     PathSetting("state.certificate", certificates, _state),
     PathSetting("state.key", read_file, _state),

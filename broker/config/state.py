@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from broker.config.addresses import host_port
 from broker.config.section import Section
 
 PLAIN, TLS = frozenset({"valkey", "redis"}), frozenset({"valkeys", "rediss"})
@@ -42,6 +43,16 @@ StoreUrl = Annotated[str, AfterValidator(_store)]
 DeploymentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
+def _addresses(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        if not host_port(text).host:
+            raise ValueError("give host:port of each, such as sentinel-1.example.org:26379")
+    return texts
+
+
+StoreAddresses = Annotated[tuple[str, ...], AfterValidator(_addresses)]
+
+
 class StateSettings(Section):
     """Where what is taken of limits is held."""
 
@@ -52,6 +63,13 @@ class StateSettings(Section):
     )
     url: StoreUrl | None = Field(
         None, description="valkey: the server, `valkeys://user@host:port/database`, or `rediss://`"
+    )
+    sentinels: StoreAddresses = Field(
+        (),
+        description="valkey: all sentinels, `host:port`; the host of `url` is then the name they know it by",
+    )
+    sentinel_password_file: Path | None = Field(
+        None, description="valkey: file with the password that the sentinels ask for"
     )
     password_file: Path | None = Field(
         None, description="valkey: file with the user's password; read at each connection"

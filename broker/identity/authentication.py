@@ -26,7 +26,9 @@ class Authentication:
         self._callers: dict[tuple[Claims, str], Caller] = {}
 
     def authenticate(self, peer: Peer, bearer: str | None, now_seconds: int) -> Caller:
-        """The caller. Raises CERTIFICATE_INVALID or one of the TOKEN_* kinds."""
+        """The caller. Raises CERTIFICATE_INVALID, one of the TOKEN_* kinds, or STATE_UNAVAILABLE where nobody
+        knows what is revoked.
+        """
         check_time(peer, now_seconds)
         if not bearer:
             raise _refused(Kind.TOKEN_MISSING, "No bearer token came with the call.")
@@ -37,6 +39,8 @@ class Authentication:
             raise _refused(Kind.TOKEN_INVALID, "The bearer token is not valid yet.")
         caller = self._callers.get((claims, peer.cert_sha256)) or self._bound(claims, peer)
         self.recheck(caller, now_seconds)
+        if unheard := self._revocations.unheard():
+            raise _unheard(unheard)
         return caller
 
     def recheck(self, caller: Caller, now_seconds: int) -> None:
@@ -80,6 +84,12 @@ def _caller(claims: Claims, peer: Peer) -> Caller:
         user=claims.user,
         max_tokens=claims.max_tokens,
     )
+
+
+def _unheard(why: str) -> BrokerError:
+    remedy = "Nothing was sent or charged; try again in a moment."
+    told = f"Whether the bearer token was revoked is not known: {why}."
+    return BrokerError(Kind.STATE_UNAVAILABLE, told, remedy=remedy, retry_after=1.0)
 
 
 def _refused(kind: Kind, message: str) -> BrokerError:

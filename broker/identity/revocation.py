@@ -5,7 +5,7 @@ Knows: what is revoked and until when it must be remembered. Must not know: who 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from broker.model.subject import Caller
 
@@ -16,9 +16,12 @@ class RevocationSet:
     A token id is forgotten once the token has expired anyway. Used from one event loop.
     """
 
-    def __init__(self, tokens: Iterable[tuple[str, int]] = ()) -> None:
-        """`tokens` were revoked before this process began: (token id, unix second until when it counts)."""
+    def __init__(self, tokens: Iterable[tuple[str, int]] = (), unheard: Callable[[], str] = str) -> None:
+        """`tokens` were revoked before this process began: (token id, unix second until when it counts).
+        `unheard` says why others may be revoked by now, if they may.
+        """
         self._tokens: dict[str, int] = dict(tokens)
+        self.unheard = unheard
         self.revoked = 0
         """How many revocations there have been: who keeps answers forgets them when this changes."""
 

@@ -54,33 +54,40 @@ class Reply:
     body: bytes = field(repr=False)
 
 
+EventBatch = list[bytes]
+"""Whole SSE events that came together: bytes as upstream sent them, their blank lines included. There is one
+at least; what many take of the event loop is a moment.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamReply:
-    """An answer that is still arriving. Each item of `events` is one whole SSE event, bytes as upstream
-    sent them, its blank line included. Iterating raises BrokerError when the stream may not go on;
+    """An answer that is still arriving. Iterating `events` raises BrokerError when the stream may not go on;
     `aclose()` on the iterator ends the call early and still leaves its outcome record.
     """
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    events: AsyncIterator[bytes] = field(repr=False)
+    events: AsyncIterator[EventBatch] = field(repr=False)
 
 
-class Events(AsyncIterator[bytes]):
+class Events(AsyncIterator[EventBatch]):
     """The events of a generator, with an `aclose` that runs `ended` even where no event was ever taken: a
     generator that was never started forgets its `finally`.
     """
 
     __slots__ = ("_ended", "_events")
 
-    def __init__(self, events: AsyncGenerator[bytes, None], ended: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, events: AsyncGenerator[EventBatch, None], ended: Callable[[], Awaitable[None]]
+    ) -> None:
         self._events = events
         self._ended = ended
 
-    def __aiter__(self) -> AsyncGenerator[bytes, None]:
+    def __aiter__(self) -> AsyncGenerator[EventBatch, None]:
         return self._events
 
-    def __anext__(self) -> Awaitable[bytes]:
+    def __anext__(self) -> Awaitable[EventBatch]:
         return self._events.__anext__()
 
     async def aclose(self) -> None:

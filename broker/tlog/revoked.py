@@ -24,12 +24,17 @@ class RevokedTokens:
     def observe(self, kind: RecordType, token_id: str | None, second: int) -> None:
         """Takes the next record, made at this unix second."""
         if kind is RecordType.REVOKED and token_id is not None:
-            self._until[token_id] = second + MAX_TOKEN_SECONDS + FORGIVEN_SECONDS
+            self._until[token_id] = refused_until(second)
 
     def items(self, now: int) -> tuple[tuple[str, int], ...]:
         """(token id, until) of those whose tokens may not have expired at the unix second `now`."""
         self._until = {token_id: until for token_id, until in self._until.items() if until > now}
         return tuple(self._until.items())
+
+
+def refused_until(second: int) -> int:
+    """Until when a token is refused that was revoked at this unix second."""
+    return second + MAX_TOKEN_SECONDS + FORGIVEN_SECONDS
 
 
 def oldest_that_counts(now: int) -> int:

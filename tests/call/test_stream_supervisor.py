@@ -9,6 +9,7 @@ import pytest
 
 from broker.call.stream_supervisor import StreamHandle, StreamSupervisor
 from broker.errors import BrokerError, Kind
+from broker.model.call import EventBatch
 from tests.call.fakes import HandClock
 
 REVOKED = BrokerError(Kind.TOKEN_REVOKED, "The bearer token has been revoked.")
@@ -41,19 +42,19 @@ def watch() -> Supervised:
     return Supervised()
 
 
-async def _silent() -> AsyncIterator[bytes]:
+async def _silent() -> AsyncIterator[EventBatch]:
     await asyncio.Event().wait()
-    yield b"never"
+    yield [b"never"]
 
 
-async def _talking(*events: bytes) -> AsyncIterator[bytes]:
+async def _talking(*events: bytes) -> AsyncIterator[EventBatch]:
     for event in events:
-        yield event
+        yield [event]
 
 
 async def test_events_pass_until_the_last(watch: Supervised) -> None:
     events = _talking(b"a", b"b")
-    assert [await watch.handle.next(events) for _ in range(3)] == [b"a", b"b", None]
+    assert [await watch.handle.next(events) for _ in range(3)] == [[b"a"], [b"b"], None]
 
 
 async def test_a_silent_stream_of_a_revoked_token_is_cut(watch: Supervised) -> None:
@@ -100,12 +101,67 @@ async def test_a_released_stream_is_not_asked_about(watch: Supervised) -> None:
 
 
 async def test_a_timeout_of_the_upstream_stays_its_own(watch: Supervised) -> None:
-    async def broken() -> AsyncIterator[bytes]:
+    async def broken() -> AsyncIterator[EventBatch]:
         raise TimeoutError("upstream")
-        yield b""
+        yield []
 
     with pytest.raises(TimeoutError, match="upstream"):
         await watch.handle.next(broken())
+
+
+async def test_events_that_come_at_the_moment_of_the_cut_do_not_pass(watch: Supervised) -> None:
+    came = asyncio.get_running_loop().create_future()
+
+    async def waiting_for_it() -> AsyncIterator[EventBatch]:
+        await came
+        yield [b"too late"]
+
+    waiting = asyncio.create_task(watch.handle.next(waiting_for_it()))
+    await asyncio.sleep(0)
+    came.set_result(None)
+    watch.handle.cut(REVOKED)
+    with pytest.raises(BrokerError, match="revoked"):
+        await asyncio.wait_for(waiting, 1)
+
+
+async def test_a_stream_that_only_lets_others_have_the_loop_is_cut(watch: Supervised) -> None:
+    async def restless() -> AsyncIterator[EventBatch]:
+        for _ in range(100_000):
+            await asyncio.sleep(0)
+        yield []
+
+    waiting = asyncio.create_task(watch.handle.next(restless()))
+    await asyncio.sleep(0)
+    watch.handle.cut(REVOKED)
+    with pytest.raises(BrokerError, match="revoked"):
+        await asyncio.wait_for(waiting, 1)
+
+
+async def test_what_waits_for_a_stream_is_ended_with_it(watch: Supervised) -> None:
+    ended: list[bool] = []
+
+    async def tidy() -> AsyncIterator[EventBatch]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+        yield []
+
+    waiting = asyncio.create_task(watch.handle.next(tidy()))
+    await asyncio.sleep(0)
+    watch.handle.cut(REVOKED)
+    with pytest.raises(BrokerError, match="revoked"):
+        await asyncio.wait_for(waiting, 1)
+    assert ended == [True]
+
+
+async def test_a_cancelled_caller_stays_cancelled_though_its_stream_is_cut(watch: Supervised) -> None:
+    waiting = asyncio.create_task(watch.handle.next(_silent()))
+    await asyncio.sleep(0)
+    watch.handle.cut(REVOKED)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
 
 
 async def test_a_cancelled_caller_stays_cancelled(watch: Supervised) -> None:

@@ -68,7 +68,7 @@ class Asked:
     async def events(self) -> list[bytes]:
         answer = await self.answer()
         assert isinstance(answer, StreamReply)
-        return [event async for event in answer.events]
+        return [event async for batch in answer.events for event in batch]
 
     async def refused(self) -> BrokerError:
         with pytest.raises(BrokerError) as caught:

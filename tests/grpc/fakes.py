@@ -14,7 +14,7 @@ from broker.call.inbound import InboundCall
 from broker.errors import BrokerError, Kind
 from broker.lanes import Lane, Lanes
 from broker.listeners.overload import LoadShedder
-from broker.model.call import Call, Reply, StreamReply
+from broker.model.call import Call, EventBatch, Reply, StreamReply
 from broker.model.charge import LimitState, LimitUse, Taken, Unit
 from broker.model.decision import PolicyVersion
 from broker.model.explanation import Explanation
@@ -49,10 +49,10 @@ class Stream:
     async def __call__(self, _inbound: InboundCall, _call: Call) -> StreamReply:
         return StreamReply(200, (("x-request-id", "req_2"),), self._iterate())
 
-    async def _iterate(self) -> AsyncGenerator[bytes, None]:
+    async def _iterate(self) -> AsyncGenerator[EventBatch, None]:
         try:
             for event in self.events:
-                yield event
+                yield [event]
             if self.failure is not None:
                 raise self.failure
             if self.waits:

@@ -181,6 +181,17 @@ def test_each_reason_to_refuse_a_token_has_its_name(issuer: Issuer) -> None:
     assert refusal(issuer, THIEF, token, NOW) is Kind.TOKEN_NOT_YOURS
 
 
+def test_a_token_that_may_be_revoked_unheard_is_refused_and_may_come_again(issuer: Issuer) -> None:
+    unheard = ["nothing was heard"]
+    revocations = RevocationSet(unheard=lambda: "".join(unheard))
+    judge, token = Authentication(issuer, revocations), minted(issuer)
+    with pytest.raises(BrokerError, match="nothing was heard") as refused:
+        judge.authenticate(PEER, token, NOW)
+    assert (refused.value.kind, refused.value.retry_after) == (Kind.STATE_UNAVAILABLE, 1.0)
+    unheard.clear()
+    assert judge.authenticate(PEER, token, NOW).token_id == "tok_1"
+
+
 def test_a_token_of_a_broker_that_is_trusted_is_good_until_it_is_not(issuer: Issuer) -> None:
     other = Issuer(Ed25519PrivateKey.generate(), "https://broker.example", "broker")
     elsewhere = Issuer(Ed25519PrivateKey.generate(), "https://elsewhere.example", "broker")

@@ -10,7 +10,7 @@ import pytest
 from broker.call.audited_call import AuditedCall
 from broker.call.dispatch import UpstreamDispatcher
 from broker.errors import BrokerError, Kind
-from broker.model.call import Events, Reply, StreamReply, UpstreamRequest
+from broker.model.call import EventBatch, Events, Reply, StreamReply, UpstreamRequest
 from broker.model.pool import Member, PoolStats
 from broker.model.record import Record
 from broker.model.secret import Lease
@@ -197,9 +197,9 @@ async def test_a_401_that_says_nothing_of_use_is_about_the_key(body: bytes) -> N
 async def test_a_stream_that_is_not_taken_is_ended() -> None:
     ended: list[bool] = []
 
-    async def none() -> AsyncIterator[bytes]:
+    async def none() -> AsyncIterator[EventBatch]:
         return
-        yield b""
+        yield []
 
     async def end() -> None:
         ended.append(True)

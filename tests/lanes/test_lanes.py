@@ -105,6 +105,7 @@ async def test_work_that_waits_by_itself_is_not_slowed_down() -> None:
     breath = Breath()
     for _ in range(5):
         await asyncio.sleep(0.003)
+        breath.rested()
         pausing = breath.taken()
         with pytest.raises(StopIteration):
             pausing.send(None)  # it did not suspend

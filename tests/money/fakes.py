@@ -22,7 +22,7 @@ from broker.catalog.estimate import Estimate
 from broker.errors import BrokerError, Kind
 from broker.identity.authentication import Authentication
 from broker.lanes import Lane
-from broker.model.call import Call, Events, Reply, StreamReply, UpstreamRequest
+from broker.model.call import Call, EventBatch, Events, Reply, StreamReply, UpstreamRequest
 from broker.model.charge import Unit
 from broker.model.decision import CallDecision, Content, PolicyVersion, Shape
 from broker.model.limit import FixedWindow, Limit
@@ -95,7 +95,7 @@ def interrupted() -> BrokerError:
 def streamed(events: Iterable[bytes | BrokerError | asyncio.Event]) -> StreamReply:
     """A streamed answer: an error is raised at its place; an asyncio.Event is set there, then silence."""
 
-    async def generate() -> AsyncGenerator[bytes, None]:
+    async def generate() -> AsyncGenerator[EventBatch, None]:
         for each in events:
             if isinstance(each, BrokerError):
                 raise each
@@ -103,7 +103,7 @@ def streamed(events: Iterable[bytes | BrokerError | asyncio.Event]) -> StreamRep
                 each.set()
                 await asyncio.Event().wait()
             else:
-                yield each
+                yield [each]
 
     async def nothing() -> None:
         return
@@ -279,9 +279,9 @@ class Till:
             return [answer.body]
         heard: list[bytes] = []
         try:
-            async with aclosing(cast("AsyncGenerator[bytes, None]", answer.events)) as events:
+            async with aclosing(cast("AsyncGenerator[EventBatch, None]", answer.events)) as events:
                 while leave_after is None or len(heard) < leave_after:
-                    heard.append(await anext(cast("Any", events)))
+                    heard += await anext(cast("Any", events))
         except (StopAsyncIteration, BrokerError):
             pass
         return heard

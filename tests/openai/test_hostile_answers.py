@@ -80,7 +80,9 @@ async def told(raw: bytes, deadlines: Deadlines = PATIENT, *, closes: bool = Fal
                 answer = await caller.call()
                 if isinstance(answer, StreamReply):
                     answer = Reply(
-                        answer.status, answer.headers, b"".join([event async for event in answer.events])
+                        answer.status,
+                        answer.headers,
+                        b"".join([event async for batch in answer.events for event in batch]),
                     )
                 return answer
         except BrokerError as error:

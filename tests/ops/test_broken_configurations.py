@@ -133,6 +133,7 @@ def sealed(home: Path) -> Sections:
             "adapter": "valkey",
             "url": "valkeys://broker@valkey.example.org:6379/0",
             "password_file": home / "password",
+            "sentinel_password_file": home / "password",
             "ca": pki.ca,
             "certificate": server.cert,
             "key": server.key,

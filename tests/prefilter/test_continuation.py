@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.call.continuation import Continuation
+from broker.call.gate import Gate
 from broker.call.metering import Meter
-from broker.call.streaming import Gate
 from broker.errors import BrokerError, Kind
 from broker.prefilter.places import Places
 from broker.prefilter.rules import rules

@@ -25,7 +25,7 @@ from openai.types.chat import (
 from openai.types.responses import Response, ResponseItemList, ResponseStreamEvent
 from pydantic import BaseModel
 
-from broker.call.streaming import Gate
+from broker.call.gate import Gate
 from broker.errors import BrokerError, Kind
 from broker.prefilter.places import Places
 from broker.prefilter.rules import rules

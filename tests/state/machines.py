@@ -8,21 +8,29 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from broker.adapters.ledger.access import JoinedWriter, StartedWriter, WriterProcess
 from broker.adapters.ledger.keys import LogKeys
 from broker.adapters.ledger.opening import Opening
 from broker.adapters.ledger.termed import TermLedger
+from broker.adapters.state.dialing import Dialer
 from broker.adapters.state.keyspace import Keyspace
 from broker.adapters.state.roster import Roster
 from broker.adapters.state.rosterfile import RosterFile
 from broker.adapters.state.shared import KeptState, SharedState, Store
 from broker.adapters.state.sharedledger import SharedLedger
 from tests.ledger.support import ORIGIN, RealClock
-from tests.state.server import RealStore
 
 PATIENT = 10.0
 """For tests that ask for no deadline: disks of busy machines take their time."""
+
+
+class ReachableStore(Protocol):
+    """A store that a broker can be told of."""
+
+    @property
+    def dialer(self) -> Dialer: ...
 
 
 @dataclass
@@ -76,7 +84,7 @@ def deployment(home: Path) -> Keyspace:
 @asynccontextmanager
 async def machine(
     home: Path,
-    server: RealStore,
+    server: ReachableStore,
     names: Keyspace | None = None,
     origin: str = ORIGIN,
     deadline: float = PATIENT,

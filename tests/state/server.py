@@ -16,7 +16,8 @@ from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
 from broker.adapters.pki import DevPki
-from broker.adapters.state.dialing import Dialer, StoreAddress, StoreLogin, StoreTls
+from broker.adapters.state.addresses import StoreAddress
+from broker.adapters.state.dialing import Dialer, StoreLogin, StoreTls
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -34,17 +35,34 @@ def store_binary() -> str:
     return str(linked)
 
 
+def over_tls(pki: DevPki, port: int) -> dict[str, str]:
+    """Settings of a server or a sentinel that listens there."""
+    own = pki.server()
+    return {
+        "port": "0",
+        "tls-port": str(port),
+        "bind": "127.0.0.1",
+        "tls-cert-file": str(own.cert),
+        "tls-key-file": str(own.key),
+        "tls-ca-cert-file": str(pki.ca),
+        "tls-auth-clients": "no",
+        "tls-replication": "yes",
+    }
+
+
 @dataclass
 class RealStore:
     """One server process, and what only its operator can do."""
 
     directory: Path
     settings: tuple[str, ...] = ()
+    authority: Path | None = None
+    """The folder of the CA, where several servers have one."""
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         self.directory.mkdir(exist_ok=True)
-        self.pki = DevPki.load_or_create(self.directory / "pki")
+        self.pki = DevPki.load_or_create(self.authority or self.directory / "pki")
         self.port = free_port()
         self.password_file = self.directory / "password"
         self.password_file.write_text(PASSWORD)
@@ -106,15 +124,8 @@ class RealStore:
         )
 
     def _arguments(self) -> list[str]:
-        own = self.pki.server()
         given = {
-            "port": "0",
-            "tls-port": str(self.port),
-            "bind": "127.0.0.1",
-            "tls-cert-file": str(own.cert),
-            "tls-key-file": str(own.key),
-            "tls-ca-cert-file": str(self.ca),
-            "tls-auth-clients": "no",
+            **over_tls(self.pki, self.port),
             "aclfile": str(self.directory / "users.acl"),
             "dir": str(self.directory),
             "appendonly": "yes",

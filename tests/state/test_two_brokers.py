@@ -180,8 +180,44 @@ def _restart(store: RealStore) -> None:
     store.start()
 
 
+def _until_unready(broker: RunningBroker) -> None:
+    """It has not heard for 5 s which tokens are revoked."""
+    deadline = time.monotonic() + 20
+    while (told := httpx.get(f"{broker.console}/readyz")).status_code == httpx.codes.OK:
+        assert time.monotonic() < deadline, "it stays ready"
+        time.sleep(0.1)
+    assert "shared state" in told.text
+
+
 def _until_received(upstream: str, count: int) -> None:
     deadline = time.monotonic() + 60
     while received(upstream)["count"] < count:
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.02)
+
+
+def test_a_store_that_hangs_is_told_to_callers_and_health_answers(
+    tmp_path: Path, upstream: str, store: RealStore
+) -> None:
+    with brokers(tmp_path, upstream, store, ["one"]) as [broker]:
+        token = _token(broker, "somebody")
+        assert _ask(broker, token) == 200
+        store.freeze()
+        with broker.http("assistant") as client:
+            reply = client.post(CHAT, json=ASKED, headers={"authorization": f"Bearer {token}"}, timeout=30)
+        assert (reply.status_code, reply.json()["error"]["reason"]) == (503, "STATE_UNAVAILABLE")
+        assert reply.headers["retry-after"] == "1"
+        for path in ("/healthz", "/readyz"):
+            assert httpx.get(f"{broker.console}{path}").status_code == 200
+        _until_unready(broker)
+        with broker.http("assistant") as client:
+            reply = client.get("/v1/models", headers={"authorization": f"Bearer {token}"}, timeout=30)
+        assert (reply.status_code, reply.json()["error"]["reason"]) == (503, "STATE_UNAVAILABLE")
+        assert httpx.get(f"{broker.console}/healthz").status_code == 200
+        store.thaw()
+        deadline = time.monotonic() + 30
+        while _ask(broker, token) != httpx.codes.OK:
+            assert time.monotonic() < deadline, "it was not taken up again"
+            time.sleep(0.1)
+    kinds = {(each.record.type, each.record.reason) for each in entries(broker.log)}
+    assert (RecordType.DENIED, "STATE_UNAVAILABLE") in kinds

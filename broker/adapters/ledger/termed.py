@@ -11,7 +11,9 @@ from typing import cast
 from broker.adapters.ledger.ledger import FileLedger
 from broker.adapters.ledger.submission import SequencedEntry, TermEnded
 from broker.model.charge import Charge, Taken
-from broker.model.record import Receipt, Record
+from broker.model.record import Receipt, Record, RecordType
+from broker.model.units import NS_PER_SECOND
+from broker.tlog.revoked import refused_until
 
 
 class TermLedger(FileLedger):
@@ -26,6 +28,18 @@ class TermLedger(FileLedger):
         if self._link is None or self._failure is not None:
             raise self._refusal()
         return await self._link.begin_term(term)
+
+    async def append(self, record: Record) -> Receipt:
+        """See `FileLedger.append`."""
+        receipt = await super().append(record)
+        if record.type is RecordType.REVOKED and record.token_id is not None:
+            self._revoked[record.token_id] = refused_until(self._clock.now_ns() // NS_PER_SECOND)
+        return receipt
+
+    def hear_revoked(self, token_id: str, until: int) -> None:
+        """Another machine has had this token revoked."""
+        if token_id not in self._revoked:
+            self._revoke(token_id, until)
 
     async def record_reserved(self, intent: Record, charges: Sequence[Charge], term: int) -> bool:
         """Makes the intent durable, as `append`, of which all charges were taken in this term; False, and

@@ -50,6 +50,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._incoming = select.poll()
         self._waiter: asyncio.Future[None] | None = None
+        self._until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._fault: ConnectionFault | None = None
         self._paused = False
         self._rest()
@@ -131,13 +133,24 @@ class Connection(asyncio.Protocol):
         """Until the other side did something, or that time of the loop has come."""
         if self._fault is not None:
             raise BrokenError(self._fault)
+        self._until = until
+        if self._timer is None:  # one for many waits, of which each may last longer than the one before
+            self._timer = self._loop.call_at(until, self._late)
         self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(until, self._fail, ConnectionFault.SILENT)
         try:
             await self._waiter
         finally:
-            timer.cancel()
             self._waiter = None
+
+    def _late(self) -> None:
+        """The time of the first wait since this was asked for is over, which may not be that of the last."""
+        self._timer = None
+        if self._waiter is None:
+            return
+        if self._until <= self.now():
+            self._fail(ConnectionFault.SILENT)
+        else:
+            self._timer = self._loop.call_at(self._until, self._late)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -181,6 +194,9 @@ class Connection(asyncio.Protocol):
         self._left = not (self._fault or self._framing.began)
         self._whole = self._whole or (ends_body and exc is None and not self._fault)
         self._fault = self._fault or ConnectionFault.ENDED
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._wake()
 
     # httptools.HttpResponseParser: what is raised in these ends the connection as UNREADABLE

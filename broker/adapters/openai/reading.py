@@ -6,13 +6,14 @@ Knows: OpenAI's stream endings, which headers callers see. Must not know: retrie
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from itertools import takewhile
 
 from broker.adapters.openai.connection import BrokenError
 from broker.adapters.openai.pool import UpstreamResponse
 from broker.adapters.openai.refusals import interrupted, unavailable
 from broker.errors import BrokerError
-from broker.model.call import Events, Reply, StreamReply
+from broker.model.call import EventBatch, Events, Reply, StreamReply
 from broker.model.secret import Secret
 from broker.shaping.sse import EventSplitter, EventTooLargeError, is_terminal, may_be_terminal
 
@@ -25,6 +26,8 @@ _PASSED_PREFIXES = ("x-ratelimit-", "openai-")
 _BLANK_LINE = b"\n\n"
 _AT_ONCE_BYTES = 16 * 1024
 """Of a stream, cut into events together: as many as 8,000, which takes some 2 ms."""
+_TOGETHER = 64
+"""So many of them are handed on together at most: to judge them takes a millisecond."""
 
 
 async def taken(answer: UpstreamResponse, key: Secret) -> Reply | StreamReply:
@@ -112,9 +115,9 @@ def _closing(answer: UpstreamResponse) -> Callable[[], Awaitable[None]]:
     return close
 
 
-async def _events(answer: UpstreamResponse, key: Secret) -> AsyncGenerator[bytes, None]:
-    """Whole events as they come; UPSTREAM_INTERRUPTED unless the last one was terminal, or where one gives
-    the key away.
+async def _events(answer: UpstreamResponse, key: Secret) -> AsyncGenerator[EventBatch, None]:
+    """Whole events as they come, the first by itself: it waits for none that came with it.
+    UPSTREAM_INTERRUPTED unless the last one was terminal, or where one gives the key away.
     """
     splitter = EventSplitter()
     ended = False
@@ -124,20 +127,32 @@ async def _events(answer: UpstreamResponse, key: Secret) -> AsyncGenerator[bytes
             for start in range(0, len(chunk), _AT_ONCE_BYTES):
                 events = splitter.feed(chunk[start : start + _AT_ONCE_BYTES])
                 said = b"".join(events)  # one look at all of them is cheaper than one at each
-                holds_key, may_end = key.is_in(said), may_be_terminal(said)
-                for event in events:
-                    if holds_key and key.is_in(event):
-                        del event, events, said, chunk
-                        raise interrupted(sent)
-                    ended = ended or (may_end and is_terminal(event))
-                    sent += len(event)
-                    yield event
+                clean = _without(key, events) if key.is_in(said) else events
+                ended = ended or (may_be_terminal(said) and any(map(is_terminal, clean)))
+                for batch in _batches(clean, begins=sent == 0):
+                    sent += sum(map(len, batch))
+                    yield batch
+                if len(clean) < len(events):
+                    del events, said, chunk
+                    raise interrupted(sent)
         if not ended and is_terminal(last := splitter.rest + _BLANK_LINE) and not key.is_in(last):
             ended = True  # upstream has ended the body behind its terminal event, without the blank line
-            yield last
+            yield [last]
     except (BrokenError, EventTooLargeError):
         raise interrupted(sent) from None
     finally:
         answer.close()
     if not ended:
         raise interrupted(sent)
+
+
+def _without(key: Secret, events: EventBatch) -> EventBatch:
+    """Those before the first event that gives the key away."""
+    return list(takewhile(lambda event: not key.is_in(event), events))
+
+
+def _batches(events: EventBatch, *, begins: bool) -> Iterator[EventBatch]:
+    if begins and events:
+        yield events[:1]
+    for start in range(int(begins), len(events), _TOGETHER):
+        yield events[start : start + _TOGETHER]

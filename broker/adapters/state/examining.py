@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from broker.adapters.state.dialing import Dialer, StoreConnection
+from broker.adapters.state.connection import StoreConnection
+from broker.adapters.state.dialing import Dialer
 from broker.adapters.state.keyspace import Keyspace
 from broker.adapters.state.scripts import ADOPT, BEAT, BEGIN, OPEN, RESERVE, SETTLE, TAKEN, Command
 
@@ -53,6 +54,7 @@ async def _wrong(connection: StoreConnection) -> tuple[tuple[str, str], ...]:
 def _commands(names: Keyspace) -> tuple[Command, ...]:
     """All that a broker gives, and its scripts do, on a key that nobody has."""
     key = names.writing(_NOBODY)
+    stream = names.writing(f"{_NOBODY}-stream")
     table = names.writing(f"{_NOBODY}-table")
     return (
         ("PING",),
@@ -74,6 +76,9 @@ def _commands(names: Keyspace) -> tuple[Command, ...]:
         ("EXPIRE", table, 60),
         ("HEXISTS", table, "1"),
         ("HDEL", table, "1", "2"),
+        ("XADD", stream, "MINID", "~", 0, "*", "a", "1"),
+        ("XRANGE", stream, "-", "+", "COUNT", 1),
+        ("DEL", stream),
         ("TIME",),
         ("SCAN", "0", "MATCH", key, "COUNT", 1),
         RESERVE.run((names.epoch, names.ready, names.terms), "", _NOBODY, 0),

@@ -13,11 +13,13 @@ import structlog
 
 from broker.adapters.ledger.termed import TermLedger
 from broker.adapters.state import parts
-from broker.adapters.state.dialing import Dialer, StoreConnection
+from broker.adapters.state.connection import StoreConnection
+from broker.adapters.state.dialing import Dialer
 from broker.adapters.state.keyspace import Keyspace
 from broker.adapters.state.refusals import StoreAwayError
 from broker.adapters.state.roster import LEFT, Readiness, Roster
 from broker.adapters.state.scripts import ADOPT, BEAT, BEGIN, OPEN, StoreState, state_answer
+from broker.adapters.state.together import until_one_ends
 from broker.errors import BrokerError
 from broker.model.units import NS_PER_US, US_PER_SECOND
 from broker.ports import Clock
@@ -41,11 +43,13 @@ class Keeper:
         log: TermLedger,
         roster: Roster,
         remember: Callable[[], Awaitable[None]],
+        begun: Callable[[], None],
         clock: Clock,
         names_key: str,
     ) -> None:
-        """`remember` makes durable what the roster knows; `names_key` is the fingerprint of the key that
-        names of limits are committed with. The machine is called as its log.
+        """`remember` makes durable what the roster knows; `begun` is called where the store may have lost
+        what it was told; `names_key` is the fingerprint of the key that names of limits are committed with.
+        The machine is called as its log.
         """
         self._dialer = dialer
         self._names = names
@@ -53,6 +57,7 @@ class Keeper:
         self._machine = log.origin
         self._roster = roster
         self._remember = remember
+        self._begun = begun
         self._clock = clock
         self._names_key = names_key
         self._term = 0
@@ -60,7 +65,6 @@ class Keeper:
         self._begun_at = 0.0
         self._unsure_at = 0.0
         self._trouble = "the store has not been reached yet"
-        self._connection: StoreConnection | None = None
         self._log = structlog.get_logger()
 
     @property
@@ -78,16 +82,16 @@ class Keeper:
         """For ever."""
         while True:
             try:
-                self._connection = await self._dialer.dial((BEAT, BEGIN, ADOPT, OPEN))
-                self._roster.look_anew()
-                while True:
-                    await self._rest(self._connection, await self._keep(self._connection))
+                connection = await self._dialer.dial((BEAT, BEGIN, ADOPT, OPEN))
+                try:
+                    self._roster.look_anew()
+                    await until_one_ends(self._go_on(connection), self._dialer.watch(connection))
+                finally:
+                    await connection.close()
             except StoreAwayError as error:
                 self._tell(str(error))
             except BrokerError as error:
                 self._tell(error.message)  # the log is lost: the process will end
-            finally:
-                await self._hang_up()
             await asyncio.sleep(REDIAL_SECONDS)
 
     async def leave(self) -> None:
@@ -102,10 +106,9 @@ class Keeper:
             except StoreAwayError:
                 return  # it is missed after a while
 
-    async def _hang_up(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+    async def _go_on(self, connection: StoreConnection) -> None:
+        while True:
+            await self._rest(connection, await self._keep(connection))
 
     async def _keep(self, connection: StoreConnection) -> float:
         """One look at how all stand, and what follows; in how many seconds to look again."""
@@ -179,6 +182,7 @@ class Keeper:
         held = await self._ledger.begin_term(term)
         self._term, self._begun_at = term, self._now()
         await parts.begin(connection, self._names, self._machine, term, held, before)
+        self._begun()
 
     async def _see_off(self, connection: StoreConnection, state: StoreState) -> None:
         """Remembers what those hold that went away."""

@@ -52,6 +52,11 @@ class Keyspace:
         """The fingerprint of the key that names of limits are committed with."""
         return self._named("names-key")
 
+    @property
+    def revoked(self) -> str:
+        """The stream of the tokens that were revoked."""
+        return self._named("revoked")
+
     def writing(self, machine: str) -> str:
         """There while a machine's part is being written: an emptied store has lost it."""
         return self._named(f"writing:{machine}")

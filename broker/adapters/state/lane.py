@@ -15,7 +15,8 @@ from typing import cast
 
 import structlog
 
-from broker.adapters.state.dialing import ANSWER_SECONDS, Dialer, StoreConnection
+from broker.adapters.state.connection import ANSWER_SECONDS, StoreConnection
+from broker.adapters.state.dialing import Dialer
 from broker.adapters.state.keyspace import Keyspace
 from broker.adapters.state.refusals import StoreAwayError, unavailable
 from broker.adapters.state.scripts import (
@@ -33,6 +34,7 @@ from broker.adapters.state.scripts import (
     settle,
     taken_of,
 )
+from broker.adapters.state.together import until_one_ends
 from broker.budget.limits import CapPassed
 from broker.model.charge import Charge, Taken, Window
 
@@ -103,7 +105,9 @@ class StateLane:
                 continue
             try:
                 await self._greet(connection)
-                await self._serve(connection)
+                await until_one_ends(
+                    self._hear(connection), self._tend(connection), self._dialer.watch(connection)
+                )
             except StoreAwayError as error:
                 self._lose(error)
             finally:
@@ -202,18 +206,6 @@ class StateLane:
         if self._away:
             self._away = ""
             self._log.info("state_reached")
-
-    async def _serve(self, connection: StoreConnection) -> None:
-        """Until the store is lost. Raises StoreAwayError."""
-        serving = {asyncio.create_task(self._hear(connection)), asyncio.create_task(self._tend(connection))}
-        try:
-            done, _ = await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
-            for each in done:
-                each.result()
-        finally:
-            for each in serving:
-                each.cancel()
-            await asyncio.wait(serving)
 
     async def _hear(self, connection: StoreConnection) -> None:
         """The answers come in the order of what was asked."""

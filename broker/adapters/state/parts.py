@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import cast
 
-from broker.adapters.state.dialing import StoreConnection
+from broker.adapters.state.connection import StoreConnection
 from broker.adapters.state.keyspace import HELD, HELD_SECONDS, Keyspace, expiry
 from broker.adapters.state.scripts import ADOPT, BEGIN, Command
 from broker.model.charge import Taken, Window

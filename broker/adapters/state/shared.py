@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from broker.adapters.ledger.termed import TermLedger
 from broker.adapters.state.dialing import Dialer
+from broker.adapters.state.feed import RevocationFeed
 from broker.adapters.state.keeper import Keeper
 from broker.adapters.state.keyspace import Keyspace
 from broker.adapters.state.lane import StateLane
@@ -38,21 +39,27 @@ class SharedState:
 
     def __init__(self, store: Store, log: TermLedger, clock: Clock) -> None:
         """`log` is open."""
+        self._dialer = store.dialer
         self._lane = StateLane(store.dialer, store.names, log.origin)
         self._running: list[asyncio.Task[None]] = []
-        self.ledger = SharedLedger(log, self._lane, clock, store.deadline)
+        self._feed = RevocationFeed(store.dialer, store.names, clock, log.hear_revoked)
+        self.ledger = SharedLedger(log, self._lane, self._feed, clock, store.deadline)
         self.limits = SharedLimitReader(store.dialer, store.names, self._lane, log.limits)
 
     def trouble(self) -> str:
         """Why no call with limits can be served; an empty string where it can."""
         return self._lane.away
 
+    def unheard(self) -> str:
+        """Why no call at all can be served: see RevocationFeed."""
+        return self._feed.unheard()
+
     async def start(self) -> None:
         """A store that is away keeps no broker from starting: calls with limits are refused meanwhile."""
         self._run()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
-                while self.trouble():  # noqa: ASYNC110 - twice in a process's life
+                while self.trouble() or self.unheard():  # noqa: ASYNC110 - twice in a process's life
                     await asyncio.sleep(_LOOK_SECONDS)
 
     async def aclose(self) -> None:
@@ -62,9 +69,14 @@ class SharedState:
             task.cancel()
         if self._running:
             await asyncio.wait(self._running)
+        await self._leave()
+        await self._dialer.aclose()
+
+    async def _leave(self) -> None:
+        """Nobody waits for this process."""
 
     def _run(self) -> None:
-        self._running.append(asyncio.create_task(self._lane.run()))
+        self._running += [asyncio.create_task(self._lane.run()), asyncio.create_task(self._feed.run())]
 
 
 class KeptState(SharedState):
@@ -80,7 +92,10 @@ class KeptState(SharedState):
         async def remember() -> None:
             await asyncio.to_thread(file.write, dict(roster.known))
 
-        self._keeper = Keeper(store.dialer, store.names, log, roster, remember, clock, names_key)
+        def begun() -> None:
+            self._feed.tell(log.revoked)
+
+        self._keeper = Keeper(store.dialer, store.names, log, roster, remember, begun, clock, names_key)
 
     def trouble(self) -> str:
         """See SharedState."""
@@ -90,9 +105,8 @@ class KeptState(SharedState):
         """A process of this machine has ended, perhaps in the middle of something."""
         self._keeper.grow_unsure()
 
-    async def aclose(self) -> None:
-        """See SharedState. Other machines do not wait for this one."""
-        await super().aclose()
+    async def _leave(self) -> None:
+        """Other machines do not wait for this one."""
         await self._keeper.leave()
 
     def _run(self) -> None:

@@ -10,12 +10,15 @@ import asyncio
 from collections.abc import Sequence
 
 from broker.adapters.ledger.termed import TermLedger
+from broker.adapters.state.feed import RevocationFeed
 from broker.adapters.state.lane import StateLane, given_back
 from broker.budget.limits import CapPassed
 from broker.budget.window import exceeded, reserved
 from broker.model.charge import Charge, Reservation, Taken
-from broker.model.record import Receipt, Record
+from broker.model.record import Receipt, Record, RecordType
+from broker.model.units import NS_PER_SECOND
 from broker.ports import AbandonedReservationError, Clock
+from broker.tlog.revoked import refused_until
 
 
 class SharedLedger:
@@ -23,15 +26,21 @@ class SharedLedger:
     away.
     """
 
-    def __init__(self, log: TermLedger, lane: StateLane, clock: Clock, deadline: float) -> None:
+    def __init__(
+        self, log: TermLedger, lane: StateLane, feed: RevocationFeed, clock: Clock, deadline: float
+    ) -> None:
         self._machine_log = log
         self._lane = lane
+        self._feed = feed
         self._clock = clock
         self._deadline = deadline
 
     async def append(self, record: Record) -> Receipt:
-        """See ports.Ledger."""
-        return await self._machine_log.append(record)
+        """See ports.Ledger. A revocation is told to the other machines."""
+        receipt = await self._machine_log.append(record)
+        if record.type is RecordType.REVOKED and record.token_id is not None:
+            self._feed.tell([(record.token_id, refused_until(self._clock.now_ns() // NS_PER_SECOND))])
+        return receipt
 
     async def reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation:
         """See ports.CallLedger."""

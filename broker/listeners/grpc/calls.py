@@ -29,7 +29,7 @@ from broker.listeners.grpc.rules import CallRule
 from broker.listeners.grpc.structs import write_text
 from broker.listeners.grpc.wirecount import has_more_fields
 from broker.listeners.interfaces import CallInterface
-from broker.model.call import Call, Reply, StreamReply
+from broker.model.call import Call, EventBatch, Reply, StreamReply
 from broker.model.operation import Operation
 from broker.model.request_context import RequestContext
 from broker.shaping.sse import field as sse_field
@@ -131,7 +131,7 @@ class CallServicer:
     async def _unary(self, rpc_method: RpcMethod, rpc: RpcContext) -> RpcResult:
         reply = await self._run(rpc_method, rpc)
         if isinstance(reply, StreamReply):
-            await _events(reply).aclose()
+            await _batches(reply).aclose()
             raise _unusable("a stream where one answer was asked for")
         if reply.status not in _OK:
             raise UpstreamRefusedError(reply)
@@ -151,17 +151,17 @@ class CallServicer:
             raise _unusable("one answer where a stream was asked for")
         headers = passed_on(reply.headers)
         failure: bytes | None = None
-        async with aclosing(_events(reply)) as events:
+        async with aclosing(_batches(reply)) as batches:
             await announce(headers)
-            async for event in events:
-                text = sse_field(event, b"data")
-                if text is None or text == b"[DONE]":
-                    continue
-                document = _parse(text)
-                if "error" in document and "type" not in document:
-                    failure = text  # the pipeline still records how the stream ends
-                else:
-                    await send(_chunk(rpc_method.reply, document).SerializeToString())
+            async for batch in batches:
+                for text in map(_data, batch):
+                    if text is None:
+                        continue
+                    document = _parse(text)
+                    if "error" in document and "type" not in document:
+                        failure = text  # the pipeline still records how the stream ends
+                    else:
+                        await send(_chunk(rpc_method.reply, document).SerializeToString())
         if failure is not None:
             raise UpstreamRefusedError(Reply(_BAD_GATEWAY, reply.headers, failure))
         return RpcResult(trailers=headers)
@@ -208,9 +208,15 @@ def _body(document: dict[str, object]) -> bytes:
         return write_text(document).encode()
 
 
-def _events(reply: StreamReply) -> AsyncGenerator[bytes, None]:
+def _batches(reply: StreamReply) -> AsyncGenerator[EventBatch, None]:
     """The events as what they are documented to be: an iterator with `aclose()`."""
-    return cast("AsyncGenerator[bytes, None]", reply.events)
+    return cast("AsyncGenerator[EventBatch, None]", reply.events)
+
+
+def _data(event: bytes) -> bytes | None:
+    """What an event says, unless that is the end."""
+    text = sse_field(event, b"data")
+    return text if text != b"[DONE]" else None
 
 
 def _unusable(what: str) -> BrokerError:

@@ -232,11 +232,11 @@ async def _stream(reply: StreamReply, call_id: str, send: Send) -> None:
     event: the transfer then has no end (RFC 9112, 8), for it is not whole.
     """
     headers = _reply_headers(reply, call_id)
-    async with aclosing(reply.events) as events:  # type: ignore[type-var]
+    async with aclosing(reply.events) as batches:  # type: ignore[type-var]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         try:
-            async for event in events:
-                await send({"type": "http.response.body", "body": event, "more_body": True})
+            async for batch in batches:
+                await send({"type": "http.response.body", "body": b"".join(batch), "more_body": True})
         except BrokerError as error:
             await send({"type": "http.response.body", "body": errors.event(error), "more_body": True})
             raise BrokenOffError from None
