@@ -71,8 +71,12 @@ class FairQueue(Generic[Item]):
         """How much of a subject's waits."""
         return len(self._waiting.get(subject, ()))
 
+    def oldest(self, subject: str) -> Item:
+        """What has waited longest of a subject that has something here."""
+        return self._waiting[subject][0]
+
     def drop(self, subject: str) -> Item:
-        """Takes out what has waited longest of a subject that has something here."""
+        """Takes `oldest` out."""
         items = self._waiting[subject]
         return self._out(subject, items, items.popleft())
 

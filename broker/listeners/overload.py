@@ -26,6 +26,8 @@ from broker.ports import Clock
 
 MOST_PREPARING = 256
 """So many requests at most are worked on, or wait for the log, before they wait for upstream alone."""
+LONGEST_WAIT_NS = NS_PER_SECOND
+"""While overload lasts, whoever has waited so long is refused: the newest might go ahead of it forever."""
 RETRY_AFTER_SECONDS = 1.0
 _AT_ONCE = 32
 _PUSHED_OUT = 4
@@ -118,10 +120,8 @@ class LoadShedder:
         self._surge.arrived()
         if not (self._turning or self._queue.waiting(subject)) and self._preparing.allows(subject):
             self._begin(sender, request, 0)
-        elif not self._queue.put(subject, _WaitingRequest(self._clock.monotonic_ns(), sender, request)):
-            self._refuse(sender, request, "queue_full")
-        elif self._surge.lasts:
-            self._push_out(subject)
+        else:
+            self._queue_up(subject, _WaitingRequest(self._clock.monotonic_ns(), sender, request))
 
     def _begin(self, sender: Sender, request: Request, waited_ns: int) -> None:
         """Now, if somebody still waits for it. The next one is begun in the next turn of the loop."""
@@ -165,13 +165,22 @@ class LoadShedder:
         """For what was begun: it is over."""
         self._under_way.give(subject)
 
-    def _push_out(self, subject: str) -> None:
-        """Of a subject with more waiting than its part, the oldest are refused: a few for each that comes."""
+    def _queue_up(self, subject: str, one: _WaitingRequest) -> None:
+        if not self._queue.put(subject, one):
+            self._refuse(one.sender, one.request, "queue_full")
+        elif self._surge.lasts:
+            self._push_out(subject, one.since_ns - LONGEST_WAIT_NS)
+
+    def _push_out(self, subject: str, before_ns: int) -> None:
+        """Of a subject with more waiting than its part, or since before that, the oldest are refused: a few
+        for each that comes.
+        """
         part = max(1, MOST_IN_OVERLOAD // self._queue.subjects)
         for _ in range(_PUSHED_OUT):
-            if self._queue.waiting(subject) <= part:
+            oldest = self._queue.oldest(subject)
+            if self._queue.waiting(subject) <= part and oldest.since_ns >= before_ns:
                 return
-            oldest = self._queue.drop(subject)
+            self._queue.drop(subject)
             self._surge.pushed_out()
             self._refuse(oldest.sender, oldest.request, "pushed_out")
 

@@ -12,6 +12,7 @@ import shutil
 import ssl
 import sys
 import time
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -33,7 +34,11 @@ METHODS = {shape: f"{SERVICE}/{'Stream' if shape.streamed else 'Create'}ChatComp
 class Broker:
     """Everything on: mTLS, token check, filter, policy, two durable records. Two lanes, one broker."""
 
-    def __init__(self, identity: str = "assistant", workers: int = 1) -> None:
+    def __init__(
+        self, identity: str = "assistant", workers: int = 1, environment: dict[str, str] | None = None
+    ) -> None:
+        """`environment`: settings, as variables."""
+        self._environment = environment or {}
         self._identity = identity
         self._workers = workers
         several = workers > 1
@@ -60,13 +65,20 @@ class Broker:
         key_file = folder / "upstream.key"
         key_file.touch(mode=0o600)
         key_file.write_text("made-up-upstream-key-for-the-benchmark\n")
-        child = Child(self.name, self._argv(scene, folder, key_file), folder=folder, environment={})
+        argv = self._argv(scene, folder, key_file)
+        child = Child(self.name, argv, folder=folder, environment=self._environment)
         running.callback(child.stop)
         ready = folder / "dev" / "dev.json"
         child.wait_until(lambda: ready.exists() and b"ready" in child.log.read_bytes(), START_SECONDS)
         self._dev: dict[str, object] = json.loads(ready.read_text())
         self._child = child
         return self.lanes_of(scene, self._identity)
+
+    def metrics(self) -> dict[str, float]:
+        """The series of /metrics by name and labels."""
+        with urllib.request.urlopen(f"{self._dev['console']}/metrics", timeout=ANSWER_SECONDS) as answer:  # noqa: S310 - our own loopback URL
+            lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
     def _argv(self, scene: Deployment, folder: Path, key_file: Path) -> list[str]:
         free = "127.0.0.1:0"

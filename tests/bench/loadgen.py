@@ -126,7 +126,7 @@ def _log_of(lane: Lane) -> str:
 
 def _read(output: str, lane: Lane, used: _Cpu) -> Measured:
     raw = json.loads(output)
-    if not raw["requests"]:
+    if not raw["requests"] + raw["refused"]:
         raise BenchError(
             f"{lane.name}: every call failed, the first with: {raw.get('first_error')}{_log_of(lane)}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from broker.adapters.clock import SystemClock
@@ -23,6 +24,10 @@ class Asked:
     name: str = ""
     left: bool = False
     brief: bool = False
+    now: Callable[[], int] = lambda: 0
+    came: int = 0
+    waited: int | None = None
+    """Turns, once it was begun."""
     begun: BegunRequest | None = None
     refusal: BrokerError | None = None
 
@@ -35,7 +40,7 @@ class Asked:
         assert self.waits
         if self.left:
             return False
-        self.begun = begun
+        self.begun, self.waited = begun, self.now() - self.came
         if self.brief:
             begun.ended()
         return True
@@ -55,6 +60,7 @@ class Shedding:
         self.reasons: list[str] = []
         self.records: list[tuple[Record, str]] = []
         self.sent: list[Asked] = []
+        self.turn = 0
         self.shedder = LoadShedder(
             SystemClock(),
             self,
@@ -71,7 +77,7 @@ class Shedding:
 
     def send(self, who: str, *, left: bool = False, brief: bool = False) -> Asked:
         """One request of theirs."""
-        asked = Asked(f"{who}{len(self.sent)}", left, brief)
+        asked = Asked(f"{who}{len(self.sent)}", left, brief, lambda: self.turn, self.turn)
         self.sent.append(asked)
         self.shedder.arrive(sender(who), asked)
         return asked

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+import pytest
+
 from broker.errors import Kind
+from broker.listeners import overload
 from broker.listeners.overload import MOST_PREPARING, Sender
 from broker.listeners.surge import MOST_IN_OVERLOAD
 from broker.model.record import RecordType
@@ -92,6 +95,17 @@ async def test_overload_is_refused_early_and_what_is_served_is_new() -> None:
     assert all(asked.refusal is None or asked.refusal.retry_after for asked in scene.sent)
     refused = sum(asked.refusal is not None for asked in scene.sent)
     assert refused + begun + scene.shedder.waiting == len(scene.sent)
+
+
+async def test_nobody_is_buried_under_newer_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Overload that is hardly any: the queue is not full, and the newest go first."""
+    scene = Shedding()
+    await overwhelm(scene, "noisy", 1000, 3)
+    waiting = [asked for asked in scene.sent if asked.waits]
+    assert len(waiting) >= MOST_IN_OVERLOAD - 1
+    monkeypatch.setattr(overload, "LONGEST_WAIT_NS", 0)
+    await overwhelm(scene, "noisy", MOST_IN_OVERLOAD, 1)
+    assert not any(asked.waits for asked in waiting)
 
 
 async def test_a_quiet_service_is_never_refused_for_a_noisy_one() -> None:
