@@ -22,6 +22,7 @@ from broker.adapters.ledger.limitqueries import LimitQueries
 from broker.adapters.ledger.link import WriterLink
 from broker.adapters.ledger.messages import WriterMessage
 from broker.adapters.ledger.opening import OpenedLog
+from broker.adapters.ledger.outlasting import outlasting
 from broker.adapters.ledger.pings import Pings
 from broker.adapters.ledger.submission import DraftedEntry, SequencedEntry, Submission, SubmissionResult
 from broker.budget.limits import CapPassed
@@ -141,7 +142,7 @@ class FileLedger:
 
     async def reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation:
         """See `ports.CallLedger`; as `append` for the intent."""
-        answer, left = await _decided(self._waiting[self._submit(intent, charges=charges)])
+        answer, left = await outlasting(self._waiting[self._submit(intent, charges=charges)])
         now_ns = self._clock.now_ns()
         if isinstance(answer, CapPassed):
             raise exceeded(charges, answer, now_ns)
@@ -291,12 +292,3 @@ def _tell(log: OpenedLog) -> None:
         structlog.get_logger().warning("alert", alert=UNREMEMBERED, remedy=UNREMEMBERED_REMEDY)
     if log.recounted:
         structlog.get_logger().warning("limits_recounted", entries=log.size, windows=log.windows)
-
-
-async def _decided(answer: asyncio.Future[SubmissionResult]) -> tuple[SubmissionResult, bool]:
-    """The answer, however often whoever waits is cancelled, and whether that was so."""
-    try:
-        return await asyncio.shield(answer), False
-    except asyncio.CancelledError:
-        decided, _ = await _decided(answer)
-        return decided, True

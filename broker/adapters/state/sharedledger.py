@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from broker.adapters.ledger.outlasting import outlasting
 from broker.adapters.ledger.termed import TermLedger
 from broker.adapters.state.feed import RevocationFeed
 from broker.adapters.state.lane import StateLane, given_back
@@ -47,12 +48,10 @@ class SharedLedger:
         if not charges:
             return await self._machine_log.reserve(intent, ())
         reserving = asyncio.ensure_future(self._reserve(intent, charges))
-        try:
-            return await asyncio.shield(reserving)
-        except asyncio.CancelledError:
-            await _ended(reserving)
-            reservation = reserving.result()  # as if nothing had happened, where nothing was reserved
-            raise AbandonedReservationError(reservation) from None
+        reservation, left = await outlasting(reserving)
+        if left:
+            raise AbandonedReservationError(reservation)
+        return reservation
 
     async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
         """See ports.CallLedger. Who settles does not wait for the store."""
@@ -78,12 +77,3 @@ class SharedLedger:
             if recorded:
                 return reserved(charges, took.taken, self._clock.now_ns())
             self._lane.term_ended(took.term)
-
-
-async def _ended(task: asyncio.Future[Reservation]) -> None:
-    """However often whoever waits is cancelled."""
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            continue
