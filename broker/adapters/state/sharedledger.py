@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from broker.adapters.ledger.outlasting import outlasting
 from broker.adapters.ledger.termed import TermLedger
 from broker.adapters.state.allowance import LocalAllowance
 from broker.adapters.state.feed import RevocationFeed
@@ -19,7 +20,7 @@ from broker.errors import BrokerError, Kind
 from broker.model.charge import Charge, Reservation, Taken
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.units import NS_PER_SECOND
-from broker.ports import Clock
+from broker.ports import AbandonedReservationError, Clock
 from broker.tlog.revoked import refused_until
 
 
@@ -56,12 +57,10 @@ class SharedLedger:
         if not charges:
             return await self._machine_log.reserve(intent, ())
         reserving = asyncio.ensure_future(self._reserve_or_allow(intent, charges))
-        try:
-            return await asyncio.shield(reserving)
-        except asyncio.CancelledError:
-            await _ended(reserving)
-            reserving.result()  # as if nothing had happened, where nothing was reserved
-            raise
+        reservation, left = await outlasting(reserving)
+        if left:
+            raise AbandonedReservationError(reservation)
+        return reservation
 
     async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
         """See ports.CallLedger. Who settles does not wait for the store."""
@@ -105,12 +104,3 @@ class SharedLedger:
                 self._allowance.saw(charges, took.taken)
                 return reserved(charges, took.taken, self._clock.now_ns())
             self._lane.term_ended(took.term)
-
-
-async def _ended(task: asyncio.Future[Reservation]) -> None:
-    """However often whoever waits is cancelled."""
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            continue
