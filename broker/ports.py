@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -192,16 +193,24 @@ class Ledger(Protocol):
     async def append(self, record: Record) -> Receipt: ...
 
 
+class AbandonedReservationError(asyncio.CancelledError):
+    """Whoever reserved was cancelled meanwhile. The `reservation` counts, and its intent is recorded."""
+
+    def __init__(self, reservation: Reservation) -> None:
+        super().__init__()
+        self.reservation = reservation
+
+
 class CallLedger(Ledger, Protocol):
     """A Ledger that holds calls to their limits, and knows what was taken of each: what its records tell.
 
     `reserve` takes all charges and makes the intent durable, or does neither: it raises LimitExceededError
     for the first charge that would pass its cap, STATE_UNAVAILABLE where nobody can tell now what is taken,
-    and AUDIT_UNAVAILABLE as `append` does. Where its caller is cancelled meanwhile it raises CancelledError
-    once both are done, and otherwise as if nothing had happened.
-    Concurrent reservations never pass a cap together. What is reserved stays taken, whatever becomes of this
-    process, until `settle` makes the outcome durable and changes what is taken, never below zero; a change
-    may also be to more. A change of a window that has ended means nothing.
+    and AUDIT_UNAVAILABLE as `append` does. Where its caller is cancelled meanwhile it raises
+    AbandonedReservationError once both are done, otherwise as if nothing had happened. Concurrent
+    reservations never pass a cap together. What is reserved stays taken, whatever becomes of this process,
+    until `settle` makes the outcome durable and changes what is taken, never below zero; a change may also be
+    to more. A change of a window that has ended means nothing.
     """
 
     async def reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation: ...

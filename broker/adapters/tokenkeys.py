@@ -7,9 +7,11 @@ A file that cannot be read whole gives no key: better a token is refused than on
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 import structlog
 
@@ -38,10 +40,9 @@ class TokenKeyFiles:
     certified_by: Path | None = None
 
     def stamp(self) -> object:
-        """Changes whenever a file is written, replaced or removed. Raises OSError."""
+        """Changes whenever a file is written, replaced or removed. Raises OSError without a folder."""
         paths = [*self._paths(), *filter(None, [self.certified_by])]
-        facts = [(path, path.stat()) for path in paths]
-        return tuple((path, of.st_mtime_ns, of.st_size, of.st_ino) for path, of in facts)
+        return tuple((path, _facts(path)) for path in paths)
 
     def read(self, refused: Callable[[Path, str], None]) -> frozenset[bytes]:
         """The keys, 32 bytes each; `refused` gets each file that is not used, and why. Blocking."""
@@ -148,12 +149,28 @@ def _check(key: bytes, certification: object, certifier: TrustedCertifier) -> No
         raise MalformedError("it holds a certification that identity.certified_by has not signed")
 
 
+def _facts(path: Path) -> tuple[int, ...]:
+    """Nothing of a file that is just being replaced, or a link to nowhere: the others count all the same."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return ()
+    return facts.st_ctime_ns, facts.st_mtime_ns, facts.st_size, facts.st_ino
+
+
 def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open(path, "rb", opener=_at_once) as file:
+        if not S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise MalformedError("it is no file")
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise MalformedError(f"it is longer than {_MAX_BYTES} bytes")
     return data
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Opens what may be a pipe, too: to wait for who writes it would keep a withdrawn key for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _tell(path: Path, why: str) -> None:

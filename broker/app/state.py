@@ -92,4 +92,4 @@ def store(settings: Settings) -> Store:
         sentinels_login=StoreLogin(None, state.sentinel_password_file),
         tls=StoreTls(state.ca, state.certificate, state.key) if parts.scheme in TLS else None,
     )
-    return Store(dialer, Keyspace(state.deployment), state.wait_seconds)
+    return Store(dialer, Keyspace(state.deployment), state.wait_seconds, state.allowance_percent)

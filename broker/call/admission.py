@@ -28,6 +28,7 @@ from broker.errors import BrokerError, Kind
 from broker.model.call import UpstreamRequest
 from broker.model.charge import LimitExceededError, Reservation
 from broker.model.record import Record
+from broker.ports import AbandonedReservationError
 from broker.shaping.request import model_sent
 
 Phase = TypeVar("Phase", Decoded, Inspected, Asked, Decided)
@@ -103,11 +104,10 @@ class Admission:
             reservation = await self._ports.ledger.reserve(record, admitted.charges)
         except LimitExceededError:
             raise  # nothing is reserved or recorded
-        except asyncio.CancelledError:  # it is reserved and recorded all the same
-            taken = tuple(charge.taken for charge in admitted.charges)
-            gone = self._recorded(record, admitted, Reservation(taken))
-            await asyncio.shield(gone.close(error=Kind.CALLER_GONE))
-            raise
+        except AbandonedReservationError as left:
+            gone = self._recorded(record, admitted, left.reservation)
+            await asyncio.shield(_left(gone))
+            raise asyncio.CancelledError from left  # timeouts look for no other class
         except BrokerError as error:
             if error.kind is Kind.STATE_UNAVAILABLE:  # nor here; the log is well
                 await asyncio.shield(self.deny(error))
@@ -120,6 +120,14 @@ class Admission:
         self._lifecycle.take("recorded")
         self._lifecycle.check(record.type)
         return AuditedCall(self._ports, self._lifecycle, _authorized(admitted), reservation)
+
+
+async def _left(call: AuditedCall) -> None:
+    """A call whose caller left before anything was sent: who leaves keeps nobody from being warned."""
+    try:
+        await call.warn()
+    finally:
+        await call.close(error=Kind.CALLER_GONE)
 
 
 def refusal_of(error: BaseException) -> BrokerError:

@@ -6,6 +6,7 @@ limits counted.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from broker.call.charging import NOTHING, CallEnd, Cost, charge
@@ -54,7 +55,11 @@ class AuditedCall:
         return self._reservation.left
 
     async def warn(self) -> None:
-        """What the call brought near to its cap is recorded when this returns."""
+        """What the call brought near to its cap is recorded when this returns, or whoever waits leaves."""
+        if self._reservation.warned:
+            await asyncio.shield(self._warn())
+
+    async def _warn(self) -> None:
         for use in self._reservation.warned:
             await self._ports.ledger.append(nearly_used(self.call, use))
 

@@ -69,7 +69,7 @@ class CallPricing:
 
     async def fitted(self, admitted: Admitted, error: LimitExceededError) -> Admitted | None:
         """The same call with answers as long as what is left of the limit allows; None where policy does not
-        want that, or too little is left.
+        want that, too little is left, or upstream can be told no bound.
         """
         decided, estimate = admitted.decided, admitted.meter.estimate
         decision, call = decided.decision, decided.asked.inspected.call
@@ -80,8 +80,9 @@ class CallPricing:
         )
         if longest is None or call.document is None:
             return None
-        named = call.document.keys() | decision.shape.set.keys() | admitted.bound.keys()
-        bounds = dict.fromkeys(_bounds(call.operation, named), longest)
+        bounds = _bounds(call.operation, {**call.document, **decision.shape.set, **admitted.bound}, longest)
+        if not bounds:
+            return None
         shape = replace(decision.shape, set={**decision.shape.set, **bounds})
         decided = decided._replace(decision=replace(decision, shape=shape))
         smaller = await self.priced(decided, estimate, admitted.objects, admitted.bound, admitted.left_out)
@@ -101,6 +102,11 @@ def _left(error: LimitExceededError) -> Reserve:
     )
 
 
-def _bounds(operation: Operation, named: set[str]) -> Sequence[str]:
-    """The fields that bound an answer: those that the call names, otherwise the one to set first."""
-    return [each for each in TRAITS[operation].bounds if each in named] or bounds_sent(operation)[:1]
+def _bounds(operation: Operation, named: Mapping[str, object], longest: int) -> dict[str, object]:
+    """What bounds an answer to that: each field that the call names, lowered, else the one to set first."""
+    lowered: dict[str, object] = {
+        each: min(longest, own) if isinstance(own := named[each], int) else longest
+        for each in TRAITS[operation].bounds
+        if each in named
+    }
+    return lowered or dict.fromkeys(bounds_sent(operation)[:1], longest)

@@ -82,6 +82,13 @@ class StateSettings(Section):
     deployment: DeploymentName = Field(
         "default", description="valkey: the same for all brokers that share limits; part of each key's name"
     )
+    allowance_percent: int = Field(
+        0,
+        ge=0,
+        le=50,
+        description="valkey: how much of what was left of a limit each process may let be taken while the "
+        "store is away, for 5 s at most; 0: nothing, calls are refused",
+    )
     wait_seconds: float = Field(
         0.05, gt=0, le=5, description="valkey: how long a call waits for it before it is refused"
     )

@@ -54,9 +54,10 @@ class Record(NamedTuple):
     its answers were bounded because a limit had no more left. An `outcome` of such a call tells what stayed:
     `requests_charged`, `tokens_charged`, `cost_micro_usd`; where there is none, all did.
     `adjusted` is by how much it changed what an earlier call, a response that was not done yet, had taken;
-    `limits_passed` are the limits that it passed because they are only observed. A `limit` record tells that
-    a call brought what is `taken` of a limit near to its `cap`, or that an operator had it begin anew: then
-    `adjusted` is by how much that changed it.
+    `limits_passed` are the limits that it passed because they are only observed. `allowance` of an intent:
+    its process alone let it take what it reserved, while the shared state was away. A `limit` record tells
+    that a call brought what is `taken` of a limit near to its `cap`, or that an operator had it begin anew:
+    then `adjusted` is by how much that changed it.
     `certifications` of a `key` record are the texts of `tlog.certification`,
     of keys used from here on. The ledger adds `v`, `instance`, `seq`, `time`, `kid` and `sig` when it
     sequences the record. A tuple, because two are made for each call and a frozen dataclass of so many fields
@@ -123,6 +124,7 @@ class Record(NamedTuple):
     taken: tuple[Taken, ...] | None = None
     cap: int | None = None
     limits_passed: tuple[str, ...] | None = None
+    allowance: bool | None = None
     fitted: int | None = None
 
 

@@ -31,7 +31,7 @@ CHAT_TURNS = (
 )
 CHAT: dict[str, object] = {
     "model": MODEL,
-    "max_tokens": 64,
+    "max_tokens": 256,  # what upstream writes is less: a stream is cut where it is much more
     "user": f"caller-{MARK}",
 }
 STREAMED: dict[str, object] = {"stream": True, "stream_options": {"include_usage": True}}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,3 +85,20 @@ async def test_a_call_is_recorded_once_whatever_happens(happening: Happening) ->
     assert written in ([DENIED], [INTENT, OUTCOME]) or (never_began and written == [])
     assert (till.taken(Unit.REQUESTS) == 1) == (written == [INTENT, OUTCOME])
     assert not till.upstream.asked or written[0] is INTENT
+
+
+@pytest.mark.parametrize("leaves_at", range(16))
+async def test_who_leaves_keeps_nobody_from_being_warned(leaves_at: int) -> None:
+    """A caller that leaves with the call which uses a budget up: one warning, at whatever step."""
+    till = Till(lambda _request: asyncio.sleep(0, reply({"model": "gpt-4o", "usage": used(2, 3)})))
+    till.allowing.cap = 260
+    call = asyncio.create_task(till.run(Operation.CHAT, CHAT))
+    for _ in range(leaves_at):
+        await asyncio.sleep(0)
+    call.cancel()
+    with suppress(asyncio.CancelledError):
+        await call
+    for _ in range(10):
+        await asyncio.sleep(0)
+    written = [record.type for record in till.ledger.records]
+    assert written.count(RecordType.LIMIT) == written.count(INTENT) == written.count(OUTCOME)

@@ -18,7 +18,7 @@ import pytest
 from broker.errors import BrokerError, Kind
 from broker.model.charge import Charge, LimitExceededError, LimitUse, Reservation, Taken, Unit, settled, used
 from broker.model.record import Receipt, RecordType
-from broker.ports import CallLedger
+from broker.ports import AbandonedReservationError, CallLedger
 from broker.tlog.report import Verdict
 from tests.contracts.port_contract import PortContract
 from tests.ledger.support import entries, intent, outcome, report
@@ -313,6 +313,25 @@ class CallLedgerContract(PortContract):
                 assert len(known) + len(begun) == len(ends)
         kinds = [entry.record.type for entry in entries(tmp_path)]
         assert kinds.count(RecordType.INTENT) == 6
+
+    async def test_who_is_cancelled_is_told_what_is_reserved(
+        self, open_ledger: OpensCallLedger, tmp_path: Path
+    ) -> None:
+        """What nears its cap would otherwise be told to nobody: it is told once."""
+        async with open_ledger(tmp_path) as rig:
+            calls = CallsOn(rig.ledger)
+
+            async def left_with() -> Reservation:
+                try:
+                    await calls.reserve(charge("a", 8, 10)._replace(warn_at=8))
+                except AbandonedReservationError as left:
+                    return left.reservation
+                return pytest.fail("nobody was cancelled")
+
+            reserving = asyncio.create_task(left_with())
+            await asyncio.sleep(0)
+            reserving.cancel()
+            assert [use.taken.amount for use in (await reserving).warned] == [8]
 
     async def test_where_durability_is_lost_nothing_is_reserved(
         self, open_ledger: OpensCallLedger, tmp_path: Path

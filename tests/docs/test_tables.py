@@ -141,6 +141,7 @@ def test_a_credential_that_is_shown_is_one(tmp_path: Path, page: str, way: str) 
     assert credential.upstream_auth == way
 
 
-def example_configuration(number: int = 0) -> str:
-    """The operators' broker.toml, or the example of that number."""
-    return TEXT.split("```toml\n")[1 + number].split("```")[0]
+def example_configuration(saying: str = "") -> str:
+    """The operators' broker.toml, or the first example behind it that says this."""
+    first, *others = [block.split("```")[0] for block in TEXT.split("```toml\n")[1:]]
+    return next(block for block in others if saying in block) if saying else first

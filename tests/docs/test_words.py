@@ -28,7 +28,7 @@ from tests.docs.pages import (
 
 KEPT = (".py", ".md", ".rego", ".proto", ".hcl", ".service")
 """Files of these kinds are the project's own, wherever a document names one."""
-THEIRS = {"GRPC_VERBOSITY", "SO_REUSEPORT", "RUNTIME_DIRECTORY", "INFO", "DEBUG"}
+THEIRS = {"GRPC_EXPERIMENTS", "GRPC_VERBOSITY", "SO_REUSEPORT", "RUNTIME_DIRECTORY", "INFO", "DEBUG"}
 """Names of others, in capitals like the broker's reasons."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=name)

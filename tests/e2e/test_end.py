@@ -107,7 +107,10 @@ class CallLoad:
     def unread(self) -> ExitStack:
         """A stream over each listener whose reader does not read; until it is closed."""
         headers = {**bearer(self._broker, "explorer"), "x-sim-fault": "words:200000"}
-        content = json.dumps({**ASKED, "stream": True}).encode()
+        long = (
+            "gpt-5"  # how much of it is reserved nobody sees in its words, so its stream is not cut for them
+        )
+        content = json.dumps({**ASKED, "model": long, "stream": True}).encode()
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         plain = socket.socket()
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -119,7 +122,7 @@ class CallLoad:
             f"content-length: {len(content)}\r\n\r\n".encode()
             + content
         )
-        asked = openai_pb2.CreateChatCompletionRequest(model="gpt-4o", messages=[_SAID])
+        asked = openai_pb2.CreateChatCompletionRequest(model=long, messages=[_SAID])
         request = openai_pb2.StreamChatCompletionRequest(request=asked)
         stub = openai_pb2_grpc.OpenAIServiceStub(stack.enter_context(channel(self._broker, "explorer")))
         stream = stub.StreamChatCompletion(request, metadata=tuple(headers.items()))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,7 +17,7 @@ import pytest
 
 from broker.model.record import RecordType
 from tests.e2e.limiting import limit, limiting
-from tests.e2e.raw import bearer, records
+from tests.e2e.raw import bearer, connection, records
 from tests.running import RunningBroker, start_broker
 
 CALL_ID = "x-broker-call-id"
@@ -149,3 +152,26 @@ def test_a_day_is_one_of_the_calendar_that_policy_names_and_what_is_observed_ref
     assert (near["reason"], near["cap"]) == ("nearly_used", 2)
     [taken] = near["taken"]
     assert (taken["limit"].rpartition(" ")[2], taken["amount"], taken["seconds"]) == ("calls/day", 2, 86_400)
+
+
+def test_who_takes_nothing_of_a_stream_does_not_hold_it_for_ever(tmp_path: Path) -> None:
+    policies = limiting(tmp_path)
+    limit(policies, "assistant", {"streams": {"unit": "concurrent_streams", "cap": 1}})
+    broker = start_broker(tmp_path / "b", "--policies", str(policies), first=_IMPATIENT)
+    body = json.dumps(CHAT | {"stream": True, "n": 8}).encode()
+    fields = {**bearer(broker, "assistant"), "x-sim-fault": "words:9000", "content-length": str(len(body))}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    asked = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{head}\r\n"
+    with connection(broker, broker.tls("assistant"), broker.https) as unread:
+        unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        unread.sendall(asked.encode() + body)
+        assert unread.recv(12) == b"HTTP/1.1 200"
+        assert _ask(broker, "assistant", stream=True).status_code == 429
+        _until(broker, "assistant", 200, stream=True)
+    broker.stop()
+
+
+_IMPATIENT = """
+from broker.listeners.https import exchange
+exchange.STALLED_SECONDS = 0.5
+"""

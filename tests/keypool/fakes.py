@@ -15,6 +15,7 @@ from broker.model.pool import Member, Pool
 from broker.model.record import Receipt, Record
 from broker.model.secret import Lease, Secret
 from broker.model.units import NS_PER_SECOND
+from broker.ports import AbandonedReservationError
 from tests.call.fakes import HandClock
 
 
@@ -72,8 +73,12 @@ class MemoryLedger:
         if isinstance(taken, CapPassed):
             now_ns = charges[taken.place].taken.start * NS_PER_SECOND
             raise exceeded(charges, taken, now_ns)
-        await self.append(intent)
-        return reserved(charges, taken, 0) if taken else Reservation()
+        reservation = reserved(charges, taken, 0) if taken else Reservation()
+        try:
+            await self.append(intent)
+        except asyncio.CancelledError:
+            raise AbandonedReservationError(reservation) from None
+        return reservation
 
     async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
         if not self.lost:

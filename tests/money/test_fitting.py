@@ -13,6 +13,7 @@ from broker.catalog.estimate import estimate
 from broker.catalog.reserve import LEAST_FITTED, Reserve, fitted, reserve
 from broker.errors import Kind
 from broker.model.call import Call, Reply, StreamReply, UpstreamRequest
+from broker.model.decision import Shape
 from broker.model.operation import Operation
 from broker.model.record import RecordType
 from tests.money.fakes import Till, chunk, event, reply, streamed, used
@@ -72,6 +73,30 @@ async def test_the_bound_that_the_caller_named_is_the_one_that_is_lowered(name: 
     [asked] = upstream.asked
     assert asked[name] <= 1000
     assert len(asked.keys() & {"max_tokens", "max_completion_tokens"}) == 1
+
+
+async def test_no_bound_is_raised() -> None:
+    till, upstream = _till(LEFT)
+    assert await till.run(Operation.CHAT, SAY | {"max_tokens": 20, "max_completion_tokens": 5000})
+    [asked] = upstream.asked
+    assert asked["max_tokens"] == 20
+    assert 900 < asked["max_completion_tokens"] <= 1000
+
+
+async def test_an_edit_gets_what_is_left_as_the_chat_that_performs_it() -> None:
+    till, upstream = _till(LEFT)
+    till.allowing.shape = Shape(model="gpt-4o")
+    edit = {"model": "text-davinci-edit-001", "input": "a", "instruction": "b"}
+    assert await till.run(Operation.EDITS, edit)
+    assert 900 < upstream.asked[0]["max_completion_tokens"] <= 1000
+
+
+async def test_what_can_be_told_no_bound_is_refused_once() -> None:
+    till, upstream = _till(LEFT)
+    assert await till.run(Operation.RESPONSES_COMPACT, {"model": "gpt-4o", "input": "a"}) == []
+    assert upstream.asked == []
+    [denied] = till.ledger.records
+    assert (denied.type, denied.fitted) == (RecordType.DENIED, None)
 
 
 async def test_several_answers_share_what_is_left() -> None:

@@ -60,6 +60,6 @@ async def test_each_store(loaded: Load) -> None:
 
 
 def test_the_readmes_vault_settings_are_complete(loaded: Load) -> None:
-    text = example_configuration(1)
+    text = example_configuration("role_id")
     rest = MINIMAL.replace('[keys]\ndirectory = "keys"\n', "")
     assert loaded(rest + text).vault.role_id is not None

@@ -90,6 +90,7 @@ async def machine(
     deadline: float = PATIENT,
     crashes: bool = False,
     names_key: str = "k",
+    allowance: int = 0,
 ) -> AsyncIterator[Machine]:
     """The one whose log and keys lie in `home`; one that `crashes` says goodbye to nobody."""
     async with AsyncExitStack() as ends:
@@ -98,7 +99,7 @@ async def machine(
         log = TermLedger(home / "log", writer, RealClock())
         await log.open()
         ends.push_async_callback(log.close)
-        store = Store(server.dialer, names or deployment(home), deadline)
+        store = Store(server.dialer, names or deployment(home), deadline, allowance)
         state = KeptState(store, log, RealClock(), RosterFile(home / "keys"), names_key)
         ends.push_async_callback(_torn_off if crashes else KeptState.aclose, state)
         await state.start()

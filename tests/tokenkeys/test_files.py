@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,4 +162,24 @@ async def test_a_key_that_is_added_counts_and_one_that_is_withdrawn_does_not(tmp
     (folder.path / "a.json").unlink()
     folder.path.rmdir()
     await _until(lambda: told[-1] == frozenset())
+    await followed.aclose()
+
+
+async def test_a_pipe_and_a_link_to_nowhere_keep_no_key_and_take_none(tmp_path: Path) -> None:
+    """Who can write into the folder could otherwise have a withdrawn key believed for ever, or all others
+    forgotten.
+    """
+    folder = Folder(tmp_path)
+    told: list[frozenset[bytes]] = []
+    followed = FollowedTokenKeys(folder.files, RealClock(), told.append)
+    folder.put("a.json", published())
+    await followed.open()
+    os.mkfifo(folder.path / "b.json")
+    (folder.path / "c.json").symlink_to("nowhere")
+    (folder.path / "d.json").mkdir()
+    folder.put("e.pem", pem(another := Ed25519PrivateKey.generate()))
+    await _until(lambda: told[-1] == {RAW, another.public_key().public_bytes_raw()})
+    (folder.path / "a.json").unlink()
+    await _until(lambda: told[-1] == {another.public_key().public_bytes_raw()})
+    assert frozenset() not in told
     await followed.aclose()

@@ -38,5 +38,4 @@ def server(real_vault: RealVault) -> Iterator[RealVault]:
     if real_vault.call("GET", "sys/seal-status")["sealed"]:
         real_vault.unseal()
     real_vault.grant()
-    for credential in ("openai", "other"):
-        real_vault.call("DELETE", f"secret/metadata/openai/{credential}")
+    real_vault.forget_keys()

@@ -110,6 +110,14 @@ class RealVault:
     def put(self, credential: str, key: str) -> None:
         self.call("POST", f"secret/data/openai/{credential}", {"data": {"key": key}})
 
+    def forget_keys(self) -> None:
+        """Away with every key of the store, whoever put it there."""
+        listed = self._http.request("LIST", "secret/metadata/openai")
+        names = listed.json()["data"]["keys"] if listed.is_success else []
+        assert listed.is_success or listed.status_code == httpx.codes.NOT_FOUND, listed.text
+        for name in names:
+            self.call("DELETE", f"secret/metadata/openai/{name}")
+
     def approle(
         self, role: str, *, policies: str = "broker", life: str = "1h", longest: str = "24h"
     ) -> Wrapped:

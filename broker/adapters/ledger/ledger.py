@@ -22,6 +22,7 @@ from broker.adapters.ledger.limitqueries import LimitQueries
 from broker.adapters.ledger.link import WriterLink
 from broker.adapters.ledger.messages import WriterMessage
 from broker.adapters.ledger.opening import OpenedLog
+from broker.adapters.ledger.outlasting import outlasting
 from broker.adapters.ledger.pings import Pings
 from broker.adapters.ledger.submission import DraftedEntry, SequencedEntry, Submission, SubmissionResult
 from broker.budget.limits import CapPassed
@@ -30,7 +31,7 @@ from broker.errors import BrokerError, Kind
 from broker.model.charge import Charge, Reservation, Taken
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.units import NS_PER_US
-from broker.ports import Clock
+from broker.ports import AbandonedReservationError, Clock
 from broker.tlog.entry import draft
 from broker.tlog.malformed import MalformedError
 from broker.tlog.note import NoteKey
@@ -141,11 +142,14 @@ class FileLedger:
 
     async def reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation:
         """See `ports.CallLedger`; as `append` for the intent."""
-        answer = await _decided(self._waiting[self._submit(intent, charges=charges)])
+        answer, left = await outlasting(self._waiting[self._submit(intent, charges=charges)])
         now_ns = self._clock.now_ns()
         if isinstance(answer, CapPassed):
             raise exceeded(charges, answer, now_ns)
-        return reserved(charges, cast("SequencedEntry", answer).taken, now_ns)  # of no term that could end
+        reservation = reserved(charges, cast("SequencedEntry", answer).taken, now_ns)
+        if left:
+            raise AbandonedReservationError(reservation)
+        return reservation
 
     async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
         """See `ports.CallLedger`; as `append` for the outcome."""
@@ -288,13 +292,3 @@ def _tell(log: OpenedLog) -> None:
         structlog.get_logger().warning("alert", alert=UNREMEMBERED, remedy=UNREMEMBERED_REMEDY)
     if log.recounted:
         structlog.get_logger().warning("limits_recounted", entries=log.size, windows=log.windows)
-
-
-async def _decided(answer: asyncio.Future[SubmissionResult]) -> SubmissionResult:
-    """Also for who is cancelled meanwhile: CancelledError is raised where what it was charged is taken."""
-    try:
-        return await asyncio.shield(answer)
-    except asyncio.CancelledError:
-        if isinstance(decided := await _decided(answer), CapPassed):
-            return decided
-        raise

@@ -83,6 +83,7 @@ class StateLane:
         self._unsure = False
         self._term = 0
         self._ended = 0
+        self._alone = 0
         self._asked: deque[Asked] = deque()
         self._changes: deque[RecordedChange] = deque()
         self._due = asyncio.Event()
@@ -156,6 +157,17 @@ class StateLane:
                 while self._changes and not self._away:  # noqa: ASYNC110 - once in a process's life
                     await asyncio.sleep(AGAIN_SECONDS)
 
+    @property
+    def last_term(self) -> int:
+        """The newest that is known of; 0 where none is."""
+        return max(self._term, self._ended)
+
+    def took_alone(self) -> None:
+        """The log has recorded what the store was not asked: it must be told in a new term."""
+        self._unsure = True
+        self._alone = self.last_term
+        self.term_ended(self._alone)
+
     def term_ended(self, term: int) -> None:
         """The machine's log says so: nothing is asked in this term any more."""
         self._ended = max(self._ended, term)
@@ -186,8 +198,8 @@ class StateLane:
 
     def _due_changes(self) -> list[tuple[Asked, Command]]:
         """What gives back goes first."""
-        due, names = list(self._changes), self._names
-        self._changes.clear()
+        due, names = [each for each in self._changes if each.term > self._alone], self._names
+        self._changes.clear()  # the store has not all that such a term took; it is told with the next one
         return [(each, settle(each.changes, names, self._machine, each.term)) for each in due]
 
     async def _send(self, connection: StoreConnection, asking: Sequence[tuple[Asked, Command]]) -> None:

@@ -4,8 +4,9 @@
 -- ARGV: incarnation, machine, term; then for each charge: amount, cap, when it is forgotten (unix seconds; 0: held),
 --       how many windows count besides, when the oldest of them ends, and how much later each next one; whether it is
 --       observed only; from what amount on it is told (0: it is not).
--- Gives {0, for each limit: what is taken of it, whether that is told}, or why not: {1, place of the first charge over
--- its cap, what is taken, when there is room}, {2}: not all machines have said what they hold, {3, the machine's term}.
+-- Gives a text, of numbers for each limit: what is taken of it, whether that is told (a client reads one text faster than
+-- many numbers); or why not: {1, place of the first charge over its cap, what is taken, when there is room}, {2}: not
+-- all machines have said what they hold, {3, the machine's term}.
 local incarnation, machine, term = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('GET', KEYS[1]) ~= incarnation or redis.call('HGET', KEYS[2], machine) ~= incarnation then
   return {2}
@@ -40,7 +41,7 @@ local function told(first, last)
   end
   return false
 end
-local answer, key, place = {0}, 4, 0
+local answer, key, place = {}, 4, 0
 for arg = 4, #ARGV, 8 do
   local amount, cap = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1])
   local besides, free_at, later = tonumber(ARGV[arg + 3]), tonumber(ARGV[arg + 4]), tonumber(ARGV[arg + 5])
@@ -73,13 +74,16 @@ for arg = 4, #ARGV, 8 do
   elseif held == tonumber(ARGV[arg]) then -- the first that this machine takes
     redis.call('EXPIREAT', KEYS[key], math.max(tonumber(ARGV[arg + 2]), now + 60))
   end
-  if answer[2 * place + 3] == 1 then
+  if answer[2 * place + 2] == 1 then
     if told(key, key + tonumber(ARGV[arg + 3])) then
-      answer[2 * place + 3] = 0
+      answer[2 * place + 2] = 0
     else
       redis.call('HSET', KEYS[key], 'told', '1')
     end
   end
   key, place = key + tonumber(ARGV[arg + 3]) + 1, place + 1
 end
-return answer
+for i, each in ipairs(answer) do
+  answer[i] = string.format('%.0f', each)
+end
+return table.concat(answer, ' ')

@@ -6,7 +6,7 @@ Knows their form. Must not know connections, or what is done about an answer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import NamedTuple, cast
@@ -95,9 +95,9 @@ def reserve(asked: AskedCharges, names: Keyspace, incarnation: str, machine: str
 def reserve_answer(answer: Answer, term: int) -> ReserveAnswer:
     """What it answered to whoever asked in this term."""
     match answer:
-        case [0, *told]:
-            amounts = cast("list[int]", told)
-            return Took(term, tuple([LimitTaken(*each) for each in _twos(amounts)]))
+        case bytes() as told:
+            numbers = [int(word) for word in told.split()]
+            return Took(term, tuple(map(LimitTaken, numbers[::2], map(bool, numbers[1::2]))))
         case [1, int() as place, int() as taken, int() as free_at]:
             return CapPassed(place, taken, free_at)
         case [3, bytes() as current]:
@@ -143,10 +143,6 @@ def state_answer(answer: Answer) -> StoreState:
         bool(unsure),
         int(_text(beat) or 0),
     )
-
-
-def _twos(told: Sequence[int]) -> Iterator[tuple[int, bool]]:
-    return ((amount, bool(warned)) for amount, warned in zip(told[::2], told[1::2], strict=True))
 
 
 def _pairs(answer: Answer) -> dict[str, str]:

@@ -10,6 +10,7 @@ import contextlib
 from dataclasses import dataclass
 
 from broker.adapters.ledger.termed import TermLedger
+from broker.adapters.state.allowance import LocalAllowance
 from broker.adapters.state.dialing import Dialer
 from broker.adapters.state.feed import RevocationFeed
 from broker.adapters.state.keeper import Keeper
@@ -27,11 +28,14 @@ _LOOK_SECONDS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The store of a deployment, and for how many seconds a call waits for it."""
+    """The store of a deployment, for how many seconds a call waits for it, and what share of what was left a
+    process may let be taken while it is away.
+    """
 
     dialer: Dialer
     names: Keyspace
     deadline: float = 0.05
+    allowance_percent: int = 0
 
 
 class SharedState:
@@ -43,7 +47,9 @@ class SharedState:
         self._lane = StateLane(store.dialer, store.names, log.origin)
         self._running: list[asyncio.Task[None]] = []
         self._feed = RevocationFeed(store.dialer, store.names, clock, log.hear_revoked)
-        self.ledger = SharedLedger(log, self._lane, self._feed, clock, store.deadline)
+        self.ledger = SharedLedger(
+            log, self._lane, self._feed, clock, store.deadline, LocalAllowance(store.allowance_percent)
+        )
         self.limits = SharedLimitReader(store.dialer, store.names, self._lane, log.limits)
 
     def trouble(self) -> str:

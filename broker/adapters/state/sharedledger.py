@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from broker.adapters.ledger.outlasting import outlasting
 from broker.adapters.ledger.termed import TermLedger
+from broker.adapters.state.allowance import LocalAllowance
 from broker.adapters.state.feed import RevocationFeed
 from broker.adapters.state.lane import StateLane, given_back
 from broker.budget.limits import CapPassed
 from broker.budget.window import exceeded, reserved
+from broker.errors import BrokerError, Kind
 from broker.model.charge import Charge, Reservation, Taken
 from broker.model.record import Receipt, Record, RecordType
 from broker.model.units import NS_PER_SECOND
-from broker.ports import Clock
+from broker.ports import AbandonedReservationError, Clock
 from broker.tlog.revoked import refused_until
 
 
@@ -27,13 +30,20 @@ class SharedLedger:
     """
 
     def __init__(
-        self, log: TermLedger, lane: StateLane, feed: RevocationFeed, clock: Clock, deadline: float
+        self,
+        log: TermLedger,
+        lane: StateLane,
+        feed: RevocationFeed,
+        clock: Clock,
+        deadline: float,
+        allowance: LocalAllowance,
     ) -> None:
         self._machine_log = log
         self._lane = lane
         self._feed = feed
         self._clock = clock
         self._deadline = deadline
+        self._allowance = allowance
 
     async def append(self, record: Record) -> Receipt:
         """See ports.Ledger. A revocation is told to the other machines."""
@@ -46,19 +56,34 @@ class SharedLedger:
         """See ports.CallLedger."""
         if not charges:
             return await self._machine_log.reserve(intent, ())
-        reserving = asyncio.ensure_future(self._reserve(intent, charges))
-        try:
-            return await asyncio.shield(reserving)
-        except asyncio.CancelledError:
-            await _ended(reserving)
-            reserving.result()  # as if nothing had happened, where nothing was reserved
-            raise
+        reserving = asyncio.ensure_future(self._reserve_or_allow(intent, charges))
+        reservation, left = await outlasting(reserving)
+        if left:
+            raise AbandonedReservationError(reservation)
+        return reservation
 
     async def settle(self, outcome: Record, changes: Sequence[Taken]) -> Receipt:
         """See ports.CallLedger. Who settles does not wait for the store."""
         receipt, term = await self._machine_log.record_settled(outcome, changes)
         self._lane.change(term, changes)
         return receipt
+
+    async def _reserve_or_allow(self, intent: Record, charges: Sequence[Charge]) -> Reservation:
+        """While the store is away, and as long as it is known what is revoked: from the share of this
+        process, where it has one.
+        """
+        try:
+            return await self._reserve(intent, charges)
+        except BrokerError as error:
+            if error.kind is not Kind.STATE_UNAVAILABLE or self._feed.unheard():
+                raise
+            taken = self._allowance.take(charges)
+            if taken is None or not await self._machine_log.record_reserved(
+                intent._replace(allowance=True), charges, self._lane.last_term
+            ):
+                raise
+            self._lane.took_alone()
+            return reserved(charges, taken, self._clock.now_ns())
 
     async def _reserve(self, intent: Record, charges: Sequence[Charge]) -> Reservation:
         """First the store, so that what is refused leaves no intent; then the log. Where the machine's term
@@ -76,14 +101,6 @@ class SharedLedger:
                 if not recorded:
                     self._lane.change(took.term, given_back(charges))
             if recorded:
+                self._allowance.saw(charges, took.taken)
                 return reserved(charges, took.taken, self._clock.now_ns())
             self._lane.term_ended(took.term)
-
-
-async def _ended(task: asyncio.Future[Reservation]) -> None:
-    """However often whoever waits is cancelled."""
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            continue

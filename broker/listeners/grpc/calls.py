@@ -22,6 +22,7 @@ from broker.listeners.decode import decode_bodiless, decode_document, with_purpo
 from broker.listeners.fields import name as check_name
 from broker.listeners.fields import refuse
 from broker.listeners.grpc.codec import DocumentError, from_document, to_document
+from broker.listeners.grpc.continued import ContinuedMessages
 from broker.listeners.grpc.errors import UpstreamRefusedError
 from broker.listeners.grpc.metadata import Headers, bearer_of, forwarded_headers, passed_on, purpose_of
 from broker.listeners.grpc.middleware import Behaviour, RpcContext, RpcResult
@@ -151,17 +152,25 @@ class CallServicer:
             raise _unusable("one answer where a stream was asked for")
         headers = passed_on(reply.headers)
         failure: bytes | None = None
+        messages = ContinuedMessages()
         async with aclosing(_batches(reply)) as batches:
             await announce(headers)
             async for batch in batches:
-                for text in map(_data, batch):
+                for event in batch:
+                    encoded = messages.next(event)
+                    if encoded is not None:
+                        await send(encoded)
+                        continue
+                    text = _data(event)
                     if text is None:
                         continue
                     document = _parse(text)
                     if "error" in document and "type" not in document:
                         failure = text  # the pipeline still records how the stream ends
-                    else:
-                        await send(_chunk(rpc_method.reply, document).SerializeToString())
+                        continue
+                    message = _chunk(rpc_method.reply, document)
+                    messages.learn(event, document, message)
+                    await send(message.SerializeToString())
         if failure is not None:
             raise UpstreamRefusedError(Reply(_BAD_GATEWAY, reply.headers, failure))
         return RpcResult(trailers=headers)

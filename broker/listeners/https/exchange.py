@@ -6,6 +6,7 @@ replaces, asks two patterns about each header and ASGI's every rule about each p
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -15,6 +16,8 @@ from broker.listeners.https.coalescing import CoalescingTransport
 _PRINTABLE = bytes([9, *range(32, 127), *range(128, 256)])
 _BODILESS = frozenset({204, 304})
 _LINE_END = b"\r\n"
+STALLED_SECONDS = 60.0
+"""So long a caller may take nothing of a reply."""
 
 
 class Exchange(RequestResponseCycle):
@@ -31,7 +34,7 @@ class Exchange(RequestResponseCycle):
     async def send(self, message: Any) -> None:
         """Writes one part of the reply, unless the caller has left. Raises RuntimeError for what is none."""
         if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
+            await self._drained()
         if self.disconnected:
             return
         if message["type"] == "http.response.body" and self.response_started and not self.response_complete:
@@ -45,6 +48,17 @@ class Exchange(RequestResponseCycle):
         """Writes a whole reply, here and now; `headers` tell its length."""
         self._begin(status, headers)
         self._go_on(body, more=False)
+
+    async def _drained(self) -> None:
+        """What was written is taken. Whoever takes nothing for so long has left: what its call holds would
+        otherwise be held as long as it likes.
+        """
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                await self.flow.drain()
+        except TimeoutError:
+            self.transport.abort()
+            await self.flow.drain()  # until the connection is lost, which the protocol tells
 
     def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.response_started = True
