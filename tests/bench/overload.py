@@ -9,6 +9,7 @@ machine that does nothing else: the load and upstream need cores, too. Exit code
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ from .loadgen import Measured, Plan, measure
 from .target import Lane, nothing
 
 ROOT = Path(__file__).parents[2]
+COULD_NOT_RUN = 3
 NOISY, QUIET = "explorer", "assistant"
 QUIET_RATE = 20.0
 BELOW, TWICE, FIVEFOLD = 0.8, 2.0, 5.0
@@ -76,6 +78,7 @@ class Effort:
 def main() -> int:
     options = _arguments()
     before = machine.described()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(COULD_NOT_RUN))  # unwinds: every child is stopped
     memory.raise_file_limit(options.connections)
     options.cache.mkdir(parents=True, exist_ok=True)
     binary = build_load(options.cache.resolve())
