@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 STATE, PARENT, GROUP = 0, 1, 2
+_STOPS_SECONDS = 10
 
 
 def stats() -> Iterator[tuple[int, list[str]]]:
@@ -36,3 +40,21 @@ def program(pid: int) -> str:
 def children(pid: int) -> list[int]:
     """The living children of `pid`."""
     return [each for each, stat in stats() if int(stat[PARENT]) == pid and stat[STATE] != "Z"]
+
+
+def freeze(pid: int) -> None:
+    """SIGSTOP; returns when every thread has stopped: until then one may still answer."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + _STOPS_SECONDS
+    while not _stopped(pid):
+        assert time.monotonic() < deadline, "it does not stop"
+        time.sleep(0.001)
+
+
+def _stopped(pid: int) -> bool:
+    """Threads that are gone by now are none."""
+    states = (
+        each.read_text().rpartition(")")[2].split()[STATE]
+        for each in Path(f"/proc/{pid}/task").glob("*/stat")
+    )
+    return all(state in "TtZX" for state in states)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import threading
@@ -25,7 +24,7 @@ from tests.e2e.raw import address, bearer, channel, refusal
 from tests.e2e.records import types, verify
 from tests.e2e.upstreams import behind
 from tests.nursery import the_nursery
-from tests.processes import children
+from tests.processes import children, freeze
 from tests.running import SMALL_POLICIES, RunningBroker, start_broker
 
 CHAT = "/v1/chat/completions"
@@ -208,7 +207,7 @@ def test_a_disk_that_hangs_holds_no_end_up(tmp_path: Path, upstream: tuple[str, 
         calls.begin("call", lambda: calls.https("slow-first-byte:60000", stream=False))
         time.sleep(2)
         [writer] = children(broker.process.pid)
-        os.kill(writer, signal.SIGSTOP)
+        freeze(writer)
         broker.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         code = broker.process.wait(session.STOP_SECONDS + 5)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ import pytest
 from tests import plain
 from tests.commands import typed
 from tests.e2e.test_restart import NOWHERE
-from tests.processes import children
+from tests.processes import children, freeze
 from tests.running import RunningBroker, start_broker
 
 
@@ -43,7 +41,7 @@ def test_readiness_tells_within_seconds_that_the_writer_is_stopped(tmp_path: Pat
     with _broker(tmp_path) as broker, broker.http(None) as client:
         assert client.get("/readyz").status_code == httpx.codes.OK
         [writer] = children(broker.process.pid)
-        os.kill(writer, signal.SIGSTOP)
+        freeze(writer)
         deadline = time.monotonic() + 5
         while client.get("/readyz").status_code == httpx.codes.OK:
             assert time.monotonic() < deadline, "still ready"

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.ports import free_port
+from tests.processes import freeze
 
 START_SECONDS = 10
 _BASE = """
@@ -56,7 +57,7 @@ class Balancer:
 
     def freeze(self) -> None:
         """Nothing passes, and no connection ends."""
-        self._process.send_signal(signal.SIGSTOP)
+        freeze(self._process.pid)
 
     def thaw(self) -> None:
         """Goes on."""

@@ -15,7 +15,7 @@ from broker.adapters.ledger import heartbeat
 from broker.errors import BrokerError, Kind
 from broker.tlog.report import Verdict
 from tests.ledger.support import entries, intent, ledger, opened, outcome, report
-from tests.processes import children
+from tests.processes import children, freeze
 
 
 class Started:
@@ -60,7 +60,7 @@ async def test_appends_that_wait_for_a_writer_that_is_killed_are_refused(
     tmp_path: Path, started: Started
 ) -> None:
     async with opened(tmp_path) as log:
-        os.kill(started.writer, signal.SIGSTOP)
+        freeze(started.writer)
         appends = [asyncio.create_task(log.append(intent(f"c{number}"))) for number in range(50)]
         await asyncio.sleep(0.1)
         assert not any(append.done() for append in appends)
@@ -117,7 +117,7 @@ async def test_a_writer_that_is_stopped_is_told_within_seconds_and_again_when_it
     async with opened(tmp_path) as log:
         await asyncio.sleep(1)
         assert log.ready
-        os.kill(started.writer, signal.SIGSTOP)
+        freeze(started.writer)
         await asyncio.sleep(3.5)
         assert not log.ready
         os.kill(started.writer, signal.SIGCONT)
@@ -132,7 +132,7 @@ async def test_a_writer_that_hangs_does_not_hold_up_the_end(
     monkeypatch.setattr(heartbeat, "STALL_SECONDS", 1.0)
     log = ledger(tmp_path)
     await log.open()
-    os.kill(started.writer, signal.SIGSTOP)
+    freeze(started.writer)
     with pytest.raises(BrokerError, match="did not answer"):
         await asyncio.wait_for(log.append(intent("c")), 5)
     began = asyncio.get_running_loop().time()

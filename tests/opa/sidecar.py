@@ -5,7 +5,6 @@ OPA never should.
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import signal
 import socket
@@ -24,6 +23,7 @@ import httpx
 from broker.adapters.policyfiles.source import read_policies
 from broker.model.decision import PolicyVersion
 from tests.ports import free_port
+from tests.processes import freeze
 
 POLICIES = Path(__file__).parents[2] / "policies"
 ROOT = Path(__file__).parents[2]
@@ -107,15 +107,10 @@ class RunningOpa:
 
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
-        os.kill(self.process.pid, number)
-        while number is signal.SIGSTOP and not self._stopped():
-            time.sleep(0.01)
-
-    def _stopped(self) -> bool:
-        """Whether every thread has come to rest: a signal is not obeyed at once."""
-        assert self.process is not None
-        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/stat")
-        return all(task.read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+        if number is signal.SIGSTOP:
+            freeze(self.process.pid)
+        else:
+            self.process.send_signal(number)
 
     def loaded(self) -> bool:
         """Whether it says that its bundles are active."""

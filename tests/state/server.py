@@ -19,6 +19,7 @@ from broker.adapters.pki import DevPki
 from broker.adapters.state.addresses import StoreAddress
 from broker.adapters.state.dialing import Dialer, StoreLogin, StoreTls
 from tests.ports import free_port
+from tests.processes import freeze
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 20
@@ -105,7 +106,7 @@ class RealStore:
         self.process.wait()
 
     def freeze(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def thaw(self) -> None:
         with suppress(ProcessLookupError):

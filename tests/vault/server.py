@@ -16,6 +16,7 @@ import httpx
 
 from broker.adapters.pki import DevPki
 from tests.ports import free_port
+from tests.processes import freeze
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60
@@ -84,7 +85,7 @@ class RealVault:
             self.process.wait()
 
     def freeze(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def thaw(self) -> None:
         if self.process.poll() is None:
