@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from broker.model.units import SECONDS_PER_DAY
-from tests.running import SMALL_POLICIES
+from tests.running import SMALL_POLICIES, RunningBroker, start_broker
 
 DEV = "spiffe://dev.broker/ns/demo/sa"
 MONTH = 30 * SECONDS_PER_DAY
@@ -42,3 +44,14 @@ def by_user(policies: Path) -> Path:
     assert '"account": input.subject.id' in rules
     calls.write_text(rules.replace('"account": input.subject.id', '"account": input.token.user'))
     return policies
+
+
+@contextmanager
+def limited_broker(home: Path, limits: Mapping[str, dict[str, Any]]) -> Iterator[RunningBroker]:
+    """A broker in `home` whose identities are limited so; ended afterwards."""
+    policies = limiting(home)
+    for identity, its_own in limits.items():
+        limit(policies, identity, its_own)
+    running = start_broker(home / "b", "--policies", str(policies))
+    yield running
+    running.stop()

@@ -15,7 +15,7 @@ import pytest
 from broker.gen.broker.v1 import limits_pb2, limits_pb2_grpc
 from broker.model.record import RecordType
 from tests.commands import Done, typed
-from tests.e2e.limiting import DEV, limit, limiting
+from tests.e2e.limiting import DEV, limited_broker
 from tests.e2e.raw import bearer, channel
 from tests.e2e.records import entries
 from tests.running import RunningBroker, start_broker
@@ -36,13 +36,8 @@ DAY = f"{DEV}/assistant calls/day"
 
 @pytest.fixture
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
-    home = tmp_path_factory.mktemp("limits")
-    policies = limiting(home)
-    for identity, limits in LIMITS.items():
-        limit(policies, identity, limits)
-    running = start_broker(home / "b", "--policies", str(policies))
-    yield running
-    running.stop()
+    with limited_broker(tmp_path_factory.mktemp("limits"), LIMITS) as running:
+        yield running
 
 
 def _ask(broker: RunningBroker, identity: str = "assistant") -> int:

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from broker.model.record import RecordType
-from tests.e2e.limiting import limit, limiting
+from tests.e2e.limiting import limit, limited_broker, limiting
 from tests.e2e.raw import bearer, connection, records
 from tests.running import RunningBroker, start_broker
 
@@ -37,13 +37,8 @@ LIMITS = {
 
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
-    home = tmp_path_factory.mktemp("limits")
-    policies = limiting(home)
-    for identity, limits in LIMITS.items():
-        limit(policies, identity, limits)
-    running = start_broker(home / "b", "--policies", str(policies))
-    yield running
-    running.stop()
+    with limited_broker(tmp_path_factory.mktemp("limits"), LIMITS) as running:
+        yield running
 
 
 @contextmanager

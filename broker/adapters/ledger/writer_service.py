@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import selectors
-import struct
-import threading
-import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from functools import partial
-from socket import SHUT_RDWR, SO_SNDTIMEO, SOL_SOCKET, recv_fds, socket
+from collections import defaultdict
+from collections.abc import Iterable
+from socket import recv_fds, socket
 from typing import cast
 
 from broker.adapters.ledger.disk import Disk
+from broker.adapters.ledger.ledger_connection import LedgerConnection
+from broker.adapters.ledger.limitanswers import LimitAnswers
 from broker.adapters.ledger.limitedlog import LimitedLog
-from broker.adapters.ledger.limitquery import LimitQuery, LimitQuestion
-from broker.adapters.ledger.messages import MessageType, WriterMessage, WriterMessages, lost, revoked
+from broker.adapters.ledger.limitquery import LimitQuery
+from broker.adapters.ledger.messages import MessageType, WriterMessage, lost, revoked
 from broker.adapters.ledger.opening import Opening, refused
-from broker.adapters.ledger.resets import ResetClaim, ResetClaims
 from broker.adapters.ledger.store import LogStore, not_continued
 from broker.adapters.ledger.submission import (
-    DraftedEntry,
     Submission,
     SubmissionResult,
     TermEnded,
@@ -36,16 +32,9 @@ from broker.adapters.ledger.submission import (
     size_told,
 )
 from broker.budget.limits import CapPassed, LimitTaken
-from broker.budget.uses import LimitUses
 from broker.errors import BrokerError
-from broker.model.charge import LimitUse, Window
 from broker.model.record import RecordType
 from broker.tlog.entry import drafted
-from broker.tlog.intents import CLOSING
-
-RECEIVE_BYTES = 256 * 1024
-_SEND_SECONDS = 10
-_TIMEVAL = struct.Struct("ll")
 
 
 def write_log(ledger: socket, disk: Disk, joining: socket) -> None:
@@ -84,50 +73,6 @@ def _write(store: LogStore, opening: Opening, connection: LedgerConnection, join
         service.tell_all(lost(error))
 
 
-class LedgerConnection:
-    """One ledger, as its writer sees it. A ledger that is gone hears nothing."""
-
-    def __init__(self, ledger: socket) -> None:
-        # the kernel's timeout: with Python's, each call of a socket would be two
-        ledger.setsockopt(SOL_SOCKET, SO_SNDTIMEO, _TIMEVAL.pack(_SEND_SECONDS, 0))
-        self._ledger = ledger
-        self._lock = threading.Lock()
-        self._messages = WriterMessages()
-        self.under_way: dict[str, DraftedEntry] = {}
-        """The calls that it has begun and not ended: call id → intent."""
-
-    def fileno(self) -> int:
-        """Of its socket."""
-        return self._ledger.fileno()
-
-    def say(self, message: WriterMessage) -> None:
-        """From any thread. A ledger that does not read for 10 s hears no more, and ends."""
-        with self._lock:
-            try:
-                self._ledger.sendall(message.encode())
-            except OSError:
-                with contextlib.suppress(OSError):
-                    self._ledger.shutdown(SHUT_RDWR)
-
-    def placed(self, entry: DraftedEntry) -> None:
-        """It is durable."""
-        if entry.kind is RecordType.INTENT:
-            self.under_way[entry.call_id] = entry
-        elif entry.kind in CLOSING:
-            self.under_way.pop(entry.call_id, None)
-
-    def close(self) -> None:
-        """Lets the socket go."""
-        self._ledger.close()
-
-    def receive(self) -> list[WriterMessage] | None:
-        """What lies ready, once something does; None where it has ended."""
-        with contextlib.suppress(OSError):
-            if data := self._ledger.recv(RECEIVE_BYTES):
-                return list(self._messages.feed(data))
-        return None
-
-
 class WriterService:
     """Serves ledgers until the first of them ends. What arrives while a batch is written is the next batch:
     one sync for all of it.
@@ -138,7 +83,7 @@ class WriterService:
         self._log = log
         self._joining = joining
         self._ledgers: dict[LedgerConnection, None] = {}
-        self._resets = ResetClaims()
+        self._limits = LimitAnswers(log)
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> None:
@@ -171,7 +116,7 @@ class WriterService:
                 if message.says is MessageType.SUBMIT:
                     submitted += [(ledger, each) for each in parse_submitted(message.payload)]
                 elif message.says is MessageType.LIMITS:
-                    self._tell_limits(ledger, LimitQuery.parse(message.payload))
+                    self._limits.answer(ledger, LimitQuery.parse(message.payload), self._ledgers)
                 else:
                     asked.append((ledger, message))
         self._record(submitted)
@@ -185,21 +130,6 @@ class WriterService:
             case MessageType.BEGIN_TERM:
                 return held(self._log.begin_term(parse_term(asked.payload)))
         return size_told(self._log.size)
-
-    def _tell_limits(self, ledger: LedgerConnection, query: LimitQuery) -> None:
-        """At once what is a look; on a thread of its own what looks through all of them."""
-        if query.asks is LimitQuestion.TAKEN:
-            ledger.say(query.told(self._log.taken_of(query.windows)))
-            return
-        if query.asks is LimitQuestion.MOST_USED:
-            look = partial(_say_most_used, ledger, query, self._log.uses())
-        elif (claim := self._resets.claim(query.named, time.monotonic())) is not None:
-            intents = [intent for each in self._ledgers for intent in each.under_way.values()]
-            look = partial(_say_settled, ledger, query, self._log.uses(), intents, claim)
-        else:
-            ledger.say(query.told([]))
-            return
-        threading.Thread(target=look, name="limits-told", daemon=True).start()
 
     def _begin(self, ledger: LedgerConnection) -> None:
         self._ledgers[ledger] = None
@@ -242,7 +172,7 @@ class WriterService:
             for ledger, (submission, _) in zip(ledgers, batch, strict=True):
                 ledger.placed(submission.entry)
                 if submission.entry.kind is RecordType.LIMIT:
-                    self._resets.given_back(submission.changes, time.monotonic())
+                    self._limits.given_back(submission.changes)
                 if submission.entry.kind is RecordType.REVOKED:
                     self._tell_revoked(ledger, submission.entry.token_id)
             self._answer(zip(ledgers, numbers, placed, strict=True))
@@ -262,28 +192,6 @@ class WriterService:
             if ledger is not by:
                 for message in told:
                     ledger.say(message)
-
-
-def _say_most_used(ledger: LedgerConnection, query: LimitQuery, uses: LimitUses) -> None:
-    ledger.say(query.told(uses.most_used(query.named, query.most)))
-
-
-def _say_settled(
-    ledger: LedgerConnection,
-    query: LimitQuery,
-    uses: LimitUses,
-    intents: Sequence[DraftedEntry],
-    claim: ResetClaim,
-) -> None:
-    """What calls under way have reserved is not settled."""
-    open_ones: Counter[Window] = Counter()
-    for intent in intents:
-        for each in drafted(intent.draft).reserved or ():
-            open_ones[each[:4]] += each.amount
-    over = [each._replace(amount=each.amount - open_ones[each[:4]]) for each in uses.of(query.named)]
-    settled = [each for each in over if each.seconds and each.amount > 0]
-    claim.told(settled)
-    ledger.say(query.told([LimitUse(each, None) for each in settled]))
 
 
 def _told(connection: LedgerConnection) -> Opening | None:
